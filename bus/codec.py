@@ -1,0 +1,96 @@
+"""Bytes <-> messages: MessagePack through pre-built encoders and decoders. The border where malformed input stops."""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from bus.messages import AnyMessage, Message
+
+#: Larger frames are refused by the sockets (ZMQ_MAXMSGSIZE) and never written to an outbox.
+FRAME_BYTES_MAX: Final = 65_536
+
+
+class MalformedMessageError(Exception):
+    """Bytes that are not a message of the catalogue; the text says why, never the bytes."""
+
+
+class OversizedMessageError(Exception):
+    """A message of ours is larger than a frame may be: a fault in the core that made it."""
+
+
+class Data(Struct, frozen=True, array_like=True, tag="d", forbid_unknown_fields=True):
+    """One reliable message on a link. `seq` counts from 1 for each receiver; `step` is the sender's market step."""
+
+    epoch: str
+    seq: int
+    step: int
+    payload: bytes
+
+
+class Ack(Struct, frozen=True, array_like=True, tag="a", forbid_unknown_fields=True):
+    """Everything up to `cursor` of this epoch is committed at the receiver."""
+
+    epoch: str
+    cursor: int
+
+
+class StepMark(Struct, frozen=True, array_like=True, tag="s", forbid_unknown_fields=True):
+    """The sender has finished market step `step`, and its messages up to `after_seq` came before."""
+
+    step: int
+    after_seq: int
+
+
+class Refusal(Struct, frozen=True, array_like=True, tag="r", forbid_unknown_fields=True):
+    """The receiver will take nothing more on this link until an operator has looked; `detail` says why."""
+
+    detail: str
+
+
+Frame = Data | Ack | StepMark | Refusal
+
+_encoder = msgspec.msgpack.Encoder()
+_message_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+_frame_decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the bytes of a message of the catalogue.
+
+    Raises:
+        OversizedMessageError: more than FRAME_BYTES_MAX, less a margin for the frame around it.
+    """
+    payload = _encoder.encode(message)
+    if len(payload) > FRAME_BYTES_MAX - 512:
+        raise OversizedMessageError(f"{type(message).__name__} has {len(payload)} bytes, {FRAME_BYTES_MAX} are allowed")
+    return payload
+
+
+def decode_message(payload: bytes) -> AnyMessage:
+    """Return the message in these bytes.
+
+    Raises:
+        MalformedMessageError: not MessagePack, an unknown type or field, a wrong type, out of range, nested too deep.
+    """
+    try:
+        return _message_decoder.decode(payload)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise MalformedMessageError(f"not a message of the catalogue: {error}") from error
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Return the bytes of a link frame."""
+    return _encoder.encode(frame)
+
+
+def decode_frame(payload: bytes) -> Frame:
+    """Return the link frame in these bytes.
+
+    Raises:
+        MalformedMessageError: anything else.
+    """
+    try:
+        return _frame_decoder.decode(payload)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise MalformedMessageError(f"not a frame of a link: {error}") from error

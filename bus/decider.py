@@ -1,0 +1,81 @@
+"""What a service is made of: a pure core that decides, and a shell that touches the world for it.
+
+The runtime (bus/service.py for a process, bus/local.py for the whole chain in one process) drives both in this order:
+
+* market data: `core.observe` folds the facts, `core.decide` answers; then `shell.on_market` reports what the world
+  made of it (the paper broker's fills), and each report is decided;
+* a reliable message: `core.decide`; the events, the outbox rows of those that have receivers, and the sender's cursor
+  are committed together; then it is acknowledged, then sent;
+* each event: `shell.before_commit`, commit, `core.evolve`, `shell.after_commit`; what that reports is decided in turn;
+* when a step of a replay is complete, and after each market message when live: `core.settle`.
+
+On start the journal is folded with `evolve`; then `shell.on_start` recovers what a crash left open.
+"""
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from bus.messages import MarketMessage, Message, StatusMessage
+
+S = TypeVar("S")
+
+
+class Core(Protocol[S]):
+    """A decider. No clock, no random, no log, no socket, no file; money is integers."""
+
+    def initial(self) -> S:
+        """Return the state before anything happened."""
+        ...
+
+    def observe(self, state: S, data: MarketMessage) -> S:
+        """Fold market facts; they are not journaled and are gone after a restart."""
+        ...
+
+    def decide(self, state: S, message: Message, now_ns: int) -> Sequence[Message]:
+        """Return the events that follow from a message; `now_ns` is session time, UTC."""
+        ...
+
+    def evolve(self, state: S, event: Message) -> S:
+        """Fold one event that was decided; called once for each, now or after a restart."""
+        ...
+
+    def settle(self, state: S, now_ns: int) -> Sequence[Message]:
+        """Return events that need everything of a step to be in, such as the check of the day's loss."""
+        ...
+
+    def snapshot(self, state: S, now_ns: int) -> Sequence[StatusMessage]:
+        """Return what the status topic should show; published on change and at least once a second."""
+        ...
+
+
+class Shell(Generic[S]):
+    """The world of one service. The base does nothing; a service overrides what it needs.
+
+    A returned message is a *report*: the runtime gives it to `core.decide` at once.
+    """
+
+    def on_start(self, state: S, now_ns: int) -> Sequence[Message]:
+        """Recover after the journal was folded: look up what a crash may have left open."""
+        return ()
+
+    def on_market(self, state: S, data: MarketMessage, now_ns: int) -> Sequence[Message]:
+        """Report what the world made of market data, after the core has decided on it."""
+        return ()
+
+    def before_commit(self, event: Message) -> None:
+        """Do an idempotent effect that must not be lost: it is repeated when the commit after it fails."""
+
+    def after_commit(self, state: S, event: Message, now_ns: int) -> Sequence[Message]:
+        """Do an effect that must not be doubled, and report its outcome."""
+        return ()
+
+    def on_idle(self, state: S, now_ns: int) -> Sequence[Message]:
+        """Report what became due by itself; called at least every 50 ms, and before a step is declared complete."""
+        return ()
+
+    def is_settled(self, state: S) -> bool:
+        """Tell whether nothing waits for a permission or an answer; a replay step ends only then."""
+        return True
+
+    def close(self) -> None:
+        """Release files and sockets."""

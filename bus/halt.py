@@ -1,0 +1,93 @@
+"""Halt and lease rules, pure: who is stopped, and who may send an order now."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import Struct
+
+LEASE_EVERY_NS: Final = 250_000_000
+LEASE_VALID_NS: Final = 1_000_000_000
+
+
+class HaltRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One halt on disk. `counter` is its number; it only grows."""
+
+    counter: int
+    source: str
+    rule: str
+    detail: str
+    raised_at_utc: str
+
+
+class ArmRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator's permission to trade. It answers halts up to `halt_counter`; any later one stops the chain."""
+
+    operator: str
+    reason: str
+    armed_at_utc: str
+    halt_counter: int
+    generation: int
+    build: str
+
+
+@dataclass(frozen=True)
+class ControlState:
+    """What the control folder says. `fault` is set when a file cannot be read, and then the chain is stopped."""
+
+    arm: ArmRecord | None
+    halt: HaltRecord | None
+    halt_counter: int
+    is_stop_requested: bool
+    is_kill_file_present: bool
+    fault: str = ""
+
+    def is_halted(self) -> bool:
+        """Tell whether a halt stands that no operator has answered; unreadable files count as a halt."""
+        if self.fault or self.is_kill_file_present:
+            return True
+        answered = self.arm.halt_counter if self.arm else 0
+        return self.halt_counter > answered
+
+    def refusal(self, build: str) -> str | None:
+        """Return why nothing may be sent that adds exposure, or None when the chain is armed.
+
+        Args:
+            build: the build of the asking process; an arm record of another build does not count.
+        """
+        if self.fault:
+            return f"stopped: {self.fault}"
+        if self.is_halted():
+            detail = self.halt.detail if self.halt else "control/kill.txt is present"
+            return f"halted: {detail}"
+        if self.arm is None:
+            return "not armed: an operator arms the chain on the dashboard"
+        if self.is_stop_requested:
+            return "stopped by an operator: arm it again on the dashboard"
+        if self.arm.build != build:
+            return "armed for another build: arm it again on the dashboard"
+        return None
+
+
+@dataclass
+class LeaseBook:
+    """The newest lease of each issuer, at the one service that needs them all."""
+
+    issuers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Start with no lease."""
+        self._expires: dict[str, int] = {}
+
+    def heard(self, issuer: str, expires_boot_ns: int) -> None:
+        """Keep a lease when it is newer; a lease from a stranger is ignored."""
+        if issuer in self.issuers:
+            self._expires[issuer] = max(self._expires.get(issuer, 0), expires_boot_ns)
+
+    def forget(self) -> None:
+        """Drop every lease, as after a gap in this process's own life."""
+        self._expires.clear()
+
+    def refusal(self, boot_ns: int) -> str | None:
+        """Return which lease is missing, or None when every issuer's lease is still valid."""
+        missing = [name for name in self.issuers if self._expires.get(name, 0) <= boot_ns]
+        return f"no lease from {' and '.join(missing)}" if missing else None

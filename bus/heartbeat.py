@@ -1,0 +1,94 @@
+"""Liveness, pure: who was heard when, who is dead or frozen, who came back as another process."""
+
+from dataclasses import dataclass, field
+
+from bus.messages import Heartbeat, ServiceHealth, ServiceName
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass
+class Pulse:
+    """The newest heartbeat of one service and when it was heard, in boot nanoseconds."""
+
+    beat: Heartbeat
+    heard_ns: int
+    restarts: int = 0
+
+
+@dataclass
+class Liveness:
+    """All pulses of the chain.
+
+    Args:
+        timeout_ms: HEARTBEAT_TIMEOUT; a service silent for longer is dead or frozen.
+    """
+
+    timeout_ms: int
+    pulses: dict[ServiceName, Pulse] = field(default_factory=dict)
+
+    def hear(self, beat: Heartbeat, now_ns: int) -> bool:
+        """Note a heartbeat; return True when this service is another process than before."""
+        before = self.pulses.get(beat.service)
+        is_restart = before is not None and before.beat.boot_id != beat.boot_id
+        restarts = (before.restarts if before else 0) + is_restart
+        self.pulses[beat.service] = Pulse(beat, now_ns, restarts)
+        return is_restart
+
+    def age_ms(self, service: ServiceName, now_ns: int) -> int | None:
+        """Return how long ago a service was heard; None = never."""
+        pulse = self.pulses.get(service)
+        return (now_ns - pulse.heard_ns) // _NS_PER_MS if pulse else None
+
+    def silent(self, services: tuple[ServiceName, ...], now_ns: int) -> tuple[ServiceName, ...]:
+        """Return those that were never heard or not within the time-out."""
+        return tuple(name for name in services if (age := self.age_ms(name, now_ns)) is None or age > self.timeout_ms)
+
+    def unready(self, services: tuple[ServiceName, ...], build: str, now_ns: int) -> str | None:
+        """Return in words why the chain cannot be armed yet, or None when every service is ready.
+
+        Ready = heard in time, of this build, with its work done: nothing unacknowledged, no failure.
+        """
+        for name in services:
+            pulse = self.pulses.get(name)
+            if pulse is None:
+                return f"{name} has not been heard yet"
+            if (now_ns - pulse.heard_ns) // _NS_PER_MS > self.timeout_ms:
+                return f"{name} is silent for {(now_ns - pulse.heard_ns) // _NS_PER_MS} ms"
+            if pulse.beat.build != build:
+                return f"{name} runs another build ({pulse.beat.build}) than the watchdog ({build}): restart the chain"
+            if pulse.beat.state != "ready":
+                return f"{name}: {pulse.beat.state}"
+            if pulse.beat.outbox_depth:
+                return f"{name} waits for {pulse.beat.outbox_depth} message(s) to be acknowledged"
+        return None
+
+    def table(self, services: tuple[ServiceName, ...], now_ns: int) -> tuple[ServiceHealth, ...]:
+        """Return one line for each service, for people."""
+        return tuple(self._line(name, now_ns) for name in services)
+
+    def _line(self, name: ServiceName, now_ns: int) -> ServiceHealth:
+        pulse = self.pulses.get(name)
+        if pulse is None:
+            return ServiceHealth(
+                service=name,
+                status="never seen",
+                pid=0,
+                age_ms=0,
+                restarts=0,
+                step=0,
+                outbox_depth=0,
+                detail="not started yet",
+            )
+        age_ms = (now_ns - pulse.heard_ns) // _NS_PER_MS
+        is_late = age_ms > self.timeout_ms
+        return ServiceHealth(
+            service=name,
+            status="down" if age_ms > 4 * self.timeout_ms else "stale" if is_late else "up",
+            pid=pulse.beat.pid,
+            age_ms=age_ms,
+            restarts=pulse.restarts,
+            step=pulse.beat.step,
+            outbox_depth=pulse.beat.outbox_depth,
+            detail=f"silent for {age_ms} ms" if is_late else pulse.beat.state,
+        )

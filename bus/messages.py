@@ -1,0 +1,578 @@
+"""The catalogue: every message that crosses the bus or enters a journal, in one file.
+
+Units. Prices and money are integers in millionths of a dollar (`_micros`); quantities are integers in billionths
+of a share (`_nanos`); times are UTC nanoseconds since 1970 (`ts_` and `_ns`). `ts_event` is when it happened,
+`ts_init` when the message was made, both on the session's clock. Commands are imperative, events and verdicts past
+tense, snapshots nouns. Derive a new type, never edit one: journals keep old messages.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+MICROS = 1_000_000
+NANOS = 1_000_000_000
+CENT_MICROS = 10_000
+
+Symbol = Annotated[str, Meta(min_length=1, max_length=24, pattern=r"^[A-Z0-9][A-Z0-9.\-/ ]*$")]
+Micros = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+PriceMicros = Annotated[int, Meta(ge=0, le=2**53)]
+Nanos = Annotated[int, Meta(ge=0, le=2**62)]
+Ns = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Text = Annotated[str, Meta(max_length=400)]
+Id = Annotated[str, Meta(min_length=1, max_length=96)]
+
+Side = Literal["BUY", "SELL"]
+Direction = Literal["BULLISH", "BEARISH"]
+StrategyName = Literal["open", "mid", "close"]
+OrderType = Literal["MARKET", "LIMIT", "STOP", "TRAILING_STOP"]
+Leg = Literal["entry", "stop", "exit"]
+ServiceName = Literal["screener", "strategy", "risk", "execution", "ledger", "web", "watchdog"]
+ChainState = Literal["STARTING", "DISARMED", "ACTIVE", "REDUCING", "HALTED"]
+SessionPhase = Literal["NO_PLAN", "PRE_OPEN", "TRADING", "FLATTEN", "CLOSED"]
+
+
+def notional_micros(price_micros: int, qty_nanos: int) -> int:
+    """Return price x quantity in micro-dollars, rounded half to even.
+
+    >>> notional_micros(10_500_000, 3 * NANOS)
+    31500000
+    """
+    whole, rest = divmod(price_micros * qty_nanos, NANOS)
+    if rest * 2 > NANOS or (rest * 2 == NANOS and whole % 2):
+        whole += 1
+    return whole
+
+
+def cash_micros(price_micros: int, qty_nanos: int) -> int:
+    """Return what a fill moves in cash, in micro-dollars: whole cents, rounded half to even.
+
+    The paper broker and the ledger book by this one rule; a broker that reports its own amounts is believed instead.
+
+    >>> cash_micros(10_005_000, NANOS), cash_micros(10_015_000, NANOS)
+    (10000000, 10020000)
+    """
+    cents, rest = divmod(notional_micros(price_micros, qty_nanos), CENT_MICROS)
+    if rest * 2 > CENT_MICROS or (rest * 2 == CENT_MICROS and cents % 2):
+        cents += 1
+    return cents * CENT_MICROS
+
+
+class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Base of the catalogue: two times on each message."""
+
+    ts_event: Ns
+    ts_init: Ns
+
+
+class Item(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what messages carry in tuples."""
+
+
+# --- market data: lossy ------------------------------------------------------------------------------------------
+
+
+class Quote(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One symbol's best bid and ask. Zero price or size = that side is absent."""
+
+    symbol: Symbol
+    bid_micros: PriceMicros
+    ask_micros: PriceMicros
+    bid_size_nanos: Nanos
+    ask_size_nanos: Nanos
+    ts_event: Ns
+
+
+class Bar(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One symbol's trades of one minute; `volume_nanos` in billionths of a share."""
+
+    symbol: Symbol
+    open_micros: PriceMicros
+    high_micros: PriceMicros
+    low_micros: PriceMicros
+    close_micros: PriceMicros
+    volume_nanos: Nanos
+
+
+class QuoteBatch(Message, frozen=True, kw_only=True):
+    """Quotes of many symbols at one moment. `step` numbers every market message of a session from 1, gapless."""
+
+    step: Annotated[int, Meta(ge=1)]
+    quotes: tuple[Quote, ...]
+
+
+class BarBatch(Message, frozen=True, kw_only=True):
+    """Completed one-minute bars. `ts_event` is the END of the minute; symbols that did not trade are absent."""
+
+    step: Annotated[int, Meta(ge=1)]
+    bars: tuple[Bar, ...]
+
+
+class FeedEnded(Message, frozen=True, kw_only=True):
+    """The recorded session has no more data; `steps` is how many market messages it had."""
+
+    step: Annotated[int, Meta(ge=1)]
+    steps: int
+
+
+# --- screener ----------------------------------------------------------------------------------------------------
+
+
+class Reason(Item, frozen=True, kw_only=True):
+    """One rule applied to one name: what was measured, against what, and whether it passed. Values are for people."""
+
+    rule: Id
+    value: Text
+    threshold: Text
+    passed: bool
+
+
+class Candidate(Item, frozen=True, kw_only=True):
+    """A name worth watching today; `score` orders them, highest first; `prior_close_micros` 0 = unknown."""
+
+    symbol: Symbol
+    rank: int
+    score: int
+    prior_close_micros: PriceMicros
+    price_micros: PriceMicros
+    gap_bps: int
+    reasons: tuple[Reason, ...]
+
+
+class Rejection(Item, frozen=True, kw_only=True):
+    """A name that was screened out, with the rules that were applied to it."""
+
+    symbol: Symbol
+    reasons: tuple[Reason, ...]
+
+
+class CandidatesRanked(Message, frozen=True, kw_only=True):
+    """The screener's list for a session: at most 100 candidates and 100 rejections (the first by symbol)."""
+
+    session_date: Id
+    source: Text
+    candidates: tuple[Candidate, ...]
+    rejected: tuple[Rejection, ...]
+    rejected_total: int
+
+
+# --- session -----------------------------------------------------------------------------------------------------
+
+
+class SessionPlanned(Message, frozen=True, kw_only=True):
+    """The trading day, by the exchange's calendar, with the operator's start times resolved to UTC instants."""
+
+    session_date: Id
+    open_ns: Ns
+    close_ns: Ns
+    is_half_day: bool
+    is_trading_day: bool
+    start_open_ns: Ns
+    start_mid_ns: Ns
+    start_close_ns: Ns
+    flatten_ns: Ns
+
+
+# --- strategy ----------------------------------------------------------------------------------------------------
+
+
+class SignalRaised(Message, frozen=True, kw_only=True):
+    """A strategy wants a position. `instrument` is what to buy: the symbol, or its inverse ETF when bearish."""
+
+    signal_id: Id
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    direction: Direction
+    instrument: Symbol
+    reference_micros: PriceMicros
+    trail_bps: Annotated[int, Meta(ge=1, le=5000)]
+    expires_ns: Ns
+    exit_at_ns: Ns
+    reasons: tuple[Reason, ...]
+
+
+class SignalSuppressed(Message, frozen=True, kw_only=True):
+    """A strategy saw a signal, or began a day, and by a setting or a missing fact did not raise it."""
+
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    direction: Direction
+    rule: Id
+    detail: Text
+
+
+class RangeCompleted(Message, frozen=True, kw_only=True):
+    """The opening ranges are known. Parallel tuples: symbol i had high i and low i; incomplete names are absent."""
+
+    session_date: Id
+    symbols: tuple[Symbol, ...]
+    highs_micros: tuple[PriceMicros, ...]
+    lows_micros: tuple[PriceMicros, ...]
+
+
+# --- risk --------------------------------------------------------------------------------------------------------
+
+
+class SubmitOrder(Message, frozen=True, kw_only=True):
+    """Risk's approval of an entry, with its protection and its exit. One order per `intent_id`, ever.
+
+    `reference_micros` is the ask it was sized at, and what its reservation counts per share until it fills.
+    `expires_ns`: not sent later than this; `cancel_at_ns`: what is unfilled then is cancelled; `exit_at_ns`: what is
+    held then is sold.
+    """
+
+    intent_id: Id
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    side: Side
+    qty_nanos: Nanos
+    order_type: OrderType
+    limit_micros: PriceMicros
+    reference_micros: PriceMicros
+    trail_bps: Annotated[int, Meta(ge=1, le=5000)]
+    expires_ns: Ns
+    cancel_at_ns: Ns
+    exit_at_ns: Ns
+    reason: Text
+
+
+class OrderDenied(Message, frozen=True, kw_only=True):
+    """Risk's refusal: the rule, what was found, and the limit it broke."""
+
+    intent_id: Id
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    side: Side
+    rule: Id
+    value: Text
+    limit: Text
+
+
+class KillSwitchTripped(Message, frozen=True, kw_only=True):
+    """The day's loss went beyond DAILY_LOSS_LIMIT. The chain halts; amounts in micro-dollars."""
+
+    session_date: Id
+    pnl_micros: Micros
+    limit_micros: Micros
+
+
+# --- execution ---------------------------------------------------------------------------------------------------
+
+
+class OrderPrepared(Message, frozen=True, kw_only=True):
+    """An order is on disk under its client id; the write to the broker comes next, so after a crash it is looked up.
+
+    `leg` says its part in the intent; `attempt` counts the orders of that leg from 1.
+    """
+
+    client_order_id: Id
+    intent_id: Id
+    leg: Leg
+    attempt: int
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    side: Side
+    qty_nanos: Nanos
+    order_type: OrderType
+    limit_micros: PriceMicros
+    stop_micros: PriceMicros
+    trail_bps: int
+    expires_ns: Ns
+    cancel_at_ns: Ns
+    exit_at_ns: Ns
+    reason: Text
+
+
+class OrderUnknown(Message, frozen=True, kw_only=True):
+    """Nobody can say yet whether the broker has the order; its exposure stays reserved and it is looked up."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class OrderAccepted(Message, frozen=True, kw_only=True):
+    """The broker has the order and works it."""
+
+    client_order_id: Id
+    broker_order_id: Id
+
+
+class OrderRejected(Message, frozen=True, kw_only=True):
+    """The broker refused the order, with its own words."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class OrderExpired(Message, frozen=True, kw_only=True):
+    """The order was never sent: too late, halted, or disarmed."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class OrderFilled(Message, frozen=True, kw_only=True):
+    """One execution at the broker, booked once by `execution_id`. Carries all that the ledger and risk need."""
+
+    execution_id: Id
+    client_order_id: Id
+    broker_order_id: Id
+    intent_id: Id
+    leg: Leg
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    side: Side
+    qty_nanos: Nanos
+    price_micros: PriceMicros
+    commission_micros: Micros
+    cumulative_qty_nanos: Nanos
+    order_qty_nanos: Nanos
+    broker: Id
+    reason: Text
+
+
+class CancelRequested(Message, frozen=True, kw_only=True):
+    """We ask the broker to cancel; until it confirms, the order may still fill."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class OrderCancelled(Message, frozen=True, kw_only=True):
+    """The broker confirmed the cancel; `filled_qty_nanos` is what was filled before."""
+
+    client_order_id: Id
+    filled_qty_nanos: Nanos
+    detail: Text
+
+
+class IntentClosed(Message, frozen=True, kw_only=True):
+    """Nothing of this intent is open any more: no working order, no position."""
+
+    intent_id: Id
+    symbol: Symbol
+
+
+class CashMoved(Message, frozen=True, kw_only=True):
+    """Money entered (positive) or left (negative) the broker account; booked once by `activity_id`."""
+
+    activity_id: Id
+    kind: Literal["DEPOSIT", "WITHDRAWAL"]
+    amount_micros: Micros
+    broker: Id
+
+
+class AccountReported(Message, frozen=True, kw_only=True):
+    """What the broker says the account holds: cash, and positions as parallel tuples."""
+
+    session_date: Id
+    broker: Id
+    cash_micros: Micros
+    symbols: tuple[Symbol, ...]
+    qtys_nanos: tuple[Nanos, ...]
+
+
+# --- ledger ------------------------------------------------------------------------------------------------------
+
+
+class PostingLine(Item, frozen=True, kw_only=True):
+    """One line of an entry: debit positive, credit negative, in the commodity's own integer scale."""
+
+    account: Id
+    commodity: Symbol
+    amount: int
+
+
+class EntryPosted(Message, frozen=True, kw_only=True):
+    """A balanced entry is in the ledger. `gain_micros` is the realized gain it booked, 0 for entries without."""
+
+    seq: int
+    event_type: Id
+    source_event_id: Id
+    description: Text
+    symbol: str
+    gain_micros: Micros
+    lines: tuple[PostingLine, ...]
+
+
+class EntrySuspended(Message, frozen=True, kw_only=True):
+    """The ledger cannot book what it was told; nothing was written, and the reason is shown until resolved."""
+
+    source_event_id: Id
+    detail: Text
+
+
+# --- halt, liveness, status --------------------------------------------------------------------------------------
+
+
+class HaltRaised(Message, frozen=True, kw_only=True):
+    """Stop. Sticky: only an operator re-arms. `counter` is the number of the halt record on disk."""
+
+    counter: int
+    source: ServiceName
+    rule: Id
+    detail: Text
+
+
+class ChainArmed(Message, frozen=True, kw_only=True):
+    """An operator armed the chain in the web UI: halts up to `halt_counter` are answered."""
+
+    halt_counter: int
+    operator: Id
+    reason: Text
+
+
+class ChainDisarmed(Message, frozen=True, kw_only=True):
+    """An operator stopped the chain: no new positions; protection and exits go on."""
+
+    detail: Text
+
+
+class Heartbeat(Message, frozen=True, kw_only=True):
+    """A service is alive: sent several times a second on the status topic. Ages in milliseconds."""
+
+    service: ServiceName
+    build: Id
+    boot_id: Id
+    pid: int
+    step: int
+    state: Text
+    outbox_depth: int
+    oldest_unacked_ms: int
+    rejected_messages: int
+
+
+class Lease(Message, frozen=True, kw_only=True):
+    """Permission to send orders until `expires_boot_ns` (CLOCK_BOOTTIME of this host), for this halt counter."""
+
+    issuer: ServiceName
+    seq: int
+    halt_counter: int
+    expires_boot_ns: Ns
+
+
+class ServiceHealth(Item, frozen=True, kw_only=True):
+    """One line of the service table."""
+
+    service: ServiceName
+    status: Literal["up", "stale", "down", "never seen"]
+    pid: int
+    age_ms: int
+    restarts: int
+    step: int
+    outbox_depth: int
+    detail: Text
+
+
+class ChainStatus(Message, frozen=True, kw_only=True):
+    """The watchdog's view of the whole chain, in words a person can act on."""
+
+    state: ChainState
+    phase: SessionPhase
+    detail: Text
+    session_date: str
+    halt_counter: int
+    armed_by: str
+    services: tuple[ServiceHealth, ...]
+
+
+class PositionLine(Item, frozen=True, kw_only=True):
+    """One open position with its mark; `stop_micros` 0 = no stop rests yet."""
+
+    intent_id: Id
+    strategy: StrategyName
+    symbol: Symbol
+    qty_nanos: Nanos
+    entry_micros: PriceMicros
+    last_micros: PriceMicros
+    pnl_micros: Micros
+
+
+class PortfolioSnapshot(Message, frozen=True, kw_only=True):
+    """Risk's view of the account: equity, the day's result and the limits it is measured against."""
+
+    session_date: str
+    start_equity_micros: Micros
+    equity_micros: Micros
+    realized_micros: Micros
+    unrealized_micros: Micros
+    loss_limit_micros: Micros
+    allocated_micros: Micros
+    allocation_limit_micros: Micros
+    positions: tuple[PositionLine, ...]
+    denied: tuple[OrderDenied, ...]
+    denied_total: int
+
+
+class OrderLine(Item, frozen=True, kw_only=True):
+    """One order as execution knows it; `stop_micros` is where a stop rests now."""
+
+    client_order_id: Id
+    intent_id: Id
+    leg: Leg
+    strategy: StrategyName
+    symbol: Symbol
+    side: Side
+    qty_nanos: Nanos
+    filled_nanos: Nanos
+    average_micros: PriceMicros
+    order_type: OrderType
+    stop_micros: PriceMicros
+    state: Id
+    reason: Text
+    ts_ns: Ns
+
+
+class OrdersSnapshot(Message, frozen=True, kw_only=True):
+    """Execution's orders of the day: the newest 200, oldest first."""
+
+    orders: tuple[OrderLine, ...]
+    orders_total: int
+
+
+class LedgerSnapshot(Message, frozen=True, kw_only=True):
+    """The books: how many entries, the newest one's hash, and the largest imbalance of any commodity (always 0)."""
+
+    ledger: Text
+    entries: int
+    imbalance: int
+    cash_micros: Micros
+    realized_micros: Micros
+    suspended: int
+
+
+MarketMessage = QuoteBatch | BarBatch | FeedEnded
+ReliableMessage = (
+    CandidatesRanked
+    | SessionPlanned
+    | SignalRaised
+    | SignalSuppressed
+    | RangeCompleted
+    | SubmitOrder
+    | OrderDenied
+    | KillSwitchTripped
+    | OrderPrepared
+    | OrderUnknown
+    | OrderAccepted
+    | OrderRejected
+    | OrderExpired
+    | OrderFilled
+    | CancelRequested
+    | OrderCancelled
+    | IntentClosed
+    | CashMoved
+    | AccountReported
+    | EntryPosted
+    | EntrySuspended
+    | HaltRaised
+    | ChainArmed
+    | ChainDisarmed
+)
+StatusMessage = Heartbeat | Lease | ChainStatus | PortfolioSnapshot | OrdersSnapshot | LedgerSnapshot
+AnyMessage = MarketMessage | ReliableMessage | StatusMessage

@@ -1,0 +1,176 @@
+"""One service without its transport: core, shell and store in the order that makes an effect happen once.
+
+A process (bus/service.py) and the chain in one process (bus/local.py) drive the same Node.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from bus.assembly import Assembly
+from bus.clock import SessionClock, boot_ns
+from bus.codec import encode_message
+from bus.delivery import InboxCursor, OutboxLink, OutboxRow, Verdict
+from bus.messages import FeedEnded, MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
+from bus.routes import peers_of, receivers, senders_to
+from bus.store import Store
+
+S = TypeVar("S")
+_REPORTS_MAX: Final = 10_000
+
+
+class Node(Generic[S]):
+    """Runs one core and its shell over a store.
+
+    Args:
+        name: which service this is.
+        assembly: its core and shell.
+        store: its journal, outbox and cursors.
+        clock: session time.
+        on_event: called with each committed event, for the status topic.
+    """
+
+    def __init__(
+        self,
+        name: ServiceName,
+        assembly: Assembly[S],
+        store: Store,
+        *,
+        clock: SessionClock,
+        on_event: Callable[[Message], None],
+    ) -> None:
+        self.name = name
+        self.assembly = assembly
+        self.clock = clock
+        self.step = 0
+        self.is_feed_ended = False
+        self.plan: SessionPlanned | None = None
+        self.state = assembly.core.initial()
+        self._store = store
+        self._on_event = on_event
+        self.links: dict[str, OutboxLink] = store.links(peers_of(name), boot_ns())
+        self.cursors: dict[str, InboxCursor] = store.cursors(senders_to(name))
+        self._acked_news: dict[str, int] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether this service knows the session, where it is told of it at all."""
+        return self.plan is not None or self.name not in receivers("watchdog", SessionPlanned)
+
+    def start(self) -> None:
+        """Fold the journal, then let the shell recover what a crash left open."""
+        for event in self._store.events():
+            self._evolve(event)
+        self._run(self.assembly.shell.on_start(self.state, self.clock.now_ns()))
+
+    def on_market(self, data: MarketMessage) -> None:
+        """Take one market message; a repeated step is ignored."""
+        if data.step <= self.step:
+            return
+        self.clock.heard(data.ts_event)
+        self.state = self.assembly.core.observe(self.state, data)
+        self._run([data])
+        self._run(self.assembly.shell.on_market(self.state, data, self.clock.now_ns()))
+        self.step = data.step
+        self.is_feed_ended = isinstance(data, FeedEnded)
+
+    def on_reliable(self, sender: ServiceName, epoch: str, seq: int, message: Message) -> Verdict:
+        """Take one numbered message: apply it once, with its cursor in the same commit."""
+        verdict = self.cursors[sender].judge(epoch, seq)
+        if verdict is Verdict.NEXT:
+            self._run([message], cursor=(sender, epoch, seq))
+            self.cursors[sender].advance(epoch, seq)
+        return verdict
+
+    def on_input(self, message: Message) -> None:
+        """Take a message from this host: what the control folder says, or a report."""
+        self._run([message])
+
+    def on_idle(self) -> None:
+        """Let the shell report what became due by itself."""
+        self._run(self.assembly.shell.on_idle(self.state, self.clock.now_ns()))
+
+    def settle(self) -> None:
+        """Let the core decide what needs a complete step."""
+        self._run_events(self.assembly.core.settle(self.state, self.clock.now_ns()), None)
+
+    def is_settled(self) -> bool:
+        """Tell whether nothing of the present step waits for a permission or an answer."""
+        return self.assembly.shell.is_settled(self.state)
+
+    def snapshot(self) -> Sequence[StatusMessage]:
+        """Return what the status topic should show now."""
+        return self.assembly.core.snapshot(self.state, self.clock.now_ns())
+
+    def heard_ack(self, receiver: ServiceName, epoch: str, cursor: int) -> None:
+        """Note an acknowledgement; it is made durable with the next commit, which is soon enough."""
+        link = self.links.get(receiver)
+        if link and epoch == self._store.epoch and link.heard_ack(cursor, boot_ns()):
+            self._acked_news[receiver] = cursor
+
+    def flush_acks(self) -> None:
+        """Make the newest acknowledgements durable, when nothing else has to be committed anyway."""
+        if self._acked_news:
+            self._commit((), None)
+
+    @property
+    def epoch(self) -> str:
+        """Return this store's life: a restored store has another."""
+        return self._store.epoch
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def outbox_depth(self) -> int:
+        """Return how many messages are not acknowledged yet."""
+        return sum(len(link.rows) for link in self.links.values())
+
+    def oldest_unacked_ms(self) -> int:
+        """Return the age of the oldest unacknowledged message in milliseconds."""
+        now = boot_ns()
+        return max((link.oldest_age_ns(now) for link in self.links.values()), default=0) // 1_000_000
+
+    def _run(self, messages: Sequence[Message], cursor: tuple[ServiceName, str, int] | None = None) -> None:
+        """Decide each message and, in turn, every report that follows; the cursor goes with the first commit."""
+        queue = deque(messages)
+        for _ in range(_REPORTS_MAX):
+            if not queue:
+                return
+            events = self.assembly.core.decide(self.state, queue.popleft(), self.clock.now_ns())
+            queue.extend(self._run_events(events, cursor))
+            cursor = None
+        raise RuntimeError(f"{self.name}: more than {_REPORTS_MAX} reports follow from one message")
+
+    def _run_events(self, events: Sequence[Message], cursor: tuple[ServiceName, str, int] | None) -> list[Message]:
+        """Commit events, then fold them, then do their effects; return what the effects reported."""
+        if not events and cursor is None:
+            return []
+        for event in events:
+            self.assembly.shell.before_commit(event)
+        self._commit(events, cursor)
+        for event in events:
+            self._evolve(event)
+        reports: list[Message] = []
+        for event in events:
+            self._on_event(event)
+            reports.extend(self.assembly.shell.after_commit(self.state, event, self.clock.now_ns()))
+        return reports
+
+    def _commit(self, events: Sequence[Message], cursor: tuple[ServiceName, str, int] | None) -> None:
+        outgoing: list[tuple[str, OutboxRow]] = []
+        last: dict[str, int] = {name: link.last for name, link in self.links.items()}
+        for event in events:
+            for receiver in receivers(self.name, type(event)):
+                last[receiver] += 1
+                outgoing.append((receiver, OutboxRow(last[receiver], self.step, encode_message(event))))
+        self._store.commit(events, outgoing, cursor, self._acked_news)
+        self._acked_news = {}
+        now = boot_ns()
+        for name, row in outgoing:
+            self.links[name].add(row, now)
+
+    def _evolve(self, event: Message) -> None:
+        if isinstance(event, SessionPlanned):
+            self.plan = event
+        self.state = self.assembly.core.evolve(self.state, event)

@@ -1,0 +1,77 @@
+"""Who says what to whom: this table is both the wiring and the access list. Whatever is not here is refused."""
+
+from typing import Final
+
+from bus import messages as m
+
+SERVICES: Final[tuple[m.ServiceName, ...]] = (
+    "screener",
+    "strategy",
+    "risk",
+    "execution",
+    "ledger",
+    "web",
+    "watchdog",
+)
+
+#: Reliable messages: (sender, type) -> who receives it, in order, exactly one effect.
+ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, ...]]] = {
+    ("watchdog", m.SessionPlanned): ("screener", "strategy", "risk", "execution"),
+    ("watchdog", m.HaltRaised): ("strategy", "risk", "execution"),
+    ("screener", m.CandidatesRanked): ("strategy", "risk"),
+    ("strategy", m.SignalRaised): ("risk",),
+    ("risk", m.SubmitOrder): ("execution",),
+    ("risk", m.KillSwitchTripped): ("watchdog", "execution"),
+    ("execution", m.AccountReported): ("risk",),
+    ("execution", m.OrderAccepted): ("risk",),
+    ("execution", m.OrderRejected): ("risk",),
+    ("execution", m.OrderExpired): ("risk",),
+    ("execution", m.OrderCancelled): ("risk",),
+    ("execution", m.OrderFilled): ("risk", "ledger"),
+    ("execution", m.IntentClosed): ("risk",),
+    ("execution", m.CashMoved): ("ledger",),
+    ("ledger", m.EntrySuspended): ("watchdog",),
+}
+
+#: Market data, lossy: who publishes it and who listens.
+MARKET_PUBLISHER: Final[m.ServiceName] = "screener"
+MARKET_SUBSCRIBERS: Final[tuple[m.ServiceName, ...]] = ("strategy", "risk", "execution", "web")
+
+#: Replay plays in lock-step. When a service has finished a market step it tells the next one, after the messages it
+#: made in it: (sender, receiver) -> whose marks of that step it waits for first. A step is over when the screener
+#: hears of it: strategy and execution -> risk -> execution -> screener. Live data has no lock-step.
+STEP_MARKS: Final[dict[tuple[m.ServiceName, m.ServiceName], tuple[m.ServiceName, ...]]] = {
+    ("strategy", "risk"): (),
+    ("execution", "risk"): (),
+    ("risk", "execution"): ("strategy", "execution"),
+    ("execution", "screener"): ("risk",),
+}
+
+#: Status topic, lossy: every service publishes; these services listen.
+STATUS_SUBSCRIBERS: Final[tuple[m.ServiceName, ...]] = ("web", "watchdog")
+
+#: Leases: who grants, who needs every one of them to send an order.
+LEASE_ISSUERS: Final[tuple[m.ServiceName, ...]] = ("watchdog", "risk")
+LEASE_HOLDER: Final[m.ServiceName] = "execution"
+
+
+def receivers(sender: m.ServiceName, kind: type[m.Message]) -> tuple[m.ServiceName, ...]:
+    """Return who must receive this type from this sender; empty when it stays in the sender's journal."""
+    return ROUTES.get((sender, kind), ())
+
+
+def may_send(sender: m.ServiceName, receiver: m.ServiceName, kind: type[m.Message]) -> bool:
+    """Tell whether this sender may say this type to this receiver."""
+    return receiver in ROUTES.get((sender, kind), ())
+
+
+def peers_of(sender: m.ServiceName) -> tuple[m.ServiceName, ...]:
+    """Return every service this one sends reliable messages or step marks to, in the order of SERVICES."""
+    reached = {r for (s, _), rs in ROUTES.items() if s == sender for r in rs}
+    reached |= {r for s, r in STEP_MARKS if s == sender}
+    return tuple(s for s in SERVICES if s in reached)
+
+
+def senders_to(receiver: m.ServiceName) -> tuple[m.ServiceName, ...]:
+    """Return every service that sends this one reliable messages or step marks, in the order of SERVICES."""
+    return tuple(s for s in SERVICES if receiver in peers_of(s))

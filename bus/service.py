@@ -1,0 +1,63 @@
+"""One service as a process, from its command line to its exit code; the whole of every `__main__`."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from bus.assembly import Assembly, CannotStartError, Setup
+from bus.build import build_id
+from bus.error_handler import halting_on_error
+from bus.lock import LockTakenError, service_lock
+from bus.messages import ServiceName
+from bus.runner import Runner
+from bus.sockets import BindError
+from bus.start import ConfigurationError, await_setup
+from bus.store import StoreError
+from config.paths import HomeError, home_paths
+
+logger = logging.getLogger(__name__)
+
+EXIT_LOCKED: Final = 75
+EXIT_CONFIGURATION: Final = 78
+
+
+def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> int:
+    """Run one service until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code: 0 stopped, 1 self-check found faults, 75 another copy runs, 78 home or settings unusable.
+    """
+    try:
+        paths = home_paths()
+        paths.make()
+        with service_lock(paths, name):
+            setup, ring = await_setup(name, paths)
+            if "--self-check" in sys.argv[1:]:
+                return _self_check(name, setup, build)
+            with halting_on_error(name, paths):
+                runner = Runner(name, setup, ring)
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, lambda *_: runner.stop())
+                runner.start(build)
+                logger.info("%s is up (build %s, home %s)", name, build_id(), paths.root)
+                runner.run()
+    except LockTakenError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_LOCKED
+    except (HomeError, ConfigurationError, StoreError, BindError) as error:
+        sys.stderr.write(f"{name} cannot start: {error}\n")
+        return EXIT_CONFIGURATION
+    return 0
+
+
+def _self_check(name: ServiceName, setup: Setup, build: Callable[[Setup], Assembly[Any]]) -> int:
+    try:
+        faults = list(build(setup).self_check())
+    except CannotStartError as error:
+        faults = [str(error)]
+    for fault in faults:
+        sys.stdout.write(f"{name}: {fault}\n")
+    sys.stdout.write(f"{name}: self-check {'failed' if faults else 'passed'}\n")
+    return 1 if faults else 0

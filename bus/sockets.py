@@ -1,0 +1,177 @@
+"""ZeroMQ only: bound and connected sockets, each with CURVE keys, size limits and time limits."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import zmq
+
+from bus.codec import FRAME_BYTES_MAX
+from bus.endpoints import Endpoints
+from bus.keys import ZAP_DOMAIN, KeyRing, ZapGuard
+from bus.messages import ServiceName
+
+TOPIC_MARKET: Final = b"m"
+TOPIC_STATUS: Final = b"s"
+TOPIC_LEASE: Final = b"l"
+_QUEUE_MAX: Final = 1000
+_HANDSHAKE_MS: Final = 2000
+
+
+class BindError(Exception):
+    """An address of the bus is taken or cannot be used; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """One message from an inbox: the sender by its key (None = not a key of ours) and the bytes."""
+
+    sender: ServiceName | None
+    routing_id: bytes
+    payload: bytes
+
+
+class BusSockets:
+    """All sockets of one service: inbox and publisher bound, one DEALER to each peer, one SUB to each publisher."""
+
+    def __init__(self, ring: KeyRing, endpoints: Endpoints) -> None:
+        self._ring = ring
+        self._endpoints = endpoints
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._guard = ZapGuard(self._context, ring)
+        self._inbox: zmq.Socket[bytes] | None = None
+        self._publisher: zmq.Socket[bytes] | None = None
+        self._peers: dict[ServiceName, zmq.Socket[bytes]] = {}
+        self._subscriptions: dict[zmq.Socket[bytes], ServiceName] = {}
+        self._poller = zmq.Poller()
+        self._ready: set[zmq.Socket[bytes]] = set()
+
+    def bind(self) -> None:
+        """Bind inbox and publisher.
+
+        Raises:
+            BindError: an address is in use.
+        """
+        self._inbox = self._bound(zmq.ROUTER, "inbox")
+        self._poller.register(self._inbox, zmq.POLLIN)
+        self._publisher = self._bound(zmq.PUB, "pub")
+
+    def connect(self, peers: Iterable[ServiceName]) -> None:
+        """Open a DEALER to the inbox of each peer; peers need not be up yet."""
+        for peer in peers:
+            socket = self._connected(zmq.DEALER, peer, self._endpoints.address(peer, "inbox"))
+            self._peers[peer] = socket
+            self._poller.register(socket, zmq.POLLIN)
+
+    def subscribe(self, publisher: ServiceName, *topics: bytes) -> None:
+        """Listen to topics of one publisher, on a socket of its own: the socket is who it is."""
+        socket = self._connected(zmq.SUB, publisher, self._endpoints.address(publisher, "pub"))
+        for topic in topics:
+            socket.setsockopt(zmq.SUBSCRIBE, topic)
+        self._subscriptions[socket] = publisher
+        self._poller.register(socket, zmq.POLLIN)
+
+    def publish(self, topic: bytes, payload: bytes) -> None:
+        """Publish without waiting; a slow subscriber loses messages."""
+        if self._publisher is not None:
+            self._publisher.send_multipart([topic, payload])
+
+    def send(self, peer: ServiceName, payload: bytes) -> bool:
+        """Send to a peer's inbox without waiting; False when its queue is full, and delivery repeats later."""
+        try:
+            self._peers[peer].send(payload, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def answer(self, routing_id: bytes, payload: bytes) -> None:
+        """Answer on the connection a message came from; dropped when that is gone, and asked for again."""
+        if self._inbox is not None:
+            self._inbox.send_multipart([routing_id, payload], zmq.NOBLOCK)
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Wait until something arrives; False after the time."""
+        self._ready = {socket for socket, _ in self._poller.poll(timeout_ms)}
+        return bool(self._ready)
+
+    def broadcasts(self, limit: int) -> list[tuple[ServiceName, bytes, bytes]]:
+        """Return up to `limit` (publisher, topic, payload) of each subscription that are waiting."""
+        found = []
+        for socket, publisher in self._subscriptions.items():
+            for _ in range(limit if socket in self._ready else 0):
+                try:
+                    frames = socket.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                if len(frames) == 2:
+                    found.append((publisher, frames[0], frames[1]))
+        return found
+
+    def received(self, limit: int) -> list[Received]:
+        """Return up to `limit` messages that wait in the inbox."""
+        found: list[Received] = []
+        if self._inbox is None or self._inbox not in self._ready:
+            return found
+        for _ in range(limit):
+            try:
+                frames = self._inbox.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                break
+            if len(frames) == 2:
+                sender = self._ring.service_of(str(frames[1].get("User-Id")))
+                found.append(Received(sender, frames[0].bytes, frames[1].bytes))
+        return found
+
+    def answers(self, limit: int) -> list[tuple[ServiceName, bytes]]:
+        """Return up to `limit` answers from each peer."""
+        found = []
+        for peer, socket in self._peers.items():
+            for _ in range(limit if socket in self._ready else 0):
+                try:
+                    found.append((peer, socket.recv(zmq.NOBLOCK)))
+                except zmq.Again:
+                    break
+        return found
+
+    def close(self) -> None:
+        """Close everything; unsent messages stay in the outbox on disk."""
+        self._guard.close()
+        self._context.destroy(linger=0)
+
+    def _bound(self, kind: int, channel: str) -> zmq.Socket[bytes]:
+        socket = self._socket(kind)
+        socket.curve_server = True
+        socket.curve_secretkey = self._ring.secret
+        socket.curve_publickey = self._ring.public[self._ring.service]
+        socket.zap_domain = ZAP_DOMAIN.encode()
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        address = self._endpoints.address(self._ring.service, "inbox" if channel == "inbox" else "pub")
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            socket.close()
+            raise BindError(
+                f"The bus address {address} of {self._ring.service} cannot be used: {error.strerror}. Is another chain "
+                "running here? Stop it, or set BUS_TCP_PORT or TRADEBOT_HOME to another place."
+            ) from error
+        return socket
+
+    def _connected(self, kind: int, server: ServiceName, address: str) -> zmq.Socket[bytes]:
+        socket = self._socket(kind)
+        socket.curve_serverkey = self._ring.public[server]
+        socket.curve_secretkey = self._ring.secret
+        socket.curve_publickey = self._ring.public[self._ring.service]
+        socket.connect(address)
+        return socket
+
+    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        socket.setsockopt(zmq.SNDHWM, _QUEUE_MAX)
+        socket.setsockopt(zmq.RCVHWM, _QUEUE_MAX)
+        return socket

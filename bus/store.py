@@ -1,0 +1,154 @@
+"""One SQLite file per service: journal, outbox, cursors. State change, outbox rows and cursor commit together."""
+
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from bus.codec import decode_message, encode_message
+from bus.delivery import InboxCursor, OutboxLink, OutboxRow
+from bus.messages import Message
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, ts_ns INTEGER NOT NULL, type TEXT NOT NULL,
+    payload BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (receiver TEXT NOT NULL, seq INTEGER NOT NULL, step INTEGER NOT NULL,
+    payload BLOB NOT NULL, PRIMARY KEY (receiver, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS acked (receiver TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cursor (sender TEXT PRIMARY KEY, epoch TEXT NOT NULL, seq INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarantine (id INTEGER PRIMARY KEY, sender TEXT NOT NULL, reason TEXT NOT NULL,
+    payload BLOB NOT NULL) STRICT;
+"""
+
+Synchronous = Literal["NORMAL", "FULL"]
+
+
+class StoreError(Exception):
+    """A service's own file cannot be used; the message names it and says what to do."""
+
+
+class Store:
+    """The durable side of one service; one connection, one writer.
+
+    Args:
+        path: the SQLite file, or ":memory:" for a chain in one process.
+        synchronous: FULL where a power cut must not lose a commit (execution, ledger), else NORMAL.
+    """
+
+    def __init__(self, path: Path | Literal[":memory:"], synchronous: Synchronous) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute(f"PRAGMA synchronous={synchronous}")
+            self._db.execute("PRAGMA busy_timeout=2000")
+            self._db.executescript(_SCHEMA)
+            row = self._db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()
+            if row is None:
+                self.epoch = secrets.token_hex(8)
+                self._db.execute("INSERT INTO meta VALUES ('epoch', ?)", (self.epoch,))
+            else:
+                self.epoch = str(row[0])
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"The service's file {path} cannot be opened: {error}. Stop the chain and restore the file from a "
+                "backup; the ledger and the broker's books are not in it."
+            ) from error
+
+    def events(self) -> Iterator[Message]:
+        """Yield the whole journal in order."""
+        for (payload,) in self._db.execute("SELECT payload FROM journal ORDER BY id"):
+            yield decode_message(payload)
+
+    def links(self, receivers: Sequence[str], now_ns: int) -> dict[str, OutboxLink]:
+        """Return the sending end of each stream as it was committed."""
+        links = {}
+        for receiver in receivers:
+            acked = self._one("SELECT seq FROM acked WHERE receiver=?", receiver)
+            link = OutboxLink(acked=acked, last=acked)
+            rows = self._db.execute(
+                "SELECT seq, step, payload FROM outbox WHERE receiver=? AND seq>? ORDER BY seq",
+                (receiver, acked),
+            )
+            for seq, step, payload in rows:
+                link.add(OutboxRow(seq, step, payload), now_ns)
+            links[receiver] = link
+        return links
+
+    def cursors(self, senders: Sequence[str]) -> dict[str, InboxCursor]:
+        """Return the receiving end of each stream as it was committed."""
+        known = {s: (e, q) for s, e, q in self._db.execute("SELECT sender, epoch, seq FROM cursor")}
+        return {sender: InboxCursor(*known.get(sender, ("", 0))) for sender in senders}
+
+    def commit(
+        self,
+        events: Sequence[Message],
+        outgoing: Sequence[tuple[str, OutboxRow]],
+        cursor: tuple[str, str, int] | None,
+        acked: dict[str, int],
+    ) -> None:
+        """Commit all of it or nothing.
+
+        Args:
+            events: appended to the journal.
+            outgoing: (receiver, row) pairs for the outbox.
+            cursor: (sender, epoch, seq) of the message that caused it, or None.
+            acked: what receivers have acknowledged since the last commit; their outbox rows go.
+        """
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.executemany(
+                "INSERT INTO journal (ts_ns, type, payload) VALUES (?, ?, ?)",
+                [(event.ts_init, type(event).__name__, encode_message(event)) for event in events],
+            )
+            db.executemany(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?)",
+                [(receiver, row.seq, row.step, row.payload) for receiver, row in outgoing],
+            )
+            if cursor:
+                db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", cursor)
+            for receiver, seq in acked.items():
+                db.execute("INSERT OR REPLACE INTO acked VALUES (?, ?)", (receiver, seq))
+                db.execute("DELETE FROM outbox WHERE receiver=? AND seq<=?", (receiver, seq))
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    def quarantine(self, sender: str, reason: str, payload: bytes) -> None:
+        """Keep bytes that could not be taken, for a person to look at; at most 1,000 of them."""
+        count = self._db.execute("SELECT count(*) FROM quarantine").fetchone()[0]
+        if count < 1000:
+            self._db.execute(
+                "INSERT INTO quarantine (sender, reason, payload) VALUES (?, ?, ?)", (sender, reason, payload)
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _one(self, query: str, argument: str) -> int:
+        row = self._db.execute(query, (argument,)).fetchone()
+        return int(row[0]) if row else 0
+
+
+def read_journal(path: Path) -> list[Message]:
+    """Return every event of a service's journal, read-only: for reports and tests after the service has stopped.
+
+    Raises:
+        StoreError: no such file, or it is not a journal.
+    """
+    if not path.is_file():
+        raise StoreError(f"There is no journal at {path}: has this chain ever run in this home?")
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            return [decode_message(p) for (p,) in db.execute("SELECT payload FROM journal ORDER BY id")]
+        finally:
+            db.close()
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"The journal {path} cannot be read: {error}") from error

@@ -1,0 +1,1 @@
+"""What the operator has set: typed settings, encrypted generations, identity, paths and logs."""

@@ -1,0 +1,52 @@
+"""Log lines: UTC, one line for each record, JSON or CSV by LOG_FORMAT; to the service's own file and to stderr."""
+
+import csv
+import io
+import logging
+import logging.handlers
+import sys
+import time
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+LogFormat = Literal["JSON", "CSV"]
+_FILE_BYTES_MAX: Final = 10 * 1024 * 1024
+_FILES_KEPT: Final = 10
+
+
+class LineFormatter(logging.Formatter):
+    """Writes one record as one line: timestamp, level, service, logger, message; line breaks are escaped."""
+
+    def __init__(self, service: str, log_format: LogFormat) -> None:
+        super().__init__()
+        self._service = service
+        self._format = log_format
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        message = record.getMessage()
+        if record.exc_info:
+            message = f"{message}\n{self.formatException(record.exc_info)}"
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        stamp = f"{seconds}.{int(record.msecs):03d}Z"
+        values = (stamp, record.levelname, self._service, record.name, message)
+        if self._format == "CSV":
+            out = io.StringIO()
+            csv.writer(out, lineterminator="").writerow([value.replace("\n", "\\n") for value in values])
+            return out.getvalue()
+        names = ("timestamp", "level", "service", "logger", "message")
+        return msgspec.json.encode(dict(zip(names, values, strict=True))).decode()
+
+
+def set_up_logs(service: str, log_format: LogFormat, folder: Path) -> None:
+    """Send all log records of this process to `folder`/`service`.log (10 files of 10 MiB) and to stderr."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    to_file = logging.handlers.RotatingFileHandler(
+        folder / f"{service}.log", maxBytes=_FILE_BYTES_MAX, backupCount=_FILES_KEPT, encoding="utf-8"
+    )
+    to_file.setFormatter(LineFormatter(service, log_format))
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(LineFormatter(service, log_format))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr], force=True)

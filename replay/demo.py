@@ -1,0 +1,186 @@
+"""The demonstration: a fresh home, the real processes, one session faster than real time, and what came of it.
+
+`make demo` runs it; it needs no account and no key.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from bus.assembly import CannotStartError
+from bus.processes import ROOT, ChainError, check_port, free_port
+from bus.store import read_journal
+from config.env_bot import SettingsError
+from config.paths import HOME_VARIABLE, HomeError, HomePaths
+from replay.books import compare_books
+from replay.report import refusals_table, trades, trades_table
+from replay.session import DEMO_IDENTITY, OpenedSession, SessionChoice, open_session
+from replay.stage import Stage, StageError
+
+MARKER: Final = "DEMO_HOME"
+DEFAULT_DEMO_HOME: Final = "home-demo"
+_SHOWN: Final = {
+    "CandidatesRanked",
+    "SignalRaised",
+    "OrderDenied",
+    "OrderFilled",
+    "KillSwitchTripped",
+    "HaltRaised",
+    "EntrySuspended",
+    "OrderRejected",
+}
+_BAR_WIDTH: Final = 30
+_SESSION_TIMEOUT_S: Final = 8 * 3600
+
+
+class ProgressBar:
+    """One line at the bottom of a terminal; on anything else, a line for each tenth of the session."""
+
+    def __init__(self, out: TextIO, start_ms: int, end_ms: int) -> None:
+        self._out = out
+        self._start = start_ms
+        self._span = max(1, end_ms - start_ms)
+        self._is_terminal = out.isatty()
+        self._tenth = 0
+        self._line = ""
+
+    def move(self, now_ms: int) -> None:
+        """Show how much of the session has been played."""
+        share = min(1.0, max(0.0, (now_ms - self._start) / self._span))
+        clock = time.strftime("%H:%M", time.gmtime(now_ms / 1000))
+        filled = int(share * _BAR_WIDTH)
+        self._line = f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {share:4.0%}  {clock} UTC"
+        if self._is_terminal:
+            self._out.write(f"\r{self._line}")
+        elif int(share * 10) > self._tenth:
+            self._tenth = int(share * 10)
+            self._out.write(f"{self._line}\n")
+        self._out.flush()
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        if self._is_terminal:
+            self._out.write(f"\r{' ' * len(self._line)}\r{text}\n{self._line}")
+        else:
+            self._out.write(f"{text}\n")
+        self._out.flush()
+
+    def end(self) -> None:
+        """Leave the bar's line."""
+        self._out.write("\n" if self._is_terminal else "")
+
+
+def prepare_home(text: str) -> HomePaths:
+    """Return an empty home for a demonstration; only a home that a demonstration made is ever removed.
+
+    Raises:
+        HomeError: the folder holds something else.
+    """
+    root = Path(text or DEFAULT_DEMO_HOME).absolute()
+    if root.exists() and any(root.iterdir()):
+        if not (root / MARKER).is_file():
+            raise HomeError(
+                f"{root} is not empty and was not made by a demonstration: nothing was touched. "
+                "Give HOME_DIR an empty or new folder."
+            )
+        if (root / "run" / "supervisord.pid").exists():
+            raise HomeError(f"A demonstration still runs on {root}: stop it first, or give HOME_DIR another folder.")
+        shutil.rmtree(root)
+    paths = HomePaths(root)
+    paths.make()
+    (root / MARKER).write_text("Made by a demonstration; the next one on this folder removes it.\n", encoding="utf-8")
+    return paths
+
+
+def watch(stage: Stage, session: OpenedSession) -> None:
+    """Show the session while it is played, from the same stream that the dashboard uses."""
+    bar = ProgressBar(sys.stdout, session.plan.open_ns // 1_000_000, session.plan.close_ns // 1_000_000)
+    end = time.monotonic() + _SESSION_TIMEOUT_S
+    for kind, value in stage.browser.stream():
+        if kind == "event" and value["kind"] in _SHOWN:
+            bar.say(_event_text(value))
+        elif kind == "chain":
+            bar.move(max(value["ts_event_ms"], session.plan.open_ns // 1_000_000))
+            if value["phase"] == "CLOSED":
+                break
+        if time.monotonic() > end:
+            raise StageError("The session did not end in 8 hours.")
+    bar.end()
+    stage.wait_for_end(60)
+
+
+def _event_text(line: dict[str, Any]) -> str:
+    clock = time.strftime("%H:%M:%S", time.gmtime(line["ts_ms"] / 1000)) if line["ts_ms"] else "--:--:--"
+    return f"  {clock}  {line['text']}"
+
+
+def print_report(paths: HomePaths) -> int:
+    """Print trades, refusals, trial balance and places; return 0 when the books agree."""
+    execution = read_journal(paths.state / "execution.db")
+    others = [event for name in ("strategy", "risk") for event in read_journal(paths.state / f"{name}.db")]
+    print(f"\nTrades (UTC)\n{trades_table(trades(execution))}")
+    print(f"\nDenied and suppressed\n{refusals_table(sorted(others, key=lambda event: event.ts_event))}")
+    print("\nTrial balance", flush=True)
+    balance = subprocess.run(
+        [sys.executable, "-m", "services.ledger", "trial-balance"],
+        env={HOME_VARIABLE: str(paths.root)},
+        cwd=ROOT,
+        check=False,
+    )
+    faults = compare_books(paths, DEMO_IDENTITY)
+    print("\nPaper broker against ledger: " + ("; ".join(faults) if faults else "cash and every position agree."))
+    ledger = paths.entities / DEMO_IDENTITY.entity_folder / DEMO_IDENTITY.ledger_file
+    print(f"\nLedger      {ledger}")
+    print(f"Logs        {paths.output / DEMO_IDENTITY.bot_identity / 'logs'} and {paths.logs}")
+    return 1 if faults or balance.returncode else 0
+
+
+def run(choice: SessionChoice, home: str, port: int) -> int:
+    """Play the demonstration; return the exit code.
+
+    Raises:
+        SettingsError, CannotStartError, HomeError, ChainError, StageError: with what is wrong and what to do.
+    """
+    session = open_session(choice.settings(), HomePaths(Path(home or DEFAULT_DEMO_HOME).absolute()))
+    port = port or free_port()
+    check_port(port)
+    paths = prepare_home(home)
+    stage = Stage(paths, port)
+    print(f"{session.source}\nHome        {paths.root}")
+    try:
+        stage.configure(choice.settings(), DEMO_IDENTITY)
+        print(f"Page        {stage.chain.url} (user admin, password {stage.password}) while this runs")
+        stage.arm("demonstration")
+        watch(stage, session)
+    finally:
+        stage.stop()
+    code = print_report(paths)
+    print(f"Page        make run HOME_DIR={paths.root}  (user admin, password {stage.password})")
+    return code
+
+
+def main(arguments: list[str]) -> int:
+    """Read the command line, run, and turn every expected failure into one message and exit code 2."""
+    parser = argparse.ArgumentParser(prog="make demo", description="Play one session through the real processes.")
+    for name in ("data", "date", "symbols", "seed", "speed", "home"):
+        parser.add_argument(f"--{name}", default="")
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args(arguments)
+    data = str(Path(options.data).absolute()) if options.data else ""
+    choice = SessionChoice(data, options.date, options.symbols, options.seed, options.speed)
+    try:
+        return run(choice, options.home, options.port)
+    except (SettingsError, CannotStartError, HomeError, ChainError, StageError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped; every process has ended.\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

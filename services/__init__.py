@@ -1,0 +1,1 @@
+"""The services of the chain, each one process; none knows another."""

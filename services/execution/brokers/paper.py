@@ -1,0 +1,317 @@
+"""The embedded paper broker: it accepts orders and fills them on the quotes it hears afterwards.
+
+It stands for a broker in another house: its books are its own, each change is on disk before it answers, and
+so a crash of the bot at any point leaves it consistent and its look-ups authoritative.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from bus.messages import NANOS, Quote, QuoteBatch
+from services.execution.brokers import matching
+from services.execution.brokers import reports as r
+from services.execution.brokers.interface import OrderRequest
+from services.execution.brokers.matching import BookOrder
+from services.execution.brokers.paper_books import Account, Execution, PaperBooks
+
+
+@dataclass
+class _Draft:
+    """What one batch of quotes changes; it becomes the truth only once it is on disk."""
+
+    cash: int
+    next_execution: int
+    positions: dict[str, int]
+    orders: dict[str, BookOrder] = field(default_factory=dict)
+    executions: list[Execution] = field(default_factory=list)
+    #: What is left of each quoted side, shared by the orders in the order of their acceptance.
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+
+
+class PaperBroker:
+    """A cash account without shorting and without commissions; see `matching` for the prices."""
+
+    name: Final = "PAPER"
+
+    def __init__(self, path: Path, *, starting_cash_micros: int, slippage_ppm: int = 0) -> None:
+        """Open the books.
+
+        Raises:
+            RetryableBrokerError: another process holds the file.
+            StopTradingError: the file cannot be used.
+        """
+        self._books = PaperBooks(path, starting_cash_micros)
+        self._slippage_ppm = slippage_ppm
+        self._account = self._books.account()
+        self._working = {order.client_order_id: order for order in self._books.working_orders()}
+        self._positions = self._books.positions()
+        self._order_seq, self._execution_seq = self._books.newest_seqs()
+        self._quotes: dict[str, Quote] = {}
+
+    def submit(self, request: OrderRequest) -> r.OrderReport:
+        """Place an order; whatever the answer is, it is on disk first."""
+        known = self._books.order(request.client_order_id)
+        ts = request.ts_ns
+        if known is not None:
+            return r.BrokerDuplicate(
+                ts_event=ts, ts_init=ts, client_order_id=known.client_order_id, detail="duplicate client id"
+            )
+        refusal = self._refusal(request)
+        order = BookOrder(
+            seq=self._order_seq + 1,
+            client_order_id=request.client_order_id,
+            symbol=request.symbol,
+            side=request.side,
+            qty_nanos=request.qty_nanos,
+            order_type=request.order_type,
+            limit_micros=request.limit_micros,
+            stop_micros=request.stop_micros,
+            trail_bps=request.trail_bps,
+            accepted_ns=ts,
+            state="REJECTED" if refusal else "WORKING",
+            peak_micros=self._standing_bid(request),
+            detail=refusal or "",
+        )
+        self._books.write(account=self._account, orders=[order])
+        self._order_seq = order.seq
+        if refusal:
+            return _rejected(order, ts)
+        self._working[order.client_order_id] = order
+        return _accepted(order, ts)
+
+    def _standing_bid(self, request: OrderRequest) -> int:
+        """Return the bid that stands at the acceptance: a trailing stop's first peak. 0 = none heard."""
+        quote = self._quotes.get(request.symbol)
+        if request.order_type != "TRAILING_STOP" or quote is None or not matching.is_tradable(quote):
+            return 0
+        return quote.bid_micros
+
+    def _refusal(self, request: OrderRequest) -> str | None:
+        if request.qty_nanos <= 0:
+            return "the quantity is not positive"
+        if request.order_type == "LIMIT" and request.limit_micros <= 0:
+            return "a limit order needs a limit price"
+        if request.order_type == "STOP" and request.stop_micros <= 0:
+            return "a stop order needs a stop price"
+        if request.order_type == "TRAILING_STOP" and (request.side == "BUY" or not 0 < request.trail_bps < 10_000):
+            return "a trailing stop must sell, with a trail between 0 and 100 percent"
+        return self._uncovered(request) if request.side == "SELL" else self._unaffordable(request)
+
+    def _uncovered(self, request: OrderRequest) -> str | None:
+        """Return why a sale could end short: what is held is counted once, also by the sales that wait."""
+        held = self._positions.get(request.symbol, 0)
+        waiting = sum(o.rest_nanos for o in self._working.values() if (o.symbol, o.side) == (request.symbol, "SELL"))
+        if request.qty_nanos <= held - waiting:
+            return None
+        return (
+            f"short selling is not allowed: {_shares(request.qty_nanos)} {request.symbol} to sell, "
+            f"{_shares(held)} held, {_shares(waiting)} of them for other orders"
+        )
+
+    def _unaffordable(self, request: OrderRequest) -> str | None:
+        """Return why a purchase costs too much at the last ask; before one is heard, fills are limited."""
+        waiting = sum(
+            self._cost(o.symbol, o.limit_micros, o.rest_nanos) for o in self._working.values() if o.side == "BUY"
+        )
+        cost = self._cost(request.symbol, request.limit_micros, request.qty_nanos)
+        if cost <= self._account.cash_micros - waiting:
+            return None
+        return (
+            f"insufficient cash: {_dollars(cost)} needed, {_dollars(self._account.cash_micros)} there, "
+            f"{_dollars(waiting)} of it for other orders"
+        )
+
+    def _cost(self, symbol: str, limit_micros: int, qty_nanos: int) -> int:
+        quote = self._quotes.get(symbol)
+        price = limit_micros or (quote.ask_micros if quote else 0)
+        return matching.cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos)
+
+    def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
+        """Cancel at once; an order that is over already is looked up instead."""
+        order = self._working.get(client_order_id)
+        if order is None:
+            return self.lookup(client_order_id, now_ns)
+        over = replace(order, state="CANCELLED", detail="cancelled on request")
+        self._books.write(account=self._account, orders=[over])
+        del self._working[client_order_id]
+        return (_cancelled(over, now_ns),)
+
+    def lookup(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
+        """Report all that the books know of an order; here, not found is proof that it was never accepted."""
+        order = self._books.order(client_order_id)
+        if order is None:
+            detail = "the broker's books have no such order"
+            return (r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=client_order_id, detail=detail),)
+        if order.state == "REJECTED":
+            return (_rejected(order, now_ns),)
+        fills = [_fill(execution, now_ns) for execution in self._books.executions_of(client_order_id)]
+        end = [_cancelled(order, now_ns)] if order.state == "CANCELLED" else []
+        return (_accepted(order, now_ns), *fills, *end)
+
+    def executions_after(self, execution_id: str, now_ns: int) -> Sequence[r.BrokerFill]:
+        """Report the executions after this one, in order."""
+        seq = int(execution_id.removeprefix("PX-")) if execution_id else 0
+        return [_fill(execution, now_ns) for execution in self._books.executions_after(seq)]
+
+    def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
+        """Report cash and positions."""
+        symbols = tuple(sorted(self._positions))
+        return r.BrokerAccount(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            session_date=session_date,
+            broker=self.name,
+            cash_micros=self._account.cash_micros,
+            symbols=symbols,
+            qtys_nanos=tuple(self._positions[symbol] for symbol in symbols),
+        )
+
+    def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
+        """Report the opening deposit, dated by the first call."""
+        if any(activity.ts_ns == 0 for activity in self._books.activities()):
+            self._books.date_activities(now_ns)
+        return [
+            r.BrokerCash(
+                ts_event=activity.ts_ns,
+                ts_init=now_ns,
+                activity_id=activity.activity_id,
+                amount_micros=activity.amount_micros,
+                broker=self.name,
+            )
+            for activity in self._books.activities()
+        ]
+
+    def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[r.OrderReport]:
+        """Fill what these quotes fill: one transaction, and none when no order and no peak changed."""
+        newest = self._account
+        if session_date == newest.session_date and batch.step <= newest.step:
+            return ()
+        heard = {quote.symbol: quote for quote in batch.quotes}
+        self._quotes.update(heard)
+        draft = _Draft(newest.cash_micros, self._execution_seq + 1, self._positions)
+        for order in self._working.values():
+            quote = heard.get(order.symbol)
+            # An order meets only what is heard after it was accepted: not the batch that it was decided on.
+            if quote is not None and batch.ts_event > order.accepted_ns and matching.is_tradable(quote):
+                self._work(draft, order, quote, batch.ts_event)
+        account = Account(draft.cash, session_date, batch.step)
+        if draft.orders:
+            changed = {symbol: draft.positions.get(symbol, 0) for symbol in draft.moved}
+            self._books.write(
+                account=account, orders=draft.orders.values(), executions=draft.executions, positions=changed
+            )
+            self._adopt(draft)
+        self._account = account
+        return [_fill(execution, batch.ts_event) for execution in draft.executions]
+
+    def _work(self, draft: _Draft, order: BookOrder, quote: Quote, ts_ns: int) -> None:
+        """Let one order see one quote, and put what changes into the draft."""
+        seen = matching.watched(order, quote)
+        price = matching.fill_price(seen, quote, self._slippage_ppm)
+        qty = self._fillable(draft, seen, quote, price) if price else 0
+        if qty and price:
+            execution = Execution(
+                draft.next_execution,
+                seen.client_order_id,
+                seen.seq,
+                seen.symbol,
+                seen.side,
+                qty,
+                price,
+                ts_ns,
+            )
+            seen = replace(
+                seen,
+                filled_nanos=seen.filled_nanos + qty,
+                state="WORKING" if qty < seen.rest_nanos else "FILLED",
+            )
+            if not draft.moved:
+                draft.positions = dict(draft.positions)
+            bought = qty if seen.side == "BUY" else -qty
+            draft.positions[seen.symbol] = draft.positions.get(seen.symbol, 0) + bought
+            draft.moved.add(seen.symbol)
+            draft.cash += execution.cash_micros
+            draft.next_execution += 1
+            draft.sizes[seen.symbol, seen.side] -= qty
+            draft.executions.append(execution)
+        if seen is not order:
+            draft.orders[seen.client_order_id] = seen
+
+    @staticmethod
+    def _fillable(draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:
+        quoted = quote.ask_size_nanos if order.side == "BUY" else quote.bid_size_nanos
+        size = draft.sizes.setdefault((order.symbol, order.side), quoted)
+        if order.side == "BUY":
+            return min(size, matching.affordable_nanos(order, price, draft.cash))
+        # Sales that wait never add up to more than is held; the position bounds them once more.
+        return min(size, order.rest_nanos, draft.positions.get(order.symbol, 0))
+
+    def _adopt(self, draft: _Draft) -> None:
+        for order in draft.orders.values():
+            if order.state == "WORKING":
+                self._working[order.client_order_id] = order
+            else:
+                del self._working[order.client_order_id]
+        self._positions = {symbol: qty for symbol, qty in draft.positions.items() if qty}
+        self._execution_seq = draft.next_execution - 1
+
+    def faults(self) -> Sequence[str]:
+        """Return one sentence for each way in which the books contradict themselves."""
+        return self._books.faults()
+
+    def close(self) -> None:
+        """Close the books."""
+        self._books.close()
+
+
+def _accepted(order: BookOrder, now_ns: int) -> r.BrokerAccepted:
+    return r.BrokerAccepted(
+        ts_event=order.accepted_ns,
+        ts_init=now_ns,
+        client_order_id=order.client_order_id,
+        broker_order_id=order.broker_order_id,
+    )
+
+
+def _rejected(order: BookOrder, now_ns: int) -> r.BrokerRejected:
+    return r.BrokerRejected(
+        ts_event=order.accepted_ns, ts_init=now_ns, client_order_id=order.client_order_id, detail=order.detail
+    )
+
+
+def _cancelled(order: BookOrder, now_ns: int) -> r.BrokerCancelled:
+    return r.BrokerCancelled(
+        ts_event=now_ns,
+        ts_init=now_ns,
+        client_order_id=order.client_order_id,
+        filled_qty_nanos=order.filled_nanos,
+        detail=order.detail,
+    )
+
+
+def _fill(execution: Execution, now_ns: int) -> r.BrokerFill:
+    return r.BrokerFill(
+        ts_event=execution.ts_ns,
+        ts_init=now_ns,
+        execution_id=execution.execution_id,
+        client_order_id=execution.client_order_id,
+        broker_order_id=f"PO-{execution.order_seq:06d}",
+        qty_nanos=execution.qty_nanos,
+        price_micros=execution.price_micros,
+        commission_micros=0,
+        broker=PaperBroker.name,
+    )
+
+
+def _shares(qty_nanos: int) -> str:
+    whole, rest = divmod(qty_nanos, NANOS)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
+
+
+def _dollars(micros: int) -> str:
+    return f"${micros // 1_000_000:,}.{micros % 1_000_000 // 10_000:02d}"

@@ -1,0 +1,95 @@
+"""What a broker, or the shell in front of it, tells the core. Reports never leave the process."""
+
+from bus.messages import Id, Message, Micros, Nanos, PriceMicros, Symbol, Text
+
+
+class BrokerAccepted(Message, frozen=True, kw_only=True):
+    """The broker has the order."""
+
+    client_order_id: Id
+    broker_order_id: Id
+
+
+class BrokerRejected(Message, frozen=True, kw_only=True):
+    """The broker refused the order, in its own words."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class BrokerDuplicate(Message, frozen=True, kw_only=True):
+    """The broker already has an order of this client id: it was accepted before, and has to be looked up."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class BrokerUnknown(Message, frozen=True, kw_only=True):
+    """The broker did not answer, or not intelligibly: it may have the order or not."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class BrokerNotFound(Message, frozen=True, kw_only=True):
+    """It is proven that the broker does not have the order. A network error is no proof."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class BrokerFill(Message, frozen=True, kw_only=True):
+    """One execution. `execution_id` is unique at the broker; two that look alike are two."""
+
+    execution_id: Id
+    client_order_id: Id
+    broker_order_id: Id
+    qty_nanos: Nanos
+    price_micros: PriceMicros
+    commission_micros: Micros
+    broker: Id
+
+
+class BrokerCancelled(Message, frozen=True, kw_only=True):
+    """The order is over at the broker. Every execution it had was reported before this."""
+
+    client_order_id: Id
+    filled_qty_nanos: Nanos
+    detail: Text
+
+
+class BrokerAccount(Message, frozen=True, kw_only=True):
+    """Cash and positions, as parallel tuples, sorted by symbol."""
+
+    session_date: Id
+    broker: Id
+    cash_micros: Micros
+    symbols: tuple[Symbol, ...]
+    qtys_nanos: tuple[Nanos, ...]
+
+
+class BrokerCash(Message, frozen=True, kw_only=True):
+    """Money entered the account (positive amount) or left it (negative)."""
+
+    activity_id: Id
+    amount_micros: Micros
+    broker: Id
+
+
+class OrderNotSent(Message, frozen=True, kw_only=True):
+    """The shell gives an order up that it never sent."""
+
+    client_order_id: Id
+    detail: Text
+
+
+OrderReport = (
+    BrokerAccepted
+    | BrokerRejected
+    | BrokerDuplicate
+    | BrokerUnknown
+    | BrokerNotFound
+    | BrokerFill
+    | BrokerCancelled
+    | OrderNotSent
+)

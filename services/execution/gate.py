@@ -1,0 +1,9 @@
+"""The gate before the runtime has opened one: nothing leaves this process."""
+
+
+class ClosedGate:
+    """Refuses every order; the runtime replaces it with one that reads the arm record and the leases."""
+
+    def refusal(self, *, reduces: bool) -> str | None:
+        """Refuse, in words that say what kind of order waits."""
+        return f"no lease: the runtime has not opened the gate for {'exits' if reduces else 'entries'}"

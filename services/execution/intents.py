@@ -1,0 +1,160 @@
+"""One intent and all its orders: the entry, the stop of each fill, the exit; folded from events."""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bus import messages as m
+from services.execution.orders import FINAL_STATES, Order, OrderState, Trigger, next_state
+
+OrderEvent = (
+    m.OrderPrepared
+    | m.OrderUnknown
+    | m.OrderAccepted
+    | m.OrderRejected
+    | m.OrderExpired
+    | m.OrderFilled
+    | m.CancelRequested
+    | m.OrderCancelled
+)
+IntentEvent = OrderEvent | m.IntentClosed
+
+
+class Intent(Struct, frozen=True, kw_only=True):
+    """What risk approved, and what became of it.
+
+    `exit_reason` is set once something other than the time wants the position sold, and stays set.
+    """
+
+    intent_id: str
+    session_date: str
+    strategy: m.StrategyName
+    symbol: str
+    trail_bps: int
+    cancel_at_ns: int
+    exit_at_ns: int
+    orders: tuple[Order, ...] = ()
+    exit_reason: str = ""
+    is_closed: bool = False
+
+    @property
+    def held_nanos(self) -> int:
+        """Return what was bought and not yet sold; negative only when a broker contradicts us."""
+        return sum(o.filled_nanos if o.prepared.side == "BUY" else -o.filled_nanos for o in self.orders)
+
+    @property
+    def open_orders(self) -> tuple[Order, ...]:
+        """Return the orders that may still fill or be sent, oldest first."""
+        return tuple(order for order in self.orders if order.is_open)
+
+    def order(self, client_order_id: str) -> Order:
+        """Return one of its orders.
+
+        Raises:
+            KeyError: the intent has no such order.
+        """
+        for order in self.orders:
+            if order.client_order_id == client_order_id:
+                return order
+        raise KeyError(client_order_id)
+
+    def attempts(self, leg: m.Leg) -> int:
+        """Return how many orders of a leg there have been."""
+        return sum(1 for order in self.orders if order.leg == leg)
+
+
+def intent_of(entry: m.OrderPrepared) -> Intent:
+    """Return the new intent that an entry opens, still without the order itself."""
+    return Intent(
+        intent_id=entry.intent_id,
+        session_date=entry.session_date,
+        strategy=entry.strategy,
+        symbol=entry.symbol,
+        trail_bps=entry.trail_bps,
+        cancel_at_ns=entry.cancel_at_ns,
+        exit_at_ns=entry.exit_at_ns,
+    )
+
+
+def fold(intent: Intent, event: IntentEvent) -> Intent:
+    """Return the intent after one of its events.
+
+    Raises:
+        IllegalTransitionError: the event does not fit the order's state.
+        KeyError: the event is about an order of another intent.
+    """
+    match event:
+        case m.IntentClosed():
+            return replace(intent, is_closed=True)
+        case m.OrderPrepared():
+            return replace(intent, orders=(*intent.orders, Order(prepared=event, ts_ns=event.ts_init)))
+        case _:
+            return _fold_order(intent, event)
+
+
+def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
+    before = intent.order(event.client_order_id)
+    after = fold_order(before, event)
+    orders = tuple(after if order is before else order for order in intent.orders)
+    return replace(
+        intent,
+        orders=orders,
+        exit_reason=intent.exit_reason or _lost_protection(before, after),
+        # A fill after the end re-opens the intent: what it bought has to be protected and sold.
+        is_closed=intent.is_closed and not isinstance(event, m.OrderFilled) and not after.is_open,
+    )
+
+
+def fold_order(order: Order, event: OrderEvent) -> Order:
+    """Return the order after one of its events, other than its preparation.
+
+    Raises:
+        IllegalTransitionError: the event does not fit the order's state.
+    """
+    state = next_state(order.state, trigger_of(order, event))
+    match event:
+        case m.OrderFilled():
+            return replace(
+                order,
+                state=state,
+                ts_ns=event.ts_event,
+                broker_order_id=event.broker_order_id,
+                filled_nanos=order.filled_nanos + event.qty_nanos,
+                paid=order.paid + event.price_micros * event.qty_nanos,
+                execution_ids=(*order.execution_ids, event.execution_id),
+            )
+        case m.OrderAccepted():
+            return replace(order, state=state, ts_ns=event.ts_event, broker_order_id=event.broker_order_id)
+        case _:
+            return replace(order, state=state, ts_ns=event.ts_event)
+
+
+def trigger_of(order: Order, event: OrderEvent) -> Trigger:
+    """Return what an event is to the order's table."""
+    match event:
+        case m.OrderFilled():
+            return order.trigger_of_fill(event.qty_nanos)
+        case m.OrderAccepted():
+            return Trigger.ACCEPTED
+        case m.OrderRejected():
+            return Trigger.REJECTED
+        case m.OrderExpired():
+            return Trigger.EXPIRED
+        case m.OrderUnknown():
+            return Trigger.UNKNOWN
+        case m.CancelRequested():
+            return Trigger.CANCEL_REQUESTED
+        case m.OrderCancelled():
+            return Trigger.CANCELLED
+        case m.OrderPrepared():
+            raise ValueError("an order is prepared once, before it has a state")
+
+
+def _lost_protection(before: Order, after: Order) -> str:
+    """Return why a position lost its stop without our asking; empty when it did not."""
+    if after.leg != "stop" or before.state in FINAL_STATES:
+        return ""
+    if after.state is OrderState.REJECTED:
+        return "its protective stop was rejected"
+    if after.state is OrderState.CANCELLED and before.state is not OrderState.CANCEL_PENDING:
+        return "its protective stop was cancelled by the broker"
+    return ""

@@ -1,0 +1,175 @@
+"""The life of one order: its states, what moves it between them, and its identity at the broker."""
+
+import base64
+import hashlib
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from bus.messages import Leg, OrderPrepared
+
+
+class OrderState(StrEnum):
+    """Where an order is in its life."""
+
+    PREPARED = "PREPARED"
+    UNKNOWN = "UNKNOWN"
+    WORKING = "WORKING"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    CANCEL_PENDING = "CANCEL_PENDING"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+class Trigger(StrEnum):
+    """What happens to an order. `PARTIAL_FILL` leaves a rest, `FILL` leaves none."""
+
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    UNKNOWN = "UNKNOWN"
+    EXPIRED = "EXPIRED"
+    PARTIAL_FILL = "PARTIAL_FILL"
+    FILL = "FILL"
+    CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    CANCELLED = "CANCELLED"
+
+
+class IllegalTransitionError(Exception):
+    """A trigger that the table does not allow in this state: a broker's contradiction, or our bug."""
+
+
+_S, _T = OrderState, Trigger
+
+#: The whole life. A pair that is not here is illegal. A fill is legal in every state, because money has moved
+#: whatever we believed: it is booked first, and the core halts the chain when the state says it cannot be.
+TABLE: Final[dict[tuple[OrderState, Trigger], OrderState]] = {
+    (_S.PREPARED, _T.ACCEPTED): _S.WORKING,
+    (_S.PREPARED, _T.REJECTED): _S.REJECTED,
+    (_S.PREPARED, _T.UNKNOWN): _S.UNKNOWN,
+    (_S.PREPARED, _T.EXPIRED): _S.EXPIRED,
+    # We stopped between the write to the broker and its answer; the fill proves the acceptance.
+    (_S.PREPARED, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.PREPARED, _T.FILL): _S.FILLED,
+    (_S.UNKNOWN, _T.ACCEPTED): _S.WORKING,
+    (_S.UNKNOWN, _T.REJECTED): _S.REJECTED,
+    (_S.UNKNOWN, _T.UNKNOWN): _S.UNKNOWN,
+    # Only after the broker has proven that it does not have the order; a network error proves nothing.
+    (_S.UNKNOWN, _T.EXPIRED): _S.EXPIRED,
+    (_S.UNKNOWN, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.UNKNOWN, _T.FILL): _S.FILLED,
+    # The same acceptance heard twice: once as the answer, once by a look-up.
+    (_S.WORKING, _T.ACCEPTED): _S.WORKING,
+    # Venues may refuse after they acknowledged; nothing was filled, so nothing is held.
+    (_S.WORKING, _T.REJECTED): _S.REJECTED,
+    (_S.WORKING, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.WORKING, _T.FILL): _S.FILLED,
+    (_S.WORKING, _T.CANCEL_REQUESTED): _S.CANCEL_PENDING,
+    # The broker cancelled by itself, as at the end of the day.
+    (_S.WORKING, _T.CANCELLED): _S.CANCELLED,
+    (_S.PARTIALLY_FILLED, _T.ACCEPTED): _S.PARTIALLY_FILLED,
+    (_S.PARTIALLY_FILLED, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.PARTIALLY_FILLED, _T.FILL): _S.FILLED,
+    (_S.PARTIALLY_FILLED, _T.CANCEL_REQUESTED): _S.CANCEL_PENDING,
+    (_S.PARTIALLY_FILLED, _T.CANCELLED): _S.CANCELLED,
+    (_S.CANCEL_PENDING, _T.ACCEPTED): _S.CANCEL_PENDING,
+    (_S.CANCEL_PENDING, _T.REJECTED): _S.REJECTED,
+    # Until the broker confirms, the order still fills; the request stands for what is left.
+    (_S.CANCEL_PENDING, _T.PARTIAL_FILL): _S.CANCEL_PENDING,
+    (_S.CANCEL_PENDING, _T.FILL): _S.FILLED,
+    (_S.CANCEL_PENDING, _T.CANCEL_REQUESTED): _S.CANCEL_PENDING,
+    (_S.CANCEL_PENDING, _T.CANCELLED): _S.CANCELLED,
+    # The acceptance was heard late, or the request crossed the last fill.
+    (_S.FILLED, _T.ACCEPTED): _S.FILLED,
+    (_S.FILLED, _T.CANCEL_REQUESTED): _S.FILLED,
+    # More than was ordered.
+    (_S.FILLED, _T.PARTIAL_FILL): _S.FILLED,
+    (_S.FILLED, _T.FILL): _S.FILLED,
+    (_S.CANCELLED, _T.ACCEPTED): _S.CANCELLED,
+    (_S.CANCELLED, _T.CANCEL_REQUESTED): _S.CANCELLED,
+    (_S.CANCELLED, _T.CANCELLED): _S.CANCELLED,
+    # The fill came before the cancel and was told after it.
+    (_S.CANCELLED, _T.PARTIAL_FILL): _S.CANCELLED,
+    (_S.CANCELLED, _T.FILL): _S.FILLED,
+    (_S.REJECTED, _T.REJECTED): _S.REJECTED,
+    (_S.REJECTED, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.REJECTED, _T.FILL): _S.FILLED,
+    # The broker has an order that we proved it had not: it is adopted, so that it can be cancelled.
+    (_S.EXPIRED, _T.ACCEPTED): _S.WORKING,
+    (_S.EXPIRED, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
+    (_S.EXPIRED, _T.FILL): _S.FILLED,
+}
+
+#: Nothing more is expected of an order in one of these.
+FINAL_STATES: Final = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED})
+#: The broker has the order and nobody has asked to cancel it.
+RESTING_STATES: Final = frozenset({_S.WORKING, _S.PARTIALLY_FILLED})
+
+
+def next_state(state: OrderState, trigger: Trigger) -> OrderState:
+    """Return the state after a trigger.
+
+    Raises:
+        IllegalTransitionError: the table has no such row.
+    """
+    try:
+        return TABLE[state, trigger]
+    except KeyError:
+        raise IllegalTransitionError(f"an order that is {state} cannot become anything by {trigger}") from None
+
+
+def client_order_id(account: str, intent_id: str, leg: Leg, *, attempt: int) -> str:
+    """Return the id an order has at the broker: the same inputs give the same 28 characters, always.
+
+    `attempt` counts the orders of one leg from 1, and rises only when the one before is proven to be over.
+    """
+    text = f"{account}|{intent_id}|{leg}|{attempt}"
+    digest = hashlib.blake2b(text.encode(), digest_size=15).digest()
+    return "tb1-" + base64.b32encode(digest).decode().lower()
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """One order as execution knows it.
+
+    `paid` is the sum of price in micros times quantity in nanos; `ts_ns` is when it last changed.
+    """
+
+    prepared: OrderPrepared
+    ts_ns: int
+    state: OrderState = OrderState.PREPARED
+    broker_order_id: str = ""
+    filled_nanos: int = 0
+    paid: int = 0
+    execution_ids: tuple[str, ...] = ()
+
+    @property
+    def client_order_id(self) -> str:
+        """Return its id at the broker."""
+        return self.prepared.client_order_id
+
+    @property
+    def leg(self) -> Leg:
+        """Return its part in the intent."""
+        return self.prepared.leg
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it may still fill, or be sent."""
+        return self.state not in FINAL_STATES
+
+    @property
+    def is_resting(self) -> bool:
+        """Tell whether the broker has it and no cancel was asked."""
+        return self.state in RESTING_STATES
+
+    @property
+    def average_micros(self) -> int:
+        """Return the average price of its fills, rounded down; 0 without fills."""
+        return self.paid // self.filled_nanos if self.filled_nanos else 0
+
+    def trigger_of_fill(self, qty_nanos: int) -> Trigger:
+        """Return whether a fill of this quantity would leave a rest."""
+        whole = self.filled_nanos + qty_nanos >= self.prepared.qty_nanos
+        return Trigger.FILL if whole else Trigger.PARTIAL_FILL

@@ -1,0 +1,30 @@
+"""The slice of the settings that execution reads."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from bus.messages import MICROS
+from config.env_bot import EnvBot
+
+#: Parts per million in a basis point.
+_PPM_PER_BASIS_POINT = 100
+
+
+class ExecutionSettings(Struct, frozen=True, kw_only=True):
+    """What the operator set for orders. `paper_slippage_ppm` is in parts per million of the price."""
+
+    broker_name: str
+    halt_positions: Literal["keep", "flatten"]
+    paper_starting_cash_micros: int
+    paper_slippage_ppm: int
+
+    @classmethod
+    def from_env(cls, env: EnvBot) -> "ExecutionSettings":
+        """Read the settings that execution needs."""
+        return cls(
+            broker_name=env.word("BROKER_NAME"),
+            halt_positions="flatten" if env.word("HALT_POSITIONS") == "flatten" else "keep",
+            paper_starting_cash_micros=env.whole("PAPER_STARTING_CASH") * MICROS,
+            paper_slippage_ppm=env.scaled("PAPER_SLIPPAGE", _PPM_PER_BASIS_POINT),
+        )

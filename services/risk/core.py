@@ -1,0 +1,216 @@
+"""Decides on entries. Facts and time in, approvals, denials and the kill switch out."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bus.messages import (
+    NANOS,
+    AccountReported,
+    BarBatch,
+    CandidatesRanked,
+    ChainArmed,
+    ChainDisarmed,
+    FeedEnded,
+    HaltRaised,
+    IntentClosed,
+    MarketMessage,
+    Message,
+    OrderCancelled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    PortfolioSnapshot,
+    PositionLine,
+    QuoteBatch,
+    SessionPlanned,
+    SignalRaised,
+    StatusMessage,
+    SubmitOrder,
+)
+from services.risk import day as days
+from services.risk import kill_switch
+from services.risk import market as markets
+from services.risk import portfolio as book
+from services.risk.checks import Denial, Facts, first_denial, size_of
+from services.risk.day import Day
+from services.risk.market import Market
+from services.risk.portfolio import Exposure
+from services.risk.settings import RiskSettings
+from services.risk.sizing import allocation_limit_micros
+
+_TEXT_MAX = 400
+
+#: Inputs that only change the state: each is its own event. One that changes nothing is not journaled.
+_STATE_INPUTS = (
+    SessionPlanned,
+    CandidatesRanked,
+    AccountReported,
+    OrderRejected,
+    OrderExpired,
+    OrderCancelled,
+    OrderFilled,
+    IntentClosed,
+    HaltRaised,
+    ChainArmed,
+    ChainDisarmed,
+)
+
+
+class RiskState(Struct, frozen=True, kw_only=True):
+    """`day` comes back after a restart, from the journal; `market` does not."""
+
+    day: Day
+    market: Market
+
+
+class RiskCore:
+    """The decider of the risk service."""
+
+    def __init__(self, settings: RiskSettings) -> None:
+        self._limits = settings
+
+    def initial(self) -> RiskState:
+        """Return the state before anything happened: no session, not armed, no fact known."""
+        return RiskState(day=days.EMPTY, market=markets.EMPTY)
+
+    def observe(self, state: RiskState, data: MarketMessage) -> RiskState:
+        """Fold quotes and the day's volume."""
+        match data:
+            case QuoteBatch():
+                return replace(state, market=markets.hear_quotes(state.market, data))
+            case BarBatch():
+                # Without a plan the open is not known, so no minute counts: what is missing denies later.
+                if state.day.plan is None:
+                    return state
+                open_ns = state.day.plan.open_ns
+                return replace(state, market=markets.hear_bars(state.market, data, open_ns=open_ns))
+            case FeedEnded():
+                return state
+
+    def decide(self, state: RiskState, message: Message, now_ns: int) -> Sequence[Message]:
+        """Return the verdict on a signal, or the input itself when it changes the state."""
+        if isinstance(message, SignalRaised):
+            return self._judge(state, message, now_ns)
+        if isinstance(message, _STATE_INPUTS):
+            return (message,) if days.fold(state.day, message) != state.day else ()
+        return ()
+
+    def evolve(self, state: RiskState, event: Message) -> RiskState:
+        """Fold one event."""
+        match event:
+            case SessionPlanned():
+                is_new = days.is_new_session(state.day, event)
+                market = markets.EMPTY if is_new else state.market
+                return RiskState(day=days.fold(state.day, event), market=market)
+            case SubmitOrder():
+                return replace(state, day=days.approve(state.day, event))
+            case _:
+                return replace(state, day=days.fold(state.day, event))
+
+    def settle(self, state: RiskState, now_ns: int) -> Sequence[Message]:
+        """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT."""
+        day = state.day
+        if day.plan is None or day.account is None or day.is_tripped:
+            return ()
+        limit = kill_switch.loss_limit_micros(day.start_equity_micros, self._limits.daily_loss_limit_ppm)
+        pnl = book.pnl_micros(day.portfolio, state.market.bids)
+        if not kill_switch.is_breached(pnl, limit):
+            return ()
+        return (kill_switch.trip(day.plan.session_date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
+
+    def snapshot(self, state: RiskState, now_ns: int) -> Sequence[StatusMessage]:
+        """Return the account as risk sees it: result, limits, positions and the newest refusals."""
+        day, bids = state.day, state.market.bids
+        start = day.start_equity_micros
+        unrealized = book.unrealized_micros(day.portfolio, bids)
+        held = (e for e in day.portfolio.exposures.values() if e.qty_nanos > 0)
+        return (
+            PortfolioSnapshot(
+                ts_event=now_ns,
+                ts_init=now_ns,
+                session_date=day.plan.session_date if day.plan else "",
+                start_equity_micros=start,
+                equity_micros=start + day.portfolio.realized_micros + unrealized,
+                realized_micros=day.portfolio.realized_micros,
+                unrealized_micros=unrealized,
+                loss_limit_micros=kill_switch.loss_limit_micros(start, self._limits.daily_loss_limit_ppm),
+                allocated_micros=book.allocated_micros(day.portfolio),
+                allocation_limit_micros=allocation_limit_micros(self._limits, start),
+                positions=tuple(_line(exposure, state.market) for exposure in held),
+                denied=day.denied,
+                denied_total=day.denied_total,
+            ),
+        )
+
+    def _judge(self, state: RiskState, signal: SignalRaised, now_ns: int) -> Sequence[Message]:
+        """Give a signal its one verdict; a repeat of a decided signal gets none."""
+        if signal.signal_id in state.day.decided:
+            return ()
+        facts = Facts(now_ns=now_ns, limits=self._limits, day=state.day, market=state.market)
+        denial = first_denial(signal, facts)
+        if denial is not None:
+            return (_denied(signal, denial, now_ns),)
+        return (_approved(signal, facts),)
+
+
+def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:
+    return OrderDenied(
+        ts_event=now_ns,
+        ts_init=now_ns,
+        intent_id=signal.signal_id,
+        session_date=signal.session_date,
+        strategy=signal.strategy,
+        symbol=signal.instrument,
+        side="BUY",
+        rule=denial.rule,
+        value=denial.value,
+        limit=denial.limit,
+    )
+
+
+def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
+    """Return the order, with the ask it stands on: a restart reserves the same amount from the journal."""
+    now, sizing = facts.now_ns, size_of(signal, facts)
+    flatten = facts.day.plan.flatten_ns if facts.day.plan else signal.exit_at_ns
+    exit_at = min(signal.exit_at_ns, flatten)
+    return SubmitOrder(
+        ts_event=now,
+        ts_init=now,
+        intent_id=signal.signal_id,
+        session_date=signal.session_date,
+        strategy=signal.strategy,
+        symbol=signal.instrument,
+        side="BUY",
+        qty_nanos=sizing.qty_shares * NANOS,
+        order_type="MARKET",
+        limit_micros=0,
+        reference_micros=facts.market.quotes[signal.instrument].ask_micros,
+        trail_bps=signal.trail_bps,
+        expires_ns=signal.expires_ns,
+        # ENTRY_TIMEOUT ends an entry's life, and so does its exit where that comes first.
+        cancel_at_ns=min(now + facts.limits.entry_timeout_ns, exit_at),
+        exit_at_ns=exit_at,
+        reason=_reason(signal, sizing.bound),
+    )
+
+
+def _reason(signal: SignalRaised, bound: str) -> str:
+    measured = "; ".join(f"{r.rule} {r.value} against {r.threshold}" for r in signal.reasons)
+    words = f"{signal.strategy} {signal.direction.lower()} on {signal.symbol}, size by {bound}"
+    return f"{words}: {measured}"[:_TEXT_MAX] if measured else words
+
+
+def _line(exposure: Exposure, market: Market) -> PositionLine:
+    average = book.average_micros(exposure)
+    return PositionLine(
+        intent_id=exposure.intent_id,
+        strategy=exposure.strategy,
+        symbol=exposure.symbol,
+        qty_nanos=exposure.qty_nanos,
+        entry_micros=average,
+        last_micros=market.bids.get(exposure.symbol, average),
+        pnl_micros=book.position_gain_micros(exposure, market.bids),
+    )

@@ -1,0 +1,212 @@
+"""What is open, reserved, earned and spent in a session, folded from approvals and fills.
+
+Fills are counted in exact micro-dollars; a broker that books whole cents may differ by half a cent a fill.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bus.messages import NANOS, OrderFilled, StrategyName, SubmitOrder, notional_micros
+
+#: How many execution ids are kept. The bus's cursor is the first net against repeats, this is the second.
+EXECUTIONS_MAX = 20_000
+
+
+class Exposure(Struct, frozen=True, kw_only=True):
+    """One intent from its approval until it is closed.
+
+    `unfilled_nanos` x `ask_micros` stays reserved until it is filled or known to be dead. `cost_micros` is
+    what the held quantity cost. `entry_ids` are the client ids that fills of the entry have named.
+    """
+
+    intent_id: str
+    strategy: StrategyName
+    symbol: str
+    ask_micros: int
+    unfilled_nanos: int
+    qty_nanos: int = 0
+    cost_micros: int = 0
+    entry_ids: frozenset[str] = frozenset()
+    is_closed: bool = False
+
+
+class Portfolio(Struct, frozen=True, kw_only=True):
+    """The day's book. `externals` are positions the account had before the session's first order, in nanos.
+
+    `cash_flow_micros` is what fills moved since the account report. `oversold` says in words what was sold
+    beyond what was held, and is empty while the books agree.
+    """
+
+    exposures: dict[str, Exposure]
+    externals: dict[str, int]
+    executions: dict[str, None]
+    realized_micros: int = 0
+    cash_flow_micros: int = 0
+    oversold: str = ""
+
+
+EMPTY = Portfolio(exposures={}, externals={}, executions={})
+
+
+def begin_session(portfolio: Portfolio, externals: Mapping[str, int]) -> Portfolio:
+    """Return the book of a new session: what was held over is external, since only its quantity is known."""
+    held = {symbol: qty for symbol, qty in externals.items() if qty > 0}
+    return replace(EMPTY, externals=held, executions=portfolio.executions)
+
+
+def remember(known: dict[str, None], new_id: str, limit: int) -> dict[str, None]:
+    """Return the known ids with a new one, the oldest dropped beyond the limit."""
+    kept = {**known, new_id: None}
+    while len(kept) > limit:
+        del kept[next(iter(kept))]
+    return kept
+
+
+def reserve(portfolio: Portfolio, order: SubmitOrder) -> Portfolio:
+    """Reserve an approved entry at the ask it was approved at."""
+    exposure = Exposure(
+        intent_id=order.intent_id,
+        strategy=order.strategy,
+        symbol=order.symbol,
+        ask_micros=order.reference_micros,
+        unfilled_nanos=order.qty_nanos,
+    )
+    return _with(portfolio, exposure)
+
+
+def book_fill(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
+    """Book one execution; a known execution id changes nothing."""
+    if fill.execution_id in portfolio.executions:
+        return portfolio
+    noted = replace(
+        portfolio,
+        executions=remember(portfolio.executions, fill.execution_id, EXECUTIONS_MAX),
+        realized_micros=portfolio.realized_micros - fill.commission_micros,
+        cash_flow_micros=portfolio.cash_flow_micros - fill.commission_micros,
+    )
+    return _buy(noted, fill) if fill.side == "BUY" else _sell(noted, fill)
+
+
+def release_entry(portfolio: Portfolio, client_order_id: str) -> Portfolio:
+    """Drop the reservation of an entry that is over; an order whose intent is not known changes nothing.
+
+    An order without fills never told its intent: it stays reserved, the safe side, until IntentClosed.
+    """
+    for exposure in portfolio.exposures.values():
+        if client_order_id in exposure.entry_ids:
+            return _with(portfolio, replace(exposure, unfilled_nanos=0))
+    return portfolio
+
+
+def close_intent(portfolio: Portfolio, intent_id: str) -> Portfolio:
+    """Release what the intent reserved; what our fills say is still held stays counted until it is sold."""
+    exposure = portfolio.exposures.get(intent_id)
+    if exposure is None:
+        return portfolio
+    return _with(portfolio, replace(exposure, unfilled_nanos=0, is_closed=True))
+
+
+def reserved_micros(portfolio: Portfolio) -> int:
+    """Return what unfilled entries may still cost, at the asks they were approved at."""
+    return sum(notional_micros(e.ask_micros, e.unfilled_nanos) for e in portfolio.exposures.values())
+
+
+def allocated_micros(portfolio: Portfolio) -> int:
+    """Return the cost of what is held plus what is reserved."""
+    return sum(e.cost_micros for e in portfolio.exposures.values()) + reserved_micros(portfolio)
+
+
+def unrealized_micros(portfolio: Portfolio, bids: Mapping[str, int]) -> int:
+    """Return the gain of what is held, at the last known bids; a position without any counts at its cost."""
+    return sum(position_gain_micros(exposure, bids) for exposure in portfolio.exposures.values())
+
+
+def position_gain_micros(exposure: Exposure, bids: Mapping[str, int]) -> int:
+    """Return the gain of one position at its last known bid; 0 where there is none."""
+    bid = bids.get(exposure.symbol)
+    if bid is None:
+        return 0
+    return notional_micros(bid, exposure.qty_nanos) - exposure.cost_micros
+
+
+def pnl_micros(portfolio: Portfolio, bids: Mapping[str, int]) -> int:
+    """Return the day's result: realized, commissions included, and unrealized."""
+    return portfolio.realized_micros + unrealized_micros(portfolio, bids)
+
+
+def unmarked_symbols(portfolio: Portfolio, bids: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the held symbols whose bid was not heard since this process began, in order."""
+    held = {e.symbol for e in portfolio.exposures.values() if e.qty_nanos > 0}
+    return tuple(sorted(held - bids.keys()))
+
+
+def open_count(portfolio: Portfolio) -> int:
+    """Return how many positions and entries are open, positions that are not the bot's included."""
+    return len(portfolio.exposures) + len(portfolio.externals)
+
+
+def is_open(portfolio: Portfolio, symbol: str) -> bool:
+    """Tell whether a position or an entry in this symbol is open."""
+    return symbol in portfolio.externals or any(e.symbol == symbol for e in portfolio.exposures.values())
+
+
+def average_micros(exposure: Exposure) -> int:
+    """Return the average entry price of what is held; 0 where nothing is."""
+    return exposure.cost_micros * NANOS // exposure.qty_nanos if exposure.qty_nanos else 0
+
+
+def _with(portfolio: Portfolio, exposure: Exposure) -> Portfolio:
+    """Put an exposure in its place; one that is closed and holds nothing leaves the book."""
+    rest = {key: value for key, value in portfolio.exposures.items() if key != exposure.intent_id}
+    if exposure.is_closed and exposure.qty_nanos == 0:
+        return replace(portfolio, exposures=rest)
+    return replace(portfolio, exposures={**portfolio.exposures, exposure.intent_id: exposure})
+
+
+def _buy(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
+    cost = notional_micros(fill.price_micros, fill.qty_nanos)
+    # An entry of an intent that was approved before this session began is counted as well: it is exposure.
+    exposure = portfolio.exposures.get(fill.intent_id) or Exposure(
+        intent_id=fill.intent_id,
+        strategy=fill.strategy,
+        symbol=fill.symbol,
+        ask_micros=fill.price_micros,
+        unfilled_nanos=max(fill.order_qty_nanos - fill.cumulative_qty_nanos, 0) + fill.qty_nanos,
+    )
+    bought = replace(
+        exposure,
+        unfilled_nanos=max(exposure.unfilled_nanos - fill.qty_nanos, 0),
+        qty_nanos=exposure.qty_nanos + fill.qty_nanos,
+        cost_micros=exposure.cost_micros + cost,
+        entry_ids=exposure.entry_ids | {fill.client_order_id},
+    )
+    return _with(replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros - cost), bought)
+
+
+def _sell(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
+    proceeds = notional_micros(fill.price_micros, fill.qty_nanos)
+    paid = replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros + proceeds)
+    exposure = portfolio.exposures.get(fill.intent_id)
+    own = min(fill.qty_nanos, exposure.qty_nanos) if exposure else 0
+    if exposure and own:
+        cost = exposure.cost_micros * own // exposure.qty_nanos
+        sold = replace(exposure, qty_nanos=exposure.qty_nanos - own, cost_micros=exposure.cost_micros - cost)
+        gain = notional_micros(fill.price_micros, own) - cost
+        paid = _with(replace(paid, realized_micros=paid.realized_micros + gain), sold)
+    return _sell_external(paid, fill, fill.qty_nanos - own)
+
+
+def _sell_external(portfolio: Portfolio, fill: OrderFilled, qty_nanos: int) -> Portfolio:
+    """Take from a position that was there before: its cost is not known, so its sale is cash but no gain."""
+    if qty_nanos == 0:
+        return portfolio
+    held = portfolio.externals.get(fill.symbol, 0)
+    rest = {key: value for key, value in portfolio.externals.items() if key != fill.symbol}
+    if qty_nanos < held:
+        return replace(portfolio, externals={**rest, fill.symbol: held - qty_nanos})
+    if qty_nanos == held:
+        return replace(portfolio, externals=rest)
+    words = f"{fill.symbol}: execution {fill.execution_id} sold more than was held"
+    return replace(portfolio, externals=rest, oversold=words[:120])

@@ -1,0 +1,30 @@
+"""The strategy service for the runtime: its core, and the checks that must pass before arming."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from bus.assembly import Assembly, Setup
+from config.env_bot import EnvBot
+from services.strategy import inverse_etfs, strategy_router
+from services.strategy.core import StrategyCore, StrategyState
+from services.strategy.open import self_check as check_opening_range
+from services.strategy.settings import StrategySettings, precision_faults
+
+
+def build(setup: Setup) -> Assembly[StrategyState]:
+    """Put the service together. It touches nothing outside, so it has no shell of its own."""
+    return Assembly(
+        core=StrategyCore(StrategySettings.from_env(setup.env)), self_check=partial(self_check, setup.env)
+    )
+
+
+def self_check(env: EnvBot) -> Sequence[str]:
+    """Return one sentence for each fault: settings, table of inverse ETFs, known-answer run of the range."""
+    settings = StrategySettings.from_env(env)
+    return (
+        *strategy_router.faults(settings),
+        *settings.faults(),
+        *precision_faults(env),
+        *inverse_etfs.faults(),
+        *check_opening_range(),
+    )

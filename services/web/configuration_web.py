@@ -1,0 +1,171 @@
+"""The first configuration: settings, identity and first administrator, checked and saved as a whole."""
+
+import secrets as random_secrets
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from bus.keys import make_pairs
+from config import env_bot
+from config.identity import Identity
+from config.users import User, hash_password, password_fault, user_name_fault
+from config.vault import Disk, Secrets, VaultConflictError, VaultError
+from services.web import security
+from services.web.site import SESSION_KEY_NAME, Site, site
+
+LEDGER_REQUEST_FILE: Final = "provision_ledger.json"
+CURRENCY_CODE: Final = "USD"
+_IDENTITY: Final = {
+    "entity_code": ("TBOT", "Who owns the account: 2 to 12 capital letters or digits"),
+    "jurisdiction_code": ("USA", "Where it is taxed: 2 to 12 capital letters or digits"),
+    "account_name": ("main", "Short name of the account: 1 to 24 small letters or digits"),
+    "broker_code": ("PAPER", "The broker: 2 to 12 capital letters or digits"),
+    "bot_id": ("BOT01", "This bot among others: 2 to 12 capital letters or digits"),
+}
+pages = Blueprint("configuration", __name__)
+
+
+@dataclass
+class _Typed:
+    """What was typed, without the passwords, and what is wrong with it by field; "" = wrong as a whole."""
+
+    settings: dict[str, str]
+    identity: dict[str, str]
+    admin_name: str
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, name: str, fault: str) -> None:
+        self.faults.setdefault(name, []).append(fault)
+
+
+@pages.get("/configuration")
+@security.require("bootstrap")
+def show() -> Response:
+    """Show the form with safe proposals filled in."""
+    security.refuse_unless_loopback()
+    proposed = {name: proposal for name, (proposal, _) in _IDENTITY.items()}
+    return _page(_Typed(settings=env_bot.proposals(), identity=proposed, admin_name="admin"), 200)
+
+
+@pages.post("/configuration")
+@security.require("bootstrap")
+def save() -> AnyResponse:
+    """Check everything; save all of it and go to the log-in, or show every fault and save nothing."""
+    security.refuse_unless_loopback()
+    here, typed = site(), _read_form()
+    _check(typed)
+    if typed.faults:
+        return _page(typed, 422)
+    try:
+        with here.configuring:
+            provision(here, typed.settings, Identity(**typed.identity), _admin(typed))
+    except VaultConflictError as error:
+        return _message(409, str(error))
+    except VaultError as error:
+        typed.add("", str(error))
+        return _page(typed, 503)
+    return redirect(url_for("login.show"), 303)
+
+
+def provision(here: Site, settings: dict[str, str], identity: Identity, admin: User) -> None:
+    """Make the bot real: first the request for the ledger, then the vault, whose pointer decides.
+
+    Raises:
+        VaultConflictError: it is configured already.
+        VaultError: something could not be read or written; the bot is not configured.
+    """
+    if here.is_configured():
+        raise VaultConflictError("This bot is already configured. Log in to see it; nothing was changed.")
+    coa = _read_coa(here)
+    _request_ledger(here, coa)
+    here.vault.provision(
+        Secrets(
+            generation=0,
+            settings=settings,
+            identity=identity,
+            users=(admin,),
+            credentials={SESSION_KEY_NAME: random_secrets.token_hex(32)},
+            coa=coa,
+            curve=make_pairs(),
+        )
+    )
+    here.adopt_session_key()
+    here.on_provisioned(here.secrets())
+
+
+def _read_coa(here: Site) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(here.coa_template.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise VaultError(
+            f"The chart of accounts {here.coa_template} cannot be read. Get this file back from the release."
+        ) from error
+
+
+def _request_ledger(here: Site, coa: dict[str, Any]) -> None:
+    folder, disk = here.paths.control, Disk()
+    part = folder / f".{LEDGER_REQUEST_FILE}.part"
+    try:
+        disk.write_file(part, msgspec.json.encode({"coa": coa, "currency_code": CURRENCY_CODE}))
+        disk.rename(part, folder / LEDGER_REQUEST_FILE)
+        disk.sync_folder(folder)
+    except OSError as error:
+        raise VaultError(
+            f"{folder / LEDGER_REQUEST_FILE} cannot be written: {error.strerror}. "
+            "Make room or correct the rights, then save again."
+        ) from error
+
+
+def _read_form() -> _Typed:
+    form = request.form
+    return _Typed(
+        settings={key: form[key].strip() for key in env_bot.BY_KEY if key in form},
+        identity={name: form.get(name, "").strip() for name in _IDENTITY},
+        admin_name=form.get("admin_name", "").strip(),
+    )
+
+
+def _check(typed: _Typed) -> None:
+    try:
+        env_bot.parse(typed.settings)
+    except env_bot.SettingsError as error:
+        for fault in error.faults:
+            key = fault.split(" ", 1)[0]
+            typed.add(key if key in env_bot.BY_KEY else "", fault)
+    for fault in Identity(**typed.identity).faults():
+        typed.add(fault.split(" ", 1)[0], fault)
+    name_fault = user_name_fault(typed.admin_name)
+    if name_fault:
+        typed.add("admin_name", name_fault)
+    secret = request.form.get("password", "")
+    secret_fault = password_fault(secret)
+    if secret_fault:
+        typed.add("password", secret_fault)
+    if request.form.get("password_again", "") != secret:
+        typed.add("password_again", "The two passwords differ")
+
+
+def _admin(typed: _Typed) -> User:
+    return User(name=typed.admin_name, password_hash=hash_password(request.form["password"]), role="admin")
+
+
+def _page(typed: _Typed, code: int) -> Response:
+    groups = [
+        (name, list(found)) for name, found in groupby(env_bot.SETTINGS, key=lambda setting: setting.group)
+    ]
+    page = render_template(
+        "configuration.html",
+        typed=typed,
+        groups=groups,
+        identity_fields={name: text for name, (_, text) in _IDENTITY.items()},
+        faults_total=sum(len(found) for found in typed.faults.values()),
+    )
+    return make_response(page, code)
+
+
+def _message(code: int, text: str) -> Response:
+    return make_response(render_template("message.html", code=code, text=text), code)

@@ -1,0 +1,173 @@
+"""What the browser is told: messages of the catalogue as plain JSON values. Pure.
+
+Money is a string in dollars and a quantity a string in shares, exact to the last digit; times are integers in
+milliseconds since 1970. A field's unit ending goes with the unit: `equity_micros` becomes `equity`, `ts_ns`
+becomes `ts_ms`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from bus import messages as m
+
+NS_PER_MS: Final = 1_000_000
+_SUFFIX_MICROS, _SUFFIX_NANOS, _SUFFIX_NS = "_micros", "_nanos", "_ns"
+
+#: What each chain state means to a person, in one sentence.
+STATE_MEANS: Final[dict[m.ChainState, str]] = {
+    "STARTING": "Services are starting or reconciling. No orders are sent.",
+    "DISARMED": "Not armed. No new positions; protection and exits go on. An operator arms the chain.",
+    "ACTIVE": "Armed. Orders are sent when a strategy raises a signal and every risk check passes.",
+    "REDUCING": "Only orders that reduce positions are sent.",
+    "HALTED": "Halted. No new orders until an operator has read the reason and arms the chain again.",
+}
+_BAD: Final = (m.HaltRaised, m.KillSwitchTripped, m.OrderRejected, m.EntrySuspended, m.OrderUnknown)
+_WARN: Final = (m.OrderDenied, m.OrderExpired, m.SignalSuppressed, m.ChainDisarmed)
+
+
+def decimal_text(scaled: int, scale: int, places_min: int = 0) -> str:
+    """Return scaled integer / scale as exact decimal text, with at least `places_min` places.
+
+    >>> decimal_text(-1_500_000, 1_000_000, 2)
+    '-1.50'
+    """
+    whole, rest = divmod(abs(scaled), scale)
+    places = str(rest).rjust(len(str(scale)) - 1, "0").rstrip("0").ljust(places_min, "0")
+    sign = "-" if scaled < 0 else ""
+    return f"{sign}{whole}.{places}" if places else f"{sign}{whole}"
+
+
+def dollars(micros: int) -> str:
+    """Return micro-dollars as dollars, at least two places."""
+    return decimal_text(micros, m.MICROS, 2)
+
+
+def shares(nanos: int) -> str:
+    """Return billionths of a share as shares."""
+    return decimal_text(nanos, m.NANOS)
+
+
+def plain(value: Any) -> Any:
+    """Return a catalogue struct, or a tuple of them, as JSON values with the units resolved."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(value)
+        return dict(_named(field.name, getattr(value, field.name)) for field in fields)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value
+
+
+def _named(name: str, value: Any) -> tuple[str, Any]:
+    if name in {"ts_event", "ts_init"}:
+        return f"{name}_ms", value // NS_PER_MS
+    if name.endswith(_SUFFIX_NS):
+        return f"{name.removesuffix(_SUFFIX_NS)}_ms", value // NS_PER_MS
+    for suffix, text in ((_SUFFIX_MICROS, dollars), (_SUFFIX_NANOS, shares)):
+        if name.endswith(suffix):
+            short = name.removesuffix(suffix)
+            return short, [text(item) for item in value] if isinstance(value, tuple) else text(value)
+    return name, plain(value)
+
+
+def chain_view(status: m.ChainStatus) -> dict[str, Any]:
+    """Return the chain's state with what it means in words."""
+    return {**plain(status), "means": STATE_MEANS[status.state]}
+
+
+def portfolio_view(snapshot: m.PortfolioSnapshot) -> dict[str, Any]:
+    """Return the portfolio with the day's result and the used share of each limit in basis points."""
+    day_micros = snapshot.equity_micros - snapshot.start_equity_micros
+    return {
+        **plain(snapshot),
+        "day_pnl": dollars(day_micros),
+        "day_pnl_bps": _share_bps(day_micros, snapshot.start_equity_micros),
+        "allocation_used_bps": _share_bps(snapshot.allocated_micros, snapshot.allocation_limit_micros),
+        "loss_used_bps": _share_bps(max(0, -day_micros), abs(snapshot.loss_limit_micros)),
+    }
+
+
+def _share_bps(part: int, whole: int) -> int:
+    if whole == 0:
+        return 0
+    share = abs(part) * 10_000 // whole
+    return -share if part < 0 else share
+
+
+def event_line(message: m.Message, number: int) -> dict[str, Any]:
+    """Return one line of the event log: number, time, level, kind, symbol and a sentence."""
+    level = "bad" if isinstance(message, _BAD) else "warn" if isinstance(message, _WARN) else "info"
+    say = _SENTENCES.get(type(message), _any_message)
+    return {
+        "n": number,
+        "ts_ms": message.ts_event // NS_PER_MS,
+        "level": level,
+        "kind": type(message).__name__,
+        "symbol": str(getattr(message, "symbol", "")),
+        "text": say(message),
+    }
+
+
+def _any_message(message: Any) -> str:
+    return ", ".join(
+        f"{name} {len(value) if isinstance(value, list) else value}"
+        for name, value in plain(message).items()
+        if name not in {"ts_event_ms", "ts_init_ms"} and value != ""
+    )
+
+
+def _candidates(e: m.CandidatesRanked) -> str:
+    return f"{len(e.candidates)} candidates, {e.rejected_total} screened out, from {e.source}"
+
+
+def _signal(e: m.SignalRaised) -> str:
+    near = dollars(e.reference_micros)
+    return f"{e.strategy}: {e.direction.lower()} {e.symbol}, buy {e.instrument} near ${near}"
+
+
+def _submit(e: m.SubmitOrder) -> str:
+    return f"Approved: {e.side} {shares(e.qty_nanos)} {e.symbol} {e.order_type}. {e.reason}"
+
+
+def _denied(e: m.OrderDenied) -> str:
+    return f"Denied: {e.side} {e.symbol} by {e.rule}: {e.value}, limit {e.limit}"
+
+
+def _prepared(e: m.OrderPrepared) -> str:
+    return f"{e.leg} order {e.client_order_id}: {e.side} {shares(e.qty_nanos)} {e.symbol} {e.order_type}"
+
+
+def _filled(e: m.OrderFilled) -> str:
+    part = f"{shares(e.cumulative_qty_nanos)} of {shares(e.order_qty_nanos)}"
+    return f"{e.side} {shares(e.qty_nanos)} {e.symbol} at ${dollars(e.price_micros)} ({part}). {e.reason}"
+
+
+def _tripped(e: m.KillSwitchTripped) -> str:
+    return f"Kill switch: the day is at ${dollars(e.pnl_micros)}, the limit is ${dollars(e.limit_micros)}"
+
+
+def _halt(e: m.HaltRaised) -> str:
+    return f"Halt {e.counter} by {e.source}, rule {e.rule}: {e.detail}"
+
+
+def _posted(e: m.EntryPosted) -> str:
+    return f"Entry {e.seq} {e.event_type}: {e.description}"
+
+
+def _cash(e: m.CashMoved) -> str:
+    return f"{e.kind.lower()} ${dollars(e.amount_micros)} at {e.broker}"
+
+
+_SENTENCES: Final[dict[type, Callable[[Any], str]]] = {
+    m.CandidatesRanked: _candidates,
+    m.SignalRaised: _signal,
+    m.SubmitOrder: _submit,
+    m.OrderDenied: _denied,
+    m.OrderPrepared: _prepared,
+    m.OrderFilled: _filled,
+    m.KillSwitchTripped: _tripped,
+    m.HaltRaised: _halt,
+    m.EntryPosted: _posted,
+    m.CashMoved: _cash,
+}

@@ -1,0 +1,173 @@
+"""Who may do what, the headers of every answer, the limit on passwords tried. What is not named is denied."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+from limits import RateLimitItemPerMinute
+from werkzeug.exceptions import Conflict, Forbidden, NotFound, SecurityError, Unauthorized
+
+from config.users import Role, User
+from services.web.site import site
+
+Permission = Literal["public", "bootstrap", "look", "control"]
+View = TypeVar("View", bound=Callable[..., Any])
+
+#: Each role's permissions; "public" needs none, "bootstrap" exists only before the first configuration.
+PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
+    "viewer": frozenset({"look"}),
+    "operator": frozenset({"look", "control"}),
+    "admin": frozenset({"look", "control"}),
+}
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+COOKIES: Final = {
+    "SESSION_COOKIE_NAME": "tradebot",
+    "SESSION_COOKIE_HTTPONLY": True,
+    "SESSION_COOKIE_SAMESITE": "Strict",
+}
+#: Other names for this host would let a foreign page reach the server by pointing its own name here.
+TRUSTED_HOSTS: Final = ["127.0.0.1", "localhost"]
+SESSION_ID: Final = "sid"
+#: Answered with JSON and a status, never with a page or a redirect.
+FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot"})
+_OPEN_BEFORE: Final = frozenset(
+    {"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"}
+)
+_MARK: Final = "tradebot_permission"
+_PASSWORD_TRIES: Final = RateLimitItemPerMinute(5, 15)
+
+
+def require(permission: Permission) -> Callable[[View], View]:
+    """Mark a view with the permission that it needs; a view without a mark answers nobody."""
+
+    def mark(view: View) -> View:
+        setattr(view, _MARK, permission)
+        return view
+
+    return mark
+
+
+def permission_of(app: Flask, endpoint: str | None) -> Permission | None:
+    """Return the permission that an endpoint is marked with, or None."""
+    found: Permission | None = getattr(app.view_functions.get(endpoint or ""), _MARK, None)
+    return found
+
+
+def current_user() -> User:
+    """Return who is logged in; only for views that need a permission of a role."""
+    user = g.get("user")
+    if not isinstance(user, User):
+        raise Unauthorized
+    return user
+
+
+def may(permission: Permission) -> bool:
+    """Tell whether whoever asks has a permission."""
+    user = g.get("user")
+    return isinstance(user, User) and permission in PERMISSIONS[user.role]
+
+
+def guard(app: Flask) -> ResponseReturnValue | None:
+    """Answer instead of the view when the phase, the origin or the role forbids it; None lets it pass."""
+    if isinstance(request.routing_exception, SecurityError):
+        # A name that is not ours may be a foreign page that points its own name at this machine.
+        raise request.routing_exception
+    if not site().is_configured():
+        return _guard_before_configuration(app)
+    if request.endpoint is None:
+        return None
+    _refuse_foreign_origin()
+    permission = permission_of(app, request.endpoint)
+    if permission == "bootstrap":
+        if request.method in {"GET", "HEAD"}:
+            return redirect(url_for("dashboard.show"), 303)
+        raise Conflict("This bot is already configured. Log in to see it; nothing was changed.")
+    user = g.user = site().user_of(session.get(SESSION_ID))
+    if permission == "public" or (permission is not None and may(permission)):
+        return None
+    if user is None and permission is not None:
+        return _log_in_first()
+    why = (
+        f"your role '{user.role}' does not have the permission '{permission}'"
+        if user
+        else "it is open to nobody"
+    )
+    raise Forbidden(f"This page is refused: {why}.")
+
+
+def _guard_before_configuration(app: Flask) -> ResponseReturnValue | None:
+    """Let the first page and its files pass, and nothing else."""
+    _refuse_foreign_origin()
+    if request.endpoint in _OPEN_BEFORE:
+        return None
+    if request.method == "GET" and request.path == "/":
+        return app.ensure_sync(app.view_functions["configuration.show"])()  # type: ignore[no-any-return]
+    if (
+        request.method == "GET"
+        and request.accept_mimetypes.accept_html
+        and request.endpoint not in FOR_SCRIPTS
+    ):
+        return redirect(url_for("configuration.show"), 303)
+    raise NotFound
+
+
+def _log_in_first() -> ResponseReturnValue:
+    if request.method == "GET" and request.endpoint not in FOR_SCRIPTS:
+        return redirect(url_for("login.show"), 303)
+    raise Unauthorized("Your session has ended. Log in again; nothing was changed.")
+
+
+def _refuse_foreign_origin() -> None:
+    origin = request.headers.get("Origin")
+    if (
+        request.method not in {"GET", "HEAD", "OPTIONS"}
+        and origin
+        and urlsplit(origin).netloc != request.host
+    ):
+        raise Forbidden("The form came from another site. Nothing was changed.")
+
+
+def refuse_unless_loopback() -> None:
+    """Stop a request that does not come from this machine itself."""
+    try:
+        is_here = ipaddress.ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        is_here = False
+    if not is_here:
+        raise Forbidden("The first configuration is done on the machine itself, through 127.0.0.1.")
+
+
+def may_try_password(name: str) -> bool:
+    """Count an attempt and tell whether it may go on: 5 in 15 minutes for each user name and address.
+
+    It counts before the password is checked, so many attempts at once get no further than five.
+    """
+    return site().limiter.limiter.hit(_PASSWORD_TRIES, name[:64], request.remote_addr or "")
+
+
+def forget_password_tries(name: str) -> None:
+    """Start the count of attempts anew after the right password."""
+    site().limiter.limiter.clear(_PASSWORD_TRIES, name[:64], request.remote_addr or "")
+
+
+def add_headers(response: Response) -> Response:
+    """Put the security headers on an answer, and no-store on everything that is not a fixed file."""
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    if "Cache-Control" not in response.headers or request.endpoint not in {"static_file", "vendor_file"}:
+        response.headers["Cache-Control"] = "no-store"
+    return response

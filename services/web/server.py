@@ -1,0 +1,183 @@
+"""The web server process: one waitress with many threads on the loopback address, and the bus listener."""
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Final, Protocol
+
+import waitress
+
+from bus.assembly import Setup
+from bus.keys import KeyRing
+from bus.messages import Message, ServiceName
+from bus.sockets import BindError
+from config import env_bot
+from config.env_bot import SettingsError
+from config.logs import LogFormat, set_up_logs
+from config.paths import HomeError, HomePaths, home_paths
+from config.vault import Secrets, Vault, VaultError
+from services.web.app import create_app
+from services.web.assets import asset_faults
+from services.web.hub import StatusHub
+
+HOST: Final = "127.0.0.1"
+PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
+PORT_DEFAULT: Final = 8780
+THREADS: Final = 64
+CONNECTIONS_MAX: Final = 500
+#: What may wait for one slow browser in the server's own buffer; the hub drops the browser soon after.
+BUFFER_BYTES_MAX: Final = 256 * 1024
+EXIT_OK, EXIT_FAULT, EXIT_CANNOT_START = 0, 1, 2
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """What hears the status topic of the bus."""
+
+    def start(self) -> None:
+        """Begin to listen, on a thread of its own."""
+
+    def stop(self) -> None:
+        """Stop listening; returns soon."""
+
+
+ListenerFactory = Callable[[Setup, Secrets, Callable[[Message], None]], Listener]
+
+
+class Ear:
+    """Starts the bus listener once there is a configuration, and stops it."""
+
+    def __init__(self, paths: HomePaths, hub: StatusHub, factory: ListenerFactory) -> None:
+        self._paths = paths
+        self._hub = hub
+        self._factory = factory
+        self._lock = threading.Lock()
+        self._listener: Listener | None = None
+
+    def start(self, secrets: Secrets) -> None:
+        """Listen from now on; the second call does nothing.
+
+        Raises:
+            SettingsError: the stored settings are not those of this version.
+            BindError: another web interface runs on this chain.
+        """
+        setup = Setup(paths=self._paths, env=env_bot.parse(secrets.settings), identity=secrets.identity)
+        with self._lock:
+            if self._listener is None:
+                log_format: LogFormat = "CSV" if setup.env.word("LOG_FORMAT") == "CSV" else "JSON"
+                set_up_logs("web", log_format, self._paths.output / setup.identity.bot_identity / "logs")
+                listener = self._factory(setup, secrets, self._hub.publish)
+                listener.start()
+                self._listener = listener
+
+    def start_late(self, secrets: Secrets) -> None:
+        """Listen from the first configuration on; what keeps it from that goes to the log."""
+        try:
+            self.start(secrets)
+        except (SettingsError, BindError):
+            # The configuration itself is done and answered; the page says that it hears nothing.
+            log.exception("the status of the chain is not heard")
+
+    def stop(self) -> None:
+        """Stop listening, if it ever began."""
+        with self._lock:
+            if self._listener is not None:
+                self._listener.stop()
+                self._listener = None
+
+
+def main(
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    listener_factory: ListenerFactory | None = None,
+) -> int:
+    """Serve until told to stop; return the exit status: 0, 1 = self-check found faults, 2 = cannot start."""
+    values = dict(os.environ if environment is None else environment)
+    paths = home_paths(values)
+    faults = self_check(paths, values)
+    if faults or "--self-check" in arguments:
+        sys.stderr.write("".join(f"web: {fault}\n" for fault in faults) or "web: no fault found\n")
+        if not faults:
+            return EXIT_OK
+        return EXIT_FAULT if "--self-check" in arguments else EXIT_CANNOT_START
+    return serve(paths, int(values.get(PORT_VARIABLE) or PORT_DEFAULT), listener_factory or _bus_listener)
+
+
+def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return one sentence for everything that would keep the web interface from its work."""
+    faults = list(asset_faults())
+    port = environment.get(PORT_VARIABLE) or str(PORT_DEFAULT)
+    if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+        faults.append(f"{PORT_VARIABLE} is '{port}': it must be a port number from 1 to 65535")
+    try:
+        paths.make()
+        vault = Vault(paths)
+        if vault.is_provisioned():
+            env_bot.parse(vault.open().settings)
+    except (HomeError, VaultError, SettingsError) as error:
+        faults.append(str(error))
+    return tuple(faults)
+
+
+def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int:
+    """Serve one home on one port until SIGTERM or SIGINT."""
+    hub, vault = StatusHub(), Vault(paths)
+    ear = Ear(paths, hub, listener_factory)
+    app = create_app(paths, hub, ear.start_late)
+    try:
+        server = waitress.create_server(
+            app,
+            host=HOST,
+            port=port,
+            threads=THREADS,
+            connection_limit=CONNECTIONS_MAX,
+            outbuf_high_watermark=BUFFER_BYTES_MAX,
+            ident=None,
+        )
+    except OSError as error:
+        return _port_refused(error, port)
+    try:
+        if vault.is_provisioned():
+            ear.start(vault.open())
+    except BindError as error:
+        sys.stderr.write(f"web: {error}\n")
+        return EXIT_CANNOT_START
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        # Open streams hold a thread each; they must end first, or the server waits five seconds for them.
+        hub.close()
+        raise SystemExit(EXIT_OK)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
+    sys.stderr.flush()
+    try:
+        server.run()
+    finally:
+        hub.close()
+        ear.stop()
+    return EXIT_OK
+
+
+def _port_refused(error: OSError, port: int) -> int:
+    if error.errno == errno.EADDRINUSE:
+        why = f"Port {port} of {HOST} is in use by another program: end it"
+    else:
+        why = f"Port {port} of {HOST} cannot be opened ({error.strerror})"
+    sys.stderr.write(f"web: {why}, or set {PORT_VARIABLE} to a free port.\n")
+    return EXIT_CANNOT_START
+
+
+def _bus_listener(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> Listener:
+    from bus.listener import StatusListener
+
+    def heard(_sender: ServiceName, message: Message) -> None:
+        publish(message)
+
+    return StatusListener(setup, KeyRing.of("web", secrets.curve), heard)

@@ -1,0 +1,134 @@
+"""Who gets in: only services with their own keys, and each says only what the routes allow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from bus.codec import FRAME_BYTES_MAX
+from bus.endpoints import Endpoints
+from bus.keys import KeyRing, make_pairs
+from bus.sockets import TOPIC_STATUS, BindError, BusSockets
+from config.paths import HomePaths
+from config.vault import CurvePair
+
+
+@pytest.fixture(scope="module")
+def pairs() -> dict[str, CurvePair]:
+    return make_pairs()
+
+
+@pytest.fixture
+def endpoints(tmp_path: Path) -> Endpoints:
+    paths = HomePaths(tmp_path)
+    paths.make()
+    return Endpoints(paths)
+
+
+@pytest.fixture
+def risk(endpoints: Endpoints, pairs: dict[str, CurvePair]) -> Iterator[BusSockets]:
+    sockets = BusSockets(KeyRing.of("risk", pairs), endpoints)
+    sockets.bind()
+    yield sockets
+    sockets.close()
+
+
+def test_a_message_when_it_arrives_names_its_sender_by_key(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    strategy = BusSockets(KeyRing.of("strategy", pairs), endpoints)
+    strategy.connect(["risk"])
+    strategy.send("risk", b"hello")
+    assert risk.wait(5000)
+    (received,) = risk.received(10)
+    assert (received.sender, received.payload) == ("strategy", b"hello")
+    risk.answer(received.routing_id, b"heard")
+    assert strategy.wait(5000)
+    assert strategy.answers(10) == [("risk", b"heard")]
+    strategy.close()
+
+
+def test_a_subscription_when_published_to_names_the_publisher(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    web = BusSockets(KeyRing.of("web", pairs), endpoints)
+    web.subscribe("risk", TOPIC_STATUS)
+    found: list[tuple[str, bytes, bytes]] = []
+    for _ in range(100):
+        risk.publish(TOPIC_STATUS, b"alive")
+        if web.wait(50):
+            found = list(web.broadcasts(1))
+            break
+    assert found == [("risk", TOPIC_STATUS, b"alive")]
+    web.close()
+
+
+def _intrude(endpoints: Endpoints, pairs: dict[str, CurvePair], *, with_key: bool, kind: int) -> zmq.Socket[bytes]:
+    socket = zmq.Context.instance().socket(kind)
+    socket.linger = 0
+    if with_key:
+        public, secret = zmq.curve_keypair()
+        socket.curve_publickey, socket.curve_secretkey = public, secret
+        socket.curve_serverkey = pairs["risk"].public.encode()
+    if kind == zmq.SUB:
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+    socket.connect(endpoints.address("risk", "pub" if kind == zmq.SUB else "inbox"))
+    return socket
+
+
+@pytest.mark.parametrize("with_key", [True, False], ids=["unknown key", "no key"])
+def test_an_intruder_when_it_sends_or_listens_gets_nothing(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair], with_key: bool
+) -> None:
+    sender = _intrude(endpoints, pairs, with_key=with_key, kind=zmq.DEALER)
+    listener = _intrude(endpoints, pairs, with_key=with_key, kind=zmq.SUB)
+    sender.send(b"SubmitOrder")
+    for _ in range(10):
+        risk.publish(TOPIC_STATUS, b"secret")
+        risk.wait(30)
+        assert risk.received(10) == []
+    assert listener.poll(0) == 0
+    sender.close()
+    listener.close()
+
+
+def test_an_address_when_taken_says_what_to_do(endpoints: Endpoints, pairs: dict[str, CurvePair]) -> None:
+    tcp = Endpoints(endpoints.paths, "127.0.0.1", 0)
+    blocker = zmq.Context.instance().socket(zmq.PAIR)
+    port = blocker.bind_to_random_port("tcp://127.0.0.1")
+    taken = Endpoints(tcp.paths, "127.0.0.1", port - 4)  # risk is third: its inbox is the fifth port
+    sockets = BusSockets(KeyRing.of("risk", pairs), taken)
+    with pytest.raises(BindError, match=f"{port}.*Is another chain running here"):
+        sockets.bind()
+    sockets.close()
+    blocker.close()
+
+
+def test_a_frame_when_too_large_does_not_arrive(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    strategy = BusSockets(KeyRing.of("strategy", pairs), endpoints)
+    strategy.connect(["risk"])
+    strategy.send("risk", b"x" * (FRAME_BYTES_MAX + 1))
+    assert not risk.wait(300) or risk.received(10) == []
+    strategy.send("risk", b"small")
+    payloads: list[bytes] = []
+    for _ in range(100):
+        if risk.wait(50):
+            payloads += [item.payload for item in risk.received(10)]
+        if payloads:
+            break
+        strategy.send("risk", b"small")
+    assert set(payloads) == {b"small"}
+    strategy.close()
+
+
+def test_tcp_addresses_when_listed_are_all_different(endpoints: Endpoints) -> None:
+    tcp = Endpoints(endpoints.paths, "127.0.0.1", 5750)
+    addresses = [tcp.address(s, c) for s in ("screener", "risk", "web", "watchdog") for c in ("inbox", "pub")]
+    assert len(set(addresses)) == len(addresses)
+
+
+def test_a_key_ring_when_shown_hides_its_secret(pairs: dict[str, CurvePair]) -> None:
+    assert pairs["risk"].secret not in repr(KeyRing.of("risk", pairs))

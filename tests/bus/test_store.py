@@ -1,0 +1,68 @@
+"""The store: all of a commit or nothing of it, and everything back after a restart."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bus.codec import encode_message
+from bus.delivery import OutboxRow
+from bus.store import Store, StoreError, read_journal
+from bus.testing import a_fill, a_plan
+
+
+def test_a_store_when_opened_again_has_journal_outbox_and_cursor(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db", "NORMAL")
+    rows = [
+        ("risk", OutboxRow(1, 4, b"one")),
+        ("risk", OutboxRow(2, 4, b"two")),
+        ("ledger", OutboxRow(1, 4, b"x")),
+    ]
+    store.commit([a_plan(), a_fill()], rows, ("watchdog", "e", 9), {})
+    store.commit([], [], None, {"risk": 1})
+    epoch = store.epoch
+    store.close()
+    again = Store(tmp_path / "s.db", "NORMAL")
+    assert list(again.events()) == [a_plan(), a_fill()]
+    assert again.epoch == epoch
+    links = again.links(("risk", "ledger"), 0)
+    assert [(row.seq, row.step, row.payload) for row in links["risk"].rows] == [(2, 4, b"two")]
+    assert links["ledger"].last == 1
+    cursor = again.cursors(("watchdog", "risk"))
+    assert (cursor["watchdog"].epoch, cursor["watchdog"].seq) == ("e", 9)
+    assert cursor["risk"].seq == 0
+
+
+def test_a_commit_when_one_row_fails_leaves_nothing_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db", "FULL")
+    store.commit([], [("risk", OutboxRow(1, 0, b"one"))], None, {})
+    with pytest.raises(sqlite3.IntegrityError):
+        store.commit([a_fill()], [("risk", OutboxRow(1, 0, b"again"))], ("watchdog", "e", 1), {})
+    assert list(store.events()) == []
+    assert store.cursors(("watchdog",))["watchdog"].seq == 0
+
+
+def test_a_store_when_the_file_is_not_a_database_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "s.db").write_bytes(b"this is no database at all" * 50)
+    with pytest.raises(StoreError, match="restore the file from a backup"):
+        Store(tmp_path / "s.db", "NORMAL")
+
+
+def test_read_journal_when_the_service_never_ran_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="has this chain ever run"):
+        read_journal(tmp_path / "none.db")
+
+
+def test_read_journal_when_the_store_is_open_elsewhere_reads_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db", "NORMAL")
+    store.commit([a_fill()], [], None, {})
+    assert [encode_message(event) for event in read_journal(tmp_path / "s.db")] == [encode_message(a_fill())]
+    store.close()
+
+
+def test_quarantine_when_flooded_keeps_a_thousand(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db", "NORMAL")
+    for _ in range(1005):
+        store.quarantine("risk", "bad", b"x")
+    count = sqlite3.connect(tmp_path / "s.db").execute("SELECT count(*) FROM quarantine").fetchone()[0]
+    assert count == 1000

@@ -1,0 +1,114 @@
+"""Settings: every fault at once, in words; nothing missing is filled in silently."""
+
+from decimal import Decimal
+
+import pytest
+
+from config.env_bot import BY_KEY, SETTINGS, SettingsError, parse, proposals
+
+_SPECIFIED = [
+    "START_TIME_OPEN",
+    "START_TIME_MID",
+    "START_TIME_CLOSE",
+    "OPEN_ANALYSIS_TIME",
+    "MID_ANALYSIS_TIME",
+    "CLOSE_ANALYSIS_TIME",
+    "OPEN_MONITORING_TIME",
+    "MID_MONITORING_TIME",
+    "CLOSE_MONITORING_TIME",
+    "STRAT_OPEN_ENABLED",
+    "STRAT_MID_ENABLED",
+    "STRAT_CLOSE_ENABLED",
+    "SHORT_TYPE_OPEN",
+    "SHORT_TYPE_MID",
+    "SHORT_TYPE_CLOSE",
+    "TOTAL_ALLOCATION",
+    "MAX_RISK_PER_TRADE",
+    "MAX_OPEN_POSITIONS",
+    "DAILY_LOSS_LIMIT",
+    "MIN_VOLUME_THRESHOLD",
+    "TRADING_DAYS",
+    "LOG_FORMAT",
+    "BROKER_NAME",
+    "ALPACA_ENABLED",
+    "IBKR_ENABLED",
+    "START_TIME_DST",
+]
+
+
+def test_the_settings_have_every_key_of_the_specification_once() -> None:
+    assert set(_SPECIFIED) <= set(BY_KEY)
+    assert len(BY_KEY) == len(SETTINGS)
+
+
+def test_the_proposals_are_valid_and_typed() -> None:
+    env = parse(proposals())
+    assert env.flag("STRAT_OPEN_ENABLED") is True
+    assert env.whole("MAX_OPEN_POSITIONS") == 5
+    assert env.number("MAX_RISK_PER_TRADE") == Decimal("0.25")
+    assert env.scaled("MAX_RISK_PER_TRADE", 100) == 25
+    assert env.words("TRADING_DAYS") == ("Mon", "Tue", "Wed", "Thu", "Fri")
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+def test_every_setting_explains_itself(setting: object) -> None:
+    assert len(setting.description) > 15  # type: ignore[attr-defined]
+    assert setting.unit or setting.kind == "int"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("key", sorted(BY_KEY))
+def test_a_key_when_missing_is_a_fault_that_names_it(key: str) -> None:
+    raw = proposals()
+    del raw[key]
+    with pytest.raises(SettingsError) as caught:
+        parse(raw)
+    assert len(caught.value.faults) == 1
+    assert caught.value.faults[0].startswith(f"{key} is missing")
+
+
+def test_faults_when_there_are_many_are_all_listed() -> None:
+    raw = proposals() | {"MAX_OPEN_POSITIONS": "many", "START_TIME_OPEN": "25:00", "NO_SUCH_KEY": "1"}
+    del raw["DAILY_LOSS_LIMIT"]
+    with pytest.raises(SettingsError) as caught:
+        parse(raw)
+    assert sorted(fault.split()[0] for fault in caught.value.faults) == [
+        "DAILY_LOSS_LIMIT",
+        "MAX_OPEN_POSITIONS",
+        "NO_SUCH_KEY",
+        "START_TIME_OPEN",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "says"),
+    [
+        ("MAX_OPEN_POSITIONS", "0", "from 1 to 50"),
+        ("MAX_OPEN_POSITIONS", "2.5", "whole number"),
+        ("TOTAL_ALLOCATION", "NaN", "from 0.1 to 100"),
+        ("TOTAL_ALLOCATION", "Infinity", "from 0.1 to 100"),
+        ("TOTAL_ALLOCATION", "", "is empty"),
+        ("MAX_SPREAD", "1.6", "from 0.01 to 1.5"),
+        ("STRAT_OPEN_ENABLED", "yes", "true or false"),
+        ("LOG_FORMAT", "XML", "JSON, CSV"),
+        ("START_TIME_MID", "9:30", "such as 14:30"),
+        ("TRADING_DAYS", "Mon,Funday", "Funday"),
+        ("TRADING_DAYS", "Mon,Mon", "twice"),
+        ("MARKET_DATA_SYMBOLS", "SPY,../x", "symbols such as"),
+        ("MARKET_DATA_DATE", "8 October", "such as 2013-10-08"),
+        ("MARKET_DATA_DIR", "a\nb", "one line"),
+        ("BROKER_NAME", "ROBINHOOD", "one of PAPER"),
+    ],
+)
+def test_a_value_when_malformed_is_a_fault_in_plain_words(key: str, text: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        parse(proposals() | {key: text})
+
+
+def test_settings_when_they_contradict_each_other_are_faults() -> None:
+    for change, says in (
+        ({"MARKET_DATA_SOURCE": "recorded"}, "MARKET_DATA_DIR is empty"),
+        ({"SCREENER_PRICE_MIN": "500", "SCREENER_PRICE_MAX": "20"}, "no name could pass"),
+        ({"ALPACA_ENABLED": "true"}, "one broker per bot"),
+    ):
+        with pytest.raises(SettingsError, match=says):
+            parse(proposals() | change)

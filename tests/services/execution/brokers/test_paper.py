@@ -1,0 +1,329 @@
+"""The paper broker: every order type, sizes, refusals, restarts, and invariants over random days."""
+
+import tempfile
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bus import messages as m
+from bus.testing import OPEN_NS
+from services.execution.brokers import reports as r
+from services.execution.brokers.interface import OrderRequest, StopTradingError
+from services.execution.brokers.matching import cash_micros
+from services.execution.brokers.paper import PaperBroker
+
+DAY = "2013-10-08"
+
+
+def request(key, side="BUY", shares=100, order_type="MARKET", symbol="SPY", at_s=0, **prices):
+    values = {"limit_micros": 0, "stop_micros": 0, "trail_bps": 0} | prices
+    return OrderRequest(
+        client_order_id=key,
+        symbol=symbol,
+        side=side,
+        qty_nanos=shares * m.NANOS,
+        order_type=order_type,
+        ts_ns=OPEN_NS + at_s * m.NANOS,
+        **values,
+    )
+
+
+def dollars(value):
+    return round(value * m.MICROS)
+
+
+@pytest.fixture
+def broker(open_broker):
+    return open_broker()
+
+
+@pytest.fixture
+def holding(broker, kit):
+    """A broker that holds 100 SPY, bought at 100.02 at step 1."""
+    broker.submit(request("buy"))
+    broker.on_quotes(kit.spy(1), DAY)
+    return broker
+
+
+def prices(reports):
+    return [(f.price_micros / m.MICROS, f.qty_nanos // m.NANOS) for f in reports]
+
+
+def test_market_buy_when_quoted_after_acceptance_then_fills_at_the_ask(broker, kit):
+    assert isinstance(broker.submit(request("a")), r.BrokerAccepted)
+    assert prices(broker.on_quotes(kit.spy(1), DAY)) == [(100.02, 100)]
+    assert broker.account(DAY, 0).cash_micros == kit.CASH - dollars(10_002)
+
+
+def test_market_buy_when_quoted_at_the_moment_of_acceptance_then_waits(broker, kit):
+    broker.submit(request("a", at_s=1))
+    assert broker.on_quotes(kit.spy(1, at_s=1), DAY) == []
+    assert len(broker.on_quotes(kit.spy(2, at_s=2), DAY)) == 1
+
+
+def test_market_sell_when_quoted_then_fills_at_the_bid(holding, kit):
+    holding.submit(request("s", "SELL"))
+    assert prices(holding.on_quotes(kit.spy(2, bid=101), DAY)) == [(101, 100)]
+    assert holding.account(DAY, 0).symbols == ()
+
+
+def test_market_order_when_slippage_is_set_then_pays_it_both_ways(open_broker, kit):
+    broker = open_broker(slippage_ppm=1000)
+    broker.submit(request("a"))
+    assert prices(broker.on_quotes(kit.quotes(1, ("SPY", 99, 100, 500, 500)), DAY)) == [(100.1, 100)]
+    broker.submit(request("b", "SELL"))
+    assert prices(broker.on_quotes(kit.quotes(2, ("SPY", 100, 101, 500, 500)), DAY)) == [(99.9, 100)]
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "bids"), [("BUY", 99.52, [100, 99.51, 99.50]), ("SELL", 101, [100, 100.99, 101])]
+)
+def test_limit_order_when_the_quote_reaches_it_then_fills_at_the_quote(holding, kit, side, limit, bids):
+    holding.submit(request("l", side, order_type="LIMIT", limit_micros=dollars(limit)))
+    filled = [len(holding.on_quotes(kit.spy(2 + n, bid=bid), DAY)) for n, bid in enumerate(bids)]
+    assert filled == [0, 0, 1]
+
+
+def test_stop_when_the_bid_falls_to_it_then_sells_at_that_bid(holding, kit):
+    holding.submit(request("s", "SELL", order_type="STOP", stop_micros=dollars(98)))
+    assert holding.on_quotes(kit.spy(2, bid=98.01), DAY) == []
+    assert prices(holding.on_quotes(kit.spy(3, bid=97), DAY)) == [(97, 100)]
+
+
+def test_stop_buy_when_the_ask_rises_to_it_then_buys_at_that_ask(broker, kit):
+    broker.submit(request("s", order_type="STOP", stop_micros=dollars(102)))
+    assert broker.on_quotes(kit.spy(1, bid=101.97), DAY) == []
+    assert prices(broker.on_quotes(kit.spy(2, bid=102), DAY)) == [(102.02, 100)]
+
+
+def test_trailing_stop_when_the_bid_falls_from_its_peak_then_sells_exactly_at_the_trail(holding, kit):
+    holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
+    bids = [100, 110, 107.81, 109, 107.80]
+    fills = [prices(holding.on_quotes(kit.spy(2 + n, bid=bid), DAY)) for n, bid in enumerate(bids)]
+    assert fills == [[], [], [], [], [(107.80, 100)]]
+
+
+def test_trailing_stop_when_the_market_gaps_at_once_then_the_standing_bid_was_its_peak(holding, kit):
+    holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
+    assert prices(holding.on_quotes(kit.spy(2, bid=90), DAY)) == [(90, 100)]
+
+
+def test_stop_when_triggered_in_a_thin_market_then_goes_on_as_a_market_order(holding, kit):
+    holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
+    assert prices(holding.on_quotes(kit.spy(2, bid=90, size=30), DAY)) == [(90, 30)]
+    assert prices(holding.on_quotes(kit.spy(3, bid=99, size=30), DAY)) == [(99, 30)]
+    assert prices(holding.on_quotes(kit.spy(4, bid=99, size=300), DAY)) == [(99, 40)]
+
+
+def test_fill_when_the_quote_is_small_then_orders_share_it_in_the_order_of_acceptance(broker, kit):
+    for key in ("a", "b", "c"):
+        broker.submit(request(key, shares=50))
+    fills = broker.on_quotes(kit.spy(1, size=70), DAY)
+    assert [(f.client_order_id, f.qty_nanos // m.NANOS) for f in fills] == [("a", 50), ("b", 20)]
+    fills = broker.on_quotes(kit.spy(2, size=70), DAY)
+    assert [(f.client_order_id, f.qty_nanos // m.NANOS) for f in fills] == [("b", 30), ("c", 40)]
+    assert [f.execution_id for f in broker.executions_after("PX-000002", 0)] == ["PX-000003", "PX-000004"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("SPY", 100, 0, 500, 500),
+        ("SPY", 0, 100, 500, 500),
+        ("SPY", 100, 100.02, 0, 500),
+        ("SPY", 100, 100.02, 500, 0),
+        ("SPY", 100.03, 100.02, 500, 500),
+        ("QQQ", 100, 100.02, 500, 500),
+    ],
+)
+def test_quote_when_a_side_is_missing_or_crossed_then_fills_nothing(holding, kit, row):
+    holding.submit(request("a"))
+    holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
+    assert holding.on_quotes(kit.quotes(2, row), DAY) == []
+
+
+def test_sell_when_more_than_held_then_is_rejected_with_the_numbers(holding):
+    answer = holding.submit(request("s", "SELL", shares=101))
+    assert isinstance(answer, r.BrokerRejected)
+    assert "101 SPY to sell, 100 held" in answer.detail
+
+
+def test_sell_when_the_shares_wait_for_another_sale_then_is_rejected(holding):
+    holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
+    assert isinstance(holding.submit(request("s", "SELL", shares=1)), r.BrokerRejected)
+
+
+def test_buy_when_the_cash_is_short_then_is_rejected_with_the_numbers(broker, kit):
+    broker.on_quotes(kit.spy(1), DAY)
+    assert isinstance(broker.submit(request("a", shares=600, at_s=1)), r.BrokerAccepted)
+    answer = broker.submit(request("b", shares=600, at_s=1))
+    assert isinstance(answer, r.BrokerRejected)
+    assert "$60,012.00 needed, $100,000.00 there, $60,012.00 of it" in answer.detail
+
+
+def test_buy_when_the_price_runs_away_then_fills_no_more_than_the_cash_buys(open_broker, kit):
+    broker = open_broker(cash=dollars(1_000))
+    broker.submit(request("a", shares=10))
+    assert prices(broker.on_quotes(kit.quotes(1, ("SPY", 299, 300, 500, 500)), DAY)) == [(300, 3)]
+    assert broker.account(DAY, 0).cash_micros == dollars(100)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        request("x", shares=0),
+        request("x", order_type="LIMIT"),
+        request("x", order_type="STOP"),
+        request("x", order_type="TRAILING_STOP", trail_bps=200),
+        request("x", "SELL", order_type="TRAILING_STOP"),
+    ],
+)
+def test_submit_when_the_order_makes_no_sense_then_is_rejected(holding, bad):
+    assert isinstance(holding.submit(bad), r.BrokerRejected)
+    assert [type(report) for report in holding.lookup("x", 0)] == [r.BrokerRejected]
+
+
+def test_submit_when_the_client_id_is_known_then_is_a_duplicate_in_every_state(holding):
+    for key, answer in (("buy", r.BrokerDuplicate), ("no", r.BrokerRejected), ("no", r.BrokerDuplicate)):
+        assert type(holding.submit(request(key, shares=10**6 if key == "no" else 1, side="SELL"))) is answer
+
+
+def test_cancel_when_working_then_is_over_and_fills_no_more(broker, kit):
+    broker.submit(request("a"))
+    broker.on_quotes(kit.spy(1, size=30), DAY)
+    [report] = broker.cancel("a", 0)
+    assert (type(report), report.filled_qty_nanos) == (r.BrokerCancelled, 30 * m.NANOS)
+    assert broker.on_quotes(kit.spy(2), DAY) == []
+
+
+def test_cancel_when_already_filled_then_tells_the_fills(holding):
+    assert [type(report) for report in holding.cancel("buy", 0)] == [r.BrokerAccepted, r.BrokerFill]
+
+
+def test_cancel_when_the_order_never_was_then_says_not_found(broker):
+    assert [type(report) for report in broker.cancel("nobody", 0)] == [r.BrokerNotFound]
+
+
+def test_restart_when_a_stop_trails_then_its_peak_is_remembered(open_broker, kit):
+    broker = open_broker()
+    broker.submit(request("a"))
+    broker.on_quotes(kit.spy(1), DAY)
+    broker.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200, at_s=1))
+    broker.on_quotes(kit.spy(2, bid=120), DAY)
+    again = open_broker()
+    assert prices(again.on_quotes(kit.spy(3, bid=117.60), DAY)) == [(117.60, 100)]
+
+
+def test_restart_when_a_step_is_heard_again_then_it_fills_nothing_twice(open_broker, kit):
+    broker = open_broker()
+    broker.submit(request("a"))
+    assert len(broker.on_quotes(kit.spy(1, size=30), DAY)) == 1
+    assert len(broker.on_quotes(kit.spy(1, size=30), DAY)) == 0
+    again = open_broker()
+    assert len(again.on_quotes(kit.spy(1, size=30), DAY)) == 0
+    assert len(again.on_quotes(kit.spy(1, size=30), "2013-10-09")) == 1
+
+
+def test_restart_when_the_account_exists_then_is_not_opened_again(open_broker, kit):
+    open_broker(cash=dollars(5_000))
+    again = open_broker(cash=dollars(9_000))
+    assert again.account(DAY, 0).cash_micros == dollars(5_000)
+    [first] = again.activities(7)
+    [second] = open_broker().activities(9)
+    assert (first.activity_id, first.amount_micros, first.ts_event) == ("PA-000001", dollars(5_000), 7)
+    assert second.ts_event == 7
+
+
+def test_write_when_the_file_is_gone_bad_then_nothing_changes_in_memory(broker, kit):
+    broker.submit(request("a"))
+    broker._books._db.execute("DROP TABLE executions")
+    with pytest.raises(StopTradingError, match="cannot be used"):
+        broker.on_quotes(kit.spy(1), DAY)
+    account = broker.account(DAY, 0)
+    assert (account.cash_micros, account.symbols) == (kit.CASH, ())
+
+
+def test_faults_when_the_books_were_edited_then_each_disagreement_is_named(holding):
+    assert holding.faults() == []
+    holding._books._db.execute("UPDATE account SET cash_micros = cash_micros + 1")
+    holding._books._db.execute("UPDATE positions SET qty_nanos = 1")
+    holding._books._db.execute("UPDATE orders SET filled_nanos = 1")
+    assert [fault.split()[3] for fault in holding.faults()] == ["cash", "positions", "orders"]
+
+
+@given(price=st.integers(1, 2**40), qty=st.integers(1, 10**14))
+def test_cash_when_rounded_then_is_whole_cents_half_to_even(price, qty):
+    micros = (Decimal(price) * qty / m.NANOS).quantize(Decimal(1), ROUND_HALF_EVEN)
+    cents = (micros / 10_000).quantize(Decimal(1), ROUND_HALF_EVEN)
+    assert cash_micros(price, qty) == int(cents) * 10_000
+
+
+STEP = st.tuples(
+    st.sampled_from(["submit", "cancel", "quotes", "restart"]),
+    st.sampled_from(["AAA", "BBB"]),
+    st.sampled_from(["BUY", "SELL"]),
+    st.sampled_from(["MARKET", "LIMIT", "STOP", "TRAILING_STOP"]),
+    st.integers(1, 300_000_000_000),
+    st.integers(1_000, 40_000_000),
+    st.integers(0, 200),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(STEP, max_size=40), slippage_ppm=st.sampled_from([0, 137, 10_000]))
+def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explained(steps, slippage_ppm):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "books.db"
+        broker = PaperBroker(path, starting_cash_micros=dollars(3_000), slippage_ppm=slippage_ppm)
+        ordered, told, count = {}, [], 0
+        for n, (action, symbol, side, kind, qty, price, size) in enumerate(steps, start=1):
+            at = OPEN_NS + n
+            if action == "submit":
+                count += 1
+                order = OrderRequest(
+                    client_order_id=f"o{count}",
+                    symbol=symbol,
+                    side=side,
+                    qty_nanos=qty,
+                    order_type=kind,
+                    limit_micros=price if kind == "LIMIT" else 0,
+                    stop_micros=price if kind == "STOP" else 0,
+                    trail_bps=150 if kind == "TRAILING_STOP" else 0,
+                    ts_ns=at,
+                )
+                ordered[order.client_order_id] = (order, type(broker.submit(order)))
+            elif action == "cancel" and count:
+                broker.cancel(f"o{1 + qty % count}", at)
+            elif action == "quotes":
+                quote = m.Quote(symbol, price, price + size * 100, size * m.NANOS // 3, size * m.NANOS // 7, at)
+                batch = m.QuoteBatch(ts_event=at, ts_init=at, step=n, quotes=(quote,))
+                told += broker.on_quotes(batch, DAY)
+            elif action == "restart":
+                broker.close()
+                broker = PaperBroker(path, starting_cash_micros=1, slippage_ppm=slippage_ppm)
+        check_books(broker, ordered, told)
+        broker.close()
+
+
+def check_books(broker, ordered, told):
+    fills = broker.executions_after("", 0)
+    assert [f.execution_id for f in fills] == [f.execution_id for f in told]
+    cash, held, filled = dollars(3_000), {}, {}
+    for fill in fills:
+        order, answer = ordered[fill.client_order_id]
+        assert answer is r.BrokerAccepted
+        sign = 1 if order.side == "BUY" else -1
+        cash -= sign * cash_micros(fill.price_micros, fill.qty_nanos)
+        held[order.symbol] = held.get(order.symbol, 0) + sign * fill.qty_nanos
+        filled[fill.client_order_id] = filled.get(fill.client_order_id, 0) + fill.qty_nanos
+        assert cash >= 0
+        assert held[order.symbol] >= 0
+        assert filled[fill.client_order_id] <= order.qty_nanos
+    account = broker.account(DAY, 0)
+    assert account.cash_micros == cash
+    assert account.cash_micros % 10_000 == 0
+    assert dict(zip(account.symbols, account.qtys_nanos, strict=True)) == {s: q for s, q in held.items() if q}
+    assert broker.faults() == []

@@ -1,0 +1,217 @@
+"""A rig for execution: core and shell driven as the runtime drives them, over a journal that survives a crash."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bus import messages as m
+from bus.testing import CLOSE_NS, OPEN_NS, a_plan
+from services.execution.brokers.interface import Broker
+from services.execution.brokers.paper import PaperBroker
+from services.execution.core import ExecutionCore
+from services.execution.orders import client_order_id
+from services.execution.settings import ExecutionSettings
+from services.execution.shell import ExecutionShell
+
+SECOND = 1_000_000_000
+ACCOUNT = "ACME_USA_main_PAPER_BOT01"
+CASH = 100_000 * m.MICROS
+INTENT = "2013-10-08:open:SPY:BULLISH"
+
+
+class OpenGate:
+    """Lets through what `is_open` says; exits may be held separately."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.lets_exits = True
+
+    def refusal(self, *, reduces: bool) -> str | None:
+        may = self.lets_exits if reduces else self.is_open
+        return None if may else "no lease"
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+class Rig:
+    """One execution service without a bus: `journal` is what is on disk."""
+
+    def __init__(self, broker: Broker, journal: Sequence[m.Message] = (), halt_positions: str = "keep") -> None:
+        settings = ExecutionSettings(
+            broker_name="PAPER",
+            halt_positions=halt_positions,
+            paper_starting_cash_micros=CASH,
+            paper_slippage_ppm=0,
+        )
+        self.core = ExecutionCore(settings, ACCOUNT)
+        self.broker = broker
+        self.gate = OpenGate()
+        self.halts: list[tuple[str, str]] = []
+        self.boot_ns = 0
+        self.shell = ExecutionShell(
+            broker, lambda rule, text: self.halts.append((rule, text)), clock=lambda: self.boot_ns
+        )
+        self.shell.gate = self.gate
+        self.journal = list(journal)
+        self.now_ns = 0
+        self.state = self.core.initial()
+        #: Called with each event after its commit and before its effects; raises Crash to die there.
+        self.failpoint: Callable[[m.Message], None] = lambda _event: None
+        #: Called with each report before it is decided.
+        self.report_failpoint: Callable[[m.Message], None] = lambda _report: None
+        for event in journal:
+            self.state = self.core.evolve(self.state, event)
+
+    def start(self) -> list[m.Message]:
+        return self._run(self.shell.on_start(self.state, self.now_ns))
+
+    def give(self, *messages: m.Message) -> list[m.Message]:
+        return self._run(messages)
+
+    def market(self, data: m.MarketMessage) -> list[m.Message]:
+        self.now_ns = max(self.now_ns, data.ts_event)
+        self.state = self.core.observe(self.state, data)
+        events = self._run([data])
+        return events + self._run(self.shell.on_market(self.state, data, self.now_ns))
+
+    def idle(self) -> list[m.Message]:
+        return self._run(self.shell.on_idle(self.state, self.now_ns))
+
+    def armed(self) -> "Rig":
+        self.give(a_plan(), arm())
+        return self
+
+    def _run(self, messages: Sequence[m.Message]) -> list[m.Message]:
+        queue = deque(messages)
+        done: list[m.Message] = []
+        for _ in range(10_000):
+            if not queue:
+                return done
+            message = queue.popleft()
+            self.report_failpoint(message)
+            events = list(self.core.decide(self.state, message, self.now_ns))
+            for event in events:
+                self.shell.before_commit(event)
+            self.journal.extend(events)
+            for event in events:
+                self.state = self.core.evolve(self.state, event)
+            for event in events:
+                self.failpoint(event)
+                done.append(event)
+                queue.extend(self.shell.after_commit(self.state, event, self.now_ns))
+        raise AssertionError("the reports never end")
+
+
+def arm(halt_counter: int = 0) -> m.ChainArmed:
+    return m.ChainArmed(ts_event=0, ts_init=0, halt_counter=halt_counter, operator="ann", reason="morning")
+
+
+def disarm() -> m.ChainDisarmed:
+    return m.ChainDisarmed(ts_event=0, ts_init=0, detail="stopped")
+
+
+def halt(counter: int = 1) -> m.HaltRaised:
+    return m.HaltRaised(ts_event=0, ts_init=0, counter=counter, source="watchdog", rule="dead", detail="risk is dead")
+
+
+def kill() -> m.KillSwitchTripped:
+    return m.KillSwitchTripped(ts_event=0, ts_init=0, session_date="2013-10-08", pnl_micros=-3, limit_micros=2)
+
+
+def submit(intent_id: str = INTENT, symbol: str = "SPY", shares: int = 100, **changes: object) -> m.SubmitOrder:
+    values: dict[str, object] = {
+        "ts_event": OPEN_NS,
+        "ts_init": OPEN_NS,
+        "intent_id": intent_id,
+        "session_date": "2013-10-08",
+        "strategy": "open",
+        "symbol": symbol,
+        "side": "BUY",
+        "qty_nanos": shares * m.NANOS,
+        "order_type": "MARKET",
+        "limit_micros": 0,
+        "reference_micros": 100 * m.MICROS,
+        "trail_bps": 200,
+        "expires_ns": OPEN_NS + 60 * SECOND,
+        "cancel_at_ns": OPEN_NS + 120 * SECOND,
+        "exit_at_ns": OPEN_NS + 3600 * SECOND,
+        "reason": "breakout",
+    }
+    return m.SubmitOrder(**(values | changes))
+
+
+def quotes(step: int, *rows: tuple[str, float, float, int, int], at_s: int | None = None) -> m.QuoteBatch:
+    """Build a batch of (symbol, bid, ask, bid shares, ask shares), `at_s` seconds after the open (default: step)."""
+    at = OPEN_NS + (step if at_s is None else at_s) * SECOND
+    items = tuple(
+        m.Quote(s, round(bid * m.MICROS), round(ask * m.MICROS), bid_size * m.NANOS, ask_size * m.NANOS, at)
+        for s, bid, ask, bid_size, ask_size in rows
+    )
+    return m.QuoteBatch(ts_event=at, ts_init=at, step=step, quotes=items)
+
+
+def spy(step: int, bid: float = 100.0, size: int = 1000, at_s: int | None = None) -> m.QuoteBatch:
+    return quotes(step, ("SPY", bid, bid + 0.02, size, size), at_s=at_s)
+
+
+class Kit:
+    """Builders, so that tests read as playbooks."""
+
+    Rig = Rig
+    Crash = Crash
+    SECOND = SECOND
+    CASH = CASH
+    INTENT = INTENT
+    OPEN_NS = OPEN_NS
+    CLOSE_NS = CLOSE_NS
+    arm = staticmethod(arm)
+    disarm = staticmethod(disarm)
+    halt = staticmethod(halt)
+    kill = staticmethod(kill)
+    submit = staticmethod(submit)
+    quotes = staticmethod(quotes)
+    spy = staticmethod(spy)
+
+    @staticmethod
+    def order_id(leg: m.Leg, attempt: int = 1, intent_id: str = INTENT) -> str:
+        return client_order_id(ACCOUNT, intent_id, leg, attempt=attempt)
+
+    @staticmethod
+    def names(events: Sequence[m.Message]) -> list[str]:
+        """Name each event, with its leg where it has one."""
+        return [
+            type(e).__name__ + (f":{e.leg}" if isinstance(e, m.OrderPrepared | m.OrderFilled) else "") for e in events
+        ]
+
+
+@pytest.fixture
+def kit() -> type[Kit]:
+    return Kit
+
+
+@pytest.fixture
+def books_path(tmp_path: Path) -> Path:
+    return tmp_path / "paper_broker.db"
+
+
+@pytest.fixture
+def open_broker(books_path: Path):
+    """Open the same books again and again; a crashed process leaves them without closing."""
+    opened: list[PaperBroker] = []
+
+    def open_it(cash: int = CASH, slippage_ppm: int = 0) -> PaperBroker:
+        opened.append(PaperBroker(books_path, starting_cash_micros=cash, slippage_ppm=slippage_ppm))
+        return opened[-1]
+
+    yield open_it
+    for broker in opened:
+        broker.close()
+
+
+@pytest.fixture
+def rig(open_broker) -> Rig:
+    return Rig(open_broker())

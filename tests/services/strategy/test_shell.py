@@ -1,0 +1,33 @@
+"""The service as the runtime gets it."""
+
+from pathlib import Path
+from typing import Any
+
+from bus.assembly import Setup
+from bus.decider import Shell
+from config.identity import Identity
+from config.paths import HomePaths
+from services.strategy.core import StrategyCore
+from services.strategy.shell import build
+
+
+def setup_of(make: Any, **env: str) -> Setup:
+    identity = Identity(
+        entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
+    )
+    return Setup(paths=HomePaths(Path("home")), env=make.settings(**env), identity=identity)
+
+
+def test_build_when_settings_are_proposals_then_no_fault_and_no_world_is_touched(make: Any) -> None:
+    assembly = build(setup_of(make))
+    assert isinstance(assembly.core, StrategyCore)
+    assert type(assembly.shell) is Shell
+    assert assembly.feed is None
+    assert assembly.self_check() == ()
+
+
+def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any) -> None:
+    faults = build(
+        setup_of(make, STRAT_MID_ENABLED="true", START_TIME_OPEN="10:00", TRAILING_STOP="0.125")
+    ).self_check()
+    assert [fault.split()[0] for fault in faults] == ["STRAT_MID_ENABLED", "START_TIME_OPEN", "TRAILING_STOP"]

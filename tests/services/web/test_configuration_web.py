@@ -1,0 +1,205 @@
+"""The first configuration: only its page answers; all is checked at once; all is saved or nothing."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from bus.routes import SERVICES
+from config.env_bot import SETTINGS, proposals
+from config.paths import HomePaths
+from config.users import BCRYPT_COST, verify_password
+from config.vault import Secrets, Vault
+from services.web.app import create_app
+from services.web.hub import StatusHub
+
+PASSWORD = "a long enough password"
+IDENTITY = {
+    "entity_code": "TBOT",
+    "jurisdiction_code": "USA",
+    "account_name": "main",
+    "broker_code": "PAPER",
+    "bot_id": "BOT01",
+}
+
+
+@pytest.fixture
+def provisioned() -> list[Secrets]:
+    return []
+
+
+@pytest.fixture
+def app(home: HomePaths, hub: StatusHub, provisioned: list[Secrets], tmp_path: Path) -> Flask:
+    made = create_app(home, hub, provisioned.append)
+    template = tmp_path / "coa.json"
+    template.write_text(json.dumps({"accounts": [{"code": "1000", "name": "Cash"}]}))
+    made.extensions["tradebot"].coa_template = template
+    return made
+
+
+def form(**changes: str) -> dict[str, str]:
+    people = {"admin_name": "ada", "password": PASSWORD, "password_again": PASSWORD}
+    return {**proposals(), **IDENTITY, **people, **changes}
+
+
+@pytest.mark.parametrize("path", ["/", "/configuration"])
+def test_page_when_unconfigured_then_shows_every_setting_with_its_proposal(person: Any, path: str) -> None:
+    answer = person.get(path)
+    assert answer.status_code == 200
+    for setting in SETTINGS:
+        assert f'name="{setting.key}"' in answer.text
+        assert f'for="{setting.key}"' in answer.text
+    assert 'value="TBOT"' in answer.text
+    assert answer.text.count('type="password"') == 2
+
+
+@pytest.mark.parametrize("path", ["/login", "/control/arm", "/nope", "/api"])
+def test_other_pages_when_unconfigured_then_lead_to_the_configuration(person: Any, path: str) -> None:
+    answer = person.get(path)
+    assert answer.status_code == 303
+    assert answer.location == "/configuration"
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/control/arm", "/control/kill", "/nope", "/"])
+def test_posts_when_unconfigured_then_find_nothing(person: Any, path: str) -> None:
+    assert person.post_bare(path).status_code in {404, 405}
+
+
+@pytest.mark.parametrize("path", ["/stream", "/api/snapshot"])
+def test_data_when_unconfigured_then_is_not_found(person: Any, path: str) -> None:
+    assert person.get(path).status_code == 404
+
+
+def test_static_and_health_when_unconfigured_then_answer(person: Any) -> None:
+    assert person.get("/static/theme.css").status_code == 200
+    assert person.get("/healthz").json == {"status": "ok", "configured": False}
+
+
+def test_save_when_all_is_good_then_vault_ledger_request_and_listener_have_it(
+    person: Any, home: HomePaths, provisioned: list[Secrets]
+) -> None:
+    answer = person.post("/configuration", form(MAX_OPEN_POSITIONS="3", entity_code="ACME"))
+    assert (answer.status_code, answer.location) == (303, "/login")
+    secrets = Vault(home).open()
+    assert secrets.settings == {**proposals(), "MAX_OPEN_POSITIONS": "3"}
+    assert secrets.identity.entity_code == "ACME"
+    assert [(user.name, user.role) for user in secrets.users] == [("ada", "admin")]
+    assert secrets.users[0].password_hash.startswith(f"$2b${BCRYPT_COST}$")
+    assert verify_password(PASSWORD, secrets.users[0].password_hash)
+    assert set(secrets.curve) == set(SERVICES)
+    assert len({pair.secret for pair in secrets.curve.values()}) == len(SERVICES)
+    assert len(secrets.credentials["web_session_key"]) >= 64
+    request = json.loads((home.control / "provision_ledger.json").read_text())
+    assert request == {"coa": secrets.coa, "currency_code": "USD"}
+    assert secrets.coa["accounts"][0]["name"] == "Cash"
+    assert [found.generation for found in provisioned] == [1]
+
+
+def test_save_when_done_then_the_new_administrator_logs_in_without_a_restart(person: Any) -> None:
+    person.post("/configuration", form())
+    assert person.get("/").location == "/login"
+    assert person.post("/login", {"name": "ada", "password": PASSWORD}).location == "/"
+    assert person.get("/").status_code == 200
+
+
+def test_save_when_the_real_chart_of_accounts_is_used_then_it_is_stored(
+    app: Flask, person: Any, home: HomePaths
+) -> None:
+    root = Path(__file__).resolve().parents[3]
+    template = root / "services" / "ledger" / "tbot_ledger_coa_template.json"
+    app.extensions["tradebot"].coa_template = template
+    person.post("/configuration", form())
+    assert Vault(home).open().coa == json.loads(template.read_text())
+
+
+def test_save_when_much_is_wrong_then_every_fault_is_next_to_its_field_and_nothing_is_saved(
+    person: Any, home: HomePaths
+) -> None:
+    wrong = form(
+        TOTAL_ALLOCATION="250",
+        MAX_SPREAD="abc",
+        TRADING_DAYS="Mon,Funday",
+        START_TIME_OPEN="25:99",
+        entity_code="lower case",
+        admin_name="Not A Name",
+        password="short",
+        password_again="different",
+    )
+    del wrong["DAILY_LOSS_LIMIT"]
+    answer = person.post("/configuration", wrong)
+    assert answer.status_code == 422
+    faulty = set(re.findall(r'<p class="fault" id="(\w+)-fault1">', answer.text))
+    assert faulty == {
+        "TOTAL_ALLOCATION",
+        "MAX_SPREAD",
+        "TRADING_DAYS",
+        "START_TIME_OPEN",
+        "DAILY_LOSS_LIMIT",
+        "entity_code",
+        "admin_name",
+        "password",
+        "password_again",
+    }
+    assert "9 faults: nothing was saved" in answer.text
+    assert 'value="250"' in answer.text
+    assert 'value="Mon,Funday"' in answer.text
+    assert not Vault(home).is_provisioned()
+    assert not (home.control / "provision_ledger.json").exists()
+
+
+def test_save_when_refused_then_passwords_are_not_sent_back(person: Any) -> None:
+    answer = person.post("/configuration", form(MAX_SPREAD="9", password="S3cretCanary!!"))
+    assert answer.status_code == 422
+    assert "S3cretCanary" not in answer.text
+
+
+def test_save_when_two_settings_contradict_then_fault_is_at_the_setting(person: Any) -> None:
+    answer = person.post("/configuration", form(MARKET_DATA_SOURCE="recorded"))
+    assert 'id="MARKET_DATA_DIR-fault1"' in answer.text
+
+
+def test_save_when_typed_text_is_markup_then_it_is_shown_as_text(person: Any) -> None:
+    answer = person.post("/configuration", form(entity_code='"><script>alert(1)</script>'))
+    assert "<script>alert" not in answer.text
+    assert "&lt;script&gt;alert(1)" in answer.text
+
+
+def test_save_when_already_configured_then_conflicts_and_changes_nothing(
+    person: Any, new_person: Callable[..., Any], app: Flask, home: HomePaths
+) -> None:
+    late = new_person(app)
+    token = late.token("/configuration")
+    person.post("/configuration", form())
+    before = Vault(home).open()
+    answer = late.post_bare("/configuration", form(csrf_token=token, admin_name="mallory"))
+    assert answer.status_code == 409
+    assert Vault(home).open() == before
+    assert person.get("/configuration").location == "/"
+
+
+def test_save_when_without_form_token_then_is_refused(person: Any, home: HomePaths) -> None:
+    assert person.post_bare("/configuration", form()).status_code == 403
+    assert not Vault(home).is_provisioned()
+
+
+def test_configuration_when_asked_from_another_machine_then_is_refused(
+    app: Flask, new_person: Callable[..., Any]
+) -> None:
+    stranger = new_person(app, "192.0.2.7")
+    answer = stranger.get("/configuration")
+    assert answer.status_code == 403
+    assert "on the machine itself" in answer.text
+
+
+def test_save_when_chart_of_accounts_is_missing_then_says_so_and_saves_nothing(
+    app: Flask, person: Any, home: HomePaths
+) -> None:
+    app.extensions["tradebot"].coa_template = home.root / "missing.json"
+    answer = person.post("/configuration", form())
+    assert answer.status_code == 503
+    assert "missing.json cannot be read" in answer.text
+    assert not Vault(home).is_provisioned()

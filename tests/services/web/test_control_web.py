@@ -1,0 +1,151 @@
+"""Arm, stop and kill: what they leave in a real control folder, and what they refuse."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bus.build import build_id
+from bus.control import ControlFolder
+from bus.messages import Message
+from config.paths import HomePaths
+from config.vault import Vault
+from services.web.hub import StatusHub
+
+ARM = {"reason": "morning check done", "password": "correct horse battery"}
+
+
+@pytest.fixture
+def control(configured: HomePaths) -> ControlFolder:
+    return ControlFolder(configured)
+
+
+@pytest.fixture
+def olga(person_of: Callable[[str], Any]) -> Any:
+    return person_of("olga")
+
+
+def arm(person: Any, **changes: str) -> Any:
+    return person.post("/control/arm", {**ARM, "halt_counter": "0", **changes})
+
+
+def test_arm_when_ordered_then_chain_is_armed_for_this_build_and_generation(
+    olga: Any, control: ControlFolder, configured: HomePaths
+) -> None:
+    answer = arm(olga)
+    assert (answer.status_code, answer.location) == (303, "/")
+    record = control.read().arm
+    assert record is not None
+    assert (record.operator, record.reason) == ("olga", "morning check done")
+    assert record.generation == Vault(configured).generation()
+    assert control.read().refusal(build_id()) is None
+    assert "Armed." in olga.get("/").text
+
+
+def test_arm_when_a_halt_stands_then_arming_answers_that_halt(olga: Any, control: ControlFolder) -> None:
+    control.raise_halt("risk", "daily_loss_limit", "lost too much")
+    page = olga.get("/control/arm").text
+    assert "lost too much" in page
+    assert arm(olga, halt_counter="1").status_code == 303
+    assert not control.read().is_halted()
+
+
+def test_arm_when_a_halt_came_after_the_page_was_shown_then_is_refused(olga: Any, control: ControlFolder) -> None:
+    token = olga.token("/control/arm")
+    control.raise_halt("watchdog", "dead_service", "risk is silent")
+    answer = olga.post_bare("/control/arm", {**ARM, "halt_counter": "0", "csrf_token": token})
+    assert answer.status_code == 409
+    assert "risk is silent" in answer.text
+    assert control.read().arm is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"reason": "  "}, 400), ({"reason": "x" * 301}, 400), ({"password": "wrong"}, 401)]
+)
+def test_arm_when_reason_or_password_is_missing_then_is_refused(
+    olga: Any, control: ControlFolder, changes: dict[str, str], code: int
+) -> None:
+    answer = arm(olga, **changes)
+    assert answer.status_code == code
+    assert "Nothing was changed" in answer.text
+    assert control.read().arm is None
+
+
+def test_arm_when_password_is_guessed_then_is_locked_like_the_log_in(olga: Any, control: ControlFolder) -> None:
+    assert [arm(olga, password="wrong").status_code for _ in range(6)] == [401] * 5 + [429]
+    assert arm(olga).status_code == 429
+    assert control.read().arm is None
+
+
+def test_arm_when_kill_file_is_present_then_says_to_remove_it(
+    olga: Any, control: ControlFolder, configured: HomePaths
+) -> None:
+    (configured.control / "kill.txt").touch()
+    answer = arm(olga)
+    assert answer.status_code == 409
+    assert "control/kill.txt is present" in answer.text
+    assert control.read().arm is None
+
+
+def test_arm_when_control_folder_is_unreadable_then_is_refused(olga: Any, configured: HomePaths) -> None:
+    (configured.control / "arm.json").write_text("{broken")
+    answer = arm(olga)
+    assert answer.status_code == 409
+    assert "cannot be read" in answer.text
+
+
+def test_stop_when_ordered_then_no_new_positions_until_armed_again(olga: Any, control: ControlFolder) -> None:
+    arm(olga)
+    assert olga.post("/control/stop", {"reason": "news at ten"}).status_code == 303
+    assert "stopped by an operator" in (control.read().refusal(build_id()) or "")
+    arm(olga)
+    assert control.read().refusal(build_id()) is None
+
+
+def test_kill_when_word_and_reason_are_given_then_a_halt_is_on_disk(olga: Any, control: ControlFolder) -> None:
+    arm(olga)
+    answer = olga.post("/control/kill", {"word": "KILL", "reason": "runaway\nlosses"})
+    assert answer.status_code == 303
+    state = control.read()
+    assert state.is_halted()
+    assert state.halt is not None
+    assert (state.halt.source, state.halt.rule) == ("web", "operator")
+    assert state.halt.detail == "olga: runaway losses"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"word": "kill", "reason": "x"}, {"word": "", "reason": "x"}, {"word": "KILL", "reason": ""}]
+)
+def test_kill_when_word_or_reason_is_missing_then_nothing_is_halted(
+    olga: Any, control: ControlFolder, fields: dict[str, str]
+) -> None:
+    assert olga.post("/control/kill", fields).status_code == 400
+    assert not control.read().is_halted()
+
+
+def test_kill_when_nothing_can_be_written_then_says_how_to_halt_otherwise(olga: Any, configured: HomePaths) -> None:
+    for path in configured.halts.iterdir():
+        path.unlink()
+    configured.halts.rmdir()
+    answer = olga.post("/control/kill", {"word": "KILL", "reason": "now"})
+    assert answer.status_code == 503
+    assert "kill.txt" in answer.text
+
+
+def test_pages_when_shown_then_tell_the_consequence_and_what_is_at_stake(
+    olga: Any, hub: StatusHub, say: Callable[..., Message]
+) -> None:
+    hub.publish(say("portfolio"))
+    assert "sends orders by itself" in olga.get("/control/arm").text
+    assert "Open positions keep their protective stops" in olga.get("/control/stop").text
+    kill = olga.get("/control/kill").text
+    assert "working orders are cancelled" in kill
+    assert "$12500.00 allocated" in kill
+
+
+def test_reason_when_it_is_markup_then_is_shown_as_text(olga: Any) -> None:
+    answer = olga.post("/control/stop", {"reason": "<script>alert(1)</script>" * 13})
+    assert "<script>alert" not in answer.text
+    arm(olga, reason="<img src=x onerror=alert(1)>")
+    assert "<img src=x" not in olga.get("/control/arm").text
+    assert "&lt;img src=x" in olga.get("/control/arm").text

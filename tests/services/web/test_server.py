@@ -1,0 +1,185 @@
+"""The server process: starts where it may, says why where it may not, and ends at once."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bus.assembly import Setup
+from bus.messages import Message
+from config.paths import HomePaths
+from config.vault import Secrets, Vault
+from services.web import server
+from services.web.assets import VENDOR, asset_faults
+from services.web.hub import StatusHub
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def front_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server start where the front-end packages are not installed."""
+    monkeypatch.setattr(server, "asset_faults", lambda: ())
+
+
+def test_start_when_port_is_in_use_then_says_so_and_returns_two(
+    home: HomePaths, front_end: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code = server.main([], {"TRADEBOT_HOME": str(home.root), "TRADEBOT_WEB_PORT": port})
+    assert code == 2
+    assert f"Port {port} of 127.0.0.1 is in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "٣"])
+def test_start_when_port_is_nonsense_then_says_so_and_returns_two(
+    home: HomePaths, front_end: None, capsys: pytest.CaptureFixture[str], port: str
+) -> None:
+    assert server.main([], {"TRADEBOT_HOME": str(home.root), "TRADEBOT_WEB_PORT": port}) == 2
+    assert "TRADEBOT_WEB_PORT" in capsys.readouterr().err
+
+
+def test_start_when_front_end_is_missing_then_says_make_setup(tmp_path: Path) -> None:
+    faults = asset_faults(tmp_path)
+    assert len(faults) == len(VENDOR)
+    assert all("make setup" in fault for fault in faults)
+
+
+def test_start_when_a_key_is_missing_then_returns_two(
+    configured: HomePaths, front_end: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (configured.keys / "g000001.key").unlink()
+    assert server.main([], {"TRADEBOT_HOME": str(configured.root)}) == 2
+    assert "g000001.key is missing" in capsys.readouterr().err
+
+
+def test_self_check_when_all_is_well_then_returns_zero_and_does_not_serve(
+    configured: HomePaths, front_end: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert server.main(["--self-check"], {"TRADEBOT_HOME": str(configured.root)}) == 0
+    assert "no fault" in capsys.readouterr().err
+
+
+def test_self_check_when_something_is_wrong_then_returns_one(
+    configured: HomePaths, front_end: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (configured.secrets / "g000001" / "users.enc").unlink()
+    assert server.main(["--self-check"], {"TRADEBOT_HOME": str(configured.root)}) == 1
+    assert "users.enc is missing" in capsys.readouterr().err
+
+
+class FakeListener:
+    """Remembers what it was made with and how often it started and stopped."""
+
+    def __init__(self, setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> None:
+        self.setup, self.secrets, self.publish = setup, secrets, publish
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+
+def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
+    configured: HomePaths, hub: StatusHub, say: Callable[..., Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "set_up_logs", lambda *_arguments: None)
+    made: list[FakeListener] = []
+
+    def factory(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> FakeListener:
+        made.append(FakeListener(setup, secrets, publish))
+        return made[-1]
+
+    ear = server.Ear(configured, hub, factory)
+    secrets = Vault(configured).open()
+    ear.start(secrets)
+    ear.start(secrets)
+    ear.stop()
+    ear.stop()
+    assert [listener.calls for listener in made] == [["start", "stop"]]
+    assert made[0].setup.identity.bot_id == "BOT01"
+    made[0].publish(say("chain"))
+    assert hub.snapshot()["chain"]["state"] == "ACTIVE"
+
+
+FAKE_EAR = """
+class Deaf:
+    def __init__(self, *arguments): pass
+    def start(self): pass
+    def stop(self): pass
+raise SystemExit(s.main([], None, Deaf))
+"""
+PROGRAM = """
+import sys
+from services.web import server
+server.asset_faults = lambda: ()
+sys.exit(server.main([]))
+"""
+
+
+@pytest.fixture
+def process(home: HomePaths) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TRADEBOT_HOME": str(home.root), "TRADEBOT_WEB_PORT": str(port)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stderr is not None
+    assert "open http://127.0.0.1" in child.stderr.readline()
+    yield child, port
+    child.kill()
+    child.wait()
+    child.stderr.close()
+
+
+def test_server_when_told_to_stop_with_streams_open_then_ends_cleanly_at_once(
+    configured: HomePaths, password_hash: str
+) -> None:
+    program = "import services.web.server as s\ns.asset_faults = lambda: ()" + FAKE_EAR
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TRADEBOT_HOME": str(configured.root), "TRADEBOT_WEB_PORT": str(port)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stderr is not None
+        assert "open http://127.0.0.1" in child.stderr.readline()
+        jar = urllib.request.HTTPCookieProcessor()
+        opener = urllib.request.build_opener(jar)
+        address = f"http://127.0.0.1:{port}"
+        page = opener.open(f"{address}/login", timeout=10).read().decode()
+        token = page.split('name="csrf_token" value="')[1].split('"')[0]
+        fields = {"name": "vera", "password": "correct horse battery", "csrf_token": token}
+        opener.open(f"{address}/login", urllib.parse.urlencode(fields).encode(), timeout=10).close()
+        streams = [opener.open(f"{address}/stream", timeout=10) for _ in range(3)]
+        for stream in streams:
+            while not stream.readline().startswith(b"data:"):
+                pass
+        child.send_signal(signal.SIGTERM)
+        # Well below the five seconds that the server would wait for a thread that does not end.
+        assert child.wait(timeout=4) == 0
+        for stream in streams:
+            stream.close()
+
+
+def test_process_when_told_to_stop_then_ends_cleanly(process: tuple[subprocess.Popen[str], int]) -> None:
+    child, port = process
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+        assert b'"ok"' in answer.read()
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=10) == 0
