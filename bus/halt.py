@@ -57,7 +57,8 @@ class ControlState:
         if self.fault:
             return f"stopped: {self.fault}"
         if self.is_halted():
-            detail = self.halt.detail if self.halt else "control/kill.txt is present"
+            is_file = self.is_kill_file_present or self.halt is None
+            detail = "control/kill.txt is present" if is_file or self.halt is None else self.halt.detail
             return f"halted: {detail}"
         if self.arm is None:
             return "not armed: an operator arms the chain on the dashboard"

@@ -44,18 +44,28 @@ def notional_micros(price_micros: int, qty_nanos: int) -> int:
     return whole
 
 
+def round_to_cent(numerator: int, denominator: int = 1) -> int:
+    """Round a fraction of micro-dollars to whole cents, half to even; the denominator is positive.
+
+    >>> round_to_cent(25_000), round_to_cent(35_000)
+    (20000, 40000)
+    """
+    unit = denominator * CENT_MICROS
+    cents, rest = divmod(numerator, unit)
+    if rest * 2 > unit or (rest * 2 == unit and cents % 2):
+        cents += 1
+    return cents * CENT_MICROS
+
+
 def cash_micros(price_micros: int, qty_nanos: int) -> int:
-    """Return what a fill moves in cash, in micro-dollars: whole cents, rounded half to even.
+    """Return what a fill moves in cash before commission: whole cents, half to even, in micro-dollars.
 
     The paper broker and the ledger book by this one rule; a broker that reports its own amounts is believed instead.
 
     >>> cash_micros(10_005_000, NANOS), cash_micros(10_015_000, NANOS)
     (10000000, 10020000)
     """
-    cents, rest = divmod(notional_micros(price_micros, qty_nanos), CENT_MICROS)
-    if rest * 2 > CENT_MICROS or (rest * 2 == CENT_MICROS and cents % 2):
-        cents += 1
-    return cents * CENT_MICROS
+    return round_to_cent(notional_micros(price_micros, qty_nanos))
 
 
 class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -537,7 +547,7 @@ class OrdersSnapshot(Message, frozen=True, kw_only=True):
 
 
 class LedgerSnapshot(Message, frozen=True, kw_only=True):
-    """The books: how many entries, the newest one's hash, and the largest imbalance of any commodity (always 0)."""
+    """The books: how many entries, and the largest imbalance of any commodity (always 0)."""
 
     ledger: Text
     entries: int

@@ -78,6 +78,8 @@ class Node(Generic[S]):
         """Take one numbered message: apply it once, with its cursor in the same commit."""
         verdict = self.cursors[sender].judge(epoch, seq)
         if verdict is Verdict.NEXT:
+            # A service without market data knows the session's time from what it is told.
+            self.clock.heard(message.ts_event)
             self._run([message], cursor=(sender, epoch, seq))
             self.cursors[sender].advance(epoch, seq)
         return verdict

@@ -33,6 +33,13 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("ledger", m.EntrySuspended): ("watchdog",),
 }
 
+#: Every core hears what the control folder says; the watchdog alone tells it to people.
+CONTROL_ORIGINS: Final[dict[type[m.Message], set[m.ServiceName]]] = {
+    m.ChainArmed: {"watchdog"},
+    m.ChainDisarmed: {"watchdog"},
+    m.HaltRaised: {"watchdog"},
+}
+
 #: Market data, lossy: who publishes it and who listens.
 MARKET_PUBLISHER: Final[m.ServiceName] = "screener"
 MARKET_SUBSCRIBERS: Final[tuple[m.ServiceName, ...]] = ("strategy", "risk", "execution", "web")
@@ -58,6 +65,15 @@ LEASE_HOLDER: Final[m.ServiceName] = "execution"
 def receivers(sender: m.ServiceName, kind: type[m.Message]) -> tuple[m.ServiceName, ...]:
     """Return who must receive this type from this sender; empty when it stays in the sender's journal."""
     return ROUTES.get((sender, kind), ())
+
+
+def is_told_by(service: m.ServiceName, kind: type[m.Message]) -> bool:
+    """Tell whether this service is the one that tells the status topic of events of this type.
+
+    What a service keeps in its journal because another one said it, it does not say again.
+    """
+    origins = {sender for sender, routed in ROUTES if routed is kind} | CONTROL_ORIGINS.get(kind, set())
+    return service in origins or not origins
 
 
 def may_send(sender: m.ServiceName, receiver: m.ServiceName, kind: type[m.Message]) -> bool:

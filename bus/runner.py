@@ -54,6 +54,7 @@ from bus.routes import (
     SERVICES,
     STATUS_SUBSCRIBERS,
     STEP_MARKS,
+    is_told_by,
     may_send,
     peers_of,
     receivers,
@@ -227,11 +228,12 @@ class Runner:
     def _control_message(self, state: ControlState, refusal: str | None) -> Message:
         now = self._clock.now_ns()
         if state.is_halted():
-            record = state.halt
+            # A halt without a record of its own has no number: it stands as long as its file does.
+            record = None if state.fault or state.is_kill_file_present else state.halt
             return HaltRaised(
                 ts_event=now,
                 ts_init=now,
-                counter=state.halt_counter,
+                counter=record.counter if record else 0,
                 source="watchdog",
                 rule=record.rule if record else "control_file",
                 detail=(record.detail if record else refusal) or "halted",
@@ -431,7 +433,8 @@ class Runner:
 
     def _on_event(self, event: Message) -> None:
         logger.info("%s", event)
-        self._sockets.publish(TOPIC_STATUS, encode_message(event))
+        if is_told_by(self.name, type(event)):
+            self._sockets.publish(TOPIC_STATUS, encode_message(event))
 
     def _send_outbox(self) -> None:
         if self._node is None:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bus.clock import iso_utc
-from bus.messages import MICROS, NANOS, Message, OrderDenied, OrderFilled, SignalSuppressed
-from services.ledger.lots import cash_micros
+from bus.messages import MICROS, NANOS, Message, OrderDenied, OrderFilled, SignalSuppressed, cash_micros
 
 
 @dataclass

@@ -20,6 +20,8 @@ from bus.decider import Shell
 from bus.heartbeat import Liveness
 from bus.lifecycle import MEANING, Trigger, next_state, phase_at
 from bus.messages import (
+    ChainArmed,
+    ChainDisarmed,
     ChainState,
     ChainStatus,
     EntrySuspended,
@@ -54,7 +56,7 @@ class WatchdogCore:
         return state
 
     def decide(self, state: dict[str, Message], message: Message, _now_ns: int) -> Sequence[Message]:
-        """Pass on a new plan and a new halt; keep the kill switch and suspended entries in the journal."""
+        """Pass on a new plan and a new halt; keep arming, the kill switch and suspended entries in the journal."""
         match message:
             case SessionPlanned():
                 before = state.get("plan")
@@ -64,7 +66,7 @@ class WatchdogCore:
                 last = state.get("halt")
                 is_known = isinstance(last, HaltRaised) and last.counter >= message.counter
                 return [] if is_known else [message]
-            case KillSwitchTripped() | EntrySuspended():
+            case KillSwitchTripped() | EntrySuspended() | ChainArmed() | ChainDisarmed():
                 return [message]
             case _:
                 return []

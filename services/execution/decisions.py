@@ -196,7 +196,7 @@ class Decision:
         return self._sell(
             "stop",
             filled.qty_nanos,
-            reason=f"protects {filled.execution_id}, trail {trail_bps // 100}.{trail_bps % 100:02d} %",
+            reason=f"trailing stop {trail_bps // 100}.{trail_bps % 100:02d} % for {filled.execution_id}",
             session_date=filled.session_date,
             stop_micros=filled.price_micros * (_BASIS_POINTS - trail_bps) // _BASIS_POINTS,
         )

@@ -11,10 +11,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bus.messages import EntryPosted, notional_micros
+from bus.messages import EntryPosted, round_to_cent
 from services.ledger import accounts
 
-CENT_MICROS = 10_000
 _NS_PER_DAY = 86_400 * 1_000_000_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
@@ -69,24 +68,6 @@ class LotMove(Struct, frozen=True, kw_only=True):
     units_nanos: int
     cost_micros: int
     proceeds_micros: int
-
-
-def round_to_cent(numerator: int, denominator: int = 1) -> int:
-    """Round a fraction of micro-dollars to whole cents, half to even; the denominator is positive.
-
-    >>> round_to_cent(25_000), round_to_cent(35_000)
-    (20000, 40000)
-    """
-    unit = denominator * CENT_MICROS
-    cents, rest = divmod(numerator, unit)
-    if rest * 2 > unit or (rest * 2 == unit and cents % 2):
-        cents += 1
-    return cents * CENT_MICROS
-
-
-def cash_micros(price_micros: int, qty_nanos: int) -> int:
-    """Return a trade's cash before commission: price x quantity in whole cents, half to even."""
-    return round_to_cent(notional_micros(price_micros, qty_nanos))
 
 
 def is_long_term(acquired_ns: int, sold_ns: int) -> bool:

@@ -5,10 +5,10 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from bus.messages import CashMoved, OrderFilled, PostingLine
+from bus.messages import CashMoved, OrderFilled, PostingLine, cash_micros
 from services.ledger import accounts
 from services.ledger.figures import dollars, shares
-from services.ledger.lots import Lot, cash_micros, close_first_in
+from services.ledger.lots import Lot, close_first_in
 
 _ID_LENGTH_MAX = 96
 _TEXT_LENGTH_MAX = 400

@@ -170,9 +170,7 @@ def _within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
         return ("no account report for this session", "an account report")
     limit = loss_limit_micros(facts.day.start_equity_micros, facts.limits.daily_loss_limit_ppm)
     pnl = book.pnl_micros(facts.day.portfolio, facts.market.bids)
-    return (
-        (f"{dollars(pnl)} today", f"a loss of at most {dollars(limit)}") if is_breached(pnl, limit) else None
-    )
+    return (f"{dollars(pnl)} today", f"a loss of at most {dollars(limit)}") if is_breached(pnl, limit) else None
 
 
 def _quote_of(signal: SignalRaised, facts: Facts) -> Quote | None:
@@ -295,9 +293,7 @@ def _size(signal: SignalRaised, facts: Facts) -> Finding | None:
     return None if sizing.qty_shares > 0 else (f"no whole share: {sizing.bound}", "at least 1 share")
 
 
-def _row(
-    rule: str, setting: str, words: str, *, find: Callable[[SignalRaised, Facts], Finding | None]
-) -> Check:
+def _row(rule: str, setting: str, words: str, *, find: Callable[[SignalRaised, Facts], Finding | None]) -> Check:
     return Check(rule=rule, setting=setting, words=words, find=find)
 
 
@@ -312,9 +308,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     _row("not_armed", "", "Has an operator armed the chain?", find=_armed),
     _row("halted", "", "Is every halt answered by an operator?", find=_not_halted),
-    _row(
-        "kill_switch", "DAILY_LOSS_LIMIT", "Has the kill switch not tripped this session?", find=_not_tripped
-    ),
+    _row("kill_switch", "DAILY_LOSS_LIMIT", "Has the kill switch not tripped this session?", find=_not_tripped),
     _row("session_phase", "FLATTEN_BEFORE_CLOSE", "Is it between the open and the flatten?", find=_phase),
     _row("signal_expired", "SIGNAL_TTL", "Is the signal still young enough?", find=_not_expired),
     _row("exit_time_passed", "", "Is there time left until the planned exit?", find=_exit_ahead),

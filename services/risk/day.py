@@ -143,9 +143,7 @@ def _account(day: Day, report: AccountReported) -> Day:
     accounts = {**kept, report.session_date: report}
     if report.session_date != today:
         return replace(day, accounts=accounts)
-    return replace(
-        day, accounts=accounts, portfolio=replace(day.portfolio, externals=_foreign(day.portfolio, report))
-    )
+    return replace(day, accounts=accounts, portfolio=replace(day.portfolio, externals=_foreign(day.portfolio, report)))
 
 
 def _positions(account: AccountReported | None) -> dict[str, int]:

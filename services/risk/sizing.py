@@ -45,10 +45,7 @@ def size_entry(limits: RiskSettings, means: Means, *, ask_micros: int, trail_bps
     bounds = (
         # MAX_RISK_PER_TRADE: qty x ask x trail <= equity x risk, multiplied out: nothing is rounded twice.
         (
-            means.start_equity_micros
-            * limits.max_risk_per_trade_ppm
-            * _BPS
-            // (_PPM * ask_micros * trail_bps),
+            means.start_equity_micros * limits.max_risk_per_trade_ppm * _BPS // (_PPM * ask_micros * trail_bps),
             "MAX_RISK_PER_TRADE",
         ),
         # MAX_OPEN_POSITIONS: one position never takes the share of the others.

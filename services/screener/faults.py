@@ -89,9 +89,7 @@ class CorruptFileError(CannotStartError):
     """A file cannot be read, or is not a zip with one CSV in it."""
 
     def __init__(self, path: Path, detail: str) -> None:
-        super().__init__(
-            f"The market data file {path} cannot be read: {detail}. Fetch it again or make it readable."
-        )
+        super().__init__(f"The market data file {path} cannot be read: {detail}. Fetch it again or make it readable.")
 
 
 class MalformedLineError(CannotStartError):

@@ -77,6 +77,5 @@ def check_source(env: EnvBot, plan: SessionPlanned) -> str:
     crossed = crossed_quotes(day)
     left_out = f", {crossed:,} crossed quotes left out" if crossed else ""
     return (
-        f"{day.source}: {len(day.symbols)} symbols, {minutes_with_data(day)} minutes, "
-        f"{bars_in(day):,} bars{left_out}"
+        f"{day.source}: {len(day.symbols)} symbols, {minutes_with_data(day)} minutes, {bars_in(day):,} bars{left_out}"
     )

@@ -179,9 +179,7 @@ def _own_trends(rng: np.random.Generator, minutes: int) -> Floats:
     trends = np.zeros((len(NAMES), minutes * _POINTS))
     for i, name in enumerate(NAMES):
         draw, direction, size = rng.random(), rng.choice([-1.0, 1.0]), rng.uniform(1.0, 2.5)
-        drift = _trend(
-            rng, minutes, direction * size * name.vol_bps / 10_000, reverses=draw > 1 - _REVERSING_SHARE
-        )
+        drift = _trend(rng, minutes, direction * size * name.vol_bps / 10_000, reverses=draw > 1 - _REVERSING_SHARE)
         # Names that risk is to refuse always run, so that there is a signal to refuse.
         if name.kind in {"wide", "thin"} or draw < _TRENDING_SHARE or draw > 1 - _REVERSING_SHARE:
             trends[i] = drift * (2.0 if name.kind == "wide" else 1.0)

@@ -54,9 +54,7 @@ class LeanFolder:
         minutes = root / _MINUTES
         folders = _list(minutes) if minutes.is_dir() else []
         self._folders = {
-            folder.name.upper(): folder
-            for folder in folders
-            if folder.is_dir() and _SYMBOL.match(folder.name.upper())
+            folder.name.upper(): folder for folder in folders if folder.is_dir() and _SYMBOL.match(folder.name.upper())
         }
         if not self._folders:
             raise NoMinutesError(root)
@@ -136,9 +134,7 @@ class LeanFolder:
 
     def _prior(self, symbol: str, session_date: str) -> Prior:
         equity = self._root / "equity" / "usa"
-        earlier = [
-            (day, self._files(symbol, day)[0]) for day in reversed(self.days(symbol)) if day < session_date
-        ]
+        earlier = [(day, self._files(symbol, day)[0]) for day in reversed(self.days(symbol)) if day < session_date]
         minutes = (
             (day, (bar for ms, bar in read_trades(path, symbol) if ms in _REGULAR_MS))
             for day, path in earlier

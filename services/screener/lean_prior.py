@@ -27,9 +27,7 @@ class Prior(NamedTuple):
     volume_nanos: int = 0
 
 
-def prior_day(
-    equity: Path, symbol: str, session_date: str, minutes: Iterable[tuple[str, Iterable[Bar]]]
-) -> Prior:
+def prior_day(equity: Path, symbol: str, session_date: str, minutes: Iterable[tuple[str, Iterable[Bar]]]) -> Prior:
     """Return the newest day before the session, from the daily bars, else from the newest earlier `minutes`.
 
     `minutes` has (day, the bars of its regular session), newest day first; the last trade counts as the
@@ -82,9 +80,7 @@ def _daily_bar(path: Path, found: tuple[str, int, list[str]], session_date: str)
         raise MalformedLineError(path, number, str(error)) from error
 
 
-def _from_minutes(
-    minutes: Iterable[tuple[str, Iterable[Bar]]], session_date: str
-) -> tuple[str, Prior] | None:
+def _from_minutes(minutes: Iterable[tuple[str, Iterable[Bar]]], session_date: str) -> tuple[str, Prior] | None:
     for day, bars in minutes:
         if not _is_yesterday(day, session_date):
             return None

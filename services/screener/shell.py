@@ -58,6 +58,4 @@ def build(setup: Setup) -> Assembly[ScreenerState]:
     """Assemble the screener from the settings; nothing is opened before a session is planned."""
     settings = ScreenerSettings.from_env(setup.env)
     feed = MarketFeed(settings)
-    return Assembly(
-        core=ScreenerCore(settings), shell=ScreenerShell(feed), self_check=feed.faults, feed=feed.messages
-    )
+    return Assembly(core=ScreenerCore(settings), shell=ScreenerShell(feed), self_check=feed.faults, feed=feed.messages)

@@ -13,8 +13,9 @@ T = TypeVar("T")
 
 MINUTE_NS = 60_000_000_000
 BATCH_MAX = 500
-#: When each of a minute's four quotes is played, from the start of the minute.
-OFFSETS_NS = (0, 20_000_000_000, 40_000_000_000, 59_900_000_000)
+#: When each of a minute's four quotes is played, from the start of the minute. The first comes a moment after the
+#: bars of the minute before: what is decided on those bars is sent before it.
+OFFSETS_NS = (100_000_000, 20_000_000_000, 40_000_000_000, 59_900_000_000)
 # Positions in (open, high, low, close): a minute that closes no lower went down first, else up first.
 _RISING = (0, 2, 1, 3)
 _FALLING = (0, 1, 2, 3)

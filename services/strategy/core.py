@@ -39,7 +39,6 @@ from services.strategy.settings import StrategySettings
 from services.strategy.signals import Breakout, SignalMaker
 from services.strategy.strategy_router import (
     ALL_SYMBOLS,
-    SESSION_RULES,
     Silence,
     is_silent,
     silences,
@@ -88,9 +87,7 @@ class StrategyCore:
 
     def initial(self) -> StrategyState:
         """Return the state before a plan, a watch list or a bar."""
-        return StrategyState(
-            plan=None, watch=NO_WATCH_LIST, opening=blank_range(0), heard=Heard(), alignment=None
-        )
+        return StrategyState(plan=None, watch=NO_WATCH_LIST, opening=blank_range(0), heard=Heard(), alignment=None)
 
     def observe(self, state: StrategyState, data: MarketMessage) -> StrategyState:
         """Fold the minute's bars into the arrays, and every step number into what was missed."""
@@ -207,9 +204,7 @@ class StrategyCore:
             events.extend(self._run(strategy, state, batch, now_ns=now_ns))
         return events
 
-    def _run(
-        self, strategy: StrategyName, state: StrategyState, batch: BarBatch, *, now_ns: int
-    ) -> Sequence[Message]:
+    def _run(self, strategy: StrategyName, state: StrategyState, batch: BarBatch, *, now_ns: int) -> Sequence[Message]:
         match strategy:
             case "open":
                 return self._run_open(state, batch, now_ns)
@@ -255,8 +250,7 @@ class StrategyCore:
         if not is_blind:
             return (completed,)
         detail = (
-            "Market data was missed in the analysis window (a restart, or a gap): "
-            "no opening range can be trusted today"
+            "Market data was missed in the analysis window (a restart, or a gap): no opening range can be trusted today"
         )
         silence = Silence(strategy="open", rule="bars_missed", detail=detail)
         return completed, _silenced(state.watch.session_date, silence, now_ns)
@@ -320,9 +314,8 @@ def _keep_pending(state: StrategyState, batch: BarBatch) -> StrategyState:
 def _done(state: StrategyState, event: SignalRaised | SignalSuppressed) -> OpeningRange:
     row = state.watch.row_of.get(event.symbol)
     if row is None or event.strategy != "open":
-        return state.opening
-    if isinstance(event, SignalSuppressed) and event.rule in SESSION_RULES:
-        # It speaks of the session: ALL is also a real ticker (Allstate), which has not signalled.
+        # It speaks of another strategy, or of the session: its symbol is then ALL, which is also Allstate's. When
+        # it is the open strategy that is silent, marking Allstate changes nothing: no name signals that day.
         return state.opening
     sides: SidesDone = "long" if event.direction == "BULLISH" else "short"
     if isinstance(event, SignalSuppressed) and event.rule == "is_inverse_etf":

@@ -13,9 +13,7 @@ from services.strategy.settings import StrategySettings, precision_faults
 
 def build(setup: Setup) -> Assembly[StrategyState]:
     """Put the service together. It touches nothing outside, so it has no shell of its own."""
-    return Assembly(
-        core=StrategyCore(StrategySettings.from_env(setup.env)), self_check=partial(self_check, setup.env)
-    )
+    return Assembly(core=StrategyCore(StrategySettings.from_env(setup.env)), self_check=partial(self_check, setup.env))
 
 
 def self_check(env: EnvBot) -> Sequence[str]:

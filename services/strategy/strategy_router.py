@@ -13,16 +13,7 @@ from services.strategy.settings import StrategySettings
 ORDER: Final[tuple[StrategyName, ...]] = ("open", "mid", "close")
 #: What each strategy of this version listens to. A strategy that is not here is not part of this version.
 LISTENS: Final[dict[StrategyName, tuple[type[Message], ...]]] = {"open": (BarBatch,)}
-#: Rules that silence a strategy for the whole session; their SignalSuppressed names no single symbol.
-SESSION_RULES: Final = frozenset(
-    {
-        "not_a_trading_day",
-        "strategy_disabled",
-        "strategy_not_available",
-        "window_outside_session",
-        "bars_missed",
-    }
-)
+#: What a SignalSuppressed names when it silences a strategy for the whole session.
 ALL_SYMBOLS: Final = "ALL"
 
 

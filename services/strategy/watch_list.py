@@ -62,4 +62,12 @@ def align(watch: WatchList, bars: Sequence[Bar], last: Alignment | None) -> Alig
 def column(bars: Sequence[Bar], alignment: Alignment, field: BarField) -> IntArray:
     """Return one price of the aligned bars, in micro-dollars, parallel to `alignment.rows`."""
     picked = bars if alignment.picks is None else [bars[pick] for pick in alignment.picks]
-    return np.fromiter(map(attrgetter(field), picked), np.int64, len(picked))
+    # Written out for each field: a list of plain attributes is the fastest way from structs into an array.
+    prices: list[int]
+    if field == "high_micros":
+        prices = [bar.high_micros for bar in picked]
+    elif field == "low_micros":
+        prices = [bar.low_micros for bar in picked]
+    else:
+        prices = [bar.close_micros for bar in picked]
+    return np.fromiter(prices, np.int64, len(prices))

@@ -40,9 +40,7 @@ def _nothing(_secrets: Secrets) -> None:
     return
 
 
-def create_app(
-    paths: HomePaths, hub: StatusHub, on_provisioned: Callable[[Secrets], None] = _nothing
-) -> Flask:
+def create_app(paths: HomePaths, hub: StatusHub, on_provisioned: Callable[[Secrets], None] = _nothing) -> Flask:
     """Return the application for one home; `on_provisioned` is called once, after the first configuration."""
     app = Flask(__name__, static_folder=None)
     found = Site(paths, hub, on_provisioned)
@@ -131,9 +129,7 @@ def _vault_error(error: VaultError) -> Response:
 
 
 def _server_error(_error: Exception) -> Response:
-    return _error_page(
-        500, "The page failed. The reason is in the web log; the chain itself is not affected."
-    )
+    return _error_page(500, "The page failed. The reason is in the web log; the chain itself is not affected.")
 
 
 def _error_page(code: int, text: str) -> Response:

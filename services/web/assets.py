@@ -17,17 +17,11 @@ VENDOR: Final = {
 def asset_faults(folder: Path = PACKAGES_FOLDER) -> tuple[str, ...]:
     """Return one sentence for each front-end file that is not installed."""
     missing = [name for name in VENDOR.values() if not (folder / name).is_file()]
-    return tuple(
-        f"{folder / name} is missing: run 'make setup' to install the front-end files" for name in missing
-    )
+    return tuple(f"{folder / name} is missing: run 'make setup' to install the front-end files" for name in missing)
 
 
 def versions(folder: Path = PACKAGES_FOLDER) -> dict[str, str]:
     """Return a version for each served path such as 'vendor/bootstrap.css'; it changes with the content."""
     files = {f"vendor/{name}": folder / path for name, path in VENDOR.items()}
     files |= {f"static/{path.name}": path for path in STATIC_FOLDER.iterdir() if path.is_file()}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        for name, path in files.items()
-        if path.is_file()
-    }
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for name, path in files.items() if path.is_file()}

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from bus.keys import make_pairs
-from config import env_bot
+from config import env_bot, env_bot_settings
 from config.identity import Identity
 from config.users import User, hash_password, password_fault, user_name_fault
 from config.vault import Disk, Secrets, VaultConflictError, VaultError
@@ -155,7 +155,7 @@ def _admin(typed: _Typed) -> User:
 
 def _page(typed: _Typed, code: int) -> Response:
     groups = [
-        (name, list(found)) for name, found in groupby(env_bot.SETTINGS, key=lambda setting: setting.group)
+        (name, list(found)) for name, found in groupby(env_bot_settings.SETTINGS, key=lambda setting: setting.group)
     ]
     page = render_template(
         "configuration.html",

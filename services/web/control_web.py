@@ -131,9 +131,7 @@ def _state_refusal(state: ControlState) -> _Refusal | None:
     if state.fault:
         return _Refusal(409, f"The chain cannot be armed: {state.fault}. Correct that first.")
     if state.is_kill_file_present:
-        return _Refusal(
-            409, "The file control/kill.txt is present. Remove it on the machine, then arm again."
-        )
+        return _Refusal(409, "The file control/kill.txt is present. Remove it on the machine, then arm again.")
     if request.form.get("halt_counter", "") != str(state.halt_counter):
         return _Refusal(409, "A halt was raised after this page was shown. Read it below, then decide again.")
     return None

@@ -120,9 +120,7 @@ class StatusHub:
             if self._is_closed:
                 raise HubFullError("The server is stopping. The page connects again by itself.")
             if len(self._clients) >= self._clients_max:
-                raise HubFullError(
-                    f"{self._clients_max} live pages are open, which is the most. Close one of them."
-                )
+                raise HubFullError(f"{self._clients_max} live pages are open, which is the most. Close one of them.")
             client = Subscription(self._queue_frames)
             client.offer(_frame("snapshot", self._snapshot(), retry_ms=1000))
             self._clients.add(client)

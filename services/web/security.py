@@ -44,9 +44,7 @@ TRUSTED_HOSTS: Final = ["127.0.0.1", "localhost"]
 SESSION_ID: Final = "sid"
 #: Answered with JSON and a status, never with a page or a redirect.
 FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot"})
-_OPEN_BEFORE: Final = frozenset(
-    {"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"}
-)
+_OPEN_BEFORE: Final = frozenset({"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"})
 _MARK: Final = "tradebot_permission"
 _PASSWORD_TRIES: Final = RateLimitItemPerMinute(5, 15)
 
@@ -101,11 +99,7 @@ def guard(app: Flask) -> ResponseReturnValue | None:
         return None
     if user is None and permission is not None:
         return _log_in_first()
-    why = (
-        f"your role '{user.role}' does not have the permission '{permission}'"
-        if user
-        else "it is open to nobody"
-    )
+    why = f"your role '{user.role}' does not have the permission '{permission}'" if user else "it is open to nobody"
     raise Forbidden(f"This page is refused: {why}.")
 
 
@@ -116,11 +110,7 @@ def _guard_before_configuration(app: Flask) -> ResponseReturnValue | None:
         return None
     if request.method == "GET" and request.path == "/":
         return app.ensure_sync(app.view_functions["configuration.show"])()  # type: ignore[no-any-return]
-    if (
-        request.method == "GET"
-        and request.accept_mimetypes.accept_html
-        and request.endpoint not in FOR_SCRIPTS
-    ):
+    if request.method == "GET" and request.accept_mimetypes.accept_html and request.endpoint not in FOR_SCRIPTS:
         return redirect(url_for("configuration.show"), 303)
     raise NotFound
 
@@ -133,11 +123,7 @@ def _log_in_first() -> ResponseReturnValue:
 
 def _refuse_foreign_origin() -> None:
     origin = request.headers.get("Origin")
-    if (
-        request.method not in {"GET", "HEAD", "OPTIONS"}
-        and origin
-        and urlsplit(origin).netloc != request.host
-    ):
+    if request.method not in {"GET", "HEAD", "OPTIONS"} and origin and urlsplit(origin).netloc != request.host:
         raise Forbidden("The form came from another site. Nothing was changed.")
 
 

@@ -5,11 +5,10 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.messages import NANOS, OrderType, Quote, Side, notional_micros
+from bus.messages import NANOS, OrderType, Quote, Side
 
 PPM: Final = 1_000_000
 BASIS_POINTS: Final = 10_000
-CENT_MICROS: Final = 10_000
 BookState = Literal["WORKING", "FILLED", "CANCELLED", "REJECTED"]
 
 
@@ -45,18 +44,6 @@ class BookOrder(Struct, frozen=True, kw_only=True):
     def rest_nanos(self) -> int:
         """Return what is not filled yet."""
         return self.qty_nanos - self.filled_nanos
-
-
-def cash_micros(price_micros: int, qty_nanos: int) -> int:
-    """Return what a fill moves in cash: whole cents, rounded half to even, in micro-dollars.
-
-    >>> cash_micros(10_005_000, NANOS), cash_micros(10_015_000, NANOS)
-    (10000000, 10020000)
-    """
-    cents, rest = divmod(notional_micros(price_micros, qty_nanos), CENT_MICROS)
-    if rest * 2 > CENT_MICROS or (rest * 2 == CENT_MICROS and cents % 2):
-        cents += 1
-    return cents * CENT_MICROS
 
 
 def is_tradable(quote: Quote) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bus.messages import NANOS, Quote, QuoteBatch
+from bus.messages import NANOS, Quote, QuoteBatch, cash_micros
 from services.execution.brokers import matching
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import OrderRequest
@@ -129,7 +129,7 @@ class PaperBroker:
     def _cost(self, symbol: str, limit_micros: int, qty_nanos: int) -> int:
         quote = self._quotes.get(symbol)
         price = limit_micros or (quote.ask_micros if quote else 0)
-        return matching.cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos)
+        return cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos)
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
         """Cancel at once; an order that is over already is looked up instead."""

@@ -8,8 +8,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from bus.messages import cash_micros
 from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
-from services.execution.brokers.matching import BookOrder, cash_micros
+from services.execution.brokers.matching import BookOrder
 
 _BUSY_MS: Final = 2000
 _SCHEMA: Final = """

@@ -3,6 +3,7 @@
 const TradeBot = (() => {
   const STALE_MS = 3000, RETRY_MS_MIN = 500, RETRY_MS_MAX = 10000, LINES_MAX = 500;
   const state = { chain: null, portfolio: null, orders: null, ledger: null, candidates: null, session: null, equity: [], fills: [], denied: [], events: [] };
+  const kept = Object.keys(state);
   const lists = { event: "events", fill: "fills", denied: "denied" };
   const renderers = [];
   const changed = new Set();
@@ -32,10 +33,11 @@ const TradeBot = (() => {
 
   function take(kind, value) {
     if (kind === "snapshot") {
-      for (const name of Object.keys(state)) { state[name] = value[name]; touch(name); }
+      for (const name of kept) { state[name] = value[name]; touch(name); }
+      state.equityDate = value.session_date;
       chainAt = value.chain_age_ms === null ? null : performance.now() - value.chain_age_ms;
     } else if (kind === "equity") {
-      if (state.portfolio && state.equityDate !== value.session_date) { state.equity = []; state.equityDate = value.session_date; }
+      if (state.equityDate !== value.session_date) { state.equity = []; state.equityDate = value.session_date; }
       const last = state.equity[state.equity.length - 1];
       if (last && last[0] === value.point[0]) state.equity[state.equity.length - 1] = value.point; else state.equity.push(value.point);
       touch("equity");

@@ -11,7 +11,7 @@
   const at = (ms) => newYork.format(ms);
   const tone = (text) => (Number(text) > 0 ? "up" : Number(text) < 0 ? "down" : "");
   // Sign and triangle say the same as the colour, for those who do not see it.
-  const signed = (text) => { const n = Number(text); return n === 0 ? "$0.00" : `${n > 0 ? "▲ +" : "▼ −"}$${amount(Math.abs(n))}`; };
+  const signed = (text) => { const n = Number(text); return n === 0 ? "$0.00" : `${n > 0 ? "▲ +" : "▼ -"}$${amount(Math.abs(n))}`; };
 
   function rows(id, items, cellsOf, emptyText) {
     const table = byId(id);
@@ -46,7 +46,7 @@
 
   function drawTiles({ portfolio: p }) {
     if (!p) return;
-    tile("equity", dollars(p.equity), "", `began the day at ${dollars(p.start_equity)}`);
+    tile("equity", dollars(p.equity), "", `day began at ${dollars(p.start_equity)}`);
     tile("day-pnl", signed(p.day_pnl), tone(p.day_pnl), `${percent(p.day_pnl_bps)} of the day's start`);
     tile("realized", signed(p.realized), tone(p.realized), "closed trades");
     tile("unrealized", signed(p.unrealized), tone(p.unrealized), `${p.positions.length} open positions`);

@@ -1,13 +1,16 @@
 """A rig for execution: core and shell driven as the runtime drives them, over a journal that survives a crash."""
 
+import copy
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bus import messages as m
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
+from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker
 from services.execution.brokers.paper import PaperBroker
 from services.execution.core import ExecutionCore
@@ -33,7 +36,7 @@ class OpenGate:
         return None if may else "no lease"
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """The process died here."""
 
 
@@ -59,7 +62,7 @@ class Rig:
         self.journal = list(journal)
         self.now_ns = 0
         self.state = self.core.initial()
-        #: Called with each event after its commit and before its effects; raises Crash to die there.
+        #: Called with each event after its commit and before its effects; raises CrashError to die there.
         self.failpoint: Callable[[m.Message], None] = lambda _event: None
         #: Called with each report before it is decided.
         self.report_failpoint: Callable[[m.Message], None] = lambda _report: None
@@ -104,6 +107,86 @@ class Rig:
                 done.append(event)
                 queue.extend(self.shell.after_commit(self.state, event, self.now_ns))
         raise AssertionError("the reports never end")
+
+
+class Desk:
+    """The core alone; the test plays the broker."""
+
+    def __init__(self, kit: Any, halt_positions: str = "keep") -> None:
+        settings = ExecutionSettings(
+            broker_name="PAPER",
+            halt_positions=halt_positions,
+            paper_starting_cash_micros=kit.CASH,
+            paper_slippage_ppm=0,
+        )
+        self.core = ExecutionCore(settings, "ACME_USA_main_PAPER_BOT01")
+        self.state = self.core.initial()
+        self.kit = kit
+        self.now = kit.OPEN_NS
+        self.events = []
+
+    def give(self, *messages: m.Message) -> list[m.Message]:
+        out = []
+        for message in messages:
+            before = copy.deepcopy(self.state)
+            events = list(self.core.decide(self.state, message, self.now))
+            assert self.state == before, "decide changed the state"
+            for event in events:
+                self.state = self.core.evolve(self.state, event)
+            out += events
+        self.events += out
+        return out
+
+    def at(self, seconds: int) -> list[m.Message]:
+        """Let market data come at so many seconds after the open."""
+        self.now = self.kit.OPEN_NS + seconds * self.kit.SECOND
+        return self.give(m.BarBatch(ts_event=self.now, ts_init=self.now, step=1, bars=()))
+
+    def accepted(self, key: str) -> list[m.Message]:
+        return self.give(
+            r.BrokerAccepted(ts_event=self.now, ts_init=self.now, client_order_id=key, broker_order_id=f"B-{key}")
+        )
+
+    def filled(self, key: str, shares: int, execution_id: str, price: int = 100) -> list[m.Message]:
+        return self.give(
+            r.BrokerFill(
+                ts_event=self.now,
+                ts_init=self.now,
+                execution_id=execution_id,
+                client_order_id=key,
+                broker_order_id=f"B-{key}",
+                qty_nanos=shares * m.NANOS,
+                price_micros=price * m.MICROS,
+                commission_micros=0,
+                broker="FAKE",
+            )
+        )
+
+    def cancelled(self, key: str, filled_shares: int = 0) -> list[m.Message]:
+        return self.give(
+            r.BrokerCancelled(
+                ts_event=self.now,
+                ts_init=self.now,
+                client_order_id=key,
+                filled_qty_nanos=filled_shares * m.NANOS,
+                detail="done",
+            )
+        )
+
+    def says(self, kind: Any, key: str) -> list[m.Message]:
+        return self.give(kind(ts_event=self.now, ts_init=self.now, client_order_id=key, detail="so it is"))
+
+    def order(self, key: str) -> Any:
+        return self.state.find(key)
+
+    def with_position(self, shares: int = 100) -> "Desk":
+        """Enter, fill and protect one intent."""
+        entry, stop = self.kit.order_id("entry"), self.kit.order_id("stop")
+        self.give(self.kit.submit(shares=shares))
+        self.accepted(entry)
+        self.filled(entry, shares, "X-1")
+        self.accepted(stop)
+        return self
 
 
 def arm(halt_counter: int = 0) -> m.ChainArmed:
@@ -162,7 +245,7 @@ class Kit:
     """Builders, so that tests read as playbooks."""
 
     Rig = Rig
-    Crash = Crash
+    Crash = CrashError
     SECOND = SECOND
     CASH = CASH
     INTENT = INTENT
@@ -199,7 +282,7 @@ def books_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_broker(books_path: Path):
+def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
@@ -213,5 +296,24 @@ def open_broker(books_path: Path):
 
 
 @pytest.fixture
-def rig(open_broker) -> Rig:
+def rig(open_broker: Callable[..., PaperBroker]) -> Rig:
     return Rig(open_broker())
+
+
+@pytest.fixture
+def bare(kit: Any) -> Desk:
+    return Desk(kit)
+
+
+@pytest.fixture
+def desk(kit: Any) -> Desk:
+    desk = Desk(kit)
+    desk.give(a_plan(), kit.arm())
+    return desk
+
+
+@pytest.fixture
+def flattening_desk(kit: Any) -> Desk:
+    desk = Desk(kit, halt_positions="flatten")
+    desk.give(a_plan(), kit.arm())
+    return desk

@@ -1,6 +1,7 @@
 """Playbooks for the decider: messages in, events out."""
 
-import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -8,119 +9,18 @@ from msgspec.structs import replace
 from bus import messages as m
 from bus.testing import a_plan
 from services.execution.brokers import reports as r
-from services.execution.core import ExecutionCore
 from services.execution.orders import OrderState
-from services.execution.settings import ExecutionSettings
 
 NANOS = m.NANOS
 
 
-class Desk:
-    """The core alone; the test plays the broker."""
-
-    def __init__(self, kit, halt_positions="keep"):
-        settings = ExecutionSettings(
-            broker_name="PAPER",
-            halt_positions=halt_positions,
-            paper_starting_cash_micros=kit.CASH,
-            paper_slippage_ppm=0,
-        )
-        self.core = ExecutionCore(settings, "ACME_USA_main_PAPER_BOT01")
-        self.state = self.core.initial()
-        self.kit = kit
-        self.now = kit.OPEN_NS
-        self.events = []
-
-    def give(self, *messages):
-        out = []
-        for message in messages:
-            before = copy.deepcopy(self.state)
-            events = list(self.core.decide(self.state, message, self.now))
-            assert self.state == before, "decide changed the state"
-            for event in events:
-                self.state = self.core.evolve(self.state, event)
-            out += events
-        self.events += out
-        return out
-
-    def at(self, seconds):
-        """Let market data come at so many seconds after the open."""
-        self.now = self.kit.OPEN_NS + seconds * self.kit.SECOND
-        return self.give(m.BarBatch(ts_event=self.now, ts_init=self.now, step=1, bars=()))
-
-    def accepted(self, key):
-        return self.give(
-            r.BrokerAccepted(ts_event=self.now, ts_init=self.now, client_order_id=key, broker_order_id=f"B-{key}")
-        )
-
-    def filled(self, key, shares, execution_id, price=100):
-        return self.give(
-            r.BrokerFill(
-                ts_event=self.now,
-                ts_init=self.now,
-                execution_id=execution_id,
-                client_order_id=key,
-                broker_order_id=f"B-{key}",
-                qty_nanos=shares * NANOS,
-                price_micros=price * m.MICROS,
-                commission_micros=0,
-                broker="FAKE",
-            )
-        )
-
-    def cancelled(self, key, filled_shares=0):
-        return self.give(
-            r.BrokerCancelled(
-                ts_event=self.now,
-                ts_init=self.now,
-                client_order_id=key,
-                filled_qty_nanos=filled_shares * NANOS,
-                detail="done",
-            )
-        )
-
-    def says(self, kind, key):
-        return self.give(kind(ts_event=self.now, ts_init=self.now, client_order_id=key, detail="so it is"))
-
-    def order(self, key):
-        return self.state.find(key)
-
-    def with_position(self, shares=100):
-        """Enter, fill and protect one intent."""
-        entry, stop = self.kit.order_id("entry"), self.kit.order_id("stop")
-        self.give(self.kit.submit(shares=shares))
-        self.accepted(entry)
-        self.filled(entry, shares, "X-1")
-        self.accepted(stop)
-        return self
-
-
-@pytest.fixture
-def bare(kit):
-    return Desk(kit)
-
-
-@pytest.fixture
-def desk(kit):
-    desk = Desk(kit)
-    desk.give(a_plan(), kit.arm())
-    return desk
-
-
-@pytest.fixture
-def flattening_desk(kit):
-    desk = Desk(kit, halt_positions="flatten")
-    desk.give(a_plan(), kit.arm())
-    return desk
-
-
-def test_submit_when_armed_then_prepares_one_entry(desk, kit):
+def test_submit_when_armed_then_prepares_one_entry(desk: Any, kit: Any) -> None:
     [entry] = desk.give(kit.submit())
     assert (entry.leg, entry.attempt, entry.side, entry.qty_nanos) == ("entry", 1, "BUY", 100 * NANOS)
     assert entry.client_order_id == kit.order_id("entry")
 
 
-def test_submit_when_repeated_then_nothing_follows_ever(desk, kit):
+def test_submit_when_repeated_then_nothing_follows_ever(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.says(r.OrderNotSent, kit.order_id("entry"))
     assert desk.give(kit.submit()) == []
@@ -140,7 +40,9 @@ def test_submit_when_repeated_then_nothing_follows_ever(desk, kit):
         (lambda kit: [a_plan("2013-10-09"), kit.arm()], "no session plan"),
     ],
 )
-def test_submit_when_entries_are_stopped_then_expires_with_the_reason(bare, kit, prelude, words):
+def test_submit_when_entries_are_stopped_then_expires_with_the_reason(
+    bare: Any, kit: Any, prelude: Callable[[Any], list[m.Message]], words: str
+) -> None:
     bare.give(*prelude(kit))
     events = bare.give(kit.submit())
     assert kit.names(events) == ["OrderPrepared:entry", "OrderExpired", "IntentClosed"]
@@ -151,18 +53,18 @@ def test_submit_when_entries_are_stopped_then_expires_with_the_reason(bare, kit,
     "changes",
     [{"expires_ns": 1}, {"exit_at_ns": 1}, {"cancel_at_ns": 1}, {"side": "SELL"}, {"qty_nanos": 0}],
 )
-def test_submit_when_too_late_or_not_a_purchase_then_expires(desk, kit, changes):
+def test_submit_when_too_late_or_not_a_purchase_then_expires(desk: Any, kit: Any, changes: dict[str, Any]) -> None:
     events = desk.give(kit.submit(**changes))
     assert kit.names(events) == ["OrderPrepared:entry", "OrderExpired", "IntentClosed"]
 
 
-def test_submit_when_after_flatten_then_expires(desk, kit):
+def test_submit_when_after_flatten_then_expires(desk: Any, kit: Any) -> None:
     desk.now = a_plan().flatten_ns
-    late = {name: desk.now + 10**12 for name in ("expires_ns", "cancel_at_ns", "exit_at_ns")}
+    late = dict.fromkeys(("expires_ns", "cancel_at_ns", "exit_at_ns"), desk.now + 10**12)
     assert kit.names(desk.give(kit.submit(**late)))[1] == "OrderExpired"
 
 
-def test_fill_when_partial_then_each_part_gets_a_stop_of_its_size(desk, kit):
+def test_fill_when_partial_then_each_part_gets_a_stop_of_its_size(desk: Any, kit: Any) -> None:
     entry = kit.order_id("entry")
     desk.give(kit.submit())
     desk.accepted(entry)
@@ -179,7 +81,7 @@ def test_fill_when_partial_then_each_part_gets_a_stop_of_its_size(desk, kit):
     assert desk.order(entry).state is OrderState.FILLED
 
 
-def test_fill_when_reported_twice_then_booked_once(desk, kit):
+def test_fill_when_reported_twice_then_booked_once(desk: Any, kit: Any) -> None:
     entry = kit.order_id("entry")
     desk.give(kit.submit())
     desk.accepted(entry)
@@ -187,19 +89,19 @@ def test_fill_when_reported_twice_then_booked_once(desk, kit):
     assert desk.filled(entry, 30, "X-1") == []
 
 
-def test_intent_when_its_stop_fills_then_closes(desk, kit):
+def test_intent_when_its_stop_fills_then_closes(desk: Any, kit: Any) -> None:
     desk.with_position()
     events = desk.filled(kit.order_id("stop"), 100, "X-2", price=98)
     assert kit.names(events) == ["OrderFilled:stop", "IntentClosed"]
 
 
-def test_intent_when_entry_is_rejected_then_closes(desk, kit):
+def test_intent_when_entry_is_rejected_then_closes(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     events = desk.says(r.BrokerRejected, kit.order_id("entry"))
     assert kit.names(events) == ["OrderRejected", "IntentClosed"]
 
 
-def test_entry_when_its_timeout_passes_then_the_rest_is_cancelled_once(desk, kit):
+def test_entry_when_its_timeout_passes_then_the_rest_is_cancelled_once(desk: Any, kit: Any) -> None:
     entry = kit.order_id("entry")
     desk.give(kit.submit())
     desk.accepted(entry)
@@ -211,7 +113,7 @@ def test_entry_when_its_timeout_passes_then_the_rest_is_cancelled_once(desk, kit
     assert desk.state.intent(kit.INTENT).held_nanos == 30 * NANOS
 
 
-def test_exit_when_time_comes_then_cancels_first_and_sells_after_the_confirmation(desk, kit):
+def test_exit_when_time_comes_then_cancels_first_and_sells_after_the_confirmation(desk: Any, kit: Any) -> None:
     desk.with_position()
     assert desk.at(3599) == []
     [cancel] = desk.at(3600)
@@ -227,7 +129,7 @@ def test_exit_when_time_comes_then_cancels_first_and_sells_after_the_confirmatio
     assert isinstance(cancelled, m.OrderCancelled)
 
 
-def test_exit_when_session_ends_then_the_reason_says_so(desk, kit):
+def test_exit_when_session_ends_then_the_reason_says_so(desk: Any, kit: Any) -> None:
     desk.give(kit.submit(exit_at_ns=kit.CLOSE_NS))
     desk.accepted(kit.order_id("entry"))
     desk.filled(kit.order_id("entry"), 100, "X-1")
@@ -237,7 +139,7 @@ def test_exit_when_session_ends_then_the_reason_says_so(desk, kit):
     assert "end of session" in desk.at(seconds)[0].detail
 
 
-def test_exit_when_the_stop_fills_during_the_cancel_then_the_sale_shrinks(desk, kit):
+def test_exit_when_the_stop_fills_during_the_cancel_then_the_sale_shrinks(desk: Any, kit: Any) -> None:
     desk.with_position()
     stop = kit.order_id("stop")
     desk.at(3600)
@@ -246,14 +148,14 @@ def test_exit_when_the_stop_fills_during_the_cancel_then_the_sale_shrinks(desk, 
     assert sale.qty_nanos == 40 * NANOS
 
 
-def test_exit_when_the_stop_fills_whole_during_the_cancel_then_nothing_is_sold_again(desk, kit):
+def test_exit_when_the_stop_fills_whole_during_the_cancel_then_nothing_is_sold_again(desk: Any, kit: Any) -> None:
     desk.with_position()
     desk.at(3600)
     assert kit.names(desk.filled(kit.order_id("stop"), 100, "X-2")) == ["OrderFilled:stop", "IntentClosed"]
     assert desk.at(3615) == []
 
 
-def test_exit_when_entry_still_fills_then_its_part_is_protected_and_sold_too(desk, kit):
+def test_exit_when_entry_still_fills_then_its_part_is_protected_and_sold_too(desk: Any, kit: Any) -> None:
     entry, stop = kit.order_id("entry"), kit.order_id("stop")
     desk.give(kit.submit(cancel_at_ns=kit.OPEN_NS + 10**13))
     desk.accepted(entry)
@@ -271,7 +173,7 @@ def test_exit_when_entry_still_fills_then_its_part_is_protected_and_sold_too(des
     assert sale.qty_nanos == 50 * NANOS
 
 
-def test_exit_when_an_order_is_unknown_then_waits_for_the_answer(desk, kit):
+def test_exit_when_an_order_is_unknown_then_waits_for_the_answer(desk: Any, kit: Any) -> None:
     entry, stop = kit.order_id("entry"), kit.order_id("stop")
     desk.give(kit.submit())
     desk.accepted(entry)
@@ -282,7 +184,7 @@ def test_exit_when_an_order_is_unknown_then_waits_for_the_answer(desk, kit):
     assert kit.names(desk.at(3601)) == ["CancelRequested"]
 
 
-def test_exit_when_rejected_then_halts_and_tries_a_limited_number_of_times(desk, kit):
+def test_exit_when_rejected_then_halts_and_tries_a_limited_number_of_times(desk: Any, kit: Any) -> None:
     desk.with_position()
     desk.at(3600)
     sale = desk.cancelled(kit.order_id("stop"))[-1]
@@ -295,7 +197,7 @@ def test_exit_when_rejected_then_halts_and_tries_a_limited_number_of_times(desk,
     assert tries == 5
 
 
-def test_stop_when_rejected_then_halts_and_the_position_is_sold(desk, kit):
+def test_stop_when_rejected_then_halts_and_the_position_is_sold(desk: Any, kit: Any) -> None:
     entry = kit.order_id("entry")
     desk.give(kit.submit())
     desk.accepted(entry)
@@ -306,13 +208,13 @@ def test_stop_when_rejected_then_halts_and_the_position_is_sold(desk, kit):
     assert "stop was rejected" in sale.reason
 
 
-def test_stop_when_the_broker_cancels_it_unasked_then_the_position_is_sold(desk, kit):
+def test_stop_when_the_broker_cancels_it_unasked_then_the_position_is_sold(desk: Any, kit: Any) -> None:
     desk.with_position()
     events = desk.cancelled(kit.order_id("stop"))
     assert kit.names(events) == ["OrderCancelled", "OrderPrepared:exit"]
 
 
-def test_stop_when_proven_not_at_the_broker_then_a_new_attempt_protects(desk, kit):
+def test_stop_when_proven_not_at_the_broker_then_a_new_attempt_protects(desk: Any, kit: Any) -> None:
     entry = kit.order_id("entry")
     desk.give(kit.submit())
     desk.accepted(entry)
@@ -322,13 +224,13 @@ def test_stop_when_proven_not_at_the_broker_then_a_new_attempt_protects(desk, ki
     assert (renewed.client_order_id, renewed.qty_nanos) == (kit.order_id("stop", 2), 100 * NANOS)
 
 
-def test_entry_when_proven_not_at_the_broker_then_expires_for_good(desk, kit):
+def test_entry_when_proven_not_at_the_broker_then_expires_for_good(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.says(r.BrokerUnknown, kit.order_id("entry"))
     assert kit.names(desk.says(r.BrokerNotFound, kit.order_id("entry"))) == ["OrderExpired", "IntentClosed"]
 
 
-def test_halt_when_positions_are_kept_then_entries_go_and_stops_stay(desk, kit):
+def test_halt_when_positions_are_kept_then_entries_go_and_stops_stay(desk: Any, kit: Any) -> None:
     desk.with_position()
     other = "2013-10-08:open:QQQ:BULLISH"
     desk.give(kit.submit(other, "QQQ"))
@@ -340,7 +242,7 @@ def test_halt_when_positions_are_kept_then_entries_go_and_stops_stay(desk, kit):
     assert desk.at(30) == []
 
 
-def test_halt_when_positions_are_flattened_then_stops_go_and_everything_is_sold(flattening_desk, kit):
+def test_halt_when_positions_are_flattened_then_stops_go_and_everything_is_sold(flattening_desk: Any, kit: Any) -> None:
     desk = flattening_desk.with_position()
     assert kit.names(desk.give(kit.halt())) == ["HaltRaised", "CancelRequested"]
     sale = desk.cancelled(kit.order_id("stop"))[-1]
@@ -348,42 +250,42 @@ def test_halt_when_positions_are_flattened_then_stops_go_and_everything_is_sold(
     assert "risk is dead" in sale.reason
 
 
-def test_flatten_when_rearmed_in_the_middle_then_goes_on(flattening_desk, kit):
+def test_flatten_when_rearmed_in_the_middle_then_goes_on(flattening_desk: Any, kit: Any) -> None:
     desk = flattening_desk.with_position()
     desk.give(kit.halt(1), kit.arm(1))
     assert desk.cancelled(kit.order_id("stop"))[-1].leg == "exit"
 
 
-def test_kill_switch_when_positions_are_kept_then_sells_all_the_same(desk, kit):
+def test_kill_switch_when_positions_are_kept_then_sells_all_the_same(desk: Any, kit: Any) -> None:
     desk.with_position()
     assert kit.names(desk.give(kit.kill())) == ["KillSwitchTripped", "CancelRequested"]
     assert "kill switch" in desk.cancelled(kit.order_id("stop"))[-1].reason
 
 
-def test_halt_when_heard_again_then_nothing_follows(desk, kit):
+def test_halt_when_heard_again_then_nothing_follows(desk: Any, kit: Any) -> None:
     desk.give(kit.halt(3))
     assert desk.give(kit.halt(3), kit.halt(2)) == []
 
 
-def test_halt_when_missed_and_answered_meanwhile_then_is_old(desk, kit):
+def test_halt_when_missed_and_answered_meanwhile_then_is_old(desk: Any, kit: Any) -> None:
     desk.give(kit.arm(4))
     assert desk.give(kit.halt(4)) == []
     assert kit.names(desk.give(kit.halt(5))) == ["HaltRaised"]
 
 
-def test_halt_when_the_kill_file_repeats_an_answered_number_then_halts(desk, kit):
+def test_halt_when_the_kill_file_repeats_an_answered_number_then_halts(desk: Any, kit: Any) -> None:
     desk.give(kit.halt(4), kit.arm(4))
     assert kit.names(desk.give(kit.halt(4))) == ["HaltRaised"]
 
 
-def test_arming_when_it_answers_an_older_halt_then_stays_halted(desk, kit):
+def test_arming_when_it_answers_an_older_halt_then_stays_halted(desk: Any, kit: Any) -> None:
     desk.give(kit.halt(2), kit.arm(1))
     assert desk.state.is_halted
     desk.give(kit.arm(2))
     assert not desk.state.is_halted
 
 
-def test_disarm_when_entries_are_open_then_unsent_expire_and_working_are_cancelled(desk, kit):
+def test_disarm_when_entries_are_open_then_unsent_expire_and_working_are_cancelled(desk: Any, kit: Any) -> None:
     desk.with_position()
     unsent, working = "2013-10-08:open:A:BULLISH", "2013-10-08:open:B:BULLISH"
     desk.give(kit.submit(unsent, "A"), kit.submit(working, "B"))
@@ -394,20 +296,20 @@ def test_disarm_when_entries_are_open_then_unsent_expire_and_working_are_cancell
     assert kit.names(desk.at(3600)) == ["CancelRequested"]
 
 
-def test_acceptance_when_heard_after_a_halt_then_the_entry_is_cancelled(desk, kit):
+def test_acceptance_when_heard_after_a_halt_then_the_entry_is_cancelled(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.says(r.BrokerUnknown, kit.order_id("entry"))
     desk.give(kit.halt())
     assert kit.names(desk.accepted(kit.order_id("entry"))) == ["OrderAccepted", "CancelRequested"]
 
 
-def test_acceptance_when_heard_twice_then_said_once(desk, kit):
+def test_acceptance_when_heard_twice_then_said_once(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.accepted(kit.order_id("entry"))
     assert desk.accepted(kit.order_id("entry")) == []
 
 
-def test_acceptance_when_the_broker_has_two_orders_then_halts(desk, kit):
+def test_acceptance_when_the_broker_has_two_orders_then_halts(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.accepted(kit.order_id("entry"))
     report = r.BrokerAccepted(ts_event=0, ts_init=0, client_order_id=kit.order_id("entry"), broker_order_id="B-other")
@@ -416,7 +318,7 @@ def test_acceptance_when_the_broker_has_two_orders_then_halts(desk, kit):
     assert "two orders" in events[0].detail
 
 
-def test_acceptance_when_the_order_was_given_up_then_is_adopted_cancelled_and_halts(desk, kit):
+def test_acceptance_when_the_order_was_given_up_then_is_adopted_cancelled_and_halts(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.says(r.BrokerUnknown, kit.order_id("entry"))
     desk.says(r.BrokerNotFound, kit.order_id("entry"))
@@ -425,18 +327,18 @@ def test_acceptance_when_the_order_was_given_up_then_is_adopted_cancelled_and_ha
 
 
 @pytest.mark.parametrize("kind", [r.BrokerRejected, r.BrokerNotFound, r.BrokerUnknown])
-def test_report_when_about_an_order_nobody_knows_then_halts(desk, kind):
+def test_report_when_about_an_order_nobody_knows_then_halts(desk: Any, kind: Any) -> None:
     [event] = desk.says(kind, "tb1-stranger")
     assert isinstance(event, m.HaltRaised)
     assert "tb1-stranger" in event.detail
 
 
-def test_fill_when_of_a_strange_order_then_halts(desk):
+def test_fill_when_of_a_strange_order_then_halts(desk: Any) -> None:
     [event] = desk.filled("tb1-stranger", 1, "X-9")
     assert isinstance(event, m.HaltRaised)
 
 
-def test_fill_when_the_order_was_rejected_then_is_booked_protected_and_halts(desk, kit):
+def test_fill_when_the_order_was_rejected_then_is_booked_protected_and_halts(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.says(r.BrokerRejected, kit.order_id("entry"))
     names = kit.names(desk.filled(kit.order_id("entry"), 100, "X-1"))
@@ -444,7 +346,7 @@ def test_fill_when_the_order_was_rejected_then_is_booked_protected_and_halts(des
     assert desk.state.intent(kit.INTENT) in desk.state.open_intents()
 
 
-def test_fill_when_more_than_ordered_then_is_booked_and_halts(desk, kit):
+def test_fill_when_more_than_ordered_then_is_booked_and_halts(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.accepted(kit.order_id("entry"))
     names = kit.names(desk.filled(kit.order_id("entry"), 101, "X-1"))
@@ -452,26 +354,28 @@ def test_fill_when_more_than_ordered_then_is_booked_and_halts(desk, kit):
 
 
 @pytest.mark.parametrize("kind", [r.BrokerRejected, r.BrokerNotFound])
-def test_report_when_it_contradicts_a_filled_order_then_halts_and_changes_nothing(desk, kit, kind):
+def test_report_when_it_contradicts_a_filled_order_then_halts_and_changes_nothing(
+    desk: Any, kit: Any, kind: Any
+) -> None:
     desk.with_position()
     assert kit.names(desk.says(kind, kit.order_id("entry"))) == ["HaltRaised"]
     assert desk.order(kit.order_id("entry")).state is OrderState.FILLED
 
 
-def test_cancel_when_the_broker_counts_other_fills_then_halts(desk, kit):
+def test_cancel_when_the_broker_counts_other_fills_then_halts(desk: Any, kit: Any) -> None:
     desk.give(kit.submit())
     desk.accepted(kit.order_id("entry"))
     assert kit.names(desk.cancelled(kit.order_id("entry"), 5)) == ["HaltRaised", "CancelRequested"]
 
 
-def test_cash_when_reported_twice_then_moves_once(desk):
+def test_cash_when_reported_twice_then_moves_once(desk: Any) -> None:
     cash = r.BrokerCash(ts_event=1, ts_init=1, activity_id="PA-000001", amount_micros=5, broker="FAKE")
     [moved] = desk.give(cash)
     assert (moved.kind, moved.amount_micros) == ("DEPOSIT", 5)
     assert desk.give(cash) == []
 
 
-def test_session_when_a_new_day_is_planned_then_open_intents_are_kept_and_sold(desk, kit):
+def test_session_when_a_new_day_is_planned_then_open_intents_are_kept_and_sold(desk: Any, kit: Any) -> None:
     desk.with_position()
     closed = "2013-10-08:open:Z:BULLISH"
     desk.give(kit.submit(closed, "Z"))
@@ -483,7 +387,7 @@ def test_session_when_a_new_day_is_planned_then_open_intents_are_kept_and_sold(d
     assert sale.session_date == "2013-10-09"
 
 
-def test_snapshot_when_there_are_many_orders_then_shows_the_newest_oldest_first(desk, kit):
+def test_snapshot_when_there_are_many_orders_then_shows_the_newest_oldest_first(desk: Any, kit: Any) -> None:
     for n in range(205):
         desk.give(kit.submit(f"intent-{n:03d}", f"S{n}"))
     [snapshot] = desk.core.snapshot(desk.state, desk.now)
@@ -491,7 +395,7 @@ def test_snapshot_when_there_are_many_orders_then_shows_the_newest_oldest_first(
     assert (snapshot.orders[0].intent_id, snapshot.orders[-1].intent_id) == ("intent-005", "intent-204")
 
 
-def test_snapshot_when_filled_then_shows_average_and_stop(desk, kit):
+def test_snapshot_when_filled_then_shows_average_and_stop(desk: Any, kit: Any) -> None:
     entry = kit.order_id("entry")
     desk.give(kit.submit())
     desk.accepted(entry)
@@ -502,7 +406,7 @@ def test_snapshot_when_filled_then_shows_average_and_stop(desk, kit):
     assert [line.stop_micros for line in snapshot.orders] == [0, 98_000_000, 98_980_000]
 
 
-def test_restart_when_the_journal_is_folded_then_the_state_is_the_same(desk, kit):
+def test_restart_when_the_journal_is_folded_then_the_state_is_the_same(desk: Any, kit: Any) -> None:
     desk.with_position()
     desk.at(3600)
     desk.cancelled(kit.order_id("stop"))
@@ -513,7 +417,7 @@ def test_restart_when_the_journal_is_folded_then_the_state_is_the_same(desk, kit
     assert again == desk.state
 
 
-def test_decide_when_a_message_is_not_for_execution_then_says_so(desk):
+def test_decide_when_a_message_is_not_for_execution_then_says_so(desk: Any) -> None:
     message = m.RangeCompleted(ts_event=0, ts_init=0, session_date="d", symbols=(), highs_micros=(), lows_micros=())
     with pytest.raises(TypeError, match="RangeCompleted"):
         desk.give(message)
@@ -521,7 +425,7 @@ def test_decide_when_a_message_is_not_for_execution_then_says_so(desk):
         desk.core.evolve(desk.state, message)
 
 
-def test_plan_when_repeated_then_is_journaled_and_forgets_nothing(desk, kit):
+def test_plan_when_repeated_then_is_journaled_and_forgets_nothing(desk: Any, kit: Any) -> None:
     desk.with_position()
     assert kit.names(desk.give(replace(a_plan(), ts_init=5))) == ["SessionPlanned"]
     assert desk.order(kit.order_id("entry")) is not None

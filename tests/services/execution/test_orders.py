@@ -39,7 +39,9 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize(("state", "trigger"), list(itertools.product(OrderState, Trigger)))
-def test_next_state_when_any_trigger_meets_any_state_then_follows_the_table(state, trigger):
+def test_next_state_when_any_trigger_meets_any_state_then_follows_the_table(
+    state: OrderState, trigger: Trigger
+) -> None:
     expected = EXPECTED[state].split()[COLUMNS.index(trigger)]
     if expected == "-":
         with pytest.raises(IllegalTransitionError, match=f"{state} .* {trigger}"):
@@ -48,19 +50,19 @@ def test_next_state_when_any_trigger_meets_any_state_then_follows_the_table(stat
         assert next_state(state, trigger) is OrderState(expected)
 
 
-def test_table_when_an_order_fills_then_every_state_books_it():
+def test_table_when_an_order_fills_then_every_state_books_it() -> None:
     for state in OrderState:
         assert (state, Trigger.FILL) in TABLE
         assert (state, Trigger.PARTIAL_FILL) in TABLE
 
 
-def test_final_states_when_nothing_is_filled_then_no_request_reopens_them():
+def test_final_states_when_nothing_is_filled_then_no_request_reopens_them() -> None:
     for state, trigger in itertools.product(FINAL_STATES - {OrderState.EXPIRED}, Trigger):
         if "FILL" not in trigger and (state, trigger) in TABLE:
             assert TABLE[state, trigger] is state
 
 
-def test_client_order_id_when_made_twice_then_is_the_same_and_fits_brokers():
+def test_client_order_id_when_made_twice_then_is_the_same_and_fits_brokers() -> None:
     first = client_order_id("acc", "2013-10-08:open:SPY:BULLISH", "entry", attempt=1)
     assert first == client_order_id("acc", "2013-10-08:open:SPY:BULLISH", "entry", attempt=1)
     assert len(first) == 28
@@ -69,7 +71,7 @@ def test_client_order_id_when_made_twice_then_is_the_same_and_fits_brokers():
     assert "=" not in first
 
 
-def test_client_order_id_when_any_part_differs_then_differs():
+def test_client_order_id_when_any_part_differs_then_differs() -> None:
     ids = {
         client_order_id(account, intent, leg, attempt=attempt)
         for account, intent, leg, attempt in itertools.product("ab", "xy", ("entry", "stop", "exit"), (1, 2, 11))

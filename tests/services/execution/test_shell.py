@@ -1,5 +1,9 @@
 """The shell with the real paper broker: the gate, and a crash at each point of the order flow."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bus import messages as m
@@ -9,7 +13,7 @@ from config.env_bot import parse, proposals
 from config.identity import Identity
 from config.paths import HomePaths
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
+from services.execution.brokers.interface import OrderRequest, RetryableBrokerError, StopTradingError
 from services.execution.brokers.paper import PaperBroker
 from services.execution.gate import ClosedGate
 from services.execution.orders import OrderState
@@ -25,13 +29,13 @@ class UnreliableBroker:
 
     name = "PAPER"
 
-    def __init__(self, broker):
+    def __init__(self, broker: Any) -> None:
         self.real = broker
         self.errors = {"submit": [], "lookup": [], "cancel": [], "executions_after": [], "on_quotes": []}
         self.acts_before_failing = False
         self.calls = []
 
-    def _do(self, call, *args):
+    def _do(self, call: str, *args: Any) -> Any:
         self.calls.append(call)
         error = self.errors[call].pop(0) if self.errors[call] else None
         if error is None:
@@ -40,47 +44,47 @@ class UnreliableBroker:
             getattr(self.real, call)(*args)
         raise error
 
-    def submit(self, request):
+    def submit(self, request: OrderRequest) -> Any:
         return self._do("submit", request)
 
-    def cancel(self, key, now_ns):
+    def cancel(self, key: str, now_ns: int) -> Any:
         return self._do("cancel", key, now_ns)
 
-    def lookup(self, key, now_ns):
+    def lookup(self, key: str, now_ns: int) -> Any:
         return self._do("lookup", key, now_ns)
 
-    def executions_after(self, execution_id, now_ns):
+    def executions_after(self, execution_id: str, now_ns: int) -> Any:
         return self._do("executions_after", execution_id, now_ns)
 
-    def on_quotes(self, batch, session_date):
+    def on_quotes(self, batch: m.QuoteBatch, session_date: str) -> Any:
         return self._do("on_quotes", batch, session_date)
 
-    def account(self, session_date, now_ns):
+    def account(self, session_date: str, now_ns: int) -> Any:
         return self.real.account(session_date, now_ns)
 
-    def activities(self, now_ns):
+    def activities(self, now_ns: int) -> Any:
         return self.real.activities(now_ns)
 
-    def close(self):
+    def close(self) -> None:
         self.real.close()
 
 
-def enter(rig, kit, first_step=1):
+def enter(rig: Any, kit: Any, first_step: int = 1) -> list[m.Message]:
     """Buy 100 SPY: quotes, request, quotes."""
     rig.market(kit.spy(first_step))
     rig.give(kit.submit())
     return rig.market(kit.spy(first_step + 1))
 
 
-def booked(rig):
+def booked(rig: Any) -> list[m.OrderFilled]:
     return [e for e in rig.journal if isinstance(e, m.OrderFilled)]
 
 
-def broker_fills(rig):
+def broker_fills(rig: Any) -> list[tuple[str, int, int]]:
     return [(f.execution_id, f.qty_nanos, f.price_micros) for f in rig.broker.executions_after("", 0)]
 
 
-def assert_books_agree(rig):
+def assert_books_agree(rig: Any) -> None:
     """Compare execution's journal with the broker's own books: the black box after every crash."""
     assert [(f.execution_id, f.qty_nanos, f.price_micros) for f in booked(rig)] == broker_fills(rig)
     held = {}
@@ -96,7 +100,7 @@ def assert_books_agree(rig):
         assert stops + exits == intent.held_nanos, "what is held is not what is protected"
 
 
-def test_session_when_planned_then_account_and_deposit_are_reported_once(rig, kit):
+def test_session_when_planned_then_account_and_deposit_are_reported_once(rig: Any, kit: Any) -> None:
     events = rig.give(a_plan())
     assert kit.names(events) == ["SessionPlanned", "CashMoved", "AccountReported"]
     assert events[1].amount_micros == events[2].cash_micros == kit.CASH
@@ -104,7 +108,7 @@ def test_session_when_planned_then_account_and_deposit_are_reported_once(rig, ki
     assert kit.names(rig.give(a_plan("2013-10-09"))) == ["SessionPlanned", "AccountReported"]
 
 
-def test_whole_life_when_nothing_goes_wrong_then_enters_protects_and_leaves(rig, kit):
+def test_whole_life_when_nothing_goes_wrong_then_enters_protects_and_leaves(rig: Any, kit: Any) -> None:
     rig.armed()
     rig.market(kit.spy(1))
     assert kit.names(rig.give(kit.submit())) == ["OrderPrepared:entry", "OrderAccepted"]
@@ -114,7 +118,7 @@ def test_whole_life_when_nothing_goes_wrong_then_enters_protects_and_leaves(rig,
     assert_books_agree(rig)
 
 
-def test_exit_when_due_then_sells_at_the_next_quote_not_at_this_one(rig, kit):
+def test_exit_when_due_then_sells_at_the_next_quote_not_at_this_one(rig: Any, kit: Any) -> None:
     rig.armed()
     enter(rig, kit)
     names = kit.names(rig.market(kit.spy(3, at_s=3600)))
@@ -123,7 +127,7 @@ def test_exit_when_due_then_sells_at_the_next_quote_not_at_this_one(rig, kit):
     assert_books_agree(rig)
 
 
-def test_gate_when_closed_then_the_entry_waits_and_goes_when_it_opens(rig, kit):
+def test_gate_when_closed_then_the_entry_waits_and_goes_when_it_opens(rig: Any, kit: Any) -> None:
     rig.armed()
     rig.market(kit.spy(1))
     rig.gate.is_open = False
@@ -135,7 +139,7 @@ def test_gate_when_closed_then_the_entry_waits_and_goes_when_it_opens(rig, kit):
     assert rig.shell.is_settled(rig.state)
 
 
-def test_gate_when_closed_beyond_the_signals_life_then_the_entry_expires(rig, kit):
+def test_gate_when_closed_beyond_the_signals_life_then_the_entry_expires(rig: Any, kit: Any) -> None:
     rig.armed()
     rig.gate.is_open = False
     rig.give(kit.submit())
@@ -146,14 +150,14 @@ def test_gate_when_closed_beyond_the_signals_life_then_the_entry_expires(rig, ki
     assert broker_fills(rig) == []
 
 
-def test_gate_when_never_set_then_nothing_is_sent(open_broker, kit):
+def test_gate_when_never_set_then_nothing_is_sent(open_broker: Callable[..., PaperBroker], kit: Any) -> None:
     rig = kit.Rig(open_broker())
     rig.shell.gate = ClosedGate()
     rig.armed()
     assert kit.names(rig.give(kit.submit())) == ["OrderPrepared:entry"]
 
 
-def test_gate_when_closed_for_exits_then_the_stop_stays_at_the_broker(rig, kit):
+def test_gate_when_closed_for_exits_then_the_stop_stays_at_the_broker(rig: Any, kit: Any) -> None:
     rig.armed()
     enter(rig, kit)
     rig.gate.lets_exits = False
@@ -162,7 +166,7 @@ def test_gate_when_closed_for_exits_then_the_stop_stays_at_the_broker(rig, kit):
     assert kit.names(rig.market(kit.spy(4, bid=90, at_s=3615))) == ["OrderFilled:stop", "IntentClosed"]
 
 
-def test_halt_when_an_order_is_unsent_then_is_never_sent(rig, kit):
+def test_halt_when_an_order_is_unsent_then_is_never_sent(rig: Any, kit: Any) -> None:
     rig.armed()
     rig.gate.is_open = False
     rig.give(kit.submit())
@@ -172,7 +176,9 @@ def test_halt_when_an_order_is_unsent_then_is_never_sent(rig, kit):
     assert rig.state.find(kit.order_id("entry")).state is OrderState.EXPIRED
 
 
-def test_submit_when_the_line_breaks_after_the_broker_took_it_then_is_adopted_not_sent_again(open_broker, kit):
+def test_submit_when_the_line_breaks_after_the_broker_took_it_then_is_adopted_not_sent_again(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     rig.market(kit.spy(1))
@@ -187,7 +193,9 @@ def test_submit_when_the_line_breaks_after_the_broker_took_it_then_is_adopted_no
     assert_books_agree(rig)
 
 
-def test_submit_when_the_line_breaks_before_the_broker_took_it_then_expires_for_good(open_broker, kit):
+def test_submit_when_the_line_breaks_before_the_broker_took_it_then_expires_for_good(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["submit"] = [RetryableBrokerError("refused")]
@@ -198,7 +206,9 @@ def test_submit_when_the_line_breaks_before_the_broker_took_it_then_expires_for_
     assert broker.calls.count("submit") == 1
 
 
-def test_lookup_when_it_fails_for_long_then_halts_and_keeps_the_order_unknown(open_broker, kit):
+def test_lookup_when_it_fails_for_long_then_halts_and_keeps_the_order_unknown(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["submit"] = [RetryableBrokerError("time-out")]
@@ -213,7 +223,9 @@ def test_lookup_when_it_fails_for_long_then_halts_and_keeps_the_order_unknown(op
     assert rig.state.find(kit.order_id("entry")).state is OrderState.UNKNOWN
 
 
-def test_broker_when_it_cannot_be_worked_with_then_the_halt_is_on_disk_once(open_broker, kit):
+def test_broker_when_it_cannot_be_worked_with_then_the_halt_is_on_disk_once(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["on_quotes"] = [StopTradingError("disk full"), StopTradingError("disk full")]
@@ -222,7 +234,9 @@ def test_broker_when_it_cannot_be_worked_with_then_the_halt_is_on_disk_once(open
     assert rig.halts == [("broker_failure", "disk full")]
 
 
-def test_quotes_when_the_broker_is_busy_then_the_next_batch_fills(open_broker, kit):
+def test_quotes_when_the_broker_is_busy_then_the_next_batch_fills(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     rig.market(kit.spy(1))
@@ -232,7 +246,9 @@ def test_quotes_when_the_broker_is_busy_then_the_next_batch_fills(open_broker, k
     assert kit.names(rig.market(kit.spy(3)))[0] == "OrderFilled:entry"
 
 
-def test_cancel_when_the_line_breaks_then_is_asked_again_later(open_broker, kit):
+def test_cancel_when_the_line_breaks_then_is_asked_again_later(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     enter(rig, kit)
@@ -243,7 +259,9 @@ def test_cancel_when_the_line_breaks_then_is_asked_again_later(open_broker, kit)
     assert kit.names(rig.idle()) == ["OrderCancelled", "OrderPrepared:exit", "OrderAccepted"]
 
 
-def test_cancel_when_done_but_the_answer_is_lost_then_the_lookup_ends_it(open_broker, kit):
+def test_cancel_when_done_but_the_answer_is_lost_then_the_lookup_ends_it(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     enter(rig, kit)
@@ -256,7 +274,9 @@ def test_cancel_when_done_but_the_answer_is_lost_then_the_lookup_ends_it(open_br
     assert_books_agree(rig)
 
 
-def test_submit_when_the_broker_has_the_id_already_then_is_adopted(open_broker, kit):
+def test_submit_when_the_broker_has_the_id_already_then_is_adopted(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = open_broker()
     first = kit.Rig(broker).armed()
     first.market(kit.spy(1))
@@ -264,10 +284,11 @@ def test_submit_when_the_broker_has_the_id_already_then_is_adopted(open_broker, 
     # The journal was lost, the broker's books were not.
     second = kit.Rig(broker).armed()
     assert kit.names(second.give(kit.submit())) == ["OrderPrepared:entry", "OrderAccepted"]
-    assert len(broker.lookup(kit.order_id("entry"), 0)) == 2
+    second.market(kit.spy(2))
+    assert_books_agree(second)
 
 
-def play(rig, kit, steps):
+def play(rig: Any, kit: Any, steps: Any) -> None:
     """Play a day: entry in two parts, a stop that trails, a timed exit."""
     for step in steps:
         if step == 2:
@@ -277,12 +298,12 @@ def play(rig, kit, steps):
         rig.idle()
 
 
-def crashed_run(open_broker, kit, crash_at, *, after_effect):
+def crashed_run(open_broker: Callable[..., PaperBroker], kit: Any, crash_at: int, *, after_effect: bool) -> Any:
     """Play a day, die at the n-th event (or report), rebuild from the journal and play on. Returns None at the end."""
     rig = kit.Rig(open_broker()).armed()
     count = 0
 
-    def die(_message):
+    def die(_message: m.Message) -> None:
         nonlocal count
         count += 1
         if count == crash_at:
@@ -308,12 +329,16 @@ def crashed_run(open_broker, kit, crash_at, *, after_effect):
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
-def test_day_when_it_crashes_at_any_point_then_nothing_is_lost_or_doubled(tmp_path, kit, after_effect):
+def test_day_when_it_crashes_at_any_point_then_nothing_is_lost_or_doubled(
+    tmp_path: Path, kit: Any, after_effect: bool
+) -> None:
     points = 0
     for crash_at in range(1, 60):
         opened = []
 
-        def open_broker(path=tmp_path / f"{after_effect}{crash_at}.db", opened=opened):
+        def open_broker(
+            path: Path = tmp_path / f"{after_effect}{crash_at}.db", opened: list[PaperBroker] = opened
+        ) -> PaperBroker:
             opened.append(PaperBroker(path, starting_cash_micros=kit.CASH))
             return opened[-1]
 
@@ -332,7 +357,9 @@ def test_day_when_it_crashes_at_any_point_then_nothing_is_lost_or_doubled(tmp_pa
     assert points > 12
 
 
-def test_restart_when_fills_were_not_committed_then_they_are_booked_in_order(open_broker, kit):
+def test_restart_when_fills_were_not_committed_then_they_are_booked_in_order(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     rig = kit.Rig(open_broker()).armed()
     rig.market(kit.spy(1))
     rig.give(kit.submit())
@@ -347,7 +374,9 @@ def test_restart_when_fills_were_not_committed_then_they_are_booked_in_order(ope
     assert kit.names(kit.Rig(open_broker(), journal=again.journal).start()) == ["AccountReported"]
 
 
-def test_restart_when_the_broker_does_not_answer_then_recovers_later_and_sends_nothing_twice(open_broker, kit):
+def test_restart_when_the_broker_does_not_answer_then_recovers_later_and_sends_nothing_twice(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     first = kit.Rig(open_broker()).armed()
     first.market(kit.spy(1))
     first.report_failpoint = lambda message: (
@@ -365,7 +394,9 @@ def test_restart_when_the_broker_does_not_answer_then_recovers_later_and_sends_n
     assert broker.calls.count("submit") == 0
 
 
-def test_restart_when_the_broker_lost_its_books_then_halts(tmp_path, kit, open_broker):
+def test_restart_when_the_broker_lost_its_books_then_halts(
+    tmp_path: Path, kit: Any, open_broker: Callable[..., PaperBroker]
+) -> None:
     rig = kit.Rig(open_broker()).armed()
     rig.market(kit.spy(1))
     rig.give(kit.submit())
@@ -374,13 +405,13 @@ def test_restart_when_the_broker_lost_its_books_then_halts(tmp_path, kit, open_b
     empty.close()
 
 
-def make_setup(home):
+def make_setup(home: Path) -> Setup:
     paths = HomePaths(home)
     paths.make()
     return Setup(paths=paths, env=parse(proposals()), identity=IDENTITY)
 
 
-def test_build_when_the_home_is_new_then_checks_clean_and_opens_the_account(tmp_path):
+def test_build_when_the_home_is_new_then_checks_clean_and_opens_the_account(tmp_path: Path) -> None:
     setup = make_setup(tmp_path)
     assembly = build(setup)
     assert list(assembly.self_check()) == []
@@ -391,23 +422,19 @@ def test_build_when_the_home_is_new_then_checks_clean_and_opens_the_account(tmp_
     assembly.shell.close()
 
 
-def test_build_when_the_books_are_damaged_then_says_what_and_where(tmp_path):
+def test_build_when_the_books_are_damaged_then_says_what_and_where(tmp_path: Path) -> None:
     setup = make_setup(tmp_path)
     (tmp_path / "state" / "paper_broker.db").write_bytes(b"this is no database, it is a text" * 40)
     with pytest.raises(CannotStartError, match=r"paper_broker\.db cannot be used"):
         build(setup)
 
 
-def test_own_halt_when_committed_then_is_in_the_control_folder(tmp_path):
+def test_own_halt_when_committed_then_is_in_the_control_folder(tmp_path: Path) -> None:
     assembly = build(make_setup(tmp_path))
     halt = m.HaltRaised(ts_event=0, ts_init=0, counter=0, source="execution", rule="broker_anomaly", detail="two")
     assembly.shell.before_commit(halt)
     assembly.shell.before_commit(
         m.HaltRaised(ts_event=0, ts_init=0, counter=4, source="watchdog", rule="x", detail="y")
     )
-    assert [p.name for p in sorted(setup_halts(tmp_path).iterdir())] == ["000001.json"]
+    assert [p.name for p in sorted(HomePaths(tmp_path).halts.iterdir())] == ["000001.json"]
     assembly.shell.close()
-
-
-def setup_halts(home):
-    return HomePaths(home).halts

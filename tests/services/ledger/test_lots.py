@@ -4,13 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bus.messages import MICROS, NANOS
+from bus.messages import MICROS, NANOS, cash_micros
 from services.ledger.figures import dollars, shares
 from services.ledger.lots import (
     BrokenEntryError,
     Lot,
     after_closes,
-    cash_micros,
     close_first_in,
     is_long_term,
 )

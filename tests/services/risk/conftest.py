@@ -115,9 +115,7 @@ class World:
         return replace(plan, **changes)
 
     def armed(self, halt_counter: int = 0) -> ChainArmed:
-        return ChainArmed(
-            ts_event=OPEN, ts_init=OPEN, halt_counter=halt_counter, operator="ann", reason="a test"
-        )
+        return ChainArmed(ts_event=OPEN, ts_init=OPEN, halt_counter=halt_counter, operator="ann", reason="a test")
 
     def candidates(self, *symbols: str, day: str = DAY) -> CandidatesRanked:
         rows = tuple(

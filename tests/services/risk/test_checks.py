@@ -13,9 +13,7 @@ Prepare = Callable[[Any], None]
 
 
 def _halt(world: Any, counter: int) -> HaltRaised:
-    return HaltRaised(
-        ts_event=1, ts_init=1, counter=counter, source="watchdog", rule="operator", detail="asked to"
-    )
+    return HaltRaised(ts_event=1, ts_init=1, counter=counter, source="watchdog", rule="operator", detail="asked to")
 
 
 def _trip(world: Any) -> None:
@@ -200,18 +198,14 @@ def test_quote_when_exactly_as_old_as_allowed_then_it_still_counts(
 
 
 @pytest.mark.parametrize(("bid", "is_approved"), [(98_50, True), (98_49, False)])
-def test_spread_when_exactly_the_limit_then_allowed(
-    new_world: type[Any], bid: int, is_approved: bool
-) -> None:
+def test_spread_when_exactly_the_limit_then_allowed(new_world: type[Any], bid: int, is_approved: bool) -> None:
     world = new_world().ready()
     world.hear(world.quote(bid=bid, ask=100_00))
     assert isinstance(world.hear(world.signal())[-1], SubmitOrder) == is_approved
 
 
 @pytest.mark.parametrize(("volume", "is_approved"), [(50_000, True), (49_999, False)])
-def test_volume_when_exactly_the_threshold_then_enough(
-    new_world: type[Any], volume: int, is_approved: bool
-) -> None:
+def test_volume_when_exactly_the_threshold_then_enough(new_world: type[Any], volume: int, is_approved: bool) -> None:
     world = new_world()
     world.hear(*(m for name, m in world.inputs().items() if name != "bars"))
     world.hear(world.bars("AAA", volume=volume - 20_000, step=2), world.bars("AAA", volume=20_000, step=7))

@@ -59,9 +59,7 @@ def test_kill_switch_when_commissions_are_the_loss_then_it_trips(new_world: type
 
 
 @pytest.mark.parametrize("missing", ["plan", "account"])
-def test_kill_switch_when_the_session_or_account_is_unknown_then_silent(
-    new_world: type[Any], missing: str
-) -> None:
+def test_kill_switch_when_the_session_or_account_is_unknown_then_silent(new_world: type[Any], missing: str) -> None:
     world = new_world()
     world.hear(*(message for name, message in world.inputs().items() if name != missing))
     world.hear(world.fill("AAA", commission=9_000_00))

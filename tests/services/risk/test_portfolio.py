@@ -10,9 +10,7 @@ from services.risk import portfolio as book
 
 
 def _cancelled(world: Any, client_order_id: str) -> OrderCancelled:
-    return OrderCancelled(
-        ts_event=1, ts_init=1, client_order_id=client_order_id, filled_qty_nanos=0, detail="time-out"
-    )
+    return OrderCancelled(ts_event=1, ts_init=1, client_order_id=client_order_id, filled_qty_nanos=0, detail="time-out")
 
 
 def _allocated(world: Any) -> int:
@@ -120,11 +118,7 @@ def test_executions_when_more_than_are_kept_then_the_oldest_is_dropped() -> None
 
 
 @settings(max_examples=60)
-@given(
-    st.lists(
-        st.tuples(st.booleans(), st.integers(1, 40), st.integers(1, 100_00), st.integers(0, 50)), max_size=25
-    )
-)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40), st.integers(1, 100_00), st.integers(0, 50)), max_size=25))
 def test_book_when_any_fills_then_cash_and_cost_and_gain_add_up(
     new_world: type[Any], trades: list[tuple[bool, int, int, int]]
 ) -> None:

@@ -25,9 +25,7 @@ def test_percent_when_just_over_a_limit_then_it_does_not_read_as_the_limit() -> 
     assert percent(15_001, 1_000_000) == "1.51 %"
 
 
-@pytest.mark.parametrize(
-    ("ppm", "words"), [(15_000, "1.5 %"), (20_000, "2 %"), (100, "0.01 %"), (1, "0.0001 %")]
-)
+@pytest.mark.parametrize(("ppm", "words"), [(15_000, "1.5 %"), (20_000, "2 %"), (100, "0.01 %"), (1, "0.0001 %")])
 def test_ppm_percent_when_written_then_no_idle_zeros(ppm: int, words: str) -> None:
     assert ppm_percent(ppm) == words
 

@@ -86,9 +86,7 @@ def test_rank_when_a_name_passes_then_every_rule_gives_a_reason_for_people() -> 
         (row(float_shares=999), "float", "999 shares"),
     ],
 )
-def test_rank_when_one_rule_fails_then_only_that_reason_has_not_passed(
-    one: UniverseRow, rule: str, value: str
-) -> None:
+def test_rank_when_one_rule_fails_then_only_that_reason_has_not_passed(one: UniverseRow, rule: str, value: str) -> None:
     said = ranked(one)
     assert (said.candidates, said.rejected_total) == ((), 1)
     failed = [each for each in said.rejected[0].reasons if not each.passed]

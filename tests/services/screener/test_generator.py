@@ -120,8 +120,7 @@ def test_generate_when_any_seed_then_inverse_funds_mirror_their_base(seed: int) 
     days = by_symbol(generate(plan_of(), seed))
     for inverse, base in (("SH", "SPY"), ("PSQ", "QQQ"), ("RWM", "IWM")):
         there, mirrored = (
-            [quotes.bid[3] for quotes in days[symbol].quotes if quotes is not None]
-            for symbol in (base, inverse)
+            [quotes.bid[3] for quotes in days[symbol].quotes if quotes is not None] for symbol in (base, inverse)
         )
         for start, end in zip(range(0, 390, 15), range(15, 390, 15), strict=False):
             move = there[end] / there[start] - 1

@@ -18,7 +18,7 @@ from services.screener.faults import (
     UnknownSymbolError,
 )
 from services.screener.lean import NEW_YORK, LeanFolder
-from services.screener.steps import MarketDay, crossed_quotes, messages, minutes_with_data
+from services.screener.steps import OFFSETS_NS, MarketDay, crossed_quotes, messages, minutes_with_data
 
 REAL = (Path(__file__).resolve().parents[3] / "../shared/data/lean").resolve()
 OPEN_MS = 34_200_000
@@ -100,7 +100,7 @@ def test_load_when_summer_or_winter_then_the_first_minute_is_the_open(
     write_day(tmp_path, "abc", day)
     plan = plan_of(day, opens, closes)
     played = list(messages(LeanFolder(tmp_path).load(plan, ()), plan))
-    assert played[0].ts_event == plan.open_ns
+    assert played[0].ts_event == plan.open_ns + OFFSETS_NS[0]
     assert [m.ts_event - plan.open_ns for m in played if isinstance(m, BarBatch)] == [60 * NANOS, 120 * NANOS]
 
 
@@ -110,7 +110,7 @@ def test_messages_when_played_then_four_moments_then_the_bars(tmp_path: Path) ->
     played = list(messages(load(tmp_path), plan))
     assert [type(m) for m in played] == [QuoteBatch] * 4 + [BarBatch, FeedEnded]
     assert [m.ts_event - plan.open_ns for m in played[:5]] == [
-        0,
+        100_000_000,
         20 * NANOS,
         40 * NANOS,
         59_900_000_000,
@@ -142,9 +142,7 @@ def test_messages_when_a_minute_is_missing_then_the_symbol_is_absent_and_steps_h
     played = list(messages(load(tmp_path), plan_of(SUMMER)))
     assert [m.step for m in played] == list(range(1, len(played) + 1))
     assert [len(m.bars) for m in played if isinstance(m, BarBatch)] == [2, 1]
-    assert (
-        [q.symbol for q in played[0].quotes] == ["ABC", "XYZ"] if isinstance(played[0], QuoteBatch) else False
-    )
+    assert [q.symbol for q in played[0].quotes] == ["ABC", "XYZ"] if isinstance(played[0], QuoteBatch) else False
     assert sum(isinstance(m, QuoteBatch) for m in played) == 12
     assert all(m.quotes for m in played if isinstance(m, QuoteBatch))
 
@@ -380,10 +378,7 @@ def real_sessions() -> list[tuple[str, str]]:
 
 
 def real_plan(day: str) -> SessionPlanned:
-    at = [
-        datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=NEW_YORK)
-        for time in ("09:30", "13:00", "16:00")
-    ]
+    at = [datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=NEW_YORK) for time in ("09:30", "13:00", "16:00")]
     opens, early, closes = (moment.astimezone(UTC).strftime("%H:%M") for moment in at)
     return plan_of(day, opens, early if day == HALF_DAY else closes)
 

@@ -41,9 +41,7 @@ class Day:
         self.state = self.core.observe(self.state, data)
         return self.say(data, data.ts_event if now_ns is None else now_ns)
 
-    def minute(
-        self, minute: int, bars: dict[str, tuple[int, int, int]], now_ns: int | None = None
-    ) -> list[m.Message]:
+    def minute(self, minute: int, bars: dict[str, tuple[int, int, int]], now_ns: int | None = None) -> list[m.Message]:
         """Play the minute that starts so many minutes after the open; bars are (high, low, close)."""
         return self.market(batch(self.step + 1, minute, bars), now_ns)
 
@@ -89,9 +87,7 @@ def planned(**changes: object) -> m.SessionPlanned:
 
 def ranked(symbols: tuple[str, ...], date: str = DATE) -> m.CandidatesRanked:
     candidates = tuple(
-        m.Candidate(
-            symbol=symbol, rank=rank, score=1, prior_close_micros=0, price_micros=1, gap_bps=0, reasons=()
-        )
+        m.Candidate(symbol=symbol, rank=rank, score=1, prior_close_micros=0, price_micros=1, gap_bps=0, reasons=())
         for rank, symbol in enumerate(symbols, start=1)
     )
     return m.CandidatesRanked(
@@ -105,9 +101,7 @@ def ranked(symbols: tuple[str, ...], date: str = DATE) -> m.CandidatesRanked:
 
 
 def batch(step: int, minute: int, bars: dict[str, tuple[int, int, int]]) -> m.BarBatch:
-    rows = tuple(
-        m.Bar(symbol, close, high, low, close, m.NANOS) for symbol, (high, low, close) in bars.items()
-    )
+    rows = tuple(m.Bar(symbol, close, high, low, close, m.NANOS) for symbol, (high, low, close) in bars.items())
     return m.BarBatch(**times(OPEN + (minute + 1) * MINUTE), step=step, bars=rows)
 
 

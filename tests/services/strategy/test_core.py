@@ -66,9 +66,7 @@ def test_range_when_bars_are_outside_the_window_then_they_do_not_count(new_day: 
     assert "$10.50" in signal.reasons[0].threshold
 
 
-def test_bullish_breakout_when_closed_above_buffer_then_signal_carries_the_whole_plan(
-    new_day: Any, make: Any
-) -> None:
+def test_bullish_breakout_when_closed_above_buffer_then_signal_carries_the_whole_plan(new_day: Any, make: Any) -> None:
     day = ready(new_day, "SPY")
     (signal,) = signals(day.minute(15, {"SPY": UP}))
     bar_end = make.OPEN + 16 * MINUTE
@@ -133,12 +131,8 @@ def test_breakout_when_close_is_at_the_buffer_then_only_beyond_it_counts(
     assert [signal.direction for signal in found] == ([direction] if direction else [])
 
 
-@pytest.mark.parametrize(
-    ("minute", "is_raised"), [(15, True), (16, True), (134, True), (135, False), (300, False)]
-)
-def test_breakout_when_minute_is_outside_the_window_then_no_signal(
-    new_day: Any, minute: int, is_raised: bool
-) -> None:
+@pytest.mark.parametrize(("minute", "is_raised"), [(15, True), (16, True), (134, True), (135, False), (300, False)])
+def test_breakout_when_minute_is_outside_the_window_then_no_signal(new_day: Any, minute: int, is_raised: bool) -> None:
     day = ready(new_day, "SPY")
     assert bool(signals(day.minute(minute, {"SPY": UP}))) is is_raised
 
@@ -288,6 +282,7 @@ def test_exit_when_half_day_then_at_the_flatten_and_no_signal_after_it(new_day: 
     day.analysis("SPY", "QQQ")
     (signal,) = signals(day.minute(98, {"SPY": UP, "QQQ": INSIDE}))
     assert signal.exit_at_ns == flatten
+    assert signal.reasons[2].threshold == "13:45 to 15:10 UTC"
     assert day.minute(99, {"QQQ": UP}) == []
 
 
@@ -396,9 +391,7 @@ def test_name_all_when_the_session_was_silenced_for_another_strategy_then_allsta
 
 def test_halt_when_heard_then_nothing_changes_here(new_day: Any, make: Any) -> None:
     day = ready(new_day, "SPY")
-    halt = m.HaltRaised(
-        ts_event=make.OPEN, ts_init=make.OPEN, counter=1, source="watchdog", rule="kill", detail="test"
-    )
+    halt = m.HaltRaised(ts_event=make.OPEN, ts_init=make.OPEN, counter=1, source="watchdog", rule="kill", detail="test")
     assert day.say(halt) == []
     assert len(signals(day.minute(15, {"SPY": UP}))) == 1
 

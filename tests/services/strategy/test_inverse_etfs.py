@@ -21,9 +21,7 @@ def test_inverse_when_asked_then_the_unlevered_fund_or_none(symbol: str, inverse
     assert inverse_of(symbol) == inverse
 
 
-@pytest.mark.parametrize(
-    ("symbol", "is_inverse"), [("SH", True), ("SQQQ", True), ("SPY", False), ("IBM", False)]
-)
+@pytest.mark.parametrize(("symbol", "is_inverse"), [("SH", True), ("SQQQ", True), ("SPY", False), ("IBM", False)])
 def test_inverse_when_of_any_leverage_then_known_for_what_it_is(symbol: str, is_inverse: bool) -> None:
     assert is_inverse_etf(symbol) is is_inverse
 
@@ -47,8 +45,6 @@ def test_table_when_an_instrument_is_used_then_it_is_unlevered() -> None:
         ((InverseEtf("A", "B", 1), InverseEtf("A", "B", 1)), "A with B twice"),
     ],
 )
-def test_table_when_it_contradicts_itself_then_a_fault_names_the_row(
-    rows: tuple[InverseEtf, ...], said: str
-) -> None:
+def test_table_when_it_contradicts_itself_then_a_fault_names_the_row(rows: tuple[InverseEtf, ...], said: str) -> None:
     (fault,) = faults(rows)
     assert said in fault

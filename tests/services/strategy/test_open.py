@@ -35,11 +35,7 @@ def oracle(window: list[Minute], after: list[Minute], buffer_ppm: int) -> Answer
             close, (high, low) = bar[name][2], ranges[name]
             if close * 1_000_000 > high * (1_000_000 + buffer_ppm) and (name, "up") not in done:
                 ups.append(name)
-            if (
-                close > 0
-                and close * 1_000_000 < low * (1_000_000 - buffer_ppm)
-                and (name, "down") not in done
-            ):
+            if close > 0 and close * 1_000_000 < low * (1_000_000 - buffer_ppm) and (name, "down") not in done:
                 downs.append(name)
         done |= {(name, "up") for name in ups} | {(name, "down") for name in downs}
         said.append((ups, downs))
@@ -96,9 +92,7 @@ def test_breakouts_when_prices_are_the_largest_a_message_carries_then_no_overflo
 
 def test_breakouts_when_the_range_is_blank_then_nobody_breaks_out() -> None:
     state = opening_range.blank_range(2)
-    ups, downs = opening_range.breakouts(
-        state, opening_range.as_array([1, 0]), opening_range.as_array([1, PRICE_MAX])
-    )
+    ups, downs = opening_range.breakouts(state, opening_range.as_array([1, 0]), opening_range.as_array([1, PRICE_MAX]))
     assert ups.size == downs.size == 0
 
 

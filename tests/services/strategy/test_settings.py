@@ -47,9 +47,7 @@ def test_faults_when_the_windows_do_not_fit_the_day_then_one_sentence_says_so(
         ({"TRAILING_STOP": "1.255"}, ["TRAILING_STOP"]),
     ],
 )
-def test_precision_when_decimals_would_be_lost_then_a_fault(
-    make: Any, env: dict[str, str], keys: list[str]
-) -> None:
+def test_precision_when_decimals_would_be_lost_then_a_fault(make: Any, env: dict[str, str], keys: list[str]) -> None:
     assert [fault.split()[0] for fault in precision_faults(make.settings(**env))] == keys
 
 

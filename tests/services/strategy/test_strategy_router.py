@@ -28,11 +28,16 @@ def test_faults_when_a_strategy_is_not_part_of_this_version_then_the_setting_and
     )
 
 
-def test_silences_when_each_rule_is_used_then_it_is_a_session_rule(make: Any) -> None:
+def test_silences_when_days_and_settings_differ_then_each_rule_is_named(make: Any) -> None:
     settings = settings_of(make, STRAT_MID_ENABLED="true")
     plans = (make.plan(), make.plan(is_trading_day=False), make.plan(start_open_ns=0))
     found = {silence.rule for plan in plans for silence in router.silences(plan, settings)}
-    assert found == router.SESSION_RULES - {"bars_missed"}
+    assert found == {
+        "not_a_trading_day",
+        "strategy_disabled",
+        "strategy_not_available",
+        "window_outside_session",
+    }
 
 
 def test_silence_when_trading_day_and_enabled_then_open_runs(make: Any) -> None:

@@ -10,7 +10,8 @@ import pytest
 from flask import Flask
 
 from bus.routes import SERVICES
-from config.env_bot import SETTINGS, proposals
+from config.env_bot import proposals
+from config.env_bot_settings import SETTINGS
 from config.paths import HomePaths
 from config.users import BCRYPT_COST, verify_password
 from config.vault import Secrets, Vault

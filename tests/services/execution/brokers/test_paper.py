@@ -1,24 +1,34 @@
 """The paper broker: every order type, sizes, refusals, restarts, and invariants over random days."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus import messages as m
+from bus.messages import cash_micros
 from bus.testing import OPEN_NS
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import OrderRequest, StopTradingError
-from services.execution.brokers.matching import cash_micros
 from services.execution.brokers.paper import PaperBroker
 
 DAY = "2013-10-08"
 
 
-def request(key, side="BUY", shares=100, order_type="MARKET", symbol="SPY", at_s=0, **prices):
+def request(
+    key: str,
+    side: m.Side = "BUY",
+    shares: int = 100,
+    order_type: m.OrderType = "MARKET",
+    symbol: str = "SPY",
+    at_s: int = 0,
+    **prices: int,
+) -> OrderRequest:
     values = {"limit_micros": 0, "stop_micros": 0, "trail_bps": 0} | prices
     return OrderRequest(
         client_order_id=key,
@@ -31,46 +41,48 @@ def request(key, side="BUY", shares=100, order_type="MARKET", symbol="SPY", at_s
     )
 
 
-def dollars(value):
+def dollars(value: float) -> int:
     return round(value * m.MICROS)
 
 
 @pytest.fixture
-def broker(open_broker):
+def broker(open_broker: Callable[..., PaperBroker]) -> PaperBroker:
     return open_broker()
 
 
 @pytest.fixture
-def holding(broker, kit):
+def holding(broker: PaperBroker, kit: Any) -> PaperBroker:
     """A broker that holds 100 SPY, bought at 100.02 at step 1."""
     broker.submit(request("buy"))
     broker.on_quotes(kit.spy(1), DAY)
     return broker
 
 
-def prices(reports):
+def prices(reports: Sequence[Any]) -> list[tuple[float, int]]:
     return [(f.price_micros / m.MICROS, f.qty_nanos // m.NANOS) for f in reports]
 
 
-def test_market_buy_when_quoted_after_acceptance_then_fills_at_the_ask(broker, kit):
+def test_market_buy_when_quoted_after_acceptance_then_fills_at_the_ask(broker: PaperBroker, kit: Any) -> None:
     assert isinstance(broker.submit(request("a")), r.BrokerAccepted)
     assert prices(broker.on_quotes(kit.spy(1), DAY)) == [(100.02, 100)]
     assert broker.account(DAY, 0).cash_micros == kit.CASH - dollars(10_002)
 
 
-def test_market_buy_when_quoted_at_the_moment_of_acceptance_then_waits(broker, kit):
+def test_market_buy_when_quoted_at_the_moment_of_acceptance_then_waits(broker: PaperBroker, kit: Any) -> None:
     broker.submit(request("a", at_s=1))
     assert broker.on_quotes(kit.spy(1, at_s=1), DAY) == []
     assert len(broker.on_quotes(kit.spy(2, at_s=2), DAY)) == 1
 
 
-def test_market_sell_when_quoted_then_fills_at_the_bid(holding, kit):
+def test_market_sell_when_quoted_then_fills_at_the_bid(holding: PaperBroker, kit: Any) -> None:
     holding.submit(request("s", "SELL"))
     assert prices(holding.on_quotes(kit.spy(2, bid=101), DAY)) == [(101, 100)]
     assert holding.account(DAY, 0).symbols == ()
 
 
-def test_market_order_when_slippage_is_set_then_pays_it_both_ways(open_broker, kit):
+def test_market_order_when_slippage_is_set_then_pays_it_both_ways(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = open_broker(slippage_ppm=1000)
     broker.submit(request("a"))
     assert prices(broker.on_quotes(kit.quotes(1, ("SPY", 99, 100, 500, 500)), DAY)) == [(100.1, 100)]
@@ -81,44 +93,52 @@ def test_market_order_when_slippage_is_set_then_pays_it_both_ways(open_broker, k
 @pytest.mark.parametrize(
     ("side", "limit", "bids"), [("BUY", 99.52, [100, 99.51, 99.50]), ("SELL", 101, [100, 100.99, 101])]
 )
-def test_limit_order_when_the_quote_reaches_it_then_fills_at_the_quote(holding, kit, side, limit, bids):
+def test_limit_order_when_the_quote_reaches_it_then_fills_at_the_quote(
+    holding: PaperBroker, kit: Any, side: m.Side, limit: float, bids: list[float]
+) -> None:
     holding.submit(request("l", side, order_type="LIMIT", limit_micros=dollars(limit)))
     filled = [len(holding.on_quotes(kit.spy(2 + n, bid=bid), DAY)) for n, bid in enumerate(bids)]
     assert filled == [0, 0, 1]
 
 
-def test_stop_when_the_bid_falls_to_it_then_sells_at_that_bid(holding, kit):
+def test_stop_when_the_bid_falls_to_it_then_sells_at_that_bid(holding: PaperBroker, kit: Any) -> None:
     holding.submit(request("s", "SELL", order_type="STOP", stop_micros=dollars(98)))
     assert holding.on_quotes(kit.spy(2, bid=98.01), DAY) == []
     assert prices(holding.on_quotes(kit.spy(3, bid=97), DAY)) == [(97, 100)]
 
 
-def test_stop_buy_when_the_ask_rises_to_it_then_buys_at_that_ask(broker, kit):
+def test_stop_buy_when_the_ask_rises_to_it_then_buys_at_that_ask(broker: PaperBroker, kit: Any) -> None:
     broker.submit(request("s", order_type="STOP", stop_micros=dollars(102)))
     assert broker.on_quotes(kit.spy(1, bid=101.97), DAY) == []
     assert prices(broker.on_quotes(kit.spy(2, bid=102), DAY)) == [(102.02, 100)]
 
 
-def test_trailing_stop_when_the_bid_falls_from_its_peak_then_sells_exactly_at_the_trail(holding, kit):
+def test_trailing_stop_when_the_bid_falls_from_its_peak_then_sells_exactly_at_the_trail(
+    holding: PaperBroker, kit: Any
+) -> None:
     holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
     bids = [100, 110, 107.81, 109, 107.80]
     fills = [prices(holding.on_quotes(kit.spy(2 + n, bid=bid), DAY)) for n, bid in enumerate(bids)]
     assert fills == [[], [], [], [], [(107.80, 100)]]
 
 
-def test_trailing_stop_when_the_market_gaps_at_once_then_the_standing_bid_was_its_peak(holding, kit):
+def test_trailing_stop_when_the_market_gaps_at_once_then_the_standing_bid_was_its_peak(
+    holding: PaperBroker, kit: Any
+) -> None:
     holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
     assert prices(holding.on_quotes(kit.spy(2, bid=90), DAY)) == [(90, 100)]
 
 
-def test_stop_when_triggered_in_a_thin_market_then_goes_on_as_a_market_order(holding, kit):
+def test_stop_when_triggered_in_a_thin_market_then_goes_on_as_a_market_order(holding: PaperBroker, kit: Any) -> None:
     holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
     assert prices(holding.on_quotes(kit.spy(2, bid=90, size=30), DAY)) == [(90, 30)]
     assert prices(holding.on_quotes(kit.spy(3, bid=99, size=30), DAY)) == [(99, 30)]
     assert prices(holding.on_quotes(kit.spy(4, bid=99, size=300), DAY)) == [(99, 40)]
 
 
-def test_fill_when_the_quote_is_small_then_orders_share_it_in_the_order_of_acceptance(broker, kit):
+def test_fill_when_the_quote_is_small_then_orders_share_it_in_the_order_of_acceptance(
+    broker: PaperBroker, kit: Any
+) -> None:
     for key in ("a", "b", "c"):
         broker.submit(request(key, shares=50))
     fills = broker.on_quotes(kit.spy(1, size=70), DAY)
@@ -139,24 +159,26 @@ def test_fill_when_the_quote_is_small_then_orders_share_it_in_the_order_of_accep
         ("QQQ", 100, 100.02, 500, 500),
     ],
 )
-def test_quote_when_a_side_is_missing_or_crossed_then_fills_nothing(holding, kit, row):
+def test_quote_when_a_side_is_missing_or_crossed_then_fills_nothing(
+    holding: PaperBroker, kit: Any, row: tuple[str, float, float, int, int]
+) -> None:
     holding.submit(request("a"))
     holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
     assert holding.on_quotes(kit.quotes(2, row), DAY) == []
 
 
-def test_sell_when_more_than_held_then_is_rejected_with_the_numbers(holding):
+def test_sell_when_more_than_held_then_is_rejected_with_the_numbers(holding: PaperBroker) -> None:
     answer = holding.submit(request("s", "SELL", shares=101))
     assert isinstance(answer, r.BrokerRejected)
     assert "101 SPY to sell, 100 held" in answer.detail
 
 
-def test_sell_when_the_shares_wait_for_another_sale_then_is_rejected(holding):
+def test_sell_when_the_shares_wait_for_another_sale_then_is_rejected(holding: PaperBroker) -> None:
     holding.submit(request("t", "SELL", order_type="TRAILING_STOP", trail_bps=200))
     assert isinstance(holding.submit(request("s", "SELL", shares=1)), r.BrokerRejected)
 
 
-def test_buy_when_the_cash_is_short_then_is_rejected_with_the_numbers(broker, kit):
+def test_buy_when_the_cash_is_short_then_is_rejected_with_the_numbers(broker: PaperBroker, kit: Any) -> None:
     broker.on_quotes(kit.spy(1), DAY)
     assert isinstance(broker.submit(request("a", shares=600, at_s=1)), r.BrokerAccepted)
     answer = broker.submit(request("b", shares=600, at_s=1))
@@ -164,7 +186,9 @@ def test_buy_when_the_cash_is_short_then_is_rejected_with_the_numbers(broker, ki
     assert "$60,012.00 needed, $100,000.00 there, $60,012.00 of it" in answer.detail
 
 
-def test_buy_when_the_price_runs_away_then_fills_no_more_than_the_cash_buys(open_broker, kit):
+def test_buy_when_the_price_runs_away_then_fills_no_more_than_the_cash_buys(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = open_broker(cash=dollars(1_000))
     broker.submit(request("a", shares=10))
     assert prices(broker.on_quotes(kit.quotes(1, ("SPY", 299, 300, 500, 500)), DAY)) == [(300, 3)]
@@ -181,17 +205,17 @@ def test_buy_when_the_price_runs_away_then_fills_no_more_than_the_cash_buys(open
         request("x", "SELL", order_type="TRAILING_STOP"),
     ],
 )
-def test_submit_when_the_order_makes_no_sense_then_is_rejected(holding, bad):
+def test_submit_when_the_order_makes_no_sense_then_is_rejected(holding: PaperBroker, bad: OrderRequest) -> None:
     assert isinstance(holding.submit(bad), r.BrokerRejected)
     assert [type(report) for report in holding.lookup("x", 0)] == [r.BrokerRejected]
 
 
-def test_submit_when_the_client_id_is_known_then_is_a_duplicate_in_every_state(holding):
+def test_submit_when_the_client_id_is_known_then_is_a_duplicate_in_every_state(holding: PaperBroker) -> None:
     for key, answer in (("buy", r.BrokerDuplicate), ("no", r.BrokerRejected), ("no", r.BrokerDuplicate)):
         assert type(holding.submit(request(key, shares=10**6 if key == "no" else 1, side="SELL"))) is answer
 
 
-def test_cancel_when_working_then_is_over_and_fills_no_more(broker, kit):
+def test_cancel_when_working_then_is_over_and_fills_no_more(broker: PaperBroker, kit: Any) -> None:
     broker.submit(request("a"))
     broker.on_quotes(kit.spy(1, size=30), DAY)
     [report] = broker.cancel("a", 0)
@@ -199,15 +223,17 @@ def test_cancel_when_working_then_is_over_and_fills_no_more(broker, kit):
     assert broker.on_quotes(kit.spy(2), DAY) == []
 
 
-def test_cancel_when_already_filled_then_tells_the_fills(holding):
+def test_cancel_when_already_filled_then_tells_the_fills(holding: PaperBroker) -> None:
     assert [type(report) for report in holding.cancel("buy", 0)] == [r.BrokerAccepted, r.BrokerFill]
 
 
-def test_cancel_when_the_order_never_was_then_says_not_found(broker):
+def test_cancel_when_the_order_never_was_then_says_not_found(broker: PaperBroker) -> None:
     assert [type(report) for report in broker.cancel("nobody", 0)] == [r.BrokerNotFound]
 
 
-def test_restart_when_a_stop_trails_then_its_peak_is_remembered(open_broker, kit):
+def test_restart_when_a_stop_trails_then_its_peak_is_remembered(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = open_broker()
     broker.submit(request("a"))
     broker.on_quotes(kit.spy(1), DAY)
@@ -217,7 +243,9 @@ def test_restart_when_a_stop_trails_then_its_peak_is_remembered(open_broker, kit
     assert prices(again.on_quotes(kit.spy(3, bid=117.60), DAY)) == [(117.60, 100)]
 
 
-def test_restart_when_a_step_is_heard_again_then_it_fills_nothing_twice(open_broker, kit):
+def test_restart_when_a_step_is_heard_again_then_it_fills_nothing_twice(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     broker = open_broker()
     broker.submit(request("a"))
     assert len(broker.on_quotes(kit.spy(1, size=30), DAY)) == 1
@@ -227,7 +255,9 @@ def test_restart_when_a_step_is_heard_again_then_it_fills_nothing_twice(open_bro
     assert len(again.on_quotes(kit.spy(1, size=30), "2013-10-09")) == 1
 
 
-def test_restart_when_the_account_exists_then_is_not_opened_again(open_broker, kit):
+def test_restart_when_the_account_exists_then_is_not_opened_again(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
     open_broker(cash=dollars(5_000))
     again = open_broker(cash=dollars(9_000))
     assert again.account(DAY, 0).cash_micros == dollars(5_000)
@@ -237,7 +267,7 @@ def test_restart_when_the_account_exists_then_is_not_opened_again(open_broker, k
     assert second.ts_event == 7
 
 
-def test_write_when_the_file_is_gone_bad_then_nothing_changes_in_memory(broker, kit):
+def test_write_when_the_file_is_gone_bad_then_nothing_changes_in_memory(broker: PaperBroker, kit: Any) -> None:
     broker.submit(request("a"))
     broker._books._db.execute("DROP TABLE executions")
     with pytest.raises(StopTradingError, match="cannot be used"):
@@ -246,7 +276,7 @@ def test_write_when_the_file_is_gone_bad_then_nothing_changes_in_memory(broker, 
     assert (account.cash_micros, account.symbols) == (kit.CASH, ())
 
 
-def test_faults_when_the_books_were_edited_then_each_disagreement_is_named(holding):
+def test_faults_when_the_books_were_edited_then_each_disagreement_is_named(holding: PaperBroker) -> None:
     assert holding.faults() == []
     holding._books._db.execute("UPDATE account SET cash_micros = cash_micros + 1")
     holding._books._db.execute("UPDATE positions SET qty_nanos = 1")
@@ -255,7 +285,7 @@ def test_faults_when_the_books_were_edited_then_each_disagreement_is_named(holdi
 
 
 @given(price=st.integers(1, 2**40), qty=st.integers(1, 10**14))
-def test_cash_when_rounded_then_is_whole_cents_half_to_even(price, qty):
+def test_cash_when_rounded_then_is_whole_cents_half_to_even(price: int, qty: int) -> None:
     micros = (Decimal(price) * qty / m.NANOS).quantize(Decimal(1), ROUND_HALF_EVEN)
     cents = (micros / 10_000).quantize(Decimal(1), ROUND_HALF_EVEN)
     assert cash_micros(price, qty) == int(cents) * 10_000
@@ -274,7 +304,9 @@ STEP = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(steps=st.lists(STEP, max_size=40), slippage_ppm=st.sampled_from([0, 137, 10_000]))
-def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explained(steps, slippage_ppm):
+def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explained(
+    steps: Any, slippage_ppm: int
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "books.db"
         broker = PaperBroker(path, starting_cash_micros=dollars(3_000), slippage_ppm=slippage_ppm)
@@ -308,7 +340,7 @@ def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explaine
         broker.close()
 
 
-def check_books(broker, ordered, told):
+def check_books(broker: PaperBroker, ordered: dict[str, Any], told: list[Any]) -> None:
     fills = broker.executions_after("", 0)
     assert [f.execution_id for f in fills] == [f.execution_id for f in told]
     cash, held, filled = dollars(3_000), {}, {}

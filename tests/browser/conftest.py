@@ -1,0 +1,170 @@
+"""The pages in a real Chromium: a server on a free port, a hub that tests publish to, and a page that hears errors."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import waitress
+from playwright.sync_api import BrowserContext, Page
+from waitress import wasyncore
+
+from bus.keys import make_pairs
+from config.env_bot import proposals
+from config.identity import Identity
+from config.paths import HomePaths
+from config.users import User, hash_password
+from config.vault import Secrets, Vault
+from services.web.app import create_app
+from services.web.hub import StatusHub
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "correct horse battery"
+_DEBIAN_CHROMIUM = "/usr/lib/chromium/chromium"
+_AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_WATCH_CSP = "document.addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective));"
+
+
+@dataclass(frozen=True)
+class Served:
+    """One running web interface."""
+
+    address: str
+    paths: HomePaths
+    hub: StatusHub
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Use $CHROMIUM, or the distribution's Chromium, or Playwright's own where neither is there."""
+    found = os.environ.get("CHROMIUM") or (_DEBIAN_CHROMIUM if Path(_DEBIAN_CHROMIUM).exists() else None)
+    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync", "--no-first-run", "--force-color-profile=srgb"]
+    return {**browser_type_launch_args, "args": flags, **({"executable_path": found} if found else {})}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    """Keep pictures the same on every machine."""
+    return {**browser_context_args, "locale": "en-US", "timezone_id": "UTC", "reduced_motion": "reduce"}
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    return hash_password(PASSWORD, cost=4)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start a web interface on a free port; it stops when the test ends."""
+    stops: list[Callable[[], None]] = []
+
+    def start(*, users: tuple[User, ...] = ()) -> Served:
+        paths, hub = HomePaths(tmp_path / "home"), StatusHub()
+        paths.make()
+        if users:
+            Vault(paths).provision(_secrets(users))
+        server = waitress.create_server(create_app(paths, hub), host="127.0.0.1", port=0, threads=16)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            hub.close()
+            # Sockets are closed by the thread that waits on them; its loop ends when none is left.
+            server.pull_trigger = lambda: None
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
+            thread.join(timeout=5)
+            server.task_dispatcher.shutdown()
+
+        stops.append(stop)
+        return Served(f"http://127.0.0.1:{server.effective_port}", paths, hub)
+
+    yield start
+    for stop in stops:
+        stop()
+
+
+@pytest.fixture
+def site(serve: Callable[..., Served], password_hash: str) -> Served:
+    """A configured web interface with an operator, olga, and a viewer, vera."""
+    return serve(
+        users=(
+            User(name="olga", password_hash=password_hash, role="operator"),
+            User(name="vera", password_hash=password_hash, role="viewer"),
+        )
+    )
+
+
+@pytest.fixture
+def clean_page(context: BrowserContext) -> Iterator[Page]:
+    """Make a page that fails its test on a console error, a script error, a CSP violation or a foreign request."""
+    faults: list[str] = []
+    page = context.new_page()
+    page.add_init_script(_WATCH_CSP)
+    page.on("console", lambda line: faults.append(line.text) if line.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda sent: faults.append(sent.url) if "127.0.0.1" not in sent.url else None)
+    # A form that is shown again with its faults is answered 422, which the browser notes in its console.
+    yield page
+    page.close()
+    assert [fault for fault in faults if "status of 4" not in fault] == []
+
+
+@pytest.fixture
+def log_in(clean_page: Page, site: Served) -> Callable[..., Page]:
+    """Log a user in and return the page, on the dashboard."""
+
+    def enter(name: str = "olga") -> Page:
+        clean_page.goto(f"{site.address}/login")
+        clean_page.get_by_label("User name").fill(name)
+        clean_page.get_by_label("Password").fill(PASSWORD)
+        clean_page.get_by_role("button", name="Log in").click()
+        clean_page.get_by_role("heading", name="Dashboard").wait_for(state="attached")
+        return clean_page
+
+    return enter
+
+
+@pytest.fixture(scope="session")
+def axe_source() -> str:
+    return (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture
+def check_page(axe_source: str) -> Callable[[Page, str], None]:
+    """Check a page at two widths and in two colours: nothing inaccessible, nothing too wide; keep a picture of each."""
+    folder = ROOT / "test-results"
+    folder.mkdir(exist_ok=True)
+
+    def check(page: Page, name: str) -> None:
+        for width, height in ((1440, 900), (360, 740)):
+            page.set_viewport_size({"width": width, "height": height})
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                page.wait_for_function("s => document.documentElement.dataset.bsTheme === s", arg=scheme)
+                page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+                too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+                assert too_wide <= 0, f"{name} at {width} px is {too_wide} px too wide"
+                page.evaluate(axe_source)
+                found = page.evaluate("tags => axe.run(document, {runOnly: tags})", _AXE_TAGS)
+                faults = [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]]
+                assert not faults, f"{name} at {width} px, {scheme}: {faults}"
+
+    return check
+
+
+def _secrets(users: tuple[User, ...]) -> Secrets:
+    return Secrets(
+        generation=0,
+        settings=proposals(),
+        identity=Identity(
+            entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
+        ),
+        users=users,
+        credentials={"web_session_key": "k" * 64},
+        coa={},
+        curve=make_pairs(),
+    )
