@@ -90,5 +90,10 @@ class Liveness:
             restarts=pulse.restarts,
             step=pulse.beat.step,
             outbox_depth=pulse.beat.outbox_depth,
-            detail=f"silent for {age_ms} ms" if is_late else pulse.beat.state,
+            detail=f"silent for {age_ms} ms" if is_late else _detail(pulse.beat),
         )
+
+
+def _detail(beat: Heartbeat) -> str:
+    refused = beat.rejected_messages
+    return f"{beat.state}; refused {refused} message(s)" if refused else beat.state

@@ -60,7 +60,7 @@ from bus.routes import (
     receivers,
 )
 from bus.sockets import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, BusSockets
-from bus.store import Store
+from bus.store import Store, Synchronous
 
 logger = logging.getLogger(__name__)
 
@@ -117,11 +117,12 @@ class Runner:
             topics = self._topics_from(publisher)
             if topics:
                 self._sockets.subscribe(publisher, *topics)
-        store = Store(self._setup.paths.state / f"{self.name}.db", "FULL" if self.name in _SYNCED else "NORMAL")
+        synchronous: Synchronous = "FULL" if self.name in _SYNCED else "NORMAL"
+        self._store = Store(self._setup.paths.state / f"{self.name}.db", synchronous)
         try:
             assembly = _checked(build(self._setup))
             assembly.attach(Ports(RunnerGate(self._control, self._leases), self._publish_status))
-            node = Node(self.name, assembly, store, clock=self._clock, on_event=self._on_event)
+            node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._on_event)
             node.start()
             self._node = node
         except CannotStartError as error:
@@ -346,7 +347,9 @@ class Runner:
         return message
 
     def _reject(self, sender: str, error: MalformedMessageError, payload: bytes) -> None:
+        """Count and keep what was refused; nothing of it has an effect."""
         self._rejected += 1
+        self._store.quarantine(sender, str(error), payload)
         logger.warning("refused bytes from %s: %s (%d bytes)", sender, error, len(payload))
 
     def _halt(self, rule: str, detail: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, redirect, request, session, url_for
+from flask import Flask, Response, g, make_response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from limits import RateLimitItemPerMinute
 from werkzeug.exceptions import Conflict, Forbidden, NotFound, SecurityError, Unauthorized
@@ -109,7 +109,7 @@ def _guard_before_configuration(app: Flask) -> ResponseReturnValue | None:
     if request.endpoint in _OPEN_BEFORE:
         return None
     if request.method == "GET" and request.path == "/":
-        return app.ensure_sync(app.view_functions["configuration.show"])()  # type: ignore[no-any-return]
+        return make_response(app.view_functions["configuration.show"]())
     if request.method == "GET" and request.accept_mimetypes.accept_html and request.endpoint not in FOR_SCRIPTS:
         return redirect(url_for("configuration.show"), 303)
     raise NotFound

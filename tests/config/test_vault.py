@@ -165,8 +165,10 @@ def test_replace_when_power_is_cut_at_any_step_then_old_or_new_opens_whole(tmp_p
             else:
                 vault.provision(secrets_named(label))
 
-    seen = set()
-    change = lambda vault: vault.replace(secrets_named("new"), vault.generation())  # noqa: E731
+    def change(vault: Vault) -> int:
+        return vault.replace(secrets_named("new"), vault.generation())
+
+    seen: set[str] = set()
     for home in cut_at_every_step(tmp_path, start, change, after_the_cut):
         vault = Vault(home)
         found = labels(vault.open())
@@ -181,7 +183,9 @@ def test_replace_when_power_is_cut_at_any_step_then_old_or_new_opens_whole(tmp_p
 def test_provision_when_power_is_cut_at_any_step_then_can_be_repeated_or_is_done(
     tmp_path: Path, after_the_cut: str
 ) -> None:
-    change = lambda vault: vault.provision(secrets_named("first"))  # noqa: E731
+    def change(vault: Vault) -> int:
+        return vault.provision(secrets_named("first"))
+
     for home in cut_at_every_step(tmp_path, lambda _paths: None, change, after_the_cut):
         vault = Vault(home)
         if not vault.is_provisioned():

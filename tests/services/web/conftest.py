@@ -14,7 +14,7 @@ from bus.keys import make_pairs
 from config.env_bot import proposals
 from config.identity import Identity
 from config.paths import HomePaths
-from config.users import User, hash_password
+from config.users import Role, User, hash_password
 from config.vault import Secrets, Vault
 from services.web.app import create_app
 from services.web.hub import StatusHub
@@ -73,7 +73,7 @@ def hub() -> StatusHub:
 @pytest.fixture
 def configured(home: HomePaths, password_hash: str) -> HomePaths:
     """A home whose first configuration is done, with a user for each role."""
-    roles = {"vera": "viewer", "olga": "operator", "adam": "admin"}
+    roles: dict[str, Role] = {"vera": "viewer", "olga": "operator", "adam": "admin"}
     Vault(home).provision(
         Secrets(
             generation=0,
@@ -85,10 +85,7 @@ def configured(home: HomePaths, password_hash: str) -> HomePaths:
                 broker_code="PAPER",
                 bot_id="BOT01",
             ),
-            users=tuple(
-                User(name=name, password_hash=password_hash, role=role)  # type: ignore[arg-type]
-                for name, role in roles.items()
-            ),
+            users=tuple(User(name=name, password_hash=password_hash, role=role) for name, role in roles.items()),
             credentials={"web_session_key": "k" * 64},
             coa={},
             curve=make_pairs(),

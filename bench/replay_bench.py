@@ -1,0 +1,182 @@
+"""Replay and processes: a session's whole life, the opening range against bare numpy, import time and memory."""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from measure import Goal, Row, print_table
+from opening_range import SESSION_MINUTES, evaluate_bare, evaluate_service, make_bars
+
+from bus.messages import BarBatch
+from config.paths import HomePaths
+from replay.local import play_in
+from replay.session import OpenedSession, SessionChoice, open_session
+from services.screener.feed import MarketFeed
+from services.screener.settings import ScreenerSettings
+
+T = TypeVar("T")
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_NAMES: Final = 100
+_IMPORT: Final = Goal(0.15, is_ratio=False)
+_MEMORY: Final = Goal(32, is_ratio=False)
+_CHAIN_MEMORY: Final = Goal(400, is_ratio=False)
+_OPENING: Final = Goal(2.0)
+_TIMEOUT_S: Final = 30
+_PROCESSES: Final[dict[str, str]] = {
+    "bare python": "pass",
+    "screener": "import services.screener.shell, bus.service",
+    "strategy": "import services.strategy.shell, bus.service",
+    "risk": "import services.risk.shell, bus.service",
+    "execution": "import services.execution.shell, bus.service",
+    "ledger": "import services.ledger.shell, bus.service",
+    "web": "import services.web.server",
+    "watchdog": "import runpy; runpy.run_path('supervisor/watchdog_bot.py', run_name='watchdog_bot')",
+}
+#: Run in the new process: resident memory from the system, for ru_maxrss counts the parent of the fork as well.
+_PROBE: Final = """
+import time
+begin = time.perf_counter()
+{imports}
+seconds = time.perf_counter() - begin
+import resource, sys
+try:
+    with open("/proc/self/status") as status:
+        mib = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
+except OSError:
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print('{{"seconds": %f, "mib": %f, "has_numpy": %s}}' % (seconds, mib, "true" if "numpy" in sys.modules else "false"))
+"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    plays: int
+    rounds: int
+    days: int
+    starts: int
+
+
+_FULL: Final = Size(plays=5, rounds=8, days=20, starts=5)
+_QUICK: Final = Size(plays=1, rounds=2, days=2, starts=1)
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What a new process says after its imports."""
+
+    seconds: float
+    mib: float
+    has_numpy: bool
+
+
+def bench_session(size: Size) -> list[Row]:
+    """Play a generated session through every core, and its market data alone, in turn."""
+    played_s, alone_s = [], []
+    steps = bars = 0
+    for _ in range(size.plays):
+        with tempfile.TemporaryDirectory(prefix="tb-") as folder:
+            session = open_session(SessionChoice().settings(), HomePaths(Path(folder)))
+            seconds, played = _timed(lambda home=folder, opened=session: play_in(opened, HomePaths(Path(home))))
+            played_s.append(seconds)
+            seconds, bars = _timed(lambda opened=session: _bars_alone(opened))
+            alone_s.append(seconds)
+            steps = played.steps
+    whole, alone = statistics.median(played_s), statistics.median(alone_s)
+    return [
+        Row("session, whole life against its market data alone", whole * 1000, "ms", alone * 1000),
+        Row("session, whole life: market messages", steps / whole, "msg/s"),
+        Row("session, whole life: bars", bars / whole, "bars/s"),
+    ]
+
+
+def bench_opening_range(size: Size) -> list[Row]:
+    """Evaluate the opening range with the service's functions and with bare numpy, in turn.
+
+    Raises:
+        ValueError: the two do not find the same signals, so the ratio would mean nothing.
+    """
+    bars = make_bars(size.days, _NAMES)
+    if evaluate_service(bars) != evaluate_bare(bars):
+        raise ValueError("the strategy's functions and the bare loop find different signals in the same bars")
+    service_s, bare_s = [], []
+    for _ in range(size.rounds):
+        service_s.append(_timed(lambda: evaluate_service(bars))[0])
+        bare_s.append(_timed(lambda: evaluate_bare(bars))[0])
+    service, bare = statistics.median(service_s), statistics.median(bare_s)
+    minutes = size.days * SESSION_MINUTES
+    what = f"opening range, {_NAMES} x {size.days} x {SESSION_MINUTES}"
+    return [
+        Row(f"{what}: a minute", service / minutes * 1e6, "us", bare / minutes * 1e6, _OPENING),
+        Row(f"{what}: speed", minutes * _NAMES / service, "bars/s", minutes * _NAMES / bare),
+    ]
+
+
+def bench_processes(size: Size) -> list[Row]:
+    """Start each service's imports in a process of its own, in turn with bare python."""
+    starts: dict[str, list[Start]] = {name: [] for name in _PROCESSES}
+    for _ in range(size.starts):
+        for name, imports in _PROCESSES.items():
+            starts[name].append(_start(imports))
+    rows = []
+    memory = {name: statistics.median(start.mib for start in found) for name, found in starts.items()}
+    for name, found in starts.items():
+        if name == "bare python":
+            continue
+        has_numpy = found[0].has_numpy
+        seconds = statistics.median(start.seconds for start in found)
+        label = f"{name}, with numpy" if has_numpy else name
+        rows.append(Row(f"{label}: import", seconds, "s", goal=_IMPORT))
+        limit = None if has_numpy else _MEMORY
+        rows.append(Row(f"{label}: resident", memory[name], "MiB", memory["bare python"], limit))
+    chain = sum(mib for name, mib in memory.items() if name != "bare python")
+    rows.append(Row("whole chain, after imports: resident", chain, "MiB", goal=_CHAIN_MEMORY))
+    return rows
+
+
+def _bars_alone(session: OpenedSession) -> int:
+    feed = MarketFeed(ScreenerSettings.from_env(session.setup.env))
+    return sum(len(data.bars) for data in feed.messages(session.plan) if isinstance(data, BarBatch))
+
+
+def _start(imports: str) -> Start:
+    said = subprocess.run(
+        [sys.executable, "-c", _PROBE.format(imports=imports)],
+        cwd=_ROOT,
+        capture_output=True,
+        check=True,
+        timeout=_TIMEOUT_S,
+    ).stdout
+    return msgspec.json.decode(said, type=Start)
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    begin = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - begin, answer
+
+
+def main(arguments: list[str]) -> int:
+    """Measure everything and print the table; the goals are reported, not enforced."""
+    parser = argparse.ArgumentParser(description="Measure replay, strategy and the processes.")
+    parser.add_argument("--quick", action="store_true", help="a few rounds, to see that the bench works")
+    size = _QUICK if parser.parse_args(arguments).quick else _FULL
+    rows = [*bench_session(size), *bench_opening_range(size), *bench_processes(size)]
+    print_table("Replay and processes: interleaved rounds, medians", rows)
+    print(
+        "Session: the generated market of the proposed settings, through every core in one process, ledger and paper\n"
+        "broker on disk. Resident: MiB after the imports, before any work; bare is python with nothing imported."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

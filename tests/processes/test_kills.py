@@ -1,0 +1,154 @@
+"""kill -9 and freezes in mid-session, on the real processes: no order doubled, no fill lost, books that balance."""
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from bus.control import ControlFolder
+from bus.messages import OrderPrepared
+from bus.store import read_journal
+from replay.books import compare_books
+from replay.browser import PageError
+from replay.session import DEMO_IDENTITY, SessionChoice
+from replay.stage import ADMIN, Stage
+
+pytestmark = pytest.mark.processes
+
+#: Slow enough that something can happen in mid-session: a day in about ten seconds, if nothing stops it.
+PACED = SessionChoice(speed="2400")
+
+
+def _until(holds: Callable[[], Any], what: str, timeout_s: float = 60) -> Any:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        found = holds()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"after {timeout_s} s: {what}")
+
+
+def _shown(stage: Stage) -> dict[str, Any]:
+    try:
+        return stage.browser.snapshot()
+    except (OSError, ValueError):
+        return {}
+
+
+def _chain(stage: Stage) -> dict[str, Any]:
+    return dict(_shown(stage).get("chain") or {})
+
+
+def _line(stage: Stage, service: str) -> dict[str, Any]:
+    return next((line for line in _chain(stage).get("services", []) if line["service"] == service), {})
+
+
+def _in_mid_session(make_stage: Callable[[SessionChoice], Stage]) -> Stage:
+    stage = make_stage(PACED)
+    stage.arm("test")
+    _until(lambda: _shown(stage).get("portfolio") and _shown(stage)["portfolio"]["positions"], "no position")
+    return stage
+
+
+def _check_books(stage: Stage) -> None:
+    """The black-box check: the broker against the ledger, and one entry order for each intent."""
+    paths = stage.chain.paths
+    assert compare_books(paths, DEMO_IDENTITY) == []
+    prepared = [e for e in read_journal(paths.state / "execution.db") if isinstance(e, OrderPrepared)]
+    entries = [e.intent_id for e in prepared if e.leg == "entry"]
+    assert len(entries) == len(set(entries))
+    with closing(sqlite3.connect(f"file:{paths.state / 'paper_broker.db'}?mode=ro", uri=True)) as db:
+        at_broker = {row[0] for row in db.execute("SELECT client_order_id FROM orders")}
+        too_much = db.execute("SELECT client_order_id FROM orders WHERE filled_nanos > qty_nanos").fetchall()
+    assert at_broker <= {e.client_order_id for e in prepared}
+    assert too_much == []
+
+
+@pytest.mark.parametrize("service", ["screener", "strategy", "risk", "execution", "ledger"])
+def test_a_killed_service_when_in_mid_session_halts_the_chain_and_loses_nothing(
+    make_stage: Callable[[SessionChoice], Stage], service: str
+) -> None:
+    stage = _in_mid_session(make_stage)
+    pid = _line(stage, service)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+    assert service in _chain(stage)["detail"]
+    _until(lambda: _line(stage, service).get("status") == "up" and _line(stage, service)["pid"] != pid, "no restart")
+    before = len(_shown(stage)["fills"])
+    stage.arm("the service is back")
+    _until(stage.is_session_over, "the session does not end after the restart", 90)
+    assert len(_shown(stage)["fills"]) > before
+    assert _shown(stage)["portfolio"]["positions"] == []
+    stage.stop()
+    _check_books(stage)
+
+
+def test_the_watchdog_when_killed_comes_back_and_the_session_goes_on(
+    make_stage: Callable[[SessionChoice], Stage],
+) -> None:
+    stage = _in_mid_session(make_stage)
+    pid = int((stage.chain.paths.run / "watchdog.lock").read_text())
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: (stage.chain.paths.run / "watchdog.lock").read_text() not in ("", str(pid)), "no restart")
+    _until(stage.is_session_over, "the session does not end", 90)
+    assert _chain(stage)["state"] == "ACTIVE"
+    stage.stop()
+    _check_books(stage)
+
+
+def test_the_web_ui_when_killed_does_not_stop_trading(make_stage: Callable[[SessionChoice], Stage]) -> None:
+    stage = _in_mid_session(make_stage)
+    os.kill(_line(stage, "web")["pid"], signal.SIGKILL)
+
+    def logged_in_again() -> bool:
+        try:
+            stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
+        except (OSError, PageError):
+            return False
+        return True
+
+    _until(logged_in_again, "no web UI")
+    _until(lambda: _chain(stage), "no status after the restart")
+    assert _chain(stage)["state"] == "ACTIVE"
+    _until(stage.is_session_over, "the session does not end", 90)
+    stage.stop()
+    _check_books(stage)
+
+
+def test_a_frozen_service_when_in_mid_session_halts_the_chain(make_stage: Callable[[SessionChoice], Stage]) -> None:
+    stage = _in_mid_session(make_stage)
+    pid = _line(stage, "risk")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+        assert "no heartbeat from risk" in _chain(stage)["detail"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    stage.stop()
+    _check_books(stage)
+
+
+def test_the_kill_file_when_put_there_halts_the_chain_and_arming_needs_it_gone(
+    make_stage: Callable[[SessionChoice], Stage],
+) -> None:
+    stage = _in_mid_session(make_stage)
+    kill_file = stage.chain.paths.control / "kill.txt"
+    kill_file.touch()
+    _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+    _until(lambda: ControlFolder(stage.chain.paths).read().halt_counter, "no halt record")
+    entries = len(_shown(stage)["orders"]["orders"])
+    with pytest.raises(PageError, match=r"kill\.txt"):
+        stage.browser.fill_in("/control/arm", {"reason": "too early", "password": stage.password})
+    kill_file.unlink()
+    assert _chain(stage)["state"] == "HALTED"
+    assert len(_shown(stage)["orders"]["orders"]) >= entries
+    stage.arm("the file is gone")
+    _until(lambda: _chain(stage).get("state") == "ACTIVE", "not armed again")
+    stage.stop()
+    _check_books(stage)

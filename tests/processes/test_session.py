@@ -1,0 +1,121 @@
+"""One session through the real processes: the same trades as in one process, and books that agree to the last digit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bus.messages import OrderFilled, QuoteBatch
+from bus.processes import ROOT
+from bus.store import read_journal
+from config.paths import HOME_VARIABLE, HomePaths
+from replay.books import compare_books
+from replay.local import play
+from replay.report import fill_keys, trades
+from replay.session import DEMO_IDENTITY, OpenedSession, SessionChoice, open_session
+from replay.stage import Stage
+from services.screener.shell import build as build_screener
+
+pytestmark = pytest.mark.processes
+
+LEAN = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "lean"
+GENERATED = SessionChoice()
+#: The four recorded days, where the recordings are there; a generated session stands for each of them elsewhere.
+RECORDED = [
+    SessionChoice(str(LEAN), f"2013-10-{day:02d}", "SPY,AIG,BAC,IBM") if LEAN.is_dir() else SessionChoice(seed=str(day))
+    for day in (7, 8, 9, 10)
+]
+
+
+def _open(choice: SessionChoice) -> OpenedSession:
+    return open_session(choice.settings(), HomePaths(Path("unused").absolute()))
+
+
+@pytest.fixture(scope="module")
+def ended(make_stage) -> Stage:  # type: ignore[no-untyped-def]
+    stage = make_stage(GENERATED)
+    stage.arm("test")
+    stage.wait_for_end(120)
+    return stage
+
+
+def test_the_processes_when_they_play_a_session_make_the_trades_of_one_process(ended: Stage) -> None:
+    of_processes = fill_keys(read_journal(ended.chain.paths.state / "execution.db"))
+    of_one_process = fill_keys(play(_open(GENERATED)).of("execution"))
+    assert of_processes == of_one_process
+    assert len(trades(read_journal(ended.chain.paths.state / "execution.db"))) >= 5
+
+
+def test_the_books_when_the_session_is_over_agree_with_the_broker(ended: Stage) -> None:
+    assert compare_books(ended.chain.paths, DEMO_IDENTITY) == []
+
+
+def test_every_fill_lies_within_the_quotes_of_its_minute(ended: Stage) -> None:
+    session = _open(GENERATED)
+    feed = build_screener(session.setup).feed
+    assert feed is not None
+    ranges: dict[tuple[str, int], tuple[int, int]] = {}
+    for message in feed(session.plan):
+        for quote in message.quotes if isinstance(message, QuoteBatch) else ():
+            key = (quote.symbol, message.ts_event // 60_000_000_000)
+            low, high = ranges.get(key, (quote.bid_micros, quote.ask_micros))
+            ranges[key] = (min(low, quote.bid_micros), max(high, quote.ask_micros))
+    fills = [e for e in read_journal(ended.chain.paths.state / "execution.db") if isinstance(e, OrderFilled)]
+    assert fills
+    for fill in fills:
+        low, high = ranges[fill.symbol, fill.ts_event // 60_000_000_000]
+        assert low <= fill.price_micros <= high, fill
+
+
+def test_the_trial_balance_when_asked_for_sums_to_zero(ended: Stage) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "services.ledger", "trial-balance", "--json"],
+        env={HOME_VARIABLE: str(ended.chain.paths.root)},
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    balance = json.loads(result.stdout)
+    assert set(balance) >= {"accounts"}
+
+
+def test_the_dashboard_when_the_session_is_over_shows_all_of_it(ended: Stage) -> None:
+    shown = ended.browser.snapshot()
+    assert shown["chain"]["state"] == "ACTIVE"
+    assert shown["chain"]["phase"] == "CLOSED"
+    assert {line["service"] for line in shown["chain"]["services"] if line["status"] == "up"} == {
+        "screener", "strategy", "risk", "execution", "ledger", "web",
+    }  # fmt: skip
+    fills = [e for e in read_journal(ended.chain.paths.state / "execution.db") if isinstance(e, OrderFilled)]
+    assert len(shown["fills"]) == len(fills)
+    assert shown["portfolio"]["positions"] == []
+    assert shown["ledger"]["imbalance"] == 0
+    assert shown["orders"]["orders_total"] == len(shown["orders"]["orders"])
+    assert shown["denied"]
+    assert shown["candidates"]["candidates"]
+
+
+def test_supervisorctl_when_told_stops_and_starts_the_chain(ended: Stage) -> None:
+    assert ended.chain.control("status").count("RUNNING") == 7
+    assert ended.chain.control("stop", "tradebot:risk").strip() == "tradebot:risk: stopped"
+    assert ended.chain.control("status").count("RUNNING") == 6
+    assert "started" in ended.chain.control("start", "tradebot:risk")
+    assert ended.chain.control("stop", "tradebot:*").count("stopped") == 7
+    assert compare_books(ended.chain.paths, DEMO_IDENTITY) == []
+
+
+@pytest.mark.parametrize("choice", RECORDED, ids=lambda choice: choice.date or f"seed {choice.seed}")
+def test_a_recorded_day_when_played_by_processes_has_the_trades_of_one_process(
+    make_stage, choice: SessionChoice  # type: ignore[no-untyped-def]
+) -> None:
+    of_one_process = fill_keys(play(_open(choice)).of("execution"))
+    assert of_one_process == fill_keys(play(_open(choice)).of("execution"))
+    stage = make_stage(choice)
+    stage.arm("test")
+    stage.wait_for_end(120)
+    stage.stop()
+    assert fill_keys(read_journal(stage.chain.paths.state / "execution.db")) == of_one_process
+    assert compare_books(stage.chain.paths, DEMO_IDENTITY) == []
