@@ -121,7 +121,8 @@ def main(arguments: list[str]) -> int:
     print(
         f"Round trip: {size.trips:,} OrderFilled in a Data frame, there and back, against 200 bytes DEALER/ROUTER.\n"
         f"Hops: {size.ticks:,} ticks a round; the real Runner, Node, Store (NORMAL, NORMAL, FULL), log files and\n"
-        "lock-step marks, from the tick's publishing to execution's intent on disk, against PUSH/PULL of 200 bytes."
+        "lock-step marks, from the tick's publishing to execution's intent on disk, against PUSH/PULL of 200 bytes.\n"
+        "One core: all processes of the row on one core. Free: as the system places them, which is how the chain runs."
     )
     return 0
 

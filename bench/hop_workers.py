@@ -112,14 +112,14 @@ class ArrivalShell(Shell[None]):
 def run_hop(_connection: Connection, name: ServiceName, home: Path, pairs: dict[str, CurvePair], ages: Ages) -> None:
     """Be strategy, risk or execution: the process's own loop, store and log, with a core that passes on."""
     paths = HomePaths(home)
-    log = os.open(home / f"{name}.err", os.O_WRONLY | os.O_CREAT, 0o600)
-    os.dup2(log, 2)
     set_up_logs(name, "JSON", paths.logs)
     core = HopCore() if name == "strategy" else DeafHopCore()
     shell = ArrivalShell(ages) if name == "execution" else Shell[None]()
     setup = Setup(paths=paths, env=parse(proposals()), identity=_IDENTITY)
     runner = Runner(name, setup, KeyRing.of(name, pairs))
     runner.start(lambda _setup: Assembly(core=core, shell=shell))
+    # The log goes to stderr as well, as in the real process; here it would run over the table.
+    os.dup2(os.open(home / f"{name}.err", os.O_WRONLY | os.O_CREAT, 0o600), 2)
     runner.run()
 
 

@@ -1,7 +1,7 @@
 """The opening-range rules over whole days, twice: the strategy's own functions, and a bare numpy loop in place.
 
-Bars are int64 micro-dollars of shape (days, minutes, names). Range of bars 0 to 14; a close beyond the range by more than
-0.1 % signals, once for each name, day and side.
+Bars are int64 micro-dollars of shape (days, minutes, names). Range of bars 0 to 14; a close beyond the range by more
+than 0.1 % signals, once for each name, day and side.
 """
 
 from typing import Final, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 
 from services.strategy.open import (
     EARLY_MINUTES,
+    NEVER_ABOVE,
     PPM,
     IntArray,
     SidesDone,
@@ -88,20 +89,21 @@ def _service_day(high: IntArray, low: IntArray, close: IntArray) -> Signals:
 
 def _bare_day(high: IntArray, low: IntArray, close: IntArray) -> Signals:
     names = close.shape[1]
-    highs, lows = np.zeros(names, np.int64), np.full(names, np.iinfo(np.int64).max)
+    highs, lows = np.zeros(names, np.int64), np.full(names, NEVER_ABOVE, np.int64)
     for minute in range(RANGE_MINUTES):
         np.maximum(highs, high[minute], out=highs)
         np.minimum(lows, low[minute], out=lows)
     above = highs + highs * _BUFFER_PPM // PPM
     below = lows - lows * _BUFFER_PPM // PPM
-    may_long, may_short = np.ones(names, np.bool_), np.ones(names, np.bool_)
+    up, down = np.zeros(names, np.bool_), np.zeros(names, np.bool_)
     signals: Signals = []
     for minute in range(RANGE_MINUTES, len(close)):
-        up = (close[minute] > above) & may_long
-        down = (close[minute] < below) & may_short
-        if up.any() or down.any():
+        np.greater(close[minute], above, out=up)
+        np.less(close[minute], below, out=down)
+        if np.count_nonzero(up) or np.count_nonzero(down):
             signals += [(minute, row, 1) for row in np.flatnonzero(up).tolist()]
             signals += [(minute, row, -1) for row in np.flatnonzero(down).tolist()]
-            may_long &= ~up
-            may_short &= ~down
+            # A name that signalled cannot do so again: no close is beyond these.
+            above[up] = NEVER_ABOVE
+            below[down] = 0
     return signals

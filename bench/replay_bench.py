@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -85,9 +86,9 @@ def bench_session(size: Size) -> list[Row]:
     for _ in range(size.plays):
         with tempfile.TemporaryDirectory(prefix="tb-") as folder:
             session = open_session(SessionChoice().settings(), HomePaths(Path(folder)))
-            seconds, played = _timed(lambda home=folder, opened=session: play_in(opened, HomePaths(Path(home))))
+            seconds, played = _timed(partial(play_in, session, session.setup.paths))
             played_s.append(seconds)
-            seconds, bars = _timed(lambda opened=session: _bars_alone(opened))
+            seconds, bars = _timed(partial(_bars_alone, session))
             alone_s.append(seconds)
             steps = played.steps
     whole, alone = statistics.median(played_s), statistics.median(alone_s)
@@ -109,8 +110,8 @@ def bench_opening_range(size: Size) -> list[Row]:
         raise ValueError("the strategy's functions and the bare loop find different signals in the same bars")
     service_s, bare_s = [], []
     for _ in range(size.rounds):
-        service_s.append(_timed(lambda: evaluate_service(bars))[0])
-        bare_s.append(_timed(lambda: evaluate_bare(bars))[0])
+        service_s.append(_timed(partial(evaluate_service, bars))[0])
+        bare_s.append(_timed(partial(evaluate_bare, bars))[0])
     service, bare = statistics.median(service_s), statistics.median(bare_s)
     minutes = size.days * SESSION_MINUTES
     what = f"opening range, {_NAMES} x {size.days} x {SESSION_MINUTES}"

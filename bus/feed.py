@@ -6,6 +6,8 @@ from typing import Final
 from bus.messages import FeedEnded, MarketMessage
 
 REPEAT_NS: Final = 400_000_000
+#: Being this late or less is made up by the following messages; a longer stall is not, or they would come in a burst.
+_LATE_NS: Final = 100_000_000
 
 
 class FeedDriver:
@@ -22,12 +24,17 @@ class FeedDriver:
         self._current: MarketMessage | None = None
         self._is_finished = True
         self._sent_at = 0
-        self._not_before = 0
+        self._scheduled_at = 0
 
     @property
     def has_ended(self) -> bool:
         """Tell whether the last message was published and finished by everybody."""
         return isinstance(self._current, FeedEnded) and self._is_finished
+
+    def wait_ns(self, now_ns: int) -> int:
+        """Return how long there is nothing to publish, for the loop that waits; 0 = look now."""
+        at = self._scheduled_at if self._is_finished else self._sent_at + REPEAT_NS
+        return max(0, at - now_ns)
 
     def heard_mark(self, step: int) -> None:
         """Note that the chain has finished a step."""
@@ -41,16 +48,15 @@ class FeedDriver:
                 return None
             self._sent_at = now_ns
             return self._current
-        if isinstance(self._current, FeedEnded) or now_ns < self._not_before:
+        if isinstance(self._current, FeedEnded) or now_ns < self._scheduled_at:
             return None
-        before = self._current
+        published = self._current
         self._current = next(self._feed, None)
         if self._current is None:
             raise RuntimeError("the feed ended without a FeedEnded message")
         self._is_finished = False
         self._sent_at = now_ns
-        if self._speed and before is not None:
-            gap_ns = max(0, self._current.ts_event - before.ts_event) // self._speed
-            # The pace is kept from message to message; time lost to a slow chain is not made up in a burst.
-            self._not_before = now_ns + gap_ns
+        if self._speed:
+            gap_ns = max(0, self._current.ts_event - published.ts_event) if published else 0
+            self._scheduled_at = max(self._scheduled_at, now_ns - _LATE_NS) + gap_ns // self._speed
         return self._current

@@ -5,6 +5,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from bus.messages import ChainArmed, ChainDisarmed, HaltRaised
+
 LEASE_EVERY_NS: Final = 250_000_000
 LEASE_VALID_NS: Final = 1_000_000_000
 
@@ -67,6 +69,30 @@ class ControlState:
         if self.arm.build != build:
             return "armed for another build: arm it again on the dashboard"
         return None
+
+
+def announcement(state: ControlState, refusal: str | None, now_ns: int) -> HaltRaised | ChainArmed | ChainDisarmed:
+    """Return what a core is told of the control folder; `refusal` is what `state.refusal` says for this build."""
+    if state.is_halted():
+        # A halt without a record of its own has no number: it stands as long as its file does.
+        record = None if state.fault or state.is_kill_file_present else state.halt
+        return HaltRaised(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            counter=record.counter if record else 0,
+            source="watchdog",
+            rule=record.rule if record else "control_file",
+            detail=(record.detail if record else refusal) or "halted",
+        )
+    if refusal is None and state.arm is not None:
+        return ChainArmed(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            halt_counter=state.arm.halt_counter,
+            operator=state.arm.operator,
+            reason=state.arm.reason[:400],
+        )
+    return ChainDisarmed(ts_event=now_ns, ts_init=now_ns, detail=refusal or "not armed")
 
 
 @dataclass

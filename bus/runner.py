@@ -29,12 +29,10 @@ from bus.delivery import StepBoard, Verdict
 from bus.endpoints import Endpoints
 from bus.feed import FeedDriver
 from bus.gate import RunnerGate
-from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ControlState, LeaseBook
+from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, LeaseBook, announcement
 from bus.keys import KeyRing
 from bus.messages import (
     BarBatch,
-    ChainArmed,
-    ChainDisarmed,
     ChainStatus,
     FeedEnded,
     HaltRaised,
@@ -135,7 +133,7 @@ class Runner:
     def run(self) -> None:
         """Loop until stopped."""
         while not self._stop:
-            self._sockets.wait(_POLL_MS)
+            self._sockets.wait(self._wait_ms())
             self._check_loop_gap()
             self._hear_broadcasts()
             self._hear_control()
@@ -148,6 +146,12 @@ class Runner:
         if self._node:
             self._node.assembly.shell.close()
         self._sockets.close()
+
+    def _wait_ms(self) -> int:
+        """Return how long the loop may block: a paced feed must not wait for the next heartbeat."""
+        if self._driver is None:
+            return _POLL_MS
+        return min(_POLL_MS, self._driver.wait_ns(boot_ns()) // 1_000_000)
 
     def _fail(self, error: CannotStartError) -> None:
         self.failure = str(error)
@@ -223,31 +227,8 @@ class Runner:
         if seen == self._control_seen:
             return
         self._control_seen = seen
-        self._node.on_input(self._control_message(state, refusal))
+        self._node.on_input(announcement(state, refusal, self._clock.now_ns()))
         self._is_changed = True
-
-    def _control_message(self, state: ControlState, refusal: str | None) -> Message:
-        now = self._clock.now_ns()
-        if state.is_halted():
-            # A halt without a record of its own has no number: it stands as long as its file does.
-            record = None if state.fault or state.is_kill_file_present else state.halt
-            return HaltRaised(
-                ts_event=now,
-                ts_init=now,
-                counter=record.counter if record else 0,
-                source="watchdog",
-                rule=record.rule if record else "control_file",
-                detail=(record.detail if record else refusal) or "halted",
-            )
-        if refusal is None and state.arm is not None:
-            return ChainArmed(
-                ts_event=now,
-                ts_init=now,
-                halt_counter=state.arm.halt_counter,
-                operator=state.arm.operator,
-                reason=state.arm.reason[:400],
-            )
-        return ChainDisarmed(ts_event=now, ts_init=now, detail=refusal or "not armed")
 
     def _hear_answers(self) -> None:
         for peer, payload in self._sockets.answers(_BATCH):
