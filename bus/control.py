@@ -22,6 +22,7 @@ class ControlFolder:
     def __init__(self, paths: HomePaths) -> None:
         self._folder = paths.control
         self._halts = paths.halts
+        self._stamped = tuple(str(path) for path in (self._folder, self._folder / ARM_FILE, self._halts))
 
     def read(self) -> ControlState:
         """Return the present state; a file that cannot be read makes a stopped state, never an exception."""
@@ -49,7 +50,7 @@ class ControlFolder:
 
     def stamp(self) -> tuple[int, ...]:
         """Return times that change whenever `read` could answer differently; cheap enough for each message."""
-        return tuple(_mtime(path) for path in (self._folder, self._folder / ARM_FILE, self._halts))
+        return tuple(_mtime(path) for path in self._stamped)
 
     def raise_halt(self, source: str, rule: str, detail: str) -> HaltRecord:
         """Write the next halt record; a concurrent halt by another process gets the number after.
@@ -92,9 +93,9 @@ def _read_if_there(path: Path) -> bytes:
         return b""
 
 
-def _mtime(path: Path) -> int:
+def _mtime(path: str) -> int:
     try:
-        return path.stat().st_mtime_ns
+        return os.stat(path).st_mtime_ns
     except OSError:
         return 0
 

@@ -15,11 +15,12 @@ ZAP_DOMAIN = "tradebot"
 
 @dataclass(frozen=True)
 class KeyRing:
-    """One service's secret key and everybody's public keys (Z85 text)."""
+    """One service's secret key, everybody's public keys, and who owns each of them (Z85 text)."""
 
     service: ServiceName
     secret: bytes
     public: Mapping[ServiceName, bytes]
+    owners: Mapping[str, ServiceName]
 
     @classmethod
     def of(cls, service: ServiceName, pairs: Mapping[str, CurvePair]) -> "KeyRing":
@@ -28,12 +29,8 @@ class KeyRing:
             service=service,
             secret=pairs[service].secret.encode(),
             public={name: pairs[name].public.encode() for name in SERVICES},
+            owners={pairs[name].public: name for name in SERVICES},
         )
-
-    def service_of(self, public_key: bytes | str) -> ServiceName | None:
-        """Return whose public key this is."""
-        wanted = public_key.encode() if isinstance(public_key, str) else public_key
-        return next((name for name, key in self.public.items() if key == wanted), None)
 
     def __repr__(self) -> str:
         """Keep the secret key out of logs."""

@@ -42,7 +42,7 @@ CONTROL_ORIGINS: Final[dict[type[m.Message], set[m.ServiceName]]] = {
 
 #: Market data, lossy: who publishes it and who listens.
 MARKET_PUBLISHER: Final[m.ServiceName] = "screener"
-MARKET_SUBSCRIBERS: Final[tuple[m.ServiceName, ...]] = ("strategy", "risk", "execution", "web")
+MARKET_SUBSCRIBERS: Final[tuple[m.ServiceName, ...]] = ("strategy", "risk", "execution")
 
 #: Replay plays in lock-step. When a service has finished a market step it tells the next one, after the messages it
 #: made in it: (sender, receiver) -> whose marks of that step it waits for first. A step is over when the screener

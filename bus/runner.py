@@ -101,6 +101,8 @@ class Runner:
         self._control_stamp: tuple[int, ...] = ()
         self._control_seen: tuple[int, bool] | None = None
         self._is_changed = True
+        self._heard: list[str] = []
+        self._events: list[Message] = []
 
     # --- start and end -------------------------------------------------------------------------------------------
 
@@ -136,13 +138,13 @@ class Runner:
             self._sockets.wait(self._wait_ms())
             self._check_loop_gap()
             self._hear_broadcasts()
-            self._hear_control()
             self._hear_answers()
             self._hear_inbox()
             self._on_timer()
             self._advance()
             self._send_outbox()
             self._drive_feed()
+            self._tell()
         if self._node:
             self._node.assembly.shell.close()
         self._sockets.close()
@@ -297,7 +299,7 @@ class Runner:
             message = self._accepted(sender, frame)
             if message is None:
                 return
-            logger.info("heard %s from %s", type(message).__name__, sender)
+            self._heard.append(f"heard {type(message).__name__} from {sender}")
             try:
                 node.on_reliable(sender, frame.epoch, frame.seq, message)
             except CannotStartError as error:
@@ -416,9 +418,18 @@ class Runner:
         self._sockets.publish(TOPIC_STATUS, encode_message(message))
 
     def _on_event(self, event: Message) -> None:
-        logger.info("%s", event)
-        if is_told_by(self.name, type(event)):
-            self._sockets.publish(TOPIC_STATUS, encode_message(event))
+        self._events.append(event)
+
+    def _tell(self) -> None:
+        """Log and publish what happened, after everything that trades has been sent on its way."""
+        for line in self._heard:
+            logger.info("%s", line)
+        for event in self._events:
+            logger.info("%s", event)
+            if is_told_by(self.name, type(event)):
+                self._sockets.publish(TOPIC_STATUS, encode_message(event))
+        self._heard.clear()
+        self._events.clear()
 
     def _send_outbox(self) -> None:
         if self._node is None:

@@ -10,9 +10,9 @@ from decimal import Decimal, InvalidOperation
 
 from msgspec import Struct
 
+from config.env_bot_rules import Value, contradictions
 from config.env_bot_settings import SETTINGS, Setting
 
-Value = bool | int | Decimal | str | tuple[str, ...]
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _TIME = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)$")
 _SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.\-/]{0,23}$")
@@ -89,7 +89,7 @@ def parse(raw: Mapping[str, str]) -> EnvBot:
             faults.append(str(error))
     faults.extend(f"{key} is not a setting of this bot: remove it" for key in raw if key not in BY_KEY)
     if not faults:
-        faults.extend(_contradictions(values))
+        faults.extend(contradictions(values))
     if faults:
         raise SettingsError(tuple(faults))
     return EnvBot(values)
@@ -139,6 +139,11 @@ def _parse_number(setting: Setting, text: str) -> int | Decimal:
         raise ValueError(f"{setting.key} is '{text}': it must be {whole}{_allowed(setting)}")
     if (setting.low is not None and number < setting.low) or (setting.high is not None and number > setting.high):
         raise ValueError(f"{setting.key} is {text}: it must be {_allowed(setting)}")
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > setting.decimals:
+        raise ValueError(
+            f"{setting.key} is {text}: write at most {setting.decimals} decimals, finer steps would be lost"
+        )
     return int(number) if setting.kind == "int" else number
 
 
@@ -166,17 +171,3 @@ def _parse_list(setting: Setting, text: str) -> tuple[str, ...]:
     if len(set(words)) != len(words):
         raise ValueError(f"{setting.key} names the same item twice: {text}")
     return words
-
-
-def _contradictions(values: Mapping[str, Value]) -> list[str]:
-    """Faults that only show when two settings are read together."""
-    faults = []
-    if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
-        faults.append("MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars")
-    if not re.match(r"^\d{4}-\d{2}-\d{2}$", str(values["MARKET_DATA_DATE"])):
-        faults.append(f"MARKET_DATA_DATE is '{values['MARKET_DATA_DATE']}': it must be a day such as 2013-10-08")
-    if Decimal(str(values["SCREENER_PRICE_MIN"])) > Decimal(str(values["SCREENER_PRICE_MAX"])):
-        faults.append("SCREENER_PRICE_MIN is above SCREENER_PRICE_MAX: no name could pass")
-    if values["ALPACA_ENABLED"] or values["IBKR_ENABLED"]:
-        faults.append("ALPACA_ENABLED and IBKR_ENABLED must be false while BROKER_NAME is PAPER: one broker per bot")
-    return faults

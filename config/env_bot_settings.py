@@ -9,7 +9,10 @@ Kind = Literal["bool", "int", "decimal", "time", "choice", "days", "symbols", "t
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """One setting. `bounds` limit numbers inclusively, `choices` limit choices; `proposal` fills in the form."""
+    """One setting. `bounds` limit numbers inclusively, `choices` limit choices; `proposal` fills in the form.
+
+    `decimals`: the finest step of a number, so that nothing is lost when it becomes a scaled integer.
+    """
 
     key: str
     group: str
@@ -20,6 +23,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     bounds: tuple[str, str] | None = None
     choices: tuple[str, ...] = ()
     optional: bool = False
+    decimals: int = 4
 
     @property
     def low(self) -> Decimal | None:
@@ -218,6 +222,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="decimal",
         proposal="2",
         unit="percent",
+        decimals=2,
         bounds=("0.1", "20"),
         description="Distance of the protective trailing stop from the best price since the entry.",
     ),
@@ -353,6 +358,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="decimal",
         proposal="0",
         unit="basis points",
+        decimals=2,
         bounds=("0", "100"),
         description="How much worse than the quote the paper broker fills market orders.",
     ),
@@ -414,6 +420,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="decimal",
         proposal="5",
         unit="dollars",
+        decimals=2,
         bounds=("0", "100000"),
         description="Cheaper names are screened out.",
     ),
@@ -423,6 +430,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="decimal",
         proposal="1000",
         unit="dollars",
+        decimals=2,
         bounds=("0", "1000000"),
         description="Dearer names are screened out.",
     ),
@@ -432,6 +440,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="decimal",
         proposal="15",
         unit="percent",
+        decimals=2,
         bounds=("0.1", "100"),
         description="Names that opened further from yesterday's close are screened out.",
     ),

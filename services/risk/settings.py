@@ -35,13 +35,3 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
             max_quote_age_ns=env.whole("MAX_QUOTE_AGE") * _NS_PER_SECOND,
             entry_timeout_ns=env.whole("ENTRY_TIMEOUT") * _NS_PER_SECOND,
         )
-
-    def faults(self) -> tuple[str, ...]:
-        """Return one plain sentence for each pair of limits that contradict each other."""
-        found = []
-        if self.max_risk_per_trade_ppm > self.daily_loss_limit_ppm:
-            found.append(
-                "MAX_RISK_PER_TRADE is above DAILY_LOSS_LIMIT, so one stopped trade would halt the chain: "
-                "lower MAX_RISK_PER_TRADE or raise DAILY_LOSS_LIMIT on the configuration page"
-            )
-        return tuple(found)

@@ -8,7 +8,7 @@ from config.env_bot import EnvBot
 from services.strategy import inverse_etfs, strategy_router
 from services.strategy.core import StrategyCore, StrategyState
 from services.strategy.open import self_check as check_opening_range
-from services.strategy.settings import StrategySettings, precision_faults
+from services.strategy.settings import StrategySettings
 
 
 def build(setup: Setup) -> Assembly[StrategyState]:
@@ -17,12 +17,10 @@ def build(setup: Setup) -> Assembly[StrategyState]:
 
 
 def self_check(env: EnvBot) -> Sequence[str]:
-    """Return one sentence for each fault: settings, table of inverse ETFs, known-answer run of the range."""
+    """Return one sentence for each fault: strategies, table of inverse ETFs, known-answer run of the range."""
     settings = StrategySettings.from_env(env)
     return (
         *strategy_router.faults(settings),
-        *settings.faults(),
-        *precision_faults(env),
         *inverse_etfs.faults(),
         *check_opening_range(),
     )

@@ -3,9 +3,10 @@
 from msgspec import Struct
 
 from bus.messages import MICROS, Direction, Reason, SessionPlanned, SignalRaised, SignalSuppressed
+from config.env_bot_rules import hhmm
 from services.strategy.inverse_etfs import inverse_of, is_inverse_etf
 from services.strategy.open_windows import OpenWindows
-from services.strategy.settings import NS_PER_MINUTE, PPM_PER_PERCENT, StrategySettings, hhmm
+from services.strategy.settings import NS_PER_MINUTE, PPM_PER_PERCENT, StrategySettings
 
 
 class Breakout(Struct, frozen=True, kw_only=True):

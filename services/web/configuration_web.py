@@ -138,6 +138,9 @@ def _check(typed: _Typed) -> None:
             typed.add(key if key in env_bot.BY_KEY else "", fault)
     for fault in Identity(**typed.identity).faults():
         typed.add(fault.split(" ", 1)[0], fault)
+    broker = typed.settings.get("BROKER_NAME", "")
+    if typed.identity["broker_code"] != broker:
+        typed.add("broker_code", f"broker_code is '{typed.identity['broker_code']}': it must be BROKER_NAME, {broker}")
     name_fault = user_name_fault(typed.admin_name)
     if name_fault:
         typed.add("admin_name", name_fault)

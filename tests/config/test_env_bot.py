@@ -109,6 +109,32 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
         ({"MARKET_DATA_SOURCE": "recorded"}, "MARKET_DATA_DIR is empty"),
         ({"SCREENER_PRICE_MIN": "500", "SCREENER_PRICE_MAX": "20"}, "no name could pass"),
         ({"ALPACA_ENABLED": "true"}, "one broker per bot"),
+        ({"STRAT_MID_ENABLED": "true"}, "has no mid strategy"),
+        ({"STRAT_CLOSE_ENABLED": "true"}, "has no close strategy"),
+        ({"MAX_RISK_PER_TRADE": "3", "DAILY_LOSS_LIMIT": "2.9999"}, "one stopped trade would halt the chain"),
+        ({"START_TIME_OPEN": "14:00"}, "before the exchange opens at 14:30 UTC"),
+        ({"START_TIME_OPEN": "13:00", "START_TIME_DST": "fixed"}, "before the exchange opens at 13:30 UTC"),
+        ({"OPEN_BREAKOUT_TIME": "371"}, "end at 20:56 UTC, after all positions are sold at 20:55"),
     ):
         with pytest.raises(SettingsError, match=says):
             parse(proposals() | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"START_TIME_OPEN": "13:30", "START_TIME_DST": "fixed"},
+        {"OPEN_BREAKOUT_TIME": "370"},
+        {"START_TIME_OPEN": "09:00", "STRAT_OPEN_ENABLED": "false"},
+        {"MAX_RISK_PER_TRADE": "2", "DAILY_LOSS_LIMIT": "2"},
+        {"OPEN_BREAKOUT_BUFFER": "0.1234", "TRAILING_STOP": "1.25"},
+    ],
+)
+def test_settings_when_they_just_fit_are_accepted(change: dict[str, str]) -> None:
+    parse(proposals() | change)
+
+
+@pytest.mark.parametrize(("key", "text"), [("OPEN_BREAKOUT_BUFFER", "0.12345"), ("TRAILING_STOP", "1.255")])
+def test_a_value_when_finer_than_it_can_be_kept_is_a_fault(key: str, text: str) -> None:
+    with pytest.raises(SettingsError, match="finer steps would be lost"):
+        parse(proposals() | {key: text})

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def _open(choice: SessionChoice) -> OpenedSession:
 
 
 @pytest.fixture(scope="module")
-def ended(make_stage) -> Stage:  # type: ignore[no-untyped-def]
+def ended(make_stage: Callable[[SessionChoice], Stage]) -> Stage:
     stage = make_stage(GENERATED)
     stage.arm("test")
     stage.wait_for_end(120)
@@ -109,7 +110,7 @@ def test_supervisorctl_when_told_stops_and_starts_the_chain(ended: Stage) -> Non
 
 @pytest.mark.parametrize("choice", RECORDED, ids=lambda choice: choice.date or f"seed {choice.seed}")
 def test_a_recorded_day_when_played_by_processes_has_the_trades_of_one_process(
-    make_stage, choice: SessionChoice  # type: ignore[no-untyped-def]
+    make_stage: Callable[[SessionChoice], Stage], choice: SessionChoice
 ) -> None:
     of_one_process = fill_keys(play(_open(choice)).of("execution"))
     assert of_one_process == fill_keys(play(_open(choice)).of("execution"))

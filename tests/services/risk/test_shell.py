@@ -22,9 +22,3 @@ def test_build_when_the_settings_are_good_then_a_core_and_no_faults(tmp_path: Pa
     assert isinstance(assembly.core, RiskCore)
     assert list(assembly.self_check()) == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_self_check_when_limits_contradict_then_one_plain_sentence(tmp_path: Path) -> None:
-    setup = _setup(tmp_path, MAX_RISK_PER_TRADE="5", DAILY_LOSS_LIMIT="2")
-    (fault,) = build(setup).self_check()
-    assert "MAX_RISK_PER_TRADE is above DAILY_LOSS_LIMIT" in fault

@@ -3,7 +3,8 @@
 import pytest
 
 from bus import messages as m
-from config.env_bot import EnvBot, parse, proposals
+from config.env_bot import EnvBot, parse_value, proposals
+from config.env_bot_settings import SETTINGS
 from services.strategy.core import StrategyCore
 from services.strategy.settings import StrategySettings
 
@@ -67,7 +68,9 @@ def times(ts_ns: int) -> dict[str, int]:
 
 
 def settings_of(**env: str) -> EnvBot:
-    return parse(proposals() | env)
+    # Value by value: the rules between settings refuse what the strategy must still answer to by itself.
+    raw = proposals() | env
+    return EnvBot({setting.key: parse_value(setting, raw[setting.key]) for setting in SETTINGS})
 
 
 def planned(**changes: object) -> m.SessionPlanned:

@@ -27,7 +27,5 @@ def test_build_when_settings_are_proposals_then_no_fault_and_no_world_is_touched
 
 
 def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any) -> None:
-    faults = build(
-        setup_of(make, STRAT_MID_ENABLED="true", START_TIME_OPEN="10:00", TRAILING_STOP="0.125")
-    ).self_check()
-    assert [fault.split()[0] for fault in faults] == ["STRAT_MID_ENABLED", "START_TIME_OPEN", "TRAILING_STOP"]
+    faults = build(setup_of(make, STRAT_MID_ENABLED="true", STRAT_CLOSE_ENABLED="true")).self_check()
+    assert [fault.split()[0] for fault in faults] == ["STRAT_MID_ENABLED", "STRAT_CLOSE_ENABLED"]

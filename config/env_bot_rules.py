@@ -1,0 +1,106 @@
+"""Rules between settings: each value may be allowed alone and yet the set makes no sense. Pure; part of the parser."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+Value = bool | int | Decimal | str | tuple[str, ...]
+
+#: The exchange's regular day in minutes after midnight UTC: 14:30 to 21:00 in winter, an hour earlier in summer.
+#: Source: NYSE "Holidays & Trading Hours", 2026: the core session is 9:30 to 16:00 in New York.
+_OPEN_MINUTE_WINTER: Final = 14 * 60 + 30
+_CLOSE_MINUTE_WINTER: Final = 21 * 60
+_SUMMER_SHIFT_MINUTES: Final = 60
+_DAY: Final = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+#: Strategies of the specification that this version does not have.
+_STRATEGIES_TO_COME: Final = (("STRAT_MID_ENABLED", "mid"), ("STRAT_CLOSE_ENABLED", "close"))
+
+
+def contradictions(values: Mapping[str, Value]) -> tuple[str, ...]:
+    """Return one sentence for each rule that the settings break together; every key must be present and typed."""
+    return (
+        *_strategy_faults(values),
+        *_window_faults(values),
+        *_limit_faults(values),
+        *_broker_faults(values),
+        *_data_faults(values),
+    )
+
+
+def _strategy_faults(values: Mapping[str, Value]) -> list[str]:
+    return [
+        f"{key} is true, but this version has no {name} strategy: set it to false"
+        for key, name in _STRATEGIES_TO_COME
+        if values[key]
+    ]
+
+
+def _window_faults(values: Mapping[str, Value]) -> list[str]:
+    """Return how the open strategy's windows do not fit a regular day; half-days are judged on the day itself."""
+    if not values["STRAT_OPEN_ENABLED"]:
+        # STRAT_OPEN_ENABLED is false: its times are not used, so they cannot be wrong.
+        return []
+    faults = []
+    start = _minute(str(values["START_TIME_OPEN"]))
+    # START_TIME_DST=fixed: the same UTC time is an hour later on New York's clock in summer, so the earliest time
+    # that can be right is the summer open. START_TIME_DST=exchange: start times are as in winter.
+    is_fixed = values["START_TIME_DST"] == "fixed"
+    earliest = _OPEN_MINUTE_WINTER - (_SUMMER_SHIFT_MINUTES if is_fixed else 0)
+    if start < earliest:
+        faults.append(
+            f"START_TIME_OPEN is {hhmm(start)}, before the exchange opens at {hhmm(earliest)} UTC: "
+            f"set it to {hhmm(earliest)} or later"
+        )
+    flatten = _CLOSE_MINUTE_WINTER - _whole(values, "FLATTEN_BEFORE_CLOSE")
+    end = start + _whole(values, "OPEN_ANALYSIS_TIME") + _whole(values, "OPEN_BREAKOUT_TIME")
+    if end > flatten:
+        faults.append(
+            f"START_TIME_OPEN + OPEN_ANALYSIS_TIME + OPEN_BREAKOUT_TIME end at {hhmm(end)} UTC, after all positions "
+            f"are sold at {hhmm(flatten)}: make one of the windows shorter"
+        )
+    return faults
+
+
+def _limit_faults(values: Mapping[str, Value]) -> list[str]:
+    if Decimal(str(values["MAX_RISK_PER_TRADE"])) > Decimal(str(values["DAILY_LOSS_LIMIT"])):
+        return [
+            "MAX_RISK_PER_TRADE is above DAILY_LOSS_LIMIT, so one stopped trade would halt the chain: lower the one "
+            "or raise the other"
+        ]
+    return []
+
+
+def _broker_faults(values: Mapping[str, Value]) -> list[str]:
+    if values["ALPACA_ENABLED"] or values["IBKR_ENABLED"]:
+        return ["ALPACA_ENABLED and IBKR_ENABLED must be false while BROKER_NAME is PAPER: one broker per bot"]
+    return []
+
+
+def _data_faults(values: Mapping[str, Value]) -> list[str]:
+    faults = []
+    if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
+        faults.append("MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars")
+    if not _DAY.match(str(values["MARKET_DATA_DATE"])):
+        faults.append(f"MARKET_DATA_DATE is '{values['MARKET_DATA_DATE']}': it must be a day such as 2013-10-08")
+    if Decimal(str(values["SCREENER_PRICE_MIN"])) > Decimal(str(values["SCREENER_PRICE_MAX"])):
+        faults.append("SCREENER_PRICE_MIN is above SCREENER_PRICE_MAX: no name could pass")
+    return faults
+
+
+def _whole(values: Mapping[str, Value], key: str) -> int:
+    return int(Decimal(str(values[key])))
+
+
+def _minute(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def hhmm(minute: int) -> str:
+    """Write a minute of the UTC day as HH:MM; minutes past midnight wrap to the next day.
+
+    >>> hhmm(14 * 60 + 30)
+    '14:30'
+    """
+    return f"{minute // 60 % 24:02d}:{minute % 60:02d}"
