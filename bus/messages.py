@@ -75,8 +75,8 @@ class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields
     ts_init: Ns
 
 
-class Item(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what messages carry in tuples."""
+class Item(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """Base of what messages carry in tuples; without field names on the wire, since there may be hundreds."""
 
 
 # --- market data: lossy ------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class Rejection(Item, frozen=True, kw_only=True):
 
 
 class CandidatesRanked(Message, frozen=True, kw_only=True):
-    """The screener's list for a session: at most 100 candidates and 100 rejections (the first by symbol)."""
+    """The screener's list for a session: at most 100 candidates and 50 rejections (the first by symbol)."""
 
     session_date: Id
     source: Text
@@ -540,7 +540,7 @@ class OrderLine(Item, frozen=True, kw_only=True):
 
 
 class OrdersSnapshot(Message, frozen=True, kw_only=True):
-    """Execution's orders of the day: the newest 200, oldest first."""
+    """Execution's orders of the day: the newest 150, oldest first."""
 
     orders: tuple[OrderLine, ...]
     orders_total: int

@@ -156,6 +156,7 @@ def run(choice: SessionChoice, home: str, port: int) -> int:
         print(f"Page        {stage.chain.url} (user admin, password {stage.password}) while this runs")
         stage.arm("demonstration")
         watch(stage, session)
+        stage.disarm("the demonstration is over")
     finally:
         stage.stop()
     code = print_report(paths)

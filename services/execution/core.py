@@ -1,6 +1,6 @@
 """The decider: what to prepare, cancel, expire, protect and close. Pure: facts in, events out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bus import messages as m
@@ -12,7 +12,9 @@ from services.execution.orders import FINAL_STATES, IllegalTransitionError, Orde
 from services.execution.settings import ExecutionSettings
 from services.execution.state import KILL_SWITCH_REASON, ExecutionState, halt_reason
 
-SNAPSHOT_ORDERS_MAX: Final = 200
+SNAPSHOT_ORDERS_MAX: Final = 150
+#: A reason is cut in the snapshot, so that a full one fits a frame; the journal keeps all of it.
+_SNAPSHOT_REASON_MAX: Final = 160
 #: A fill of an order in one of these contradicts what the broker said: it is booked, and the chain halts.
 _CANNOT_FILL: Final = frozenset({OrderState.REJECTED, OrderState.EXPIRED, OrderState.FILLED})
 
@@ -51,7 +53,9 @@ class ExecutionCore:
         return ExecutionState(flattens_on_halt=self._settings.halt_positions == "flatten")
 
     def observe(self, state: ExecutionState, data: m.MarketMessage) -> ExecutionState:
-        """Keep nothing: the broker, not execution, works with prices."""
+        """Follow the best bid of each open position's trailing stop, to show where it rests; the broker decides."""
+        if isinstance(data, m.QuoteBatch):
+            state.follow_bids({quote.symbol: quote.bid_micros for quote in data.quotes})
         return state
 
     def decide(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:
@@ -74,9 +78,9 @@ class ExecutionCore:
         return ()
 
     def snapshot(self, state: ExecutionState, now_ns: int) -> Sequence[m.StatusMessage]:
-        """Return the orders of the day, the newest 200, oldest first."""
+        """Return the orders of the day, the newest 150, oldest first."""
         orders = state.orders()
-        lines = tuple(_line(order) for order in orders[-SNAPSHOT_ORDERS_MAX:])
+        lines = tuple(_line(order, state.peaks) for order in orders[-SNAPSHOT_ORDERS_MAX:])
         return (m.OrdersSnapshot(ts_event=now_ns, ts_init=now_ns, orders=lines, orders_total=len(orders)),)
 
     # --- commands and time -----
@@ -378,8 +382,9 @@ def _surprise(order: Order, filled: m.OrderFilled, after: Intent) -> str:
     return ""
 
 
-def _line(order: Order) -> m.OrderLine:
+def _line(order: Order, peaks: Mapping[str, int]) -> m.OrderLine:
     prepared = order.prepared
+    trailed = peaks.get(prepared.client_order_id, 0) * (10_000 - prepared.trail_bps) // 10_000
     return m.OrderLine(
         client_order_id=prepared.client_order_id,
         intent_id=prepared.intent_id,
@@ -391,8 +396,8 @@ def _line(order: Order) -> m.OrderLine:
         filled_nanos=order.filled_nanos,
         average_micros=order.average_micros,
         order_type=prepared.order_type,
-        stop_micros=prepared.stop_micros,
+        stop_micros=max(prepared.stop_micros, trailed),
         state=order.state.value,
-        reason=prepared.reason,
+        reason=prepared.reason[:_SNAPSHOT_REASON_MAX],
         ts_ns=order.ts_ns,
     )

@@ -1,5 +1,6 @@
 """What execution remembers: the orders of the day by intent, who may trade, and what was ever asked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,6 +38,7 @@ class ExecutionState:
     last_execution_id: str = ""
     intent_ids: set[str] = field(default_factory=set)
     activity_ids: set[str] = field(default_factory=set)
+    peaks: dict[str, int] = field(default_factory=dict)
     _intents: dict[str, Intent] = field(default_factory=dict)
     _intent_of_order: dict[str, str] = field(default_factory=dict)
     _open: dict[str, None] = field(default_factory=dict)
@@ -44,6 +46,17 @@ class ExecutionState:
     def open_intents(self) -> list[Intent]:
         """Return the intents that are not closed, oldest first."""
         return [self._intents[intent_id] for intent_id in self._open]
+
+    def follow_bids(self, bids: Mapping[str, int]) -> None:
+        """Raise the peak of every open trailing stop whose symbol has a higher bid now; not journaled."""
+        if not self._open:
+            self.peaks.clear()
+            return
+        for order in self.open_orders():
+            prepared = order.prepared
+            bid = bids.get(prepared.symbol, 0)
+            if prepared.order_type == "TRAILING_STOP" and bid > self.peaks.get(prepared.client_order_id, 0):
+                self.peaks[prepared.client_order_id] = bid
 
     def open_orders(self) -> list[Order]:
         """Return the orders that may still fill or be sent, by intent."""

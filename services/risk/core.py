@@ -198,9 +198,12 @@ def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
 
 
 def _reason(signal: SignalRaised, bound: str) -> str:
-    measured = "; ".join(f"{r.rule} {r.value} against {r.threshold}" for r in signal.reasons)
-    words = f"{signal.strategy} {signal.direction.lower()} on {signal.symbol}, size by {bound}"
-    return f"{words}: {measured}"[:_TEXT_MAX] if measured else words
+    """Say in a line why and how much; the signal itself keeps every number that made it."""
+    words = f"{signal.strategy} {signal.direction.lower()} on {signal.symbol}"
+    if signal.reasons:
+        first = signal.reasons[0]
+        words = f"{words}: {first.value}, {first.threshold}"
+    return f"{words}; sized by {bound}"[:_TEXT_MAX]
 
 
 def _line(exposure: Exposure, market: Market) -> PositionLine:

@@ -20,7 +20,7 @@ from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded, UniverseRow
 
 CANDIDATES_MAX = 100
-REJECTIONS_MAX = 100
+REJECTIONS_MAX = 50
 
 
 class ScreenerState(Struct, frozen=True, kw_only=True):

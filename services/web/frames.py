@@ -15,14 +15,6 @@ from bus import messages as m
 NS_PER_MS: Final = 1_000_000
 _SUFFIX_MICROS, _SUFFIX_NANOS, _SUFFIX_NS = "_micros", "_nanos", "_ns"
 
-#: What each chain state means to a person, in one sentence.
-STATE_MEANS: Final[dict[m.ChainState, str]] = {
-    "STARTING": "Services are starting or reconciling. No orders are sent.",
-    "DISARMED": "Not armed. No new positions; protection and exits go on. An operator arms the chain.",
-    "ACTIVE": "Armed. Orders are sent when a strategy raises a signal and every risk check passes.",
-    "REDUCING": "Only orders that reduce positions are sent.",
-    "HALTED": "Halted. No new orders until an operator has read the reason and arms the chain again.",
-}
 _BAD: Final = (m.HaltRaised, m.KillSwitchTripped, m.OrderRejected, m.EntrySuspended, m.OrderUnknown)
 _WARN: Final = (m.OrderDenied, m.OrderExpired, m.SignalSuppressed, m.ChainDisarmed)
 
@@ -71,11 +63,6 @@ def _named(name: str, value: Any) -> tuple[str, Any]:
     return name, plain(value)
 
 
-def chain_view(status: m.ChainStatus) -> dict[str, Any]:
-    """Return the chain's state with what it means in words."""
-    return {**plain(status), "means": STATE_MEANS[status.state]}
-
-
 def portfolio_view(snapshot: m.PortfolioSnapshot) -> dict[str, Any]:
     """Return the portfolio with the day's result and the used share of each limit in basis points."""
     day_micros = snapshot.equity_micros - snapshot.start_equity_micros
@@ -122,8 +109,9 @@ def _candidates(e: m.CandidatesRanked) -> str:
 
 
 def _signal(e: m.SignalRaised) -> str:
-    near = dollars(e.reference_micros)
-    return f"{e.strategy}: {e.direction.lower()} {e.symbol}, buy {e.instrument} near ${near}"
+    # A bearish signal buys another name than it saw, so it knows no price for it.
+    near = f" near ${dollars(e.reference_micros)}" if e.reference_micros else ""
+    return f"{e.strategy}: {e.direction.lower()} {e.symbol}, buy {e.instrument}{near}"
 
 
 def _submit(e: m.SubmitOrder) -> str:
@@ -141,6 +129,10 @@ def _prepared(e: m.OrderPrepared) -> str:
 def _filled(e: m.OrderFilled) -> str:
     part = f"{shares(e.cumulative_qty_nanos)} of {shares(e.order_qty_nanos)}"
     return f"{e.side} {shares(e.qty_nanos)} {e.symbol} at ${dollars(e.price_micros)} ({part}). {e.reason}"
+
+
+def _suppressed(e: m.SignalSuppressed) -> str:
+    return f"{e.strategy}: {e.direction.lower()} {e.symbol} suppressed by {e.rule}: {e.detail}"
 
 
 def _tripped(e: m.KillSwitchTripped) -> str:
@@ -162,6 +154,7 @@ def _cash(e: m.CashMoved) -> str:
 _SENTENCES: Final[dict[type, Callable[[Any], str]]] = {
     m.CandidatesRanked: _candidates,
     m.SignalRaised: _signal,
+    m.SignalSuppressed: _suppressed,
     m.SubmitOrder: _submit,
     m.OrderDenied: _denied,
     m.OrderPrepared: _prepared,

@@ -156,7 +156,7 @@ class StatusHub:
         changes: list[tuple[str, Any]] = []
         if isinstance(message, m.ChainStatus):
             self._chain_heard_boot_ns = boot_ns()
-            self._newest[name] = frames.chain_view(message)
+            self._newest[name] = frames.plain(message)
         elif isinstance(message, m.PortfolioSnapshot):
             self._newest[name] = frames.portfolio_view(message)
             changes.append(("equity", self._add_point(message)))

@@ -44,7 +44,7 @@ def test_the_settings_have_every_key_of_the_specification_once() -> None:
 def test_the_proposals_are_valid_and_typed() -> None:
     env = parse(proposals())
     assert env.flag("STRAT_OPEN_ENABLED") is True
-    assert env.whole("MAX_OPEN_POSITIONS") == 5
+    assert env.whole("MAX_OPEN_POSITIONS") == 8
     assert env.number("MAX_RISK_PER_TRADE") == Decimal("0.25")
     assert env.scaled("MAX_RISK_PER_TRADE", 100) == 25
     assert env.words("TRADING_DAYS") == ("Mon", "Tue", "Wed", "Thu", "Fri")

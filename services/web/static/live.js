@@ -114,7 +114,7 @@ const TradeBot = (() => {
 
   on(["chain"], ({ chain }) => {
     if (!chain) return;
-    setText("chain-words", chain.detail ? `${chain.means} ${chain.detail}` : chain.means);
+    setText("chain-words", chain.detail);
     const by = chain.armed_by ? ` · armed by ${chain.armed_by}` : "";
     setText("session-words", `Session ${chain.session_date || "not planned"} · ${chain.phase.replace("_", " ").toLowerCase()}${by}`);
   });
@@ -123,5 +123,5 @@ const TradeBot = (() => {
     if (at) setText("clock", `${day.format(at)} · ${utc.format(at)} UTC · ${newYork.format(at)} New York`);
   });
   document.addEventListener("DOMContentLoaded", start);
-  return { on, touch, state, byId, setText, newYork };
+  return { on, touch, state, byId, setText, newYork, utc };
 })();

@@ -1,14 +1,14 @@
 // The tiles and tables of the dashboard. Every cell is made with textContent.
 "use strict";
 (() => {
-  const { on, touch, byId, setText, newYork } = TradeBot;
+  const { on, touch, byId, setText, utc } = TradeBot;
   const ROWS_MAX = 200, ENDED = ["FILLED", "CANCELLED", "REJECTED", "EXPIRED"], REFUSED = ["REJECTED", "EXPIRED", "UNKNOWN"];
   const amount = (text, places = 2) => Number(text).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: places });
   const dollars = (text) => `$${amount(text)}`;
   const price = (text) => (Number(text) === 0 ? "–" : amount(text, 4));
   const shares = (text) => Number(text).toLocaleString("en-US", { maximumFractionDigits: 9 });
   const percent = (bps) => `${(bps / 100).toFixed(2)} %`;
-  const at = (ms) => newYork.format(ms);
+  const at = (ms) => utc.format(ms);
   const tone = (text) => (Number(text) > 0 ? "up" : Number(text) < 0 ? "down" : "");
   // Sign and triangle say the same as the colour, for those who do not see it.
   const signed = (text) => { const n = Number(text); return n === 0 ? "$0.00" : `${n > 0 ? "▲ +" : "▼ -"}$${amount(Math.abs(n))}`; };

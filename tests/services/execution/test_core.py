@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bus import messages as m
+from bus.codec import FRAME_BYTES_MAX, encode_message
 from bus.testing import a_plan
 from services.execution.brokers import reports as r
 from services.execution.orders import OrderState
@@ -389,10 +390,12 @@ def test_session_when_a_new_day_is_planned_then_open_intents_are_kept_and_sold(d
 
 def test_snapshot_when_there_are_many_orders_then_shows_the_newest_oldest_first(desk: Any, kit: Any) -> None:
     for n in range(205):
-        desk.give(kit.submit(f"intent-{n:03d}", f"S{n}"))
+        desk.give(kit.submit(f"{'i' * 80}-{n:03d}", f"S{n}", reason="r" * 400))
     [snapshot] = desk.core.snapshot(desk.state, desk.now)
-    assert (len(snapshot.orders), snapshot.orders_total) == (200, 205)
-    assert (snapshot.orders[0].intent_id, snapshot.orders[-1].intent_id) == ("intent-005", "intent-204")
+    assert (len(snapshot.orders), snapshot.orders_total) == (150, 205)
+    assert [line.intent_id[-3:] for line in (snapshot.orders[0], snapshot.orders[-1])] == ["055", "204"]
+    # A full one with the longest names and reasons still fits the bus.
+    assert len(encode_message(snapshot)) < FRAME_BYTES_MAX
 
 
 def test_snapshot_when_filled_then_shows_average_and_stop(desk: Any, kit: Any) -> None:

@@ -35,7 +35,7 @@ def test_approval_when_given_then_a_market_order_with_its_protection_and_its_tim
     assert order.expires_ns == world.now + 5 * world.SECOND
     assert order.cancel_at_ns == world.now + 60 * world.SECOND
     assert order.exit_at_ns == world.now + 60 * world.MINUTE
-    assert "close_above_range $50.10 against $50.00" in order.reason
+    assert "$50.10, $50.00" in order.reason
     assert "TOTAL_ALLOCATION / MAX_OPEN_POSITIONS" in order.reason
 
 

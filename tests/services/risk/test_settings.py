@@ -10,7 +10,7 @@ def test_settings_when_the_proposals_are_read_then_in_the_units_of_their_names()
     assert settings == RiskSettings(
         total_allocation_ppm=500_000,
         max_risk_per_trade_ppm=2_500,
-        max_open_positions=5,
+        max_open_positions=8,
         daily_loss_limit_ppm=20_000,
         min_volume_nanos=50_000 * NANOS,
         max_spread_ppm=15_000,

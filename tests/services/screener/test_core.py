@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from bus.codec import FRAME_BYTES_MAX, encode_message
 from bus.messages import MICROS, NANOS, CandidatesRanked, FeedEnded, Message, Reason, SessionPlanned
 from services.screener.core import ScreenerCore, ScreenerState, rank
 from services.screener.settings import ScreenerSettings
@@ -161,7 +162,7 @@ def test_rank_when_over_a_hundred_pass_then_the_rest_are_rejected_for_their_plac
 
 def test_rank_when_over_a_hundred_are_rejected_then_the_first_are_listed_and_all_counted() -> None:
     said = ranked(*(row(f"A{i:03d}", price_micros=1_000_000) for i in reversed(range(150))))
-    assert [r.symbol for r in said.rejected] == [f"A{i:03d}" for i in range(100)]
+    assert [r.symbol for r in said.rejected] == [f"A{i:03d}" for i in range(50)]
     assert said.rejected_total == 150
 
 
@@ -206,3 +207,11 @@ def test_decide_when_anything_else_comes_then_nothing_follows() -> None:
     assert core.observe(state, ended) is state
     assert core.evolve(state, ended) is state
     assert (core.decide(state, ended, 7), core.settle(state, 7), core.snapshot(state, 7)) == ((), (), ())
+
+
+def test_rank_when_the_list_is_as_long_as_it_gets_then_it_still_fits_one_frame() -> None:
+    long = [row(f"LONGSYM.{i:03d}/ABCDEFGHIJK", prior_volume_nanos=10**9 * NANOS) for i in range(100)]
+    dear = [row(f"LONGDEAR.{i:03d}/ABCDEFGHIJ", price_micros=10**12, float_shares=10**11) for i in range(100)]
+    said = ranked(*long, *dear)
+    assert (len(said.candidates), len(said.rejected)) == (100, 50)
+    assert len(encode_message(said)) < FRAME_BYTES_MAX

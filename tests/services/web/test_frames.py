@@ -45,10 +45,6 @@ def test_event_line_when_of_any_kind_then_has_a_sentence_and_is_json(kind: type[
     assert msgspec.json.decode(msgspec.json.encode(line)) == line
 
 
-def test_states_when_listed_then_each_is_explained() -> None:
-    assert set(frames.STATE_MEANS) == set(get_args(m.ChainState))
-
-
 def test_share_when_whole_is_zero_then_is_zero() -> None:
     snapshot = m.PortfolioSnapshot(
         ts_event=1,

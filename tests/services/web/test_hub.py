@@ -47,7 +47,6 @@ def test_snapshot_when_status_is_repeated_then_newest_wins(hub: StatusHub, say: 
     hub.publish(say("chain", state="HALTED"))
     chain = hub.snapshot()["chain"]
     assert chain["state"] == "HALTED"
-    assert "operator" in chain["means"]
 
 
 def test_amounts_when_shown_then_are_exact_text_in_dollars_and_shares(hub: StatusHub, say: Say) -> None:

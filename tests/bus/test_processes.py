@@ -1,0 +1,192 @@
+"""A home's own supervisord: its configuration, its port, and one chain for each home."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from bus.processes import ROOT, Chain, ChainError, check_port, free_port, main, running_supervisor, write_configuration
+from bus.routes import SERVICES
+from config.paths import HomePaths
+
+#: Reads a configuration as supervisord does, and prints what it would do.
+READ = """
+import json, sys
+from supervisor.options import ServerOptions
+options = ServerOptions()
+options.realize(["-n", "-c", sys.argv[1]])
+group, = options.process_group_configs
+print(json.dumps({
+    "pidfile": options.pidfile, "logfile": options.logfile, "directory": options.directory,
+    "home": options.environment["TRADEBOT_HOME"],
+    "socket": options.server_configs[0]["file"],
+    "programs": {p.name: [p.command, p.stdout_logfile, p.environment] for p in group.process_configs},
+}))
+"""
+
+
+def _home(folder: Path) -> HomePaths:
+    paths = HomePaths(folder)
+    paths.make()
+    return paths
+
+
+@pytest.fixture
+def paths(tmp_path_factory: pytest.TempPathFactory) -> HomePaths:
+    return _home(tmp_path_factory.mktemp("h"))
+
+
+# --- port --------------------------------------------------------------------------------------------------------
+
+
+def test_a_port_when_taken_is_named_with_what_to_do() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ChainError, match=rf"Port {port} on 127\.0\.0\.1 cannot be used.*make run PORT="):
+            check_port(port)
+
+
+def test_a_port_when_free_passes_and_stays_free() -> None:
+    port = free_port()
+    check_port(port)
+    check_port(port)
+    with socket.socket() as mine:
+        mine.bind(("127.0.0.1", port))
+
+
+def test_a_chain_when_its_port_is_taken_does_not_start(paths: HomePaths) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        chain = Chain(paths, port)
+        with pytest.raises(ChainError, match=f"Port {port}"):
+            chain.start(quiet=True)
+    assert not chain.is_running()
+    assert not (paths.run / "supervisord.conf").exists()
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+
+def test_the_configuration_when_written_has_all_programs_and_no_relative_path(paths: HomePaths) -> None:
+    target = write_configuration(paths)
+    assert target == paths.run / "supervisord.conf"
+    text = target.read_text(encoding="utf-8")
+    assert "%(here)s" not in text.replace("%%(", "")
+    parser = RawConfigParser(inline_comment_prefixes=(";",))
+    parser.read_string(text)
+    programs = {name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")}
+    assert programs == set(SERVICES)
+    assert set(parser["group:tradebot"]["programs"].split(",")) == set(SERVICES)
+    for section in parser.sections():
+        for key, value in parser[section].items():
+            if key in ("file", "logfile", "pidfile", "childlogdir", "directory", "stdout_logfile"):
+                assert Path(value).is_absolute(), f"{section} {key}"
+                assert Path(value) == Path(os.path.normpath(value)), f"{section} {key}"
+            if key == "command":
+                assert Path(value.split()[0]).is_absolute(), section
+
+
+@pytest.mark.parametrize("name", ["plain", "100% sure", "%(here)s", "two words"])
+def test_the_configuration_when_read_by_supervisord_serves_this_home_whatever_its_name(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    paths = _home(tmp_path_factory.mktemp("h") / name)
+    result = subprocess.run(
+        [sys.executable, "-c", READ, str(write_configuration(paths))],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    read = json.loads(result.stdout.splitlines()[-1])
+    assert read["home"] == str(paths.root)
+    assert read["pidfile"] == str(paths.run / "supervisord.pid")
+    assert read["logfile"] == str(paths.logs / "supervisord.log")
+    assert read["socket"] == str(paths.run / "supervisor.sock")
+    assert read["directory"] == str(ROOT)
+    assert set(read["programs"]) == set(SERVICES)
+    for service, (command, log, _) in read["programs"].items():
+        script = str(ROOT / "supervisor" / "watchdog_bot.py") if service == "watchdog" else f"-m services.{service}"
+        assert command == f"{sys.executable} {script}"
+        assert log == str(paths.logs / f"{service}.log")
+
+
+def test_the_configuration_when_written_again_is_the_same(paths: HomePaths) -> None:
+    first = write_configuration(paths).read_bytes()
+    assert write_configuration(paths).read_bytes() == first
+
+
+# --- one chain for each home -------------------------------------------------------------------------------------
+
+
+def _ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("text", ["", "not a number", "12 34"])
+def test_a_supervisor_when_its_pid_file_says_nothing_does_not_run(paths: HomePaths, text: str) -> None:
+    assert running_supervisor(paths) is None
+    (paths.run / "supervisord.pid").write_text(text)
+    assert running_supervisor(paths) is None
+
+
+def test_a_supervisor_when_its_pid_file_is_stale_does_not_run(paths: HomePaths) -> None:
+    (paths.run / "supervisord.pid").write_text(f"{_ended_process()}\n")
+    assert running_supervisor(paths) is None
+
+
+def test_a_chain_when_another_runs_on_the_home_does_not_start_and_says_how_to_stop_it(paths: HomePaths) -> None:
+    (paths.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
+    assert running_supervisor(paths) == os.getpid()
+    chain = Chain(paths, free_port())
+    with pytest.raises(ChainError, match=rf"already runs on the home .*process {os.getpid()}.*shutdown"):
+        chain.start(quiet=True)
+    assert not chain.is_running()
+    chain.stop()
+    assert chain.wait() == 0
+
+
+def test_the_command_when_another_chain_runs_ends_with_one_message(
+    paths: HomePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (paths.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
+    assert main(["--home", str(paths.root), "--port", str(free_port())]) == 2
+    shown = capsys.readouterr()
+    assert "already runs" in shown.err
+    assert shown.out == ""
+
+
+def test_the_command_when_the_home_is_too_deep_ends_with_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / ("x" * 100)
+    assert main(["--home", str(home), "--port", str(free_port())]) == 2
+    assert "too deep" in capsys.readouterr().err
+    assert not home.exists()
+
+
+def test_the_command_when_the_home_is_a_file_ends_with_one_message(
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path_factory.mktemp("h") / "file"
+    home.write_text("mine")
+    assert main(["--home", str(home), "--port", str(free_port())]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert home.read_text() == "mine"
+
+
+def test_a_chain_when_asked_for_its_page_names_the_loopback_address(paths: HomePaths) -> None:
+    assert Chain(paths, 8790).url == "http://127.0.0.1:8790/"

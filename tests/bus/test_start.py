@@ -1,0 +1,129 @@
+"""From the vault to a Setup: every fault at once, and a damaged file by its name."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bus.keys import KeyRing, make_pairs
+from bus.start import ConfigurationError, await_setup, load_setup
+from config.env_bot import proposals
+from config.paths import HomePaths
+from config.users import User
+from config.vault import Secrets, Vault
+from replay.session import DEMO_IDENTITY
+
+CANARY = "CANARY-5up3r-secret"
+
+
+def _secrets(**settings: str) -> Secrets:
+    return Secrets(
+        generation=0,
+        settings=proposals() | settings,
+        identity=DEMO_IDENTITY,
+        users=(User(name="ann", password_hash=CANARY, role="admin"),),
+        credentials={"web_session_key": CANARY},
+        coa={"accounts": [{"code": "1000"}]},
+        curve=make_pairs(),
+    )
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> HomePaths:
+    home = HomePaths(tmp_path)
+    home.make()
+    return home
+
+
+@pytest.fixture
+def logs() -> Iterator[logging.Logger]:
+    """Give the root logger back as it was: a service's process sets it up anew."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    yield root
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_settings_when_they_have_faults_are_refused_with_all_of_them(paths: HomePaths) -> None:
+    secrets = _secrets(START_TIME_OPEN="25:99", HEARTBEAT_TIMEOUT="soon", LOG_FORMAT="XML", NO_SUCH_SETTING="1")
+    del secrets.settings["MARKET_DATA_SEED"]
+    with pytest.raises(ConfigurationError, match=r"5 fault") as caught:
+        load_setup(paths, secrets)
+    for key in ("START_TIME_OPEN", "HEARTBEAT_TIMEOUT", "LOG_FORMAT", "NO_SUCH_SETTING", "MARKET_DATA_SEED"):
+        assert key in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+def test_settings_when_they_are_right_make_a_setup_of_this_home_and_identity(paths: HomePaths) -> None:
+    setup = load_setup(paths, _secrets(MARKET_DATA_SEED="42"))
+    assert setup.paths == paths
+    assert setup.identity == DEMO_IDENTITY
+    assert setup.env.whole("MARKET_DATA_SEED") == 42
+
+
+@pytest.mark.parametrize("name", ["secrets/g000001/settings.enc", "secrets/g000001/MANIFEST", "secrets/CURRENT"])
+def test_the_vault_when_a_file_is_damaged_stops_the_start_and_names_it(paths: HomePaths, name: str) -> None:
+    Vault(paths).provision(_secrets())
+    path = paths.root / "storage" / name
+    path.write_bytes(b"\xff" + path.read_bytes()[1:])
+    with pytest.raises(ConfigurationError, match=path.name) as caught:
+        await_setup("risk", paths)
+    assert str(path) in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+def test_the_vault_when_its_key_is_missing_stops_the_start_and_names_it(paths: HomePaths) -> None:
+    Vault(paths).provision(_secrets())
+    (paths.keys / "g000001.key").unlink()
+    with pytest.raises(ConfigurationError, match=r"g000001\.key is missing"):
+        await_setup("risk", paths)
+
+
+def test_stored_settings_when_they_have_faults_stop_the_start(paths: HomePaths) -> None:
+    Vault(paths).provision(_secrets(MARKET_DATA_DATE="tomorrow"))
+    with pytest.raises(ConfigurationError, match="MARKET_DATA_DATE"):
+        await_setup("risk", paths)
+
+
+@pytest.mark.parametrize("log_format", ["JSON", "CSV"])
+def test_a_service_when_configured_has_its_setup_its_keys_and_a_log_of_its_own(
+    paths: HomePaths, logs: logging.Logger, log_format: str
+) -> None:
+    secrets = _secrets(LOG_FORMAT=log_format)
+    Vault(paths).provision(secrets)
+    setup, ring = await_setup("risk", paths)
+    assert setup.env.word("LOG_FORMAT") == log_format
+    assert ring == KeyRing.of("risk", secrets.curve)
+    logs.error("here I am")
+    (log,) = (paths.output / DEMO_IDENTITY.bot_identity / "logs").iterdir()
+    line = log.read_text(encoding="utf-8").strip()
+    assert log.name == "risk.log"
+    assert "here I am" in line
+    assert line.startswith("{") is (log_format == "JSON")
+
+
+def test_a_service_when_not_configured_yet_says_so_once_and_waits(
+    paths: HomePaths, logs: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found: list[KeyRing] = []
+    waiting = threading.Thread(target=lambda: found.append(await_setup("risk", paths)[1]), daemon=True)
+    waiting.start()
+    secrets = _secrets()
+    said = ""
+    for _ in range(1000):
+        said += capsys.readouterr().err
+        if said:
+            break
+        waiting.join(0.01)
+    assert said.count("risk waits for the configuration") == 1
+    assert str(paths.root) in said
+    assert found == []
+    Vault(paths).provision(secrets)
+    waiting.join(10)
+    assert found == [KeyRing.of("risk", secrets.curve)]
