@@ -37,14 +37,20 @@ def read_exchange_day(day: str) -> ExchangeDay:
     Raises:
         CannotStartError: the day is malformed or outside the calendar.
     """
-    result = subprocess.run(  # noqa: S603 - our own interpreter and module, the day is one argument
-        [sys.executable, "-m", "bus.calendar", day],
-        capture_output=True,
-        timeout=_CALENDAR_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        result = subprocess.run(  # noqa: S603 - our own interpreter and module, the day is one argument
+            [sys.executable, "-m", "bus.calendar", day],
+            capture_output=True,
+            timeout=_CALENDAR_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CannotStartError(
+            f"The exchange's calendar did not answer in {_CALENDAR_TIMEOUT_S} s; try again"
+        ) from error
     if result.returncode != 0:
-        raise CannotStartError(result.stderr.decode(errors="replace").strip().splitlines()[-1])
+        said = result.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {result.returncode}"]
+        raise CannotStartError(f"The exchange's calendar cannot be read: {said[-1]}")
     return msgspec.json.decode(result.stdout, type=ExchangeDay)
 
 

@@ -22,6 +22,7 @@ class ControlFolder:
     def __init__(self, paths: HomePaths) -> None:
         self._folder = paths.control
         self._halts = paths.halts
+        self._raised: dict[str, int] = {}
         self._stamped = tuple(str(path) for path in (self._folder, self._folder / ARM_FILE, self._halts))
 
     def read(self) -> ControlState:
@@ -73,6 +74,16 @@ class ControlFolder:
                 continue
             return record
         raise FileExistsError(f"no free halt number in {self._halts} after {_TRIES_MAX} tries")
+
+    def raise_halt_once(self, source: str, rule: str, detail: str) -> HaltRecord | None:
+        """Raise a halt, unless one by this rule stands that no operator has answered; then return None."""
+        state = self.read()
+        newest = state.halt_counter if state.halt and state.halt.rule == rule else 0
+        if max(self._raised.get(rule, 0), newest) > state.answered:
+            return None
+        record = self.raise_halt(source, rule, detail)
+        self._raised[rule] = record.counter
+        return record
 
     def arm(self, record: ArmRecord) -> None:
         """Write the arm record, and take a standing stop request back. Called by the web UI alone."""

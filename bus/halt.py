@@ -43,6 +43,11 @@ class ControlState:
     is_kill_file_present: bool
     fault: str = ""
 
+    @property
+    def answered(self) -> int:
+        """Return the newest halt that an operator has answered."""
+        return self.arm.halt_counter if self.arm else 0
+
     def is_halted(self) -> bool:
         """Tell whether a halt stands that no operator has answered; unreadable files count as a halt."""
         if self.fault or self.is_kill_file_present:

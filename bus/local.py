@@ -90,9 +90,9 @@ class LocalChain:
                 if name in self.nodes:
                     self.nodes[name].on_market(data)
             self._deliver()
-            for name in ("strategy", "execution", "risk"):
-                self.nodes[name].on_idle()
-                self.nodes[name].settle()
+            for node in self.nodes.values():
+                node.on_idle()
+                node.settle()
             self._deliver()
             steps = data.step if isinstance(data, FeedEnded) else steps + 1
         return steps

@@ -67,11 +67,11 @@ class Node(Generic[S]):
         """Take one market message; a repeated step is ignored."""
         if data.step <= self.step:
             return
+        self.step = data.step
         self.clock.heard(data.ts_event)
         self.state = self.assembly.core.observe(self.state, data)
         self._run([data])
         self._run(self.assembly.shell.on_market(self.state, data, self.clock.now_ns()))
-        self.step = data.step
         self.is_feed_ended = isinstance(data, FeedEnded)
 
     def on_reliable(self, sender: ServiceName, epoch: str, seq: int, message: Message) -> Verdict:

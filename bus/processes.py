@@ -61,17 +61,24 @@ def running_supervisor(paths: HomePaths) -> int | None:
 
 def write_configuration(paths: HomePaths) -> Path:
     """Write this home's copy of supervisor/supervisord.conf, every path absolute, and return where it is."""
-    text = (ROOT / "supervisor" / "supervisord.conf").read_text(encoding="utf-8")
+    lines = (ROOT / "supervisor" / "supervisord.conf").read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(_absolute(line, paths) for line in lines)
+    target = paths.run / "supervisord.conf"
+    target.write_text(text, encoding="utf-8")
+    return target
+
+
+def _absolute(line: str, paths: HomePaths) -> str:
+    # supervisord expands these two settings twice, all others once.
+    percent = "%%%%" if line.startswith(("environment=", "stdout_logfile=")) else "%%"
     for relative, absolute in (
         ("%(here)s/../.venv/bin/python", sys.executable),
         (f"%(here)s/../{DEFAULT_HOME}", str(paths.root)),
         ("%(here)s/watchdog_bot.py", str(ROOT / "supervisor" / "watchdog_bot.py")),
         ("%(here)s/..", str(ROOT)),
     ):
-        text = text.replace(relative, absolute.replace("%", "%%"))
-    target = paths.run / "supervisord.conf"
-    target.write_text(text, encoding="utf-8")
-    return target
+        line = line.replace(relative, absolute.replace("%", percent))
+    return line
 
 
 class Chain:

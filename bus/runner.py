@@ -101,6 +101,7 @@ class Runner:
         self._control_stamp: tuple[int, ...] = ()
         self._control_seen: tuple[int, bool] | None = None
         self._is_changed = True
+        self._refused: dict[ServiceName, int] = {}
         self._heard: list[str] = []
         self._events: list[Message] = []
 
@@ -147,6 +148,7 @@ class Runner:
             self._tell()
         if self._node:
             self._node.assembly.shell.close()
+        self._store.close()
         self._sockets.close()
 
     def _wait_ms(self) -> int:
@@ -271,6 +273,9 @@ class Runner:
         node = self._node
         if node is None:
             return
+        if sender not in node.cursors:
+            self._reject(sender, MalformedMessageError(f"{sender} says nothing to {self.name}"), frame.payload)
+            return
         waiting = self._held.setdefault(sender, deque())
         is_ahead = self.name in MARKET_SUBSCRIBERS and frame.step > node.step
         if waiting or is_ahead:
@@ -290,10 +295,7 @@ class Runner:
         node = self._node
         if node is None:
             return
-        cursor = node.cursors.get(sender)
-        if cursor is None:
-            self._reject(sender, MalformedMessageError(f"{sender} says nothing to {self.name}"), frame.payload)
-            return
+        cursor = node.cursors[sender]
         verdict = cursor.judge(frame.epoch, frame.seq)
         if verdict is Verdict.NEXT:
             message = self._accepted(sender, frame)
@@ -319,15 +321,21 @@ class Runner:
         try:
             message = decode_message(frame.payload)
         except MalformedMessageError as error:
-            self._reject(sender, error, frame.payload)
+            self._refuse(sender, frame, error)
             self._halt("poison_message", f"{self.name} cannot read message {frame.seq} of {sender}")
             return None
         if not may_send(sender, self.name, type(message)):
             detail = f"{sender} may not send {type(message).__name__} to {self.name}"
-            self._reject(sender, MalformedMessageError(detail), frame.payload)
+            self._refuse(sender, frame, MalformedMessageError(detail))
             self._halt("forbidden_message", detail)
             return None
         return message
+
+    def _refuse(self, sender: ServiceName, frame: Data, error: MalformedMessageError) -> None:
+        """Keep a refused message once, however often its sender repeats it."""
+        if self._refused.get(sender) != frame.seq:
+            self._refused[sender] = frame.seq
+            self._reject(sender, error, frame.payload)
 
     def _reject(self, sender: str, error: MalformedMessageError, payload: bytes) -> None:
         """Count and keep what was refused; nothing of it has an effect."""
@@ -337,10 +345,8 @@ class Runner:
 
     def _halt(self, rule: str, detail: str) -> None:
         """Halt once for each reason; the control folder keeps it until an operator answers."""
-        state = self._control.read()
-        if not (state.is_halted() and state.halt and state.halt.rule == rule):
+        if self._control.raise_halt_once(self.name, rule, detail):
             logger.error("halt: %s", detail)
-            self._control.raise_halt(self.name, rule, detail)
 
     # --- time ----------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ class _Books:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise StoreError(f"There is no file {path}: the books cannot be compared.")
+        self._path = path
         self._uri = f"{path.resolve().as_uri()}?mode=ro"
 
     def number(self, query: str, *arguments: object) -> int:
@@ -73,5 +74,8 @@ class _Books:
         return {str(row[0]): int(row[1]) for row in self._rows(query, *arguments)}
 
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self._uri, uri=True)) as db:
-            return db.execute(query, arguments).fetchall()
+        try:
+            with closing(sqlite3.connect(self._uri, uri=True)) as db:
+                return db.execute(query, arguments).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"The books {self._path} cannot be read: {error}") from error

@@ -46,6 +46,10 @@ class _FormReader(HTMLParser):
         elif tag == "option" and self._select and ("selected" in values or self._select not in self.fields):
             self.fields[self._select] = values.get("value", "")
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a field; a void tag has no end."""
+        self.handle_starttag(tag, attrs)
+
     def handle_endtag(self, tag: str) -> None:
         """Leave a form, a select or an alert."""
         if tag == "form":

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import http.client
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from bus.assembly import CannotStartError
-from bus.processes import ROOT, ChainError, check_port, free_port
-from bus.store import read_journal
+from bus.processes import ROOT, ChainError, check_port, free_port, running_supervisor
+from bus.store import StoreError, read_journal
 from config.env_bot import SettingsError
 from config.paths import HOME_VARIABLE, HomeError, HomePaths
 from replay.books import compare_books
+from replay.browser import PageError
 from replay.report import refusals_table, trades, trades_table
 from replay.session import DEMO_IDENTITY, OpenedSession, SessionChoice, open_session
 from replay.stage import Stage, StageError
@@ -81,13 +83,15 @@ def prepare_home(text: str) -> HomePaths:
         HomeError: the folder holds something else.
     """
     root = Path(text or DEFAULT_DEMO_HOME).absolute()
+    if root.exists() and not root.is_dir():
+        raise HomeError(f"{root} is a file: nothing was touched. Give HOME_DIR an empty or new folder.")
     if root.exists() and any(root.iterdir()):
         if not (root / MARKER).is_file():
             raise HomeError(
                 f"{root} is not empty and was not made by a demonstration: nothing was touched. "
                 "Give HOME_DIR an empty or new folder."
             )
-        if (root / "run" / "supervisord.pid").exists():
+        if running_supervisor(HomePaths(root)) is not None:
             raise HomeError(f"A demonstration still runs on {root}: stop it first, or give HOME_DIR another folder.")
         shutil.rmtree(root)
     paths = HomePaths(root)
@@ -175,8 +179,11 @@ def main(arguments: list[str]) -> int:
     choice = SessionChoice(data, options.date, options.symbols, options.seed, options.speed)
     try:
         return run(choice, options.home, options.port)
-    except (SettingsError, CannotStartError, HomeError, ChainError, StageError) as error:
+    except (SettingsError, CannotStartError, HomeError, ChainError, StageError, StoreError) as error:
         sys.stderr.write(f"{error}\n")
+        return 2
+    except (PageError, OSError, http.client.HTTPException) as error:
+        sys.stderr.write(f"The web UI does not answer any more ({error}); every process was stopped.\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped; every process has ended.\n")

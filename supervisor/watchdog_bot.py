@@ -122,7 +122,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
         self._plan = known if isinstance(known, SessionPlanned) and _same_plan(known, plan) else plan
         return [plan]
 
-    def after_commit(self, state: dict[str, Message], event: Message, now_ns: int) -> Sequence[Message]:
+    def before_commit(self, event: Message) -> None:
         """Halt the chain for what other services could not go on with."""
         if isinstance(event, KillSwitchTripped):
             loss = f"${-event.pnl_micros / 1_000_000:,.2f}"
@@ -130,7 +130,6 @@ class WatchdogShell(Shell[dict[str, Message]]):
             self._halt("daily_loss_limit", f"the day's loss {loss} is beyond DAILY_LOSS_LIMIT {limit}")
         elif isinstance(event, EntrySuspended):
             self._halt("ledger_suspended", f"the ledger cannot book {event.source_event_id}: {event.detail}")
-        return ()
 
     def on_status(self, sender: ServiceName, message: Message) -> None:
         """Note a heartbeat; the first one of a restarted critical service halts an armed chain."""
@@ -163,11 +162,8 @@ class WatchdogShell(Shell[dict[str, Message]]):
 
     def _halt(self, rule: str, detail: str) -> None:
         """Raise a halt, once while the same rule stands unanswered."""
-        state = self._control.read()
-        if state.is_halted() and state.halt and state.halt.rule == rule:
-            return
-        logger.error("HALT %s: %s", rule, detail)
-        self._control.raise_halt("watchdog", rule, detail)
+        if self._control.raise_halt_once("watchdog", rule, detail):
+            logger.error("HALT %s: %s", rule, detail)
 
     def _move(self) -> None:
         control = self._control.read()

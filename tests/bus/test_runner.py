@@ -517,7 +517,7 @@ def test_a_step_when_finished_is_told_on_after_the_risk_service_finished_it(rig:
     risk, screener = rig.peer("risk"), rig.peer("screener")
     screener.new_beat(lambda beat: beat.step == 1, lambda: screener.publish(TOPIC_MARKET, a_quote_batch(1)))
     risk.until(lambda: [f for f in risk.inbox if isinstance(f, StepMark)], "mark")
-    assert [f for f in risk.inbox if isinstance(f, StepMark)][0] == StepMark(1, 1)
+    assert next(f for f in risk.inbox if isinstance(f, StepMark)) == StepMark(1, 1)
     assert screener.inbox == []
     # Risk's mark runs ahead of the order it made in that step: the step is over when the order is in.
     risk.say(StepMark(1, 1))
