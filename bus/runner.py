@@ -45,19 +45,17 @@ from bus.messages import (
 )
 from bus.node import Node
 from bus.routes import (
-    LEASE_HOLDER,
     LEASE_ISSUERS,
     MARKET_PUBLISHER,
     MARKET_SUBSCRIBERS,
     SERVICES,
-    STATUS_SUBSCRIBERS,
     STEP_MARKS,
     is_told_by,
     may_send,
     peers_of,
     receivers,
 )
-from bus.sockets import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, BusSockets
+from bus.sockets import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, BusSockets, topics_between
 from bus.store import Store, Synchronous
 
 logger = logging.getLogger(__name__)
@@ -70,6 +68,7 @@ _SNAPSHOT_NS: Final = 1_000_000_000
 _SNAPSHOT_SOON_NS: Final = 250_000_000
 _LOOP_GAP_NS: Final = 500_000_000
 _FLUSH_NS: Final = 1_000_000_000
+_SUMMARY_NS: Final = 5_000_000_000
 _POLL_MS: Final = 20
 _HELD_MAX: Final = 1_000
 #: A power cut must not lose what these two committed; the others reconcile (see docs/decisions.md).
@@ -103,6 +102,8 @@ class Runner:
         self._is_changed = True
         self._refused: dict[ServiceName, int] = {}
         self._heard: list[str] = []
+        self._heard_total = 0
+        self._summary = ""
         self._events: list[Message] = []
 
     # --- start and end -------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class Runner:
         self._sockets.bind()
         self._sockets.connect(peers_of(self.name))
         for publisher in SERVICES:
-            topics = self._topics_from(publisher)
+            topics = topics_between(self.name, publisher)
             if topics:
                 self._sockets.subscribe(publisher, *topics)
         synchronous: Synchronous = "FULL" if self.name in _SYNCED else "NORMAL"
@@ -160,18 +161,6 @@ class Runner:
     def _fail(self, error: CannotStartError) -> None:
         self.failure = str(error)
         logger.error("cannot start: %s", error)
-
-    def _topics_from(self, publisher: ServiceName) -> list[bytes]:
-        topics = []
-        if publisher == MARKET_PUBLISHER and self.name in MARKET_SUBSCRIBERS:
-            topics.append(TOPIC_MARKET)
-        if self.name in STATUS_SUBSCRIBERS and publisher != self.name:
-            topics.append(TOPIC_STATUS)
-        if self.name == LEASE_HOLDER and publisher in LEASE_ISSUERS:
-            topics.append(TOPIC_LEASE)
-        if self.name == MARKET_PUBLISHER and publisher == "watchdog":
-            topics.append(TOPIC_STATUS)
-        return topics
 
     # --- hearing -------------------------------------------------------------------------------------------------
 
@@ -302,6 +291,7 @@ class Runner:
             if message is None:
                 return
             self._heard.append(f"heard {type(message).__name__} from {sender}")
+            self._heard_total += 1
             try:
                 node.on_reliable(sender, frame.epoch, frame.seq, message)
             except CannotStartError as error:
@@ -364,6 +354,8 @@ class Runner:
             self._hear_control()
         if self.name in LEASE_ISSUERS and self._is_due("lease", LEASE_EVERY_NS):
             self._grant_lease()
+        if self._is_due("summary", _SUMMARY_NS):
+            self._summarise()
         node = self._node
         if node is None:
             return
@@ -378,15 +370,23 @@ class Runner:
             for message in node.snapshot():
                 self._publish_status(message)
 
+    def _state(self) -> str:
+        if self.failure or self._node is None:
+            return f"cannot start: {self.failure}"[:400]
+        return "ready" if self._node.is_ready else "waits for the session plan"
+
+    def _summarise(self) -> None:
+        """Say now and then what is heard, for whoever runs this service alone; nothing when nothing changed."""
+        beat = self._heartbeat()
+        heard = f"market step {beat.step}, {self._heard_total} messages heard"
+        line = f"{beat.state}; {heard}, {beat.outbox_depth} of ours not acknowledged"
+        if line != self._summary:
+            self._summary = line
+            logger.info("%s", line)
+
     def _heartbeat(self) -> Heartbeat:
         node = self._node
         now = self._clock.now_ns()
-        if self.failure or node is None:
-            state = f"cannot start: {self.failure}"[:400]
-        elif not node.is_ready:
-            state = "waits for the session plan"
-        else:
-            state = "ready"
         return Heartbeat(
             ts_event=now,
             ts_init=now,
@@ -395,7 +395,7 @@ class Runner:
             boot_id=self._boot_id,
             pid=os.getpid(),
             step=node.step if node else 0,
-            state=state,
+            state=self._state(),
             outbox_depth=node.outbox_depth() if node else 0,
             oldest_unacked_ms=node.oldest_unacked_ms() if node else 0,
             rejected_messages=self._rejected,

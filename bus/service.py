@@ -33,8 +33,9 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
         paths = home_paths()
         paths.make()
         with service_lock(paths, name):
-            setup, ring = await_setup(name, paths)
-            if "--self-check" in sys.argv[1:]:
+            is_check = "--self-check" in sys.argv[1:]
+            setup, ring = await_setup(name, paths, is_waiting=not is_check)
+            if is_check:
                 return _self_check(name, setup, build)
             with halting_on_error(name, paths):
                 runner = Runner(name, setup, ring)

@@ -10,6 +10,7 @@ from bus.codec import FRAME_BYTES_MAX
 from bus.endpoints import Endpoints
 from bus.keys import ZAP_DOMAIN, KeyRing, ZapGuard
 from bus.messages import ServiceName
+from bus.routes import LEASE_HOLDER, LEASE_ISSUERS, MARKET_PUBLISHER, MARKET_SUBSCRIBERS, STATUS_SUBSCRIBERS
 
 TOPIC_MARKET: Final = b"m"
 TOPIC_STATUS: Final = b"s"
@@ -29,6 +30,21 @@ class Received:
     sender: ServiceName | None
     routing_id: bytes
     payload: bytes
+
+
+def topics_between(listener: ServiceName, publisher: ServiceName) -> tuple[bytes, ...]:
+    """Return which topics of one service another one listens to, by the routes; empty = it does not subscribe."""
+    if listener == publisher:
+        return ()
+    topics = []
+    if publisher == MARKET_PUBLISHER and listener in MARKET_SUBSCRIBERS:
+        topics.append(TOPIC_MARKET)
+    # The feed of a recorded session begins when the watchdog says that the chain is active.
+    if listener in STATUS_SUBSCRIBERS or (listener == MARKET_PUBLISHER and publisher == "watchdog"):
+        topics.append(TOPIC_STATUS)
+    if listener == LEASE_HOLDER and publisher in LEASE_ISSUERS:
+        topics.append(TOPIC_LEASE)
+    return tuple(topics)
 
 
 class BusSockets:

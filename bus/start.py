@@ -34,15 +34,18 @@ def load_setup(paths: HomePaths, secrets: Secrets) -> Setup:
     return Setup(paths=paths, env=env, identity=secrets.identity)
 
 
-def await_setup(service: ServiceName, paths: HomePaths) -> tuple[Setup, KeyRing]:
+def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = True) -> tuple[Setup, KeyRing]:
     """Wait until a person has configured this home, then return what the service starts from.
 
     Raises:
-        ConfigurationError: the vault does not open, or its settings have faults.
+        ConfigurationError: the vault does not open, its settings have faults, or nothing is configured and
+            `is_waiting` is false.
     """
     vault = Vault(paths)
     is_said = False
     while not vault.is_provisioned():
+        if not is_waiting:
+            raise ConfigurationError(f"{paths.root} is not configured: open the configuration page of the web UI first")
         if not is_said:
             sys.stderr.write(
                 f"{service} waits for the configuration of {paths.root}: open the configuration page of the web UI.\n"

@@ -127,3 +127,8 @@ def test_a_service_when_not_configured_yet_says_so_once_and_waits(
     Vault(paths).provision(secrets)
     waiting.join(10)
     assert found == [KeyRing.of("risk", secrets.curve)]
+
+
+def test_a_check_when_nothing_is_configured_does_not_wait(paths: HomePaths) -> None:
+    with pytest.raises(ConfigurationError, match="is not configured"):
+        await_setup("risk", paths, is_waiting=False)
