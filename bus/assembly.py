@@ -78,3 +78,14 @@ class Assembly(Generic[S]):
     attach: Callable[[Ports], None] = _no_ports
     on_status: Callable[[ServiceName, Message], None] = _no_status
     lease_refusal: Callable[[], str | None] = lambda: None
+
+    def checked(self) -> "Assembly[S]":
+        """Return this assembly after its self-check.
+
+        Raises:
+            CannotStartError: with every fault that was found.
+        """
+        faults = self.self_check()
+        if faults:
+            raise CannotStartError("; ".join(faults))
+        return self

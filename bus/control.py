@@ -1,6 +1,7 @@
 """The control folder: arm record, halts, stop request, kill file. Any shell can stop; only the web UI arms."""
 
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ class ControlFolder:
         self._folder = paths.control
         self._halts = paths.halts
         self._raised: dict[str, int] = {}
-        self._stamped = tuple(str(path) for path in (self._folder, self._folder / ARM_FILE, self._halts))
+        self._stamped = tuple(str(self._folder / name) for name in (ARM_FILE, STOP_FILE, KILL_FILE))
 
     def read(self) -> ControlState:
         """Return the present state; a file that cannot be read makes a stopped state, never an exception."""
@@ -50,8 +51,11 @@ class ControlFolder:
             )
 
     def stamp(self) -> tuple[int, ...]:
-        """Return times that change whenever `read` could answer differently; cheap enough for each message."""
-        return tuple(_mtime(path) for path in self._stamped)
+        """Return figures that change whenever `read` could answer differently; cheap enough for each message.
+
+        Times alone are not enough: two changes may fall into one tick of the file system's clock.
+        """
+        return (_halts_in(self._halts), *(figure for path in self._stamped for figure in _identity(path)))
 
     def raise_halt(self, source: str, rule: str, detail: str) -> HaltRecord:
         """Write the next halt record; a concurrent halt by another process gets the number after.
@@ -104,17 +108,26 @@ def _read_if_there(path: Path) -> bytes:
         return b""
 
 
-def _mtime(path: str) -> int:
+def _identity(path: str) -> tuple[int, int]:
+    """Return inode and time of a file; every rewrite makes another inode. A file that is not there is (0, 0)."""
     try:
-        return os.stat(path).st_mtime_ns
+        found = os.stat(path)
     except OSError:
-        return 0
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
+
+
+def _halts_in(folder: Path) -> int:
+    try:
+        return sum(name.endswith(".json") for name in os.listdir(folder))
+    except OSError:
+        return -1
 
 
 def _write_durably(folder: Path, name: str, content: bytes, *, exclusive: bool = False) -> None:
     """Write a whole file and its directory entry to disk; readers see the old one or the new one."""
     target = folder / name
-    part = folder / f".{name}.{os.getpid()}.part"
+    part = folder / f".{name}.{os.getpid()}.{threading.get_ident()}.part"
     with part.open("wb") as file:
         file.write(content)
         file.flush()

@@ -33,6 +33,8 @@ class FeedDriver:
 
     def wait_ns(self, now_ns: int) -> int:
         """Return how long there is nothing to publish, for the loop that waits; 0 = look now."""
+        if self.has_ended:
+            return REPEAT_NS
         at = self._scheduled_at if self._is_finished else self._sent_at + REPEAT_NS
         return max(0, at - now_ns)
 

@@ -9,6 +9,8 @@ from bus.messages import ChainArmed, ChainDisarmed, HaltRaised
 
 LEASE_EVERY_NS: Final = 250_000_000
 LEASE_VALID_NS: Final = 1_000_000_000
+_ID_MAX: Final = 96
+_TEXT_MAX: Final = 400
 
 
 class HaltRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +72,7 @@ class ControlState:
         if self.arm is None:
             return "not armed: an operator arms the chain on the dashboard"
         if self.is_stop_requested:
-            return "stopped by an operator: arm it again on the dashboard"
+            return "stopped: arm it again on the dashboard"
         if self.arm.build != build:
             return "armed for another build: arm it again on the dashboard"
         return None
@@ -86,16 +88,17 @@ def announcement(state: ControlState, refusal: str | None, now_ns: int) -> HaltR
             ts_init=now_ns,
             counter=record.counter if record else 0,
             source="watchdog",
-            rule=record.rule if record else "control_file",
-            detail=(record.detail if record else refusal) or "halted",
+            # A record may have been written by hand: what a message cannot carry is cut.
+            rule=(record.rule[:_ID_MAX] if record else "") or "control_file",
+            detail=(record.detail if record else refusal or "halted")[:_TEXT_MAX],
         )
     if refusal is None and state.arm is not None:
         return ChainArmed(
             ts_event=now_ns,
             ts_init=now_ns,
             halt_counter=state.arm.halt_counter,
-            operator=state.arm.operator,
-            reason=state.arm.reason[:400],
+            operator=state.arm.operator[:_ID_MAX] or "unknown",
+            reason=state.arm.reason[:_TEXT_MAX],
         )
     return ChainDisarmed(ts_event=now_ns, ts_init=now_ns, detail=refusal or "not armed")
 
@@ -110,10 +113,11 @@ class LeaseBook:
         """Start with no lease."""
         self._expires: dict[str, int] = {}
 
-    def heard(self, issuer: str, expires_boot_ns: int) -> None:
-        """Keep a lease when it is newer; a lease from a stranger is ignored."""
+    def heard(self, issuer: str, expires_boot_ns: int, now_boot_ns: int) -> None:
+        """Keep a lease when it is newer; none is longer than LEASE_VALID_NS, one from a stranger is ignored."""
         if issuer in self.issuers:
-            self._expires[issuer] = max(self._expires.get(issuer, 0), expires_boot_ns)
+            granted = min(expires_boot_ns, now_boot_ns + LEASE_VALID_NS)
+            self._expires[issuer] = max(self._expires.get(issuer, 0), granted)
 
     def forget(self) -> None:
         """Drop every lease, as after a gap in this process's own life."""

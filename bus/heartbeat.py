@@ -44,6 +44,14 @@ class Liveness:
         """Return those that were never heard or not within the time-out."""
         return tuple(name for name in services if (age := self.age_ms(name, now_ns)) is None or age > self.timeout_ms)
 
+    def stuck(self, services: tuple[ServiceName, ...], unacked_ms_max: int) -> tuple[ServiceName, ...]:
+        """Return those whose oldest message has waited longer than this for its acknowledgement."""
+        return tuple(
+            name
+            for name in services
+            if name in self.pulses and self.pulses[name].beat.oldest_unacked_ms > unacked_ms_max
+        )
+
     def unready(self, services: tuple[ServiceName, ...], build: str, now_ns: int) -> str | None:
         """Return in words why the chain cannot be armed yet, or None when every service is ready.
 

@@ -104,11 +104,18 @@ class Node(Generic[S]):
         """Return what the status topic should show now."""
         return self.assembly.core.snapshot(self.state, self.clock.now_ns())
 
-    def heard_ack(self, receiver: ServiceName, epoch: str, cursor: int) -> None:
-        """Note an acknowledgement; it is made durable with the next commit, which is soon enough."""
+    def heard_ack(self, receiver: ServiceName, epoch: str, cursor: int) -> bool:
+        """Note an acknowledgement; it is made durable with the next commit, which is soon enough.
+
+        Returns:
+            False when the receiver has messages that this store never made: the store is older than the receiver's.
+        """
         link = self.links.get(receiver)
-        if link and epoch == self._store.epoch and link.heard_ack(cursor, boot_ns()):
+        if link is None or epoch != self._store.epoch:
+            return True
+        if link.heard_ack(cursor, boot_ns()):
             self._acked_news[receiver] = cursor
+        return cursor <= link.last
 
     def flush_acks(self) -> None:
         """Make the newest acknowledgements durable, when nothing else has to be committed anyway."""

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from bus.lock import LockTakenError, service_lock
+from bus.routes import SERVICES
 from config.paths import DEFAULT_HOME, HOME_VARIABLE, HomeError, HomePaths
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -57,6 +59,27 @@ def running_supervisor(paths: HomePaths) -> int | None:
     except (OSError, ValueError):
         return None
     return pid
+
+
+def is_in_use(paths: HomePaths) -> bool:
+    """Tell whether supervisord or any service runs on this home; a service may outlive its supervisord for a moment."""
+    if running_supervisor(paths) is not None:
+        return True
+    if not paths.run.is_dir():
+        return False
+    try:
+        for service in SERVICES:
+            with service_lock(paths, service):
+                continue
+    except LockTakenError:
+        return True
+    return False
+
+
+def stop_on_signals() -> None:
+    """Turn SIGTERM and a closed terminal into KeyboardInterrupt, so that whoever started a chain stops it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def write_configuration(paths: HomePaths) -> Path:
@@ -180,7 +203,7 @@ def main(arguments: list[str]) -> int:
     except (ChainError, HomeError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_on_signals()
     sys.stdout.write(
         f"The chain runs on the home {chain.paths.root}\n"
         f"  open      {chain.url}\n"

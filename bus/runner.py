@@ -29,7 +29,7 @@ from bus.delivery import StepBoard, Verdict
 from bus.endpoints import Endpoints
 from bus.feed import FeedDriver
 from bus.gate import RunnerGate
-from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, LeaseBook, announcement
+from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ArmRecord, LeaseBook, announcement
 from bus.keys import KeyRing
 from bus.messages import (
     BarBatch,
@@ -44,6 +44,7 @@ from bus.messages import (
     StatusMessage,
 )
 from bus.node import Node
+from bus.orphan import Parent
 from bus.routes import (
     LEASE_ISSUERS,
     MARKET_PUBLISHER,
@@ -93,12 +94,13 @@ class Runner:
         self._is_active = False
         self._stop = False
         self._boot_id = random_ids.token_hex(6)
+        self._parent = Parent()
         self._rejected = 0
         self._lease_seq = 0
         self._due: dict[str, int] = {}
         self._last_loop = boot_ns()
         self._control_stamp: tuple[int, ...] = ()
-        self._control_seen: tuple[int, bool] | None = None
+        self._control_seen: tuple[int, bool, ArmRecord | None] | None = None
         self._is_changed = True
         self._refused: dict[ServiceName, int] = {}
         self._heard: list[str] = []
@@ -122,7 +124,7 @@ class Runner:
         synchronous: Synchronous = "FULL" if self.name in _SYNCED else "NORMAL"
         self._store = Store(self._setup.paths.state / f"{self.name}.db", synchronous)
         try:
-            assembly = _checked(build(self._setup))
+            assembly = build(self._setup).checked()
             assembly.attach(Ports(RunnerGate(self._control, self._leases), self._publish_status))
             node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._on_event)
             node.start()
@@ -135,8 +137,8 @@ class Runner:
         self._stop = True
 
     def run(self) -> None:
-        """Loop until stopped."""
-        while not self._stop:
+        """Loop until stopped, or until supervisord is gone."""
+        while not self._stop and not self._parent.has_died():
             self._sockets.wait(self._wait_ms())
             self._check_loop_gap()
             self._hear_broadcasts()
@@ -148,6 +150,7 @@ class Runner:
             self._drive_feed()
             self._tell()
         if self._node:
+            self._node.flush_acks()
             self._node.assembly.shell.close()
         self._store.close()
         self._sockets.close()
@@ -180,7 +183,7 @@ class Runner:
                 self._reject(publisher, error, payload)
                 continue
             if topic == TOPIC_LEASE and isinstance(message, Lease) and message.issuer == publisher:
-                self._leases.heard(message.issuer, message.expires_boot_ns)
+                self._leases.heard(message.issuer, message.expires_boot_ns, boot_ns())
             elif topic == TOPIC_MARKET and isinstance(message, QuoteBatch | BarBatch | FeedEnded):
                 self._hear_market(message)
             elif topic == TOPIC_STATUS:
@@ -216,7 +219,7 @@ class Runner:
         self._control_stamp = stamp
         state = self._control.read()
         refusal = state.refusal(build_id())
-        seen = (state.halt_counter if state.is_halted() else -1, refusal is None)
+        seen = (state.halt_counter if state.is_halted() else -1, refusal is None, state.arm)
         if seen == self._control_seen:
             return
         self._control_seen = seen
@@ -231,7 +234,8 @@ class Runner:
                 self._reject(peer, error, payload)
                 continue
             if isinstance(frame, Ack) and self._node:
-                self._node.heard_ack(peer, frame.epoch, frame.cursor)
+                if not self._node.heard_ack(peer, frame.epoch, frame.cursor):
+                    self._halt("regressed_producer", f"{peer} has more messages of {self.name} than {self.name} knows")
             elif isinstance(frame, Refusal):
                 self._halt("refused_stream", f"{peer} refuses messages of {self.name}: {frame.detail}")
 
@@ -266,7 +270,8 @@ class Runner:
             self._reject(sender, MalformedMessageError(f"{sender} says nothing to {self.name}"), frame.payload)
             return
         waiting = self._held.setdefault(sender, deque())
-        is_ahead = self.name in MARKET_SUBSCRIBERS and frame.step > node.step
+        # In a life that has heard no market yet nothing can be held: the feed may itself wait for our answer.
+        is_ahead = self.name in MARKET_SUBSCRIBERS and 0 < node.step < frame.step
         if waiting or is_ahead:
             if len(waiting) < _HELD_MAX:
                 waiting.append((routing_id, frame))
@@ -491,10 +496,3 @@ class Runner:
             self._clock.heard(data.ts_event)
             node.step = data.step
             self._sockets.publish(TOPIC_MARKET, encode_message(data))
-
-
-def _checked(assembly: Assembly[Any]) -> Assembly[Any]:
-    faults = assembly.self_check()
-    if faults:
-        raise CannotStartError("; ".join(faults))
-    return assembly

@@ -8,6 +8,7 @@ from typing import Final
 from bus.assembly import Setup
 from bus.keys import KeyRing
 from bus.messages import ServiceName
+from bus.orphan import Parent
 from config.env_bot import SettingsError, parse
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomePaths
@@ -41,7 +42,7 @@ def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = Tr
         ConfigurationError: the vault does not open, its settings have faults, or nothing is configured and
             `is_waiting` is false.
     """
-    vault = Vault(paths)
+    vault, parent = Vault(paths), Parent()
     is_said = False
     while not vault.is_provisioned():
         if not is_waiting:
@@ -51,6 +52,8 @@ def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = Tr
                 f"{service} waits for the configuration of {paths.root}: open the configuration page of the web UI.\n"
             )
             is_said = True
+        if parent.has_died():
+            raise ConfigurationError("supervisord is gone")
         time.sleep(_WAIT_S)
     try:
         secrets = vault.open()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from bus.codec import decode_message, encode_message
+from bus.codec import MalformedMessageError, decode_message, encode_message
 from bus.delivery import InboxCursor, OutboxLink, OutboxRow
 from bus.messages import Message
 
@@ -59,9 +59,12 @@ class Store:
             ) from error
 
     def events(self) -> Iterator[Message]:
-        """Yield the whole journal in order."""
-        for (payload,) in self._db.execute("SELECT payload FROM journal ORDER BY id"):
-            yield decode_message(payload)
+        """Yield the whole journal in order.
+
+        Raises:
+            StoreError: a row is damaged or of another version.
+        """
+        yield from _decoded(self._db, self.path)
 
     def links(self, receivers: Sequence[str], now_ns: int) -> dict[str, OutboxLink]:
         """Return the sending end of each stream as it was committed."""
@@ -147,8 +150,19 @@ def read_journal(path: Path) -> list[Message]:
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            return [decode_message(p) for (p,) in db.execute("SELECT payload FROM journal ORDER BY id")]
+            return list(_decoded(db, path))
         finally:
             db.close()
     except sqlite3.DatabaseError as error:
         raise StoreError(f"The journal {path} cannot be read: {error}") from error
+
+
+def _decoded(db: sqlite3.Connection, path: Path | str) -> Iterator[Message]:
+    for row, payload in db.execute("SELECT id, payload FROM journal ORDER BY id"):
+        try:
+            yield decode_message(payload)
+        except MalformedMessageError as error:
+            raise StoreError(
+                f"Row {row} of the journal {path} is damaged or of another version ({error}). Stop the chain and "
+                "restore the file from a backup, or start with a new home."
+            ) from error

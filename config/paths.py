@@ -8,7 +8,8 @@ HOME_VARIABLE = "TRADEBOT_HOME"
 DEFAULT_HOME = "home"
 #: The longest path a unix socket may have: 104 bytes on macOS, 108 on Linux, less one for the final NUL.
 SOCKET_PATH_BYTES_MAX = 103
-_LONGEST_SOCKET_NAME = "execution.inbox.sock"
+#: supervisord binds its socket under a temporary name first.
+_LONGEST_SOCKET_NAME = "supervisor.sock.4194304"
 
 
 class HomeError(Exception):

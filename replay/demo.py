@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from bus.assembly import CannotStartError
-from bus.processes import ROOT, ChainError, check_port, free_port, running_supervisor
+from bus.processes import ROOT, ChainError, check_port, free_port, is_in_use, stop_on_signals
 from bus.store import StoreError, read_journal
 from config.env_bot import SettingsError
 from config.paths import HOME_VARIABLE, HomeError, HomePaths
@@ -91,7 +91,7 @@ def prepare_home(text: str) -> HomePaths:
                 f"{root} is not empty and was not made by a demonstration: nothing was touched. "
                 "Give HOME_DIR an empty or new folder."
             )
-        if running_supervisor(HomePaths(root)) is not None:
+        if is_in_use(HomePaths(root)):
             raise HomeError(f"A demonstration still runs on {root}: stop it first, or give HOME_DIR another folder.")
         shutil.rmtree(root)
     paths = HomePaths(root)
@@ -104,15 +104,19 @@ def watch(stage: Stage, session: OpenedSession) -> None:
     """Show the session while it is played, from the same stream that the dashboard uses."""
     bar = ProgressBar(sys.stdout, session.plan.open_ns // 1_000_000, session.plan.close_ns // 1_000_000)
     end = time.monotonic() + _SESSION_TIMEOUT_S
-    for kind, value in stage.browser.stream():
-        if kind == "event" and value["kind"] in _SHOWN:
-            bar.say(_event_text(value))
-        elif kind == "chain":
-            bar.move(max(value["ts_event_ms"], session.plan.open_ns // 1_000_000))
-            if value["phase"] == "CLOSED":
+    is_over = False
+    while not is_over:
+        # The stream ends when this reader was too slow for the server; a browser opens it again, and so does this.
+        for kind, value in stage.browser.stream():
+            if kind == "event" and value["kind"] in _SHOWN:
+                bar.say(_event_text(value))
+            elif kind == "chain":
+                bar.move(max(value["ts_event_ms"], session.plan.open_ns // 1_000_000))
+                is_over = value["phase"] == "CLOSED"
+            if is_over:
                 break
-        if time.monotonic() > end:
-            raise StageError("The session did not end in 8 hours.")
+            if time.monotonic() > end:
+                raise StageError("The session did not end in 8 hours.")
     bar.end()
     stage.wait_for_end(60)
 
@@ -160,7 +164,6 @@ def run(choice: SessionChoice, home: str, port: int) -> int:
         print(f"Page        {stage.chain.url} (user admin, password {stage.password}) while this runs")
         stage.arm("demonstration")
         watch(stage, session)
-        stage.disarm("the demonstration is over")
     finally:
         stage.stop()
     code = print_report(paths)
@@ -175,6 +178,7 @@ def main(arguments: list[str]) -> int:
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args(arguments)
+    stop_on_signals()
     data = str(Path(options.data).absolute()) if options.data else ""
     choice = SessionChoice(data, options.date, options.symbols, options.seed, options.speed)
     try:

@@ -63,17 +63,6 @@ class Stage:
         except PageError as error:
             raise StageError(str(error)) from error
 
-    def disarm(self, reason: str) -> None:
-        """Ask for no new positions, so that this home comes up disarmed when it is started again.
-
-        Raises:
-            StageError: the page refuses.
-        """
-        try:
-            self.browser.fill_in("/control/stop", {"reason": reason})
-        except PageError as error:
-            raise StageError(str(error)) from error
-
     def chain_state(self) -> dict[str, Any]:
         """Return the newest ChainStatus as the dashboard has it; empty before there is one."""
         return dict(self.browser.snapshot().get("chain") or {})

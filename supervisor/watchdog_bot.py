@@ -7,6 +7,7 @@ control/kill.txt. The web service is watched but does not halt the chain: tradin
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -40,6 +41,11 @@ from bus.service import run_service
 logger = logging.getLogger(__name__)
 
 _STATUS_NS: Final = 200_000_000
+_UNACKED_MS_MAX: Final = 5_000
+#: The wall clock may be stepped a little between two readings of when this machine was booted.
+_BOOT_TOLERANCE_S: Final = 600
+#: In the run folder: which start of the chain this is.
+RUN_MARK_FILE: Final = "chain_run.txt"
 WATCHED: Final[tuple[ServiceName, ...]] = tuple(s for s in SERVICES if s != "watchdog")
 CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s != "web")
 
@@ -115,12 +121,23 @@ class WatchdogShell(Shell[dict[str, Message]]):
         return None if self._state in ("ACTIVE", "REDUCING") else f"the chain is {self._state}"
 
     def on_start(self, state: dict[str, Message], now_ns: int) -> Sequence[Message]:
-        """Plan the session of the day that the operator chose."""
+        """Plan the session of the day that the operator chose; a chain that was started anew waits to be armed."""
+        if self._is_cold_start() and self._control.read().refusal(build_id()) is None:
+            self._control.request_stop("watchdog: the chain was started anew")
         day = read_exchange_day(self._setup.env.word("MARKET_DATA_DATE"))
         plan = plan_session(day, self._setup.env, utc_ns())
         known = state.get("plan")
         self._plan = known if isinstance(known, SessionPlanned) and _same_plan(known, plan) else plan
         return [plan]
+
+    def _is_cold_start(self) -> bool:
+        """Tell whether the chain was started anew, and not this process alone: another parent, or another boot."""
+        booted_at_s = (utc_ns() - boot_ns()) // 1_000_000_000
+        mark = f"{os.getppid()} {booted_at_s // _BOOT_TOLERANCE_S}"
+        path = self._setup.paths.run / RUN_MARK_FILE
+        known = path.read_text(encoding="utf-8") if path.is_file() else ""
+        path.write_text(mark, encoding="utf-8")
+        return known != mark
 
     def before_commit(self, event: Message) -> None:
         """Halt the chain for what other services could not go on with."""
@@ -159,6 +176,9 @@ class WatchdogShell(Shell[dict[str, Message]]):
         if silent and self._state in ("ACTIVE", "REDUCING"):
             ages = ", ".join(f"{name} ({self._liveness.age_ms(name, boot_ns())} ms)" for name in silent)
             self._halt("service_silent", f"no heartbeat from {ages}: dead or frozen")
+        stuck = self._liveness.stuck(CRITICAL, _UNACKED_MS_MAX)
+        if stuck and self._state in ("ACTIVE", "REDUCING"):
+            self._halt("message_stuck", f"messages of {' and '.join(stuck)} are not acknowledged for over 5 s")
 
     def _halt(self, rule: str, detail: str) -> None:
         """Raise a halt, once while the same rule stands unanswered."""

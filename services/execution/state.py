@@ -87,13 +87,12 @@ class ExecutionState:
         """Tell whether a halt is old: the chain stands halted by it, or an operator has answered it.
 
         `counter` 0 is a halt without a number: it is old only while the chain stands halted by the same words.
-        A number that was heard and answered before counts again, as the kill file halts under the newest number.
         """
         if halt.counter == 0:
             return self.is_halted and halt.detail == self.halt_detail
         if self.is_halted:
             return halt.counter <= self.halt_counter
-        return self.halt_counter < halt.counter <= self.armed_counter
+        return halt.counter <= self.armed_counter
 
     def folded(self, event: m.Message) -> "ExecutionState":
         """Fold one event and return this state.

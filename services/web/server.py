@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Final, Protocol
@@ -15,6 +16,7 @@ import waitress
 from bus.assembly import Setup
 from bus.keys import KeyRing
 from bus.messages import Message, ServiceName
+from bus.orphan import Parent
 from bus.sockets import BindError
 from config import env_bot
 from config.env_bot import SettingsError
@@ -29,6 +31,7 @@ HOST: Final = "127.0.0.1"
 PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
 PORT_DEFAULT: Final = 8780
 THREADS: Final = 64
+_PARENT_EVERY_S: Final = 0.5
 CONNECTIONS_MAX: Final = 500
 #: What may wait for one slow browser in the server's own buffer; the hub drops the browser soon after.
 BUFFER_BYTES_MAX: Final = 256 * 1024
@@ -155,6 +158,7 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    threading.Thread(target=_end_with_supervisord, name="parent-watch", daemon=True).start()
     sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
     sys.stderr.flush()
     try:
@@ -163,6 +167,13 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int
         hub.close()
         ear.stop()
     return EXIT_OK
+
+
+def _end_with_supervisord() -> None:
+    parent = Parent()
+    while not parent.has_died():
+        time.sleep(_PARENT_EVERY_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _port_refused(error: OSError, port: int) -> int:

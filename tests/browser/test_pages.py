@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from bus import messages as m
 from bus.control import ControlFolder
+from bus.lifecycle import MEANING
 from config.vault import Vault
 from services.web.hub import StatusHub
 
@@ -83,7 +84,7 @@ def chain(state: m.ChainState = "ACTIVE") -> m.ChainStatus:
         ts_init=OPEN_NS,
         state=state,
         phase="TRADING",
-        detail="",
+        detail=MEANING[state],
         session_date="2025-03-12",
         halt_counter=0,
         armed_by="olga",
@@ -236,7 +237,7 @@ def test_dashboard_when_the_chain_speaks_then_shows_it_without_a_reload(
     expect(page.locator("#loss")).to_have_text("62.50 %")
     site.hub.publish(chain("HALTED"))
     expect(page.locator("#chain-pill")).to_have_text("HALTED")
-    expect(page.locator("#chain-words")).to_contain_text("until an operator")
+    expect(page.locator("#chain-words")).to_contain_text("Only an operator can arm again")
     site.hub.publish(chain())
     check_page(page, "dashboard")
 

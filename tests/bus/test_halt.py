@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bus.control import ControlFolder
-from bus.halt import ArmRecord, LeaseBook
+from bus.halt import LEASE_VALID_NS, ArmRecord, LeaseBook
 from config.paths import HomePaths
 
 
@@ -54,7 +54,7 @@ def test_a_halt_when_raised_stands_until_an_arm_record_answers_its_number(contro
 def test_a_stop_when_requested_stands_until_armed_again(control: ControlFolder) -> None:
     control.arm(_arm())
     control.request_stop("ann")
-    assert "stopped by an operator" in str(control.read().refusal("b1"))
+    assert "stopped: arm it again" in str(control.read().refusal("b1"))
     assert not control.read().is_halted()
     control.arm(_arm())
     assert control.read().refusal("b1") is None
@@ -100,13 +100,20 @@ def test_the_stamp_when_anything_changes_changes(control: ControlFolder, tmp_pat
 def test_leases_when_one_is_missing_or_over_refuse() -> None:
     book = LeaseBook(("watchdog", "risk"))
     assert book.refusal(0) == "no lease from watchdog and risk"
-    book.heard("watchdog", 1000)
-    book.heard("strategy", 9999)
+    book.heard("watchdog", 1000, 0)
+    book.heard("strategy", 9999, 0)
     assert book.refusal(500) == "no lease from risk"
-    book.heard("risk", 800)
+    book.heard("risk", 800, 0)
     assert book.refusal(799) is None
     assert book.refusal(800) == "no lease from risk"
-    book.heard("risk", 700)
+    book.heard("risk", 700, 0)
     assert book.refusal(799) is None
     book.forget()
     assert book.refusal(0) == "no lease from watchdog and risk"
+
+
+def test_a_lease_when_it_claims_to_last_longer_than_leases_do_is_cut() -> None:
+    book = LeaseBook(("risk",))
+    book.heard("risk", 10**18, 5)
+    assert book.refusal(4 + LEASE_VALID_NS) is None
+    assert book.refusal(5 + LEASE_VALID_NS) == "no lease from risk"

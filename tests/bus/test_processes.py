@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def test_the_configuration_when_written_has_all_programs_and_no_relative_path(pa
                 assert Path(value).is_absolute(), f"{section} {key}"
                 assert Path(value) == Path(os.path.normpath(value)), f"{section} {key}"
             if key == "command":
-                assert Path(value.split()[0]).is_absolute(), section
+                assert Path(shlex.split(value)[0]).is_absolute(), section
 
 
 @pytest.mark.parametrize("name", ["plain", "100% sure", "two words"])
@@ -117,8 +118,9 @@ def test_the_configuration_when_read_by_supervisord_serves_this_home_whatever_it
     assert read["directory"] == str(ROOT)
     assert set(read["programs"]) == set(SERVICES)
     for service, (command, log, environment) in read["programs"].items():
-        script = str(ROOT / "supervisor" / "watchdog_bot.py") if service == "watchdog" else f"-m services.{service}"
-        assert command == f"{sys.executable} {script}"
+        watchdog = [str(ROOT / "supervisor" / "watchdog_bot.py")]
+        script = watchdog if service == "watchdog" else ["-m", f"services.{service}"]
+        assert shlex.split(command) == [sys.executable, *script]
         assert log == str(paths.logs / f"{service}.log")
         assert environment["TRADEBOT_HOME"] == str(paths.root)
 

@@ -434,12 +434,25 @@ def test_a_message_when_acknowledged_is_not_repeated_and_leaves_the_outbox(rig: 
         peer.until(lambda heard=peer.inbox: heard, "message")
         frame = next(frame for frame in peer.inbox if isinstance(frame, Data))
         peer.answer_to(NAME, Ack("another life", 1))
-        peer.answer_to(NAME, Ack(frame.epoch, 99))
         assert peer.new_beat(lambda beat: beat.outbox_depth > 0)
         peer.answer_to(NAME, Ack(frame.epoch, 1))
     assert screener.new_beat(lambda beat: beat.outbox_depth == 0)
     assert runner.failure == ""
     assert rig.halts() == []
+
+
+def test_an_acknowledgement_when_it_is_of_more_than_was_ever_said_halts(rig: Rig) -> None:
+    rig.shell = FillsOnEachStep()
+    rig.start()
+    ledger, screener = rig.peer("ledger"), rig.peer("screener")
+    screener.new_beat(lambda beat: beat.step == 1, lambda: screener.publish(TOPIC_MARKET, a_quote_batch(1)))
+    ledger.until(lambda: ledger.inbox, "message")
+    frame = next(frame for frame in ledger.inbox if isinstance(frame, Data))
+    ledger.answer_to(NAME, Ack(frame.epoch, 99))
+    ledger.until(rig.halts, "halt")
+    halt = rig.control.read().halt
+    assert halt is not None
+    assert halt.rule == "regressed_producer"
 
 
 # --- market steps ------------------------------------------------------------------------------------------------
@@ -656,7 +669,7 @@ def test_the_gate_when_any_permission_is_taken_away_refuses_entries_and_lets_exi
     gate = RunnerGate(rig.control, leases)
 
     def lease(issuer: ServiceName) -> None:
-        leases.heard(issuer, boot_ns() + 3600 * NANOS)
+        leases.heard(issuer, boot_ns() + 3600 * NANOS, boot_ns())
 
     def refusal() -> str:
         assert gate.refusal(reduces=True) is None
@@ -674,7 +687,7 @@ def test_the_gate_when_any_permission_is_taken_away_refuses_entries_and_lets_exi
     assert refusal() == "no lease from risk"
     lease("risk")
     rig.control.request_stop("ann")
-    assert "stopped by an operator" in refusal()
+    assert "stopped: arm it again" in refusal()
     rig.arm()
     assert refusal() == ""
     rig.control.raise_halt("risk", "test", "a test")

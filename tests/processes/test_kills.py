@@ -12,6 +12,7 @@ import pytest
 
 from bus.control import ControlFolder
 from bus.messages import OrderPrepared
+from bus.processes import is_in_use
 from bus.store import read_journal
 from replay.books import compare_books
 from replay.browser import PageError
@@ -132,6 +133,54 @@ def test_a_frozen_service_when_in_mid_session_halts_the_chain(make_stage: Callab
         os.kill(pid, signal.SIGCONT)
     stage.stop()
     _check_books(stage)
+
+
+def _restart(stage: Stage) -> None:
+    """Start the same home again and log in to its new web UI."""
+    stage.chain.start(quiet=True)
+    _until(stage.browser.is_up, "no web UI")
+    stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_the_whole_chain_when_it_ends_in_mid_session_comes_back_disarmed_and_can_go_on(
+    make_stage: Callable[[SessionChoice], Stage], how: str
+) -> None:
+    stage = _in_mid_session(make_stage)
+    if how == "killed":
+        for line in _chain(stage)["services"]:
+            os.kill(line["pid"], signal.SIGKILL)
+    stage.stop()
+    _check_books(stage)
+    _restart(stage)
+    _until(lambda: _chain(stage).get("state") in ("DISARMED", "HALTED"), "not ready after the restart")
+    assert "armed" in _chain(stage)["detail"] or _chain(stage)["state"] == "HALTED"
+    stage.arm("looked at it")
+    _until(stage.is_session_over, "the session does not end after the restart", 90)
+    assert _shown(stage)["portfolio"]["positions"] == []
+    stage.stop()
+    _check_books(stage)
+
+
+def test_the_services_when_supervisord_is_killed_end_by_themselves(
+    make_stage: Callable[[SessionChoice], Stage],
+) -> None:
+    stage = _in_mid_session(make_stage)
+    pids = [line["pid"] for line in _chain(stage)["services"]]
+    pids.append(int((stage.chain.paths.run / "watchdog.lock").read_text()))
+    os.kill(int((stage.chain.paths.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    stage.chain.wait()
+    _until(lambda: not is_in_use(stage.chain.paths), "services hold their locks", 20)
+    _until(lambda: not any(_is_alive(pid) for pid in pids), "services live on", 20)
+    _check_books(stage)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_the_kill_file_when_put_there_halts_the_chain_and_arming_needs_it_gone(

@@ -56,7 +56,7 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home 100% mine")
+    return Home(tmp_path / "100% h")
 
 
 def test_the_books_when_they_agree_have_no_difference_and_are_not_touched(home: Home) -> None:

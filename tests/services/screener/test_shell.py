@@ -54,7 +54,7 @@ def test_settings_when_read_then_units_are_integers() -> None:
 def test_after_commit_when_a_session_is_planned_then_its_names_are_reported_and_ranked(
     tmp_path: Path,
 ) -> None:
-    screener = build(setup(tmp_path))
+    screener = build(setup(tmp_path, MARKET_DATA_SEED="7"))
     state = screener.core.evolve(screener.core.initial(), PLAN)
     (report,) = screener.shell.after_commit(state, PLAN, 5)
     assert isinstance(report, UniverseLoaded)

@@ -97,7 +97,7 @@ def test_arm_when_control_folder_is_unreadable_then_is_refused(olga: Any, config
 def test_stop_when_ordered_then_no_new_positions_until_armed_again(olga: Any, control: ControlFolder) -> None:
     arm(olga)
     assert olga.post("/control/stop", {"reason": "news at ten"}).status_code == 303
-    assert "stopped by an operator" in (control.read().refusal(build_id()) or "")
+    assert "stopped: arm it again" in (control.read().refusal(build_id()) or "")
     arm(olga)
     assert control.read().refusal(build_id()) is None
 
