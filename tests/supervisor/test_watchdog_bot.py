@@ -475,3 +475,29 @@ def test_the_watchdog_when_built_is_one_assembly_of_core_and_shell(rig: Rig) -> 
     assembly.on_status("risk", a_beat("risk"))
     assert isinstance(assembly.shell._liveness.pulses["risk"].beat, Heartbeat)
     assert isinstance(assembly.core.decide({}, a_halt(), 0)[0], HaltRaised)
+
+
+def test_the_chain_when_a_message_is_not_acknowledged_for_too_long_halts(rig: Rig) -> None:
+    rig.activate()
+    rig.beat(*CRITICAL)
+    rig.beat("risk", oldest_unacked_ms=5000)
+    assert rig.tick() == "ACTIVE"
+    rig.beat(*CRITICAL)
+    rig.beat("risk", oldest_unacked_ms=5001)
+    assert rig.tick() == "HALTED"
+    assert rig.newest() == ("message_stuck", "messages of risk are not acknowledged for over 5 s")
+
+
+def test_the_chain_when_started_anew_waits_to_be_armed_and_when_the_watchdog_alone_restarts_does_not(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot, "read_exchange_day", _exchange_day)
+    monkeypatch.setattr(bot.os, "getppid", lambda: 4711)
+    rig.shell.on_start({}, 0)
+    rig.arm()
+    rig.shell.on_start({}, 0)
+    assert rig.control.read().refusal("b1") is None
+    monkeypatch.setattr(bot.os, "getppid", lambda: 4712)
+    rig.shell.on_start({}, 0)
+    assert "arm it again" in str(rig.control.read().refusal("b1"))
+    assert not rig.control.read().is_halted()
