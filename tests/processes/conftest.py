@@ -1,7 +1,6 @@
 """Real chains of real processes, each on a home of its own, stopped whatever happens."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,7 @@ from config.paths import HomePaths
 from replay.session import DEMO_IDENTITY, SessionChoice
 from replay.stage import Stage
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "lean"
-MakeStage = Callable[[SessionChoice], Stage]
+MakeStage = Callable[..., Stage]
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +17,11 @@ def make_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeStage]:
     """Return a maker of configured chains that wait to be armed."""
     stages: list[Stage] = []
 
-    def make(choice: SessionChoice) -> Stage:
+    def make(choice: SessionChoice, **settings: str) -> Stage:
         # The folder's name is short: unix sockets hang off it.
         stage = Stage(HomePaths(tmp_path_factory.mktemp("h")), free_port())
         stages.append(stage)
-        stage.configure(choice.settings(), DEMO_IDENTITY)
+        stage.configure(choice.settings() | settings, DEMO_IDENTITY)
         return stage
 
     yield make

@@ -1,6 +1,7 @@
 """One session through the real processes: the same trades as in one process, and books that agree to the last digit."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.processes
 
 LEAN = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "lean"
 GENERATED = SessionChoice()
+#: What is compared here is trades, not how fast a halt comes: a busy machine must not end the comparison.
+PATIENT = {"HEARTBEAT_TIMEOUT": "10000"}
 #: The four recorded days, where the recordings are there; a generated session stands for each of them elsewhere.
 RECORDED = [
     SessionChoice(str(LEAN), f"2013-10-{day:02d}", "SPY,AIG,BAC,IBM") if LEAN.is_dir() else SessionChoice(seed=str(day))
@@ -35,8 +38,8 @@ def _open(choice: SessionChoice) -> OpenedSession:
 
 
 @pytest.fixture(scope="module")
-def ended(make_stage: Callable[[SessionChoice], Stage]) -> Stage:
-    stage = make_stage(GENERATED)
+def ended(make_stage: Callable[..., Stage]) -> Stage:
+    stage = make_stage(GENERATED, **PATIENT)
     stage.arm("test")
     stage.wait_for_end(120)
     return stage
@@ -110,13 +113,39 @@ def test_supervisorctl_when_told_stops_and_starts_the_chain(ended: Stage) -> Non
 
 @pytest.mark.parametrize("choice", RECORDED, ids=lambda choice: choice.date or f"seed {choice.seed}")
 def test_a_recorded_day_when_played_by_processes_has_the_trades_of_one_process(
-    make_stage: Callable[[SessionChoice], Stage], choice: SessionChoice
+    make_stage: Callable[..., Stage], choice: SessionChoice
 ) -> None:
     of_one_process = fill_keys(play(_open(choice)).of("execution"))
     assert of_one_process == fill_keys(play(_open(choice)).of("execution"))
-    stage = make_stage(choice)
+    stage = make_stage(choice, **PATIENT)
     stage.arm("test")
     stage.wait_for_end(120)
     stage.stop()
     assert fill_keys(read_journal(stage.chain.paths.state / "execution.db")) == of_one_process
     assert compare_books(stage.chain.paths, DEMO_IDENTITY) == []
+
+
+def test_the_processes_when_they_talk_over_tcp_make_the_same_trades(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(GENERATED, **PATIENT, BUS_TRANSPORT="tcp", BUS_TCP_PORT=str(_free_ports(14)))
+    stage.arm("test")
+    stage.wait_for_end(120)
+    stage.stop()
+    assert list(stage.chain.paths.run.glob("*.inbox.sock")) == []
+    of_one_process = fill_keys(play(_open(GENERATED)).of("execution"))
+    assert fill_keys(read_journal(stage.chain.paths.state / "execution.db")) == of_one_process
+
+
+def _free_ports(count: int) -> int:
+    """Return the first of so many neighbouring ports that are free now."""
+    for first in range(21_000, 30_000, count):
+        probes = [socket.socket() for _ in range(count)]
+        try:
+            for offset, probe in enumerate(probes):
+                probe.bind(("127.0.0.1", first + offset))
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+        return first
+    raise AssertionError("no free ports")
