@@ -6,6 +6,7 @@ configuration page fills in; it is not a default: a key that is missing from the
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal, InvalidOperation
 
 from msgspec import Struct
@@ -88,8 +89,7 @@ def parse(raw: Mapping[str, str]) -> EnvBot:
         except ValueError as error:
             faults.append(str(error))
     faults.extend(f"{key} is not a setting of this bot: remove it" for key in raw if key not in BY_KEY)
-    if not faults:
-        faults.extend(contradictions(values))
+    faults.extend(contradictions(values))
     if faults:
         raise SettingsError(tuple(faults))
     return EnvBot(values)
@@ -115,7 +115,7 @@ def parse_value(setting: Setting, text: str) -> Value:
             return _TRUE_FALSE[text.lower()]
         case "int" | "decimal":
             return _parse_number(setting, text)
-        case "time" | "choice" | "text":
+        case "time" | "date" | "choice" | "text":
             return _parse_word(setting, text)
         case "days" | "symbols":
             return _parse_list(setting, text)
@@ -150,11 +150,20 @@ def _parse_number(setting: Setting, text: str) -> int | Decimal:
 def _parse_word(setting: Setting, text: str) -> str:
     if setting.kind == "time" and not _TIME.match(text):
         raise ValueError(f"{setting.key} is '{text}': it must be a time of day such as 14:30 (HH:MM, UTC)")
+    if setting.kind == "date" and not _is_date(text):
+        raise ValueError(f"{setting.key} is '{text}': it must be a day such as 2013-10-08 (YYYY-MM-DD)")
     if setting.kind == "choice" and text not in setting.choices:
         raise ValueError(f"{setting.key} is '{text}': it must be {_allowed(setting)}")
     if len(text) > 400 or "\n" in text or "\r" in text:
         raise ValueError(f"{setting.key} is longer than one line of 400 characters")
     return text
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _parse_list(setting: Setting, text: str) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Rules between settings: each value may be allowed alone and yet the set makes no sense. Pure; part of the parser."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -12,20 +11,17 @@ Value = bool | int | Decimal | str | tuple[str, ...]
 _OPEN_MINUTE_WINTER: Final = 14 * 60 + 30
 _CLOSE_MINUTE_WINTER: Final = 21 * 60
 _SUMMER_SHIFT_MINUTES: Final = 60
-_DAY: Final = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 #: Strategies of the specification that this version does not have.
 _STRATEGIES_TO_COME: Final = (("STRAT_MID_ENABLED", "mid"), ("STRAT_CLOSE_ENABLED", "close"))
 
 
 def contradictions(values: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return one sentence for each rule that the settings break together; every key must be present and typed."""
-    return (
-        *_strategy_faults(values),
-        *_window_faults(values),
-        *_limit_faults(values),
-        *_broker_faults(values),
-        *_data_faults(values),
-    )
+    """Return one sentence for each rule that the settings break together.
+
+    Args:
+        values: the typed settings; a rule is left out while one of its keys is itself at fault and so missing.
+    """
+    return tuple(fault for keys, rule in _RULES if all(key in values for key in keys) for fault in rule(values))
 
 
 def _strategy_faults(values: Mapping[str, Value]) -> list[str]:
@@ -77,15 +73,16 @@ def _broker_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
-def _data_faults(values: Mapping[str, Value]) -> list[str]:
-    faults = []
+def _source_faults(values: Mapping[str, Value]) -> list[str]:
     if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
-        faults.append("MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars")
-    if not _DAY.match(str(values["MARKET_DATA_DATE"])):
-        faults.append(f"MARKET_DATA_DATE is '{values['MARKET_DATA_DATE']}': it must be a day such as 2013-10-08")
+        return ["MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars"]
+    return []
+
+
+def _price_faults(values: Mapping[str, Value]) -> list[str]:
     if Decimal(str(values["SCREENER_PRICE_MIN"])) > Decimal(str(values["SCREENER_PRICE_MAX"])):
-        faults.append("SCREENER_PRICE_MIN is above SCREENER_PRICE_MAX: no name could pass")
-    return faults
+        return ["SCREENER_PRICE_MIN is above SCREENER_PRICE_MAX: no name could pass"]
+    return []
 
 
 def _whole(values: Mapping[str, Value], key: str) -> int:
@@ -104,3 +101,24 @@ def hhmm(minute: int) -> str:
     '14:30'
     """
     return f"{minute // 60 % 24:02d}:{minute % 60:02d}"
+
+
+#: Which settings a rule reads, and the rule.
+_RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[str]]], ...]] = (
+    (tuple(key for key, _ in _STRATEGIES_TO_COME), _strategy_faults),
+    (
+        (
+            "STRAT_OPEN_ENABLED",
+            "START_TIME_OPEN",
+            "START_TIME_DST",
+            "OPEN_ANALYSIS_TIME",
+            "OPEN_BREAKOUT_TIME",
+            "FLATTEN_BEFORE_CLOSE",
+        ),
+        _window_faults,
+    ),
+    (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
+    (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
+    (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),
+    (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),
+)

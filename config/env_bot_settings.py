@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-Kind = Literal["bool", "int", "decimal", "time", "choice", "days", "symbols", "text"]
+Kind = Literal["bool", "int", "decimal", "time", "date", "choice", "days", "symbols", "text"]
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -383,7 +383,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         key="MARKET_DATA_DATE",
         group="Market data",
-        kind="text",
+        kind="date",
         proposal="2025-03-12",
         unit="YYYY-MM-DD",
         description="Trading day to play.",
@@ -402,6 +402,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         group="Market data",
         kind="int",
         proposal="2",
+        unit="any whole number",
         bounds=("0", "4294967295"),
         description="Seed of the generated session: the same seed and date give the same session.",
     ),

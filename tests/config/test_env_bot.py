@@ -68,13 +68,16 @@ def test_a_key_when_missing_is_a_fault_that_names_it(key: str) -> None:
 
 def test_faults_when_there_are_many_are_all_listed() -> None:
     raw = proposals() | {"MAX_OPEN_POSITIONS": "many", "START_TIME_OPEN": "25:00", "NO_SUCH_KEY": "1"}
+    raw |= {"SCREENER_PRICE_MIN": "500", "SCREENER_PRICE_MAX": "20", "MARKET_DATA_DATE": "2025-02-30"}
     del raw["DAILY_LOSS_LIMIT"]
     with pytest.raises(SettingsError) as caught:
         parse(raw)
     assert sorted(fault.split()[0] for fault in caught.value.faults) == [
         "DAILY_LOSS_LIMIT",
+        "MARKET_DATA_DATE",
         "MAX_OPEN_POSITIONS",
         "NO_SUCH_KEY",
+        "SCREENER_PRICE_MIN",
         "START_TIME_OPEN",
     ]
 
