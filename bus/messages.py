@@ -112,10 +112,14 @@ class QuoteBatch(Message, frozen=True, kw_only=True):
 
 
 class BarBatch(Message, frozen=True, kw_only=True):
-    """Completed one-minute bars. `ts_event` is the END of the minute; symbols that did not trade are absent."""
+    """Completed one-minute bars. `ts_event` is the END of the minute; symbols that did not trade are absent.
+
+    `parts_left` is how many more messages of the same minute follow, where one frame cannot hold them all.
+    """
 
     step: Annotated[int, Meta(ge=1)]
     bars: tuple[Bar, ...]
+    parts_left: Annotated[int, Meta(ge=0)] = 0
 
 
 class FeedEnded(Message, frozen=True, kw_only=True):

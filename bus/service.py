@@ -19,6 +19,7 @@ from config.paths import HomeError, home_paths
 
 logger = logging.getLogger(__name__)
 
+EXIT_USAGE: Final = 2
 EXIT_LOCKED: Final = 75
 EXIT_CONFIGURATION: Final = 78
 
@@ -27,8 +28,13 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
     """Run one service until SIGTERM or SIGINT.
 
     Returns:
-        The exit code: 0 stopped, 1 self-check found faults, 75 another copy runs, 78 home or settings unusable.
+        The exit code: 0 stopped, 1 self-check found faults, 2 unknown argument, 75 another copy runs, 78 home or
+        settings unusable.
     """
+    unknown = [argument for argument in sys.argv[1:] if argument != "--self-check"]
+    if unknown:
+        sys.stderr.write(f"usage: python -m services.{name} [--self-check]; not known: {' '.join(unknown)}\n")
+        return EXIT_USAGE
     try:
         paths = home_paths()
         paths.make()

@@ -24,6 +24,7 @@ from config.paths import HomePaths
 from config.users import User
 
 CURRENT_FILE: Final = "CURRENT"
+PROVISIONED_FILE: Final = "PROVISIONED"
 MANIFEST_FILE: Final = "MANIFEST"
 LOCK_FILE: Final = "LOCK"
 PARTS: Final = ("settings", "identity", "users", "credentials", "coa", "curve")
@@ -116,8 +117,8 @@ class Vault:
         self._disk = disk or Disk()
 
     def is_provisioned(self) -> bool:
-        """Tell whether a generation is in force; a damaged one counts, so it is not overwritten."""
-        return (self._secrets / CURRENT_FILE).exists()
+        """Tell whether a generation was ever in force; a damaged or lost pointer counts, so nothing is overwritten."""
+        return any((self._secrets / name).exists() for name in (CURRENT_FILE, PROVISIONED_FILE))
 
     def open(self) -> Secrets:
         """Return the secrets in force, every part of the same generation.
@@ -177,6 +178,10 @@ class Vault:
         try:
             text = path.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
+            if self.is_provisioned():
+                raise VaultError(
+                    f"{path} is lost. Restore it from a backup: it names the generation in force."
+                ) from None
             raise VaultError(
                 f"This bot is not configured: {path} does not exist. Start the web interface and open its first page."
             ) from None
@@ -240,15 +245,29 @@ class Vault:
             pointer = self._secrets / f"{CURRENT_FILE}.tmp"
             disk.write_file(pointer, f"{_name(number)}\n".encode())
             disk.rename(pointer, self._secrets / CURRENT_FILE)
-            disk.sync_folder(self._secrets)
         except OSError as error:
             raise VaultError(
                 f"Generation {_name(number)} could not be written under {self._secrets} and {self._keys}: "
                 f"{error.strerror}. What was in force before stays in force. Make room or correct the "
                 "rights, then repeat."
             ) from error
+        self._confirm(number)
         self._forget_old(number, previous)
         return number
+
+    def _confirm(self, number: int) -> None:
+        """Make the switch durable, and leave the mark that keeps a lost pointer from opening the bootstrap again."""
+        mark = self._secrets / PROVISIONED_FILE
+        try:
+            self._disk.sync_folder(self._secrets)
+            if not mark.exists():
+                self._disk.write_file(mark, b"")
+                self._disk.sync_folder(self._secrets)
+        except OSError as error:
+            raise VaultError(
+                f"Generation {_name(number)} is in force, but the disk under {self._secrets} did not confirm it: "
+                f"{error.strerror}. Check the disk."
+            ) from error
 
     def _verify(self, number: int, secrets: Secrets) -> None:
         """Read back what was written, from the disk, before it is put in force."""

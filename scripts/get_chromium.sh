@@ -2,27 +2,34 @@
 # Make sure there is a Chromium for the page tests: $CHROMIUM, Debian's, Playwright's own, or else install one.
 set -euo pipefail
 python=${1:?usage: get_chromium.sh PYTHON}
-has_playwright() {
+starts() {
   "$python" - <<'PY'
-import pathlib, sys
-from playwright.sync_api import sync_playwright
+import sys
+from playwright.sync_api import Error, sync_playwright
 with sync_playwright() as p:
-    sys.exit(not pathlib.Path(p.chromium.executable_path).exists())
+    try:
+        p.chromium.launch(args=["--no-sandbox"]).close()
+    except Error:
+        sys.exit(1)
 PY
 }
 if [ -n "${CHROMIUM:-}" ] && [ -x "$CHROMIUM" ]; then exit 0; fi
-for binary in /usr/lib/chromium/chromium /usr/bin/chromium; do
-  if [ -x "$binary" ]; then exit 0; fi
-done
-if has_playwright; then exit 0; fi
+if [ -x /usr/lib/chromium/chromium ]; then exit 0; fi
+if starts; then exit 0; fi
 echo "Getting a Chromium for the page tests"
-if timeout 300 "$python" -m playwright install chromium >/dev/null 2>&1 && has_playwright; then exit 0; fi
+limit=""
+if command -v timeout >/dev/null 2>&1; then limit="timeout 300"; fi
+as_root=""
+if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null 2>&1; then as_root="sudo"; fi
+if $limit "$python" -m playwright install chromium >/dev/null 2>&1; then
+  if starts; then exit 0; fi
+  # The browser is there and its system libraries are not.
+  if $as_root "$python" -m playwright install-deps chromium >/dev/null 2>&1 && starts; then exit 0; fi
+fi
 if command -v apt-get >/dev/null 2>&1; then
-  as_root=""
-  if [ "$(id -u)" != 0 ]; then as_root="sudo"; fi
   $as_root apt-get update -qq
   $as_root apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
-  exit 0
+  if [ -x /usr/lib/chromium/chromium ]; then exit 0; fi
 fi
 echo "No Chromium could be installed. Install one and set CHROMIUM to its binary." >&2
 exit 1

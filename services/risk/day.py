@@ -162,6 +162,9 @@ def _foreign(portfolio: Portfolio, account: AccountReported) -> dict[str, int]:
 def _stand(standing: Standing, event: HaltRaised | ChainArmed | ChainDisarmed) -> Standing:
     match event:
         case HaltRaised():
+            if event.counter == 0:
+                # A halt without a record of its own stands until the control folder says otherwise.
+                return replace(standing, is_armed=False, disarmed_detail=event.detail)
             if event.counter <= standing.halt_counter:
                 return standing
             return replace(standing, halt_counter=event.counter, halt_detail=event.detail)

@@ -79,8 +79,9 @@ def messages(day: MarketDay, plan: SessionPlanned) -> Iterator[MarketMessage]:
             for part in _parts(present):
                 yield QuoteBatch(ts_event=at_ns, ts_init=at_ns, step=next(steps), quotes=part)
         end_ns = start_ns + MINUTE_NS
-        for bars in _parts([bar for one in ordered if (bar := one.bars[minute]) is not None]):
-            yield BarBatch(ts_event=end_ns, ts_init=end_ns, step=next(steps), bars=bars)
+        parts = list(_parts([bar for one in ordered if (bar := one.bars[minute]) is not None]))
+        for left, bars in zip(reversed(range(len(parts))), parts, strict=True):
+            yield BarBatch(ts_event=end_ns, ts_init=end_ns, step=next(steps), bars=bars, parts_left=left)
     last = next(steps)
     yield FeedEnded(ts_event=plan.close_ns, ts_init=plan.close_ns, step=last, steps=last)
 

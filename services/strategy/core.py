@@ -217,6 +217,9 @@ class StrategyCore:
         windows = self._windows(state)
         if windows is None or batch.ts_event < windows.range_end_ns:
             return ()
+        if batch.parts_left and batch.ts_event == windows.range_end_ns:
+            # A minute of many names comes in several messages: the range is complete with the last of them.
+            return ()
         events: list[Message] = []
         if not state.opening.is_known:
             # The last minute of the range is in, or was missed by all names: what is known now stands for

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, abort, jsonify, make_response, render_template, session
 
+from config.vault import VaultError
 from services.web import security
 from services.web.hub import HubFullError, Subscription
 from services.web.site import Site, site
@@ -43,6 +44,14 @@ def stream() -> Response:
 
 def _frames_while_logged_in(here: Site, client: Subscription, session_id: str | None) -> Iterator[bytes]:
     for frame in client.read():
-        if here.sessions.user_of(session_id) is None:
+        if not _may_still_look(here, session_id):
             return
         yield frame
+
+
+def _may_still_look(here: Site, session_id: str | None) -> bool:
+    try:
+        user = here.user_of(session_id)
+    except VaultError:
+        return False
+    return user is not None and "look" in security.PERMISSIONS[user.role]

@@ -15,6 +15,7 @@ import waitress
 
 from bus.assembly import Setup
 from bus.keys import KeyRing
+from bus.lock import LockTakenError, service_lock
 from bus.messages import Message, ServiceName
 from bus.orphan import Parent
 from bus.sockets import BindError
@@ -35,7 +36,7 @@ _PARENT_EVERY_S: Final = 0.5
 CONNECTIONS_MAX: Final = 500
 #: What may wait for one slow browser in the server's own buffer; the hub drops the browser soon after.
 BUFFER_BYTES_MAX: Final = 256 * 1024
-EXIT_OK, EXIT_FAULT, EXIT_CANNOT_START = 0, 1, 2
+EXIT_OK, EXIT_FAULT, EXIT_CANNOT_START, EXIT_LOCKED = 0, 1, 2, 75
 log = logging.getLogger(__name__)
 
 
@@ -99,7 +100,11 @@ def main(
     environment: Mapping[str, str] | None = None,
     listener_factory: ListenerFactory | None = None,
 ) -> int:
-    """Serve until told to stop; return the exit status: 0, 1 = self-check found faults, 2 = cannot start."""
+    """Serve until told to stop.
+
+    Returns:
+        The exit status: 0 stopped, 1 self-check found faults, 2 cannot start, 75 another copy runs.
+    """
     values = dict(os.environ if environment is None else environment)
     paths = home_paths(values)
     faults = self_check(paths, values)
@@ -108,7 +113,12 @@ def main(
         if not faults:
             return EXIT_OK
         return EXIT_FAULT if "--self-check" in arguments else EXIT_CANNOT_START
-    return serve(paths, int(values.get(PORT_VARIABLE) or PORT_DEFAULT), listener_factory or _bus_listener)
+    try:
+        with service_lock(paths, "web"):
+            return serve(paths, int(values.get(PORT_VARIABLE) or PORT_DEFAULT), listener_factory or _bus_listener)
+    except LockTakenError as error:
+        sys.stderr.write(f"web: {error}\n")
+        return EXIT_LOCKED
 
 
 def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, ...]:

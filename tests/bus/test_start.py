@@ -1,6 +1,7 @@
 """From the vault to a Setup: every fault at once, and a damaged file by its name."""
 
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus.keys import KeyRing, make_pairs
+from bus.service import run_service
 from bus.start import ConfigurationError, await_setup, load_setup
 from config.env_bot import proposals
 from config.paths import HomePaths
@@ -132,3 +134,11 @@ def test_a_service_when_not_configured_yet_says_so_once_and_waits(
 def test_a_check_when_nothing_is_configured_does_not_wait(paths: HomePaths) -> None:
     with pytest.raises(ConfigurationError, match="is not configured"):
         await_setup("risk", paths, is_waiting=False)
+
+
+def test_a_service_when_given_an_unknown_argument_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["risk", "--jsn"])
+    assert run_service("risk", lambda setup: pytest.fail("built")) == 2
+    assert "not known: --jsn" in capsys.readouterr().err

@@ -360,3 +360,14 @@ def test_part_when_of_another_version_then_message_quotes_no_content(paths: Home
 def test_secrets_when_shown_then_hide_every_value() -> None:
     shown = repr(secrets_named("label")) + str(secrets_named("label")) + repr(secrets_named("label").curve)
     assert CANARY not in shown
+
+
+def test_pointer_when_lost_then_the_bootstrap_stays_closed_and_the_message_says_what_to_do(paths: HomePaths) -> None:
+    vault = Vault(paths)
+    vault.provision(secrets_named("one"))
+    (paths.secrets / "CURRENT").unlink()
+    assert vault.is_provisioned()
+    with pytest.raises(VaultError, match="is lost"):
+        vault.open()
+    with pytest.raises(VaultConflictError):
+        vault.provision(secrets_named("two"))

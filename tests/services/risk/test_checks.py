@@ -320,3 +320,11 @@ def test_denial_when_its_words_are_long_then_they_are_cut(new_world: type[Any]) 
     world.hear(ChainDisarmed(ts_event=1, ts_init=1, detail="x" * 400))
     (denied,) = world.hear(world.signal())
     assert len(denied.value) == WORDS_MAX
+
+
+def test_halt_when_it_has_no_record_of_its_own_then_denied_until_armed_again(new_world: type[Any]) -> None:
+    world = new_world().ready()
+    world.hear(_halt(world, 0))
+    assert [e.rule for e in world.hear(world.signal())] == ["not_armed"]
+    world.hear(world.armed(halt_counter=0))
+    assert isinstance(world.hear(world.signal("BBB"))[-1], SubmitOrder)

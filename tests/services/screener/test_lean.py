@@ -187,7 +187,7 @@ def test_load_when_more_than_a_message_holds_then_there_are_further_messages(tmp
     many = MarketDay(source="many", rows=(), symbols=(one,) * 501)
     played = list(messages(many, plan_of(SUMMER)))
     assert [len(m.quotes) for m in played[:2] if isinstance(m, QuoteBatch)] == [500, 1]
-    assert [len(m.bars) for m in played if isinstance(m, BarBatch)] == [500, 1]
+    assert [(len(m.bars), m.parts_left) for m in played if isinstance(m, BarBatch)] == [(500, 1), (1, 0)]
     assert [m.step for m in played] == list(range(1, 12))
 
 

@@ -17,6 +17,8 @@ OPEN = 1_741_786_200_000_000_000  # 2025-03-12T13:30Z, 9:30 in New York
 class Day:
     """Drives one core through a session; `journal` is what a restart folds. Minute 0 starts at 9:30."""
 
+    OPEN, MINUTE = OPEN, MINUTE
+
     def __init__(self, **env: str) -> None:
         self.env = settings_of(**env)
         self.core = StrategyCore(StrategySettings.from_env(self.env))

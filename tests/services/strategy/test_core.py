@@ -400,3 +400,23 @@ def test_core_when_asked_to_settle_or_show_then_it_has_nothing_to_add(new_day: A
     day = ready(new_day, "SPY")
     assert list(day.core.settle(day.state, make.OPEN)) == []
     assert list(day.core.snapshot(day.state, make.OPEN)) == []
+
+
+def test_range_when_a_minute_comes_in_two_messages_then_complete_with_the_second(new_day: Any) -> None:
+    day = new_day()
+    day.plan()
+    day.watch("AAA", "BBB")
+    day.analysis("AAA", "BBB", minutes=range(14))
+    first = m.BarBatch(
+        ts_event=day.OPEN + 15 * day.MINUTE, ts_init=0, step=day.step + 1, bars=(_bar("AAA", 100),), parts_left=1
+    )
+    last = m.BarBatch(ts_event=first.ts_event, ts_init=0, step=day.step + 2, bars=(_bar("BBB", 999),))
+    assert day.market(first) == []
+    (completed,) = day.market(last)
+    assert isinstance(completed, m.RangeCompleted)
+    assert dict(zip(completed.symbols, completed.highs_micros, strict=True))["BBB"] == 999 * m.MICROS
+
+
+def _bar(symbol: str, high: int) -> m.Bar:
+    price = high * m.MICROS
+    return m.Bar(symbol, price, price, price, price, 1000 * m.NANOS)

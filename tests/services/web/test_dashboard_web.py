@@ -1,3 +1,5 @@
+import msgspec
+
 """The dashboard's data: the first state and the stream."""
 
 import json
@@ -5,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bus.messages import Message
+from config.paths import HomePaths
+from config.vault import Vault
 from services.web.hub import StatusHub
 
 Say = Callable[..., Message]
@@ -78,6 +82,20 @@ def test_stream_when_session_ends_then_ends_too(person_of: Callable[[str], Any],
     frames = iter(answer.response)
     next(frames)
     person.post("/logout", form_on="/")
+    hub.publish(say("chain"))
+    assert list(frames) == []
+
+
+def test_stream_when_its_user_is_removed_then_ends_too(
+    person_of: Callable[[str], Any], configured: HomePaths, hub: StatusHub, say: Say
+) -> None:
+    answer = person_of("vera").get("/stream", buffered=False)
+    frames = iter(answer.response)
+    next(frames)
+    vault = Vault(configured)
+    secrets = vault.open()
+    users = tuple(user for user in secrets.users if user.name != "vera")
+    vault.replace(msgspec.structs.replace(secrets, users=users), secrets.generation)
     hub.publish(say("chain"))
     assert list(frames) == []
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bus.assembly import Setup
+from bus.lock import service_lock
 from bus.messages import Message
 from config.paths import HomePaths
 from config.vault import Secrets, Vault
@@ -183,3 +184,11 @@ def test_process_when_told_to_stop_then_ends_cleanly(process: tuple[subprocess.P
         assert b'"ok"' in answer.read()
     child.send_signal(signal.SIGTERM)
     assert child.wait(timeout=10) == 0
+
+
+def test_start_when_another_copy_runs_on_the_home_then_returns_75(
+    home: HomePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with service_lock(home, "web"):
+        assert server.main([], {"TRADEBOT_HOME": str(home.root)}) == 75
+    assert "already runs" in capsys.readouterr().err
