@@ -1,10 +1,10 @@
-import msgspec
-
 """The dashboard's data: the first state and the stream."""
 
 import json
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from bus.messages import Message
 from config.paths import HomePaths
