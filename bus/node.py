@@ -11,7 +11,7 @@ from bus.assembly import Assembly
 from bus.clock import SessionClock, boot_ns
 from bus.codec import encode_message
 from bus.delivery import InboxCursor, OutboxLink, OutboxRow, Verdict
-from bus.messages import FeedEnded, MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
+from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
 from bus.routes import peers_of, receivers, senders_to
 from bus.store import Store
 
@@ -43,7 +43,6 @@ class Node(Generic[S]):
         self.assembly = assembly
         self.clock = clock
         self.step = 0
-        self.is_feed_ended = False
         self.plan: SessionPlanned | None = None
         self.state = assembly.core.initial()
         self._store = store
@@ -72,7 +71,6 @@ class Node(Generic[S]):
         self.state = self.assembly.core.observe(self.state, data)
         self._run([data])
         self._run(self.assembly.shell.on_market(self.state, data, self.clock.now_ns()))
-        self.is_feed_ended = isinstance(data, FeedEnded)
 
     def on_reliable(self, sender: ServiceName, epoch: str, seq: int, message: Message) -> Verdict:
         """Take one numbered message: apply it once, with its cursor in the same commit."""

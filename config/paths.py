@@ -67,11 +67,6 @@ class HomePaths:
         """Logs of the processes."""
         return self.root / "output" / "logs"
 
-    @property
-    def backups(self) -> Path:
-        """Backups of everything but the ledgers."""
-        return self.root / "backups"
-
     def make(self) -> None:
         """Make the tree with mode 0700.
 

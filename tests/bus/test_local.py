@@ -123,7 +123,6 @@ def test_market_data_when_played_is_seen_by_its_subscribers_and_moves_the_one_cl
     assert {name: nodes[name].step for name in ALL} == {
         "screener": 6, "strategy": 6, "risk": 6, "execution": 6, "ledger": 0,
     }  # fmt: skip
-    assert nodes["execution"].is_feed_ended
     assert played.chain.clock.now_ns() == OPEN_NS + 6 * NANOS
     assert played.of("strategy", QuoteBatch) == []
 

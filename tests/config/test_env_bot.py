@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from config.env_bot import BY_KEY, SETTINGS, SettingsError, parse, proposals
+from config.env_bot import BY_KEY, SettingsError, parse, proposals
+from config.env_bot_settings import SETTINGS, Setting
 
 _SPECIFIED = [
     "START_TIME_OPEN",
@@ -51,9 +52,9 @@ def test_the_proposals_are_valid_and_typed() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
-def test_every_setting_explains_itself(setting: object) -> None:
-    assert len(setting.description) > 15  # type: ignore[attr-defined]
-    assert setting.unit or setting.kind == "int"  # type: ignore[attr-defined]
+def test_every_setting_explains_itself(setting: Setting) -> None:
+    assert len(setting.description) > 15
+    assert setting.unit or setting.kind == "int"
 
 
 @pytest.mark.parametrize("key", sorted(BY_KEY))

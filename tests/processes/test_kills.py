@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bus.control import ControlFolder
-from bus.messages import OrderPrepared
+from bus.messages import KillSwitchTripped, OrderPrepared
 from bus.processes import is_in_use
 from bus.store import read_journal
 from replay.books import compare_books
@@ -120,6 +120,28 @@ def test_the_web_ui_when_killed_does_not_stop_trading(make_stage: Callable[[Sess
     _until(stage.is_session_over, "the session does not end", 90)
     stage.stop()
     _check_books(stage)
+
+
+def test_the_day_when_its_loss_goes_beyond_the_limit_halts_and_everything_is_sold(
+    make_stage: Callable[..., Stage],
+) -> None:
+    stage = make_stage(PACED, DAILY_LOSS_LIMIT="0.1", MAX_RISK_PER_TRADE="0.1")
+    stage.arm("test")
+    _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+    assert "beyond DAILY_LOSS_LIMIT $100.00" in _chain(stage)["detail"]
+    _until(lambda: _shown(stage)["portfolio"]["positions"] == [], "positions are not sold")
+    stage.arm("armed again on the same day")
+    _until(stage.is_session_over, "the session does not end", 90)
+    stage.stop()
+    entries = [e for e in read_journal(stage.chain.paths.state / "execution.db") if isinstance(e, OrderPrepared)]
+    assert not [e for e in entries if e.leg == "entry" and e.ts_init > _tripped_at(stage)]
+    _check_books(stage)
+
+
+def _tripped_at(stage: Stage) -> int:
+    journal = read_journal(stage.chain.paths.state / "risk.db")
+    (tripped,) = [event for event in journal if isinstance(event, KillSwitchTripped)]
+    return tripped.ts_init
 
 
 def test_a_frozen_service_when_in_mid_session_halts_the_chain(make_stage: Callable[[SessionChoice], Stage]) -> None:
