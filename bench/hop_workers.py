@@ -19,6 +19,7 @@ from bus.assembly import Assembly, Setup
 from bus.clock import boot_ns
 from bus.codec import StepMark, decode_frame, encode_message
 from bus.decider import Shell
+from bus.endpoints import Endpoints
 from bus.keys import KeyRing
 from bus.messages import (
     MICROS,
@@ -35,7 +36,8 @@ from bus.messages import (
     SubmitOrder,
 )
 from bus.runner import Runner
-from bus.sockets import TOPIC_MARKET
+from bus.sockets import BusSockets
+from bus.transport import TOPIC_MARKET
 from config.env_bot import parse, proposals
 from config.identity import Identity
 from config.logs import set_up_logs
@@ -116,7 +118,7 @@ def run_hop(_connection: Connection, name: ServiceName, home: Path, pairs: dict[
     core = HopCore() if name == "strategy" else DeafHopCore()
     shell = ArrivalShell(ages) if name == "execution" else Shell[None]()
     setup = Setup(paths=paths, env=parse(proposals()), identity=_IDENTITY)
-    runner = Runner(name, setup, KeyRing.of(name, pairs))
+    runner = Runner(name, setup, BusSockets(KeyRing.of(name, pairs), Endpoints(paths)))
     runner.start(lambda _setup: Assembly(core=core, shell=shell))
     # The log goes to stderr as well, as in the real process; here it would run over the table.
     os.dup2(os.open(home / f"{name}.err", os.O_WRONLY | os.O_CREAT, 0o600), 2)

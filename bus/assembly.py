@@ -43,6 +43,8 @@ class Ports:
 
     gate: Gate
     publish: Callable[[StatusMessage], None]
+    #: Put a halt on disk and tell every service at once: (rule, detail). One rule halts once until it is answered.
+    raise_halt: Callable[[str, str], object]
 
 
 def _no_faults() -> Sequence[str]:

@@ -4,26 +4,67 @@ The specification calls this module utils_time; `utc_now` is its promise.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Protocol
 
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_SECOND
 _BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+class HostClock(Protocol):
+    """The two clocks of a host, in nanoseconds: wall time since 1970 UTC, and time since boot."""
+
+    def utc_ns(self) -> int:
+        """Return the wall time."""
+        ...
+
+    def boot_ns(self) -> int:
+        """Return the time since boot, suspend included where the system can."""
+        ...
+
+
+class SystemClock:
+    """This machine's clocks."""
+
+    def utc_ns(self) -> int:
+        """Return the wall time."""
+        return time.time_ns()
+
+    def boot_ns(self) -> int:
+        """Return CLOCK_BOOTTIME where there is one, else the monotonic clock."""
+        return time.clock_gettime_ns(_BOOT_CLOCK)
+
+
+_host: HostClock = SystemClock()
+
+
+@contextmanager
+def on_host(clock: HostClock) -> Iterator[None]:
+    """Let everything in this process read another host's clocks inside the block: a simulated one's."""
+    global _host  # noqa: PLW0603 - the one clock of the process is what the simulation replaces
+    before, _host = _host, clock
+    try:
+        yield
+    finally:
+        _host = before
+
+
 def utc_now() -> datetime:
     """Return the wall time as an aware UTC datetime."""
-    return datetime.now(UTC)  # noqa: TID251 - the one place that reads the wall clock as a date
+    return datetime.fromtimestamp(_host.utc_ns() / NS_PER_SECOND, UTC)
 
 
 def utc_ns() -> int:
     """Return the wall time in nanoseconds since 1970-01-01 UTC."""
-    return time.time_ns()
+    return _host.utc_ns()
 
 
 def boot_ns() -> int:
     """Return nanoseconds since boot, suspend included where the system can (CLOCK_BOOTTIME), else monotonic."""
-    return time.clock_gettime_ns(_BOOT_CLOCK)
+    return _host.boot_ns()
 
 
 def iso_utc(ts_ns: int) -> str:

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 from typing import Final
 
-from bus.messages import ChainState, SessionPhase, SessionPlanned
+from bus.messages import BotState, ChainState, SessionPlanned
 
 
 class Trigger(Enum):
@@ -47,12 +47,12 @@ def next_state(state: ChainState, trigger: Trigger) -> ChainState:
     return CHAIN.get((state, trigger), state)
 
 
-def phase_at(plan: SessionPlanned | None, now_ns: int) -> SessionPhase:
+def phase_at(plan: SessionPlanned | None, now_ns: int) -> BotState:
     """Return the phase of the session at a moment; a day without trading is CLOSED."""
     if plan is None:
-        return "NO_PLAN"
+        return "PROVISIONED"
     if not plan.is_trading_day or now_ns >= plan.close_ns:
         return "CLOSED"
     if now_ns < plan.open_ns:
         return "PRE_OPEN"
-    return "TRADING" if now_ns < plan.flatten_ns else "FLATTEN"
+    return "TRADING" if now_ns < plan.flatten_ns else "FLATTENING"

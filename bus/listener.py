@@ -15,7 +15,8 @@ from bus.endpoints import Endpoints
 from bus.keys import KeyRing
 from bus.messages import Heartbeat, Message, ServiceName
 from bus.routes import SERVICES
-from bus.sockets import TOPIC_STATUS, BusSockets
+from bus.sockets import BusSockets
+from bus.transport import TOPIC_STATUS
 
 logger = logging.getLogger(__name__)
 _POLL_MS: Final = 100

@@ -57,7 +57,7 @@ class LocalChain:
             if name not in assemblies:
                 continue
             assembly = assemblies[name]
-            assembly.attach(Ports(gate or OpenGate(), _ignore_status))
+            assembly.attach(Ports(gate or OpenGate(), _ignore_status, _ignore_halt))
             self.nodes[name] = Node(
                 name,
                 assembly,
@@ -123,6 +123,10 @@ class LocalChain:
                 link.heard_ack(row.seq, 0)
             return True
         return False
+
+
+def _ignore_halt(_rule: str, _detail: str) -> None:
+    return None
 
 
 def _ignore_status(_message: StatusMessage) -> None:

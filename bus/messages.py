@@ -29,7 +29,20 @@ OrderType = Literal["MARKET", "LIMIT", "STOP", "TRAILING_STOP"]
 Leg = Literal["entry", "stop", "exit"]
 ServiceName = Literal["screener", "strategy", "risk", "execution", "ledger", "web", "watchdog"]
 ChainState = Literal["STARTING", "DISARMED", "ACTIVE", "REDUCING", "HALTED"]
-SessionPhase = Literal["NO_PLAN", "PRE_OPEN", "TRADING", "FLATTEN", "CLOSED"]
+BotState = Literal[
+    "UNCONFIGURED",
+    "PROVISIONED",
+    "IDLE",
+    "PRE_OPEN",
+    "ANALYZING",
+    "TRADING",
+    "MONITORING",
+    "FLATTENING",
+    "CLOSED",
+    "REDUCING",
+    "HALTED",
+    "ERROR",
+]
 
 
 def notional_micros(price_micros: int, qty_nanos: int) -> int:
@@ -448,8 +461,52 @@ class ChainDisarmed(Message, frozen=True, kw_only=True):
     detail: Text
 
 
+class ResolveStream(Message, frozen=True, kw_only=True):
+    """An operator's command to a receiver: go on with a stopped stream. Taken once, and only while it is fresh.
+
+    `accept_history` takes the sender's present numbering as the truth after the books were compared;
+    `skip_message` passes over the one message at `seq` that could not be taken. `expires_boot_ns` is CLOCK_BOOTTIME.
+    """
+
+    command_id: Id
+    expires_boot_ns: Ns
+    halt_counter: int
+    operator: Id
+    reason: Text
+    receiver: ServiceName
+    sender: ServiceName
+    action: Literal["accept_history", "skip_message"]
+    seq: int
+
+
+class StreamResolved(Message, frozen=True, kw_only=True):
+    """An operator's command was carried out: the stream from `sender` goes on after `seq`."""
+
+    command_id: Id
+    operator: Id
+    reason: Text
+    sender: ServiceName
+    action: Literal["accept_history", "skip_message"]
+    epoch: Id
+    seq: int
+
+
+class StoppedStream(Item, frozen=True, kw_only=True):
+    """A stream that its receiver takes nothing more from until an operator decides; `seq` is where it stands."""
+
+    sender: ServiceName
+    rule: Literal["regressed_producer", "lost_history", "poison_message", "forbidden_message"]
+    seq: int
+    detail: Text
+
+
 class Heartbeat(Message, frozen=True, kw_only=True):
-    """A service is alive: sent several times a second on the status topic. Ages in milliseconds."""
+    """A service is alive: sent four times a second, and at once when it has taken a halt. Ages in milliseconds.
+
+    `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
+    broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
+    heartbeat of a service that was told to stop.
+    """
 
     service: ServiceName
     build: Id
@@ -460,6 +517,10 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     outbox_depth: int
     oldest_unacked_ms: int
     rejected_messages: int
+    halt_counter: int = 0
+    reconciled_ms: int = -1
+    ends: bool = False
+    stopped_streams: tuple[StoppedStream, ...] = ()
 
 
 class Lease(Message, frozen=True, kw_only=True):
@@ -485,10 +546,16 @@ class ServiceHealth(Item, frozen=True, kw_only=True):
 
 
 class ChainStatus(Message, frozen=True, kw_only=True):
-    """The watchdog's view of the whole chain, in words a person can act on."""
+    """The watchdog's view of the whole chain, in words a person can act on.
+
+    `state` says what the chain may do, `bot_state` where it is in its life and its day. `stopped` and `goes_on` say
+    in plain words what the state keeps from happening and what it does not.
+    """
 
     state: ChainState
-    phase: SessionPhase
+    bot_state: BotState
+    stopped: Text
+    goes_on: Text
     detail: Text
     session_date: str
     halt_counter: int
@@ -587,6 +654,8 @@ ReliableMessage = (
     | HaltRaised
     | ChainArmed
     | ChainDisarmed
+    | ResolveStream
+    | StreamResolved
 )
 StatusMessage = Heartbeat | Lease | ChainStatus | PortfolioSnapshot | OrdersSnapshot | LedgerSnapshot
 AnyMessage = MarketMessage | ReliableMessage | StatusMessage

@@ -26,11 +26,9 @@ from bus.codec import (
 )
 from bus.control import ControlFolder
 from bus.delivery import StepBoard, Verdict
-from bus.endpoints import Endpoints
 from bus.feed import FeedDriver
 from bus.gate import RunnerGate
 from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ArmRecord, LeaseBook, announcement
-from bus.keys import KeyRing
 from bus.messages import (
     BarBatch,
     ChainStatus,
@@ -56,8 +54,9 @@ from bus.routes import (
     peers_of,
     receivers,
 )
-from bus.sockets import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, BusSockets, topics_between
+from bus.sockets import topics_between
 from bus.store import Store, Synchronous
+from bus.transport import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -77,14 +76,20 @@ _SYNCED: Final = ("execution", "ledger")
 
 
 class Runner:
-    """Drives one Node over the bus until it is told to stop."""
+    """Drives one Node over the bus until it is told to stop.
 
-    def __init__(self, name: ServiceName, setup: Setup, ring: KeyRing) -> None:
+    Args:
+        name: which service this is.
+        setup: the home, settings and identity.
+        sockets: what carries its messages.
+    """
+
+    def __init__(self, name: ServiceName, setup: Setup, sockets: Transport) -> None:
         self.name: ServiceName = name
         self.failure = ""
         self._setup = setup
         self._control = ControlFolder(setup.paths)
-        self._sockets = BusSockets(ring, Endpoints.from_env(setup.paths, setup.env))
+        self._sockets = sockets
         self._clock = SessionClock(follows_feed=True)
         self._leases = LeaseBook(LEASE_ISSUERS)
         self._board = StepBoard()
@@ -125,7 +130,7 @@ class Runner:
         self._store = Store(self._setup.paths.state / f"{self.name}.db", synchronous)
         try:
             assembly = build(self._setup).checked()
-            assembly.attach(Ports(RunnerGate(self._control, self._leases), self._publish_status))
+            assembly.attach(Ports(RunnerGate(self._control, self._leases), self._publish_status, self._halt))
             node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._on_event)
             node.start()
             self._node = node
@@ -139,23 +144,31 @@ class Runner:
     def run(self) -> None:
         """Loop until stopped, or until supervisord is gone."""
         while not self._stop and not self._parent.has_died():
-            self._sockets.wait(self._wait_ms())
-            self._check_loop_gap()
-            self._hear_broadcasts()
-            self._hear_answers()
-            self._hear_inbox()
-            self._on_timer()
-            self._advance()
-            self._send_outbox()
-            self._drive_feed()
-            self._tell()
+            self._sockets.wait(self.wait_ms())
+            self.turn()
+        self.close()
+
+    def turn(self) -> None:
+        """Go through the loop once: hear what has arrived, do what is due, send what waits. Never blocks."""
+        self._check_loop_gap()
+        self._hear_broadcasts()
+        self._hear_answers()
+        self._hear_inbox()
+        self._on_timer()
+        self._advance()
+        self._send_outbox()
+        self._drive_feed()
+        self._tell()
+
+    def close(self) -> None:
+        """Make the last acknowledgements durable and release everything."""
         if self._node:
             self._node.flush_acks()
             self._node.assembly.shell.close()
         self._store.close()
         self._sockets.close()
 
-    def _wait_ms(self) -> int:
+    def wait_ms(self) -> int:
         """Return how long the loop may block: a paced feed must not wait for the next heartbeat."""
         if self._driver is None:
             return _POLL_MS

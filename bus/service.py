@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from bus.assembly import Assembly, CannotStartError, Setup
 from bus.build import build_id
+from bus.endpoints import Endpoints
 from bus.error_handler import halting_on_error
 from bus.lock import LockTakenError, service_lock
 from bus.messages import ServiceName
 from bus.runner import Runner
-from bus.sockets import BindError
+from bus.sockets import BindError, BusSockets
 from bus.start import ConfigurationError, await_setup
 from bus.store import StoreError
 from config.paths import HomeError, home_paths
@@ -44,7 +45,7 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
             if is_check:
                 return _self_check(name, setup, build)
             with halting_on_error(name, paths):
-                runner = Runner(name, setup, ring)
+                runner = Runner(name, setup, BusSockets(ring, Endpoints.from_env(paths, setup.env)))
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, lambda *_: runner.stop())
                 runner.start(build)

@@ -1,7 +1,7 @@
 """ZeroMQ only: bound and connected sockets, each with CURVE keys, size limits and time limits."""
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 import zmq
@@ -11,10 +11,8 @@ from bus.endpoints import Endpoints
 from bus.keys import ZAP_DOMAIN, KeyRing, ZapGuard
 from bus.messages import ServiceName
 from bus.routes import LEASE_HOLDER, LEASE_ISSUERS, MARKET_PUBLISHER, MARKET_SUBSCRIBERS, STATUS_SUBSCRIBERS
+from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, Received
 
-TOPIC_MARKET: Final = b"m"
-TOPIC_STATUS: Final = b"s"
-TOPIC_LEASE: Final = b"l"
 _QUEUE_MAX: Final = 1000
 _HANDSHAKE_MS: Final = 2000
 
@@ -23,17 +21,8 @@ class BindError(Exception):
     """An address of the bus is taken or cannot be used; the message says which and what to do."""
 
 
-@dataclass(frozen=True)
-class Received:
-    """One message from an inbox: the sender by its key (None = not a key of ours) and the bytes."""
-
-    sender: ServiceName | None
-    routing_id: bytes
-    payload: bytes
-
-
 def topics_between(listener: ServiceName, publisher: ServiceName) -> tuple[bytes, ...]:
-    """Return which topics of one service another one listens to, by the routes; empty = it does not subscribe."""
+    """Return which topics of one service another one listens to, by the routes; empty for itself."""
     if listener == publisher:
         return ()
     topics = []
@@ -44,6 +33,8 @@ def topics_between(listener: ServiceName, publisher: ServiceName) -> tuple[bytes
         topics.append(TOPIC_STATUS)
     if listener == LEASE_HOLDER and publisher in LEASE_ISSUERS:
         topics.append(TOPIC_LEASE)
+    # Any service may halt the chain, and every other one is told at once.
+    topics.append(TOPIC_HALT)
     return tuple(topics)
 
 
@@ -61,6 +52,7 @@ class BusSockets:
         self._subscriptions: dict[zmq.Socket[bytes], ServiceName] = {}
         self._poller = zmq.Poller()
         self._ready: set[zmq.Socket[bytes]] = set()
+        self._inodes: dict[str, int] = {}
 
     def bind(self) -> None:
         """Bind inbox and publisher.
@@ -151,6 +143,17 @@ class BusSockets:
                     break
         return found
 
+    def intruder(self) -> str | None:
+        """Return which of our socket files is gone or was replaced: a second bind of an ipc path steals it silently."""
+        for path, inode in self._inodes.items():
+            try:
+                is_ours = os.stat(path).st_ino == inode
+            except OSError:
+                is_ours = False
+            if not is_ours:
+                return f"the socket {path} of {self._ring.service} was removed or taken by another process"
+        return None
+
     def close(self) -> None:
         """Close everything; unsent messages stay in the outbox on disk."""
         self._guard.close()
@@ -172,6 +175,9 @@ class BusSockets:
                 f"The bus address {address} of {self._ring.service} cannot be used: {error.strerror}. Is another chain "
                 "running here? Stop it, or set BUS_TCP_PORT or TRADEBOT_HOME to another place."
             ) from error
+        path = address.removeprefix("ipc://")
+        if path != address:
+            self._inodes[path] = os.stat(path).st_ino
         return socket
 
     def _connected(self, kind: int, server: ServiceName, address: str) -> zmq.Socket[bytes]:

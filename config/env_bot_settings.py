@@ -319,6 +319,30 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         ),
     ),
     Setting(
+        key="STOP_POSITIONS",
+        group="Risk limits",
+        kind="choice",
+        proposal="keep",
+        unit="one of",
+        choices=("keep", "flatten"),
+        description=(
+            "What stopping the processes in the session does with open positions. keep: their protective stops rest at "
+            "the broker. flatten: they are sold first."
+        ),
+    ),
+    Setting(
+        key="ARM_EXPIRES",
+        group="Risk limits",
+        kind="choice",
+        proposal="never",
+        unit="one of",
+        choices=("never", "session"),
+        description=(
+            "How long arming lasts. never: from day to day, until the chain is stopped or halts. session: to the close "
+            "of the session it was armed for."
+        ),
+    ),
+    Setting(
         key="BROKER_NAME",
         group="Broker",
         kind="choice",

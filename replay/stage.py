@@ -71,7 +71,7 @@ class Stage:
         """Tell whether the market has closed and every message of the session is acknowledged."""
         state = self.chain_state()
         services = state.get("services", [])
-        return state.get("phase") == "CLOSED" and all(line["outbox_depth"] == 0 for line in services)
+        return state.get("bot_state") == "CLOSED" and all(line["outbox_depth"] == 0 for line in services)
 
     def wait_for_end(self, timeout_s: float) -> None:
         """Wait until the session is over.

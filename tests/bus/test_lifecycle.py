@@ -33,8 +33,8 @@ def test_every_state_is_explained() -> None:
 
 def test_the_phase_follows_the_plan() -> None:
     plan = a_plan()
-    assert phase_at(None, OPEN_NS) == "NO_PLAN"
+    assert phase_at(None, OPEN_NS) == "PROVISIONED"
     assert phase_at(plan, OPEN_NS - 1) == "PRE_OPEN"
     assert phase_at(plan, OPEN_NS) == "TRADING"
-    assert phase_at(plan, plan.flatten_ns) == "FLATTEN"
+    assert phase_at(plan, plan.flatten_ns) == "FLATTENING"
     assert phase_at(plan, CLOSE_NS) == "CLOSED"

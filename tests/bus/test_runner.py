@@ -46,9 +46,10 @@ from bus.messages import (
 )
 from bus.routes import LEASE_ISSUERS
 from bus.runner import Runner
-from bus.sockets import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, BusSockets
+from bus.sockets import BusSockets
 from bus.store import read_journal
 from bus.testing import CLOSE_NS, OPEN_NS, RecorderCore, RecorderState, a_fill, a_plan, a_quote_batch
+from bus.transport import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS
 from config.env_bot import parse, proposals
 from config.paths import HomePaths
 from config.vault import CurvePair
@@ -179,7 +180,7 @@ class Rig:
 
     def start(self, build: Callable[[Setup], Assembly[Any]] | None = None) -> Runner:
         setup = Setup(paths=self.paths, env=parse(proposals()), identity=DEMO_IDENTITY)
-        runner = Runner(NAME, setup, KeyRing.of(NAME, self._pairs))
+        runner = Runner(NAME, setup, BusSockets(KeyRing.of(NAME, self._pairs), Endpoints(self.paths)))
 
         def live() -> None:
             # The store belongs to the thread that opened it, as to the one thread of a process.

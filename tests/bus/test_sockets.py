@@ -9,7 +9,8 @@ import zmq
 from bus.codec import FRAME_BYTES_MAX
 from bus.endpoints import Endpoints
 from bus.keys import KeyRing, make_pairs
-from bus.sockets import TOPIC_STATUS, BindError, BusSockets
+from bus.sockets import BindError, BusSockets
+from bus.transport import TOPIC_STATUS
 from config.paths import HomePaths
 from config.vault import CurvePair
 

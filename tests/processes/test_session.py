@@ -89,7 +89,7 @@ def test_the_trial_balance_when_asked_for_sums_to_zero(ended: Stage) -> None:
 def test_the_dashboard_when_the_session_is_over_shows_all_of_it(ended: Stage) -> None:
     shown = ended.browser.snapshot()
     assert shown["chain"]["state"] == "ACTIVE"
-    assert shown["chain"]["phase"] == "CLOSED"
+    assert shown["chain"]["bot_state"] == "CLOSED"
     assert {line["service"] for line in shown["chain"]["services"] if line["status"] == "up"} == {
         "screener", "strategy", "risk", "execution", "ledger", "web",
     }  # fmt: skip

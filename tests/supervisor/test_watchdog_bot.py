@@ -77,7 +77,10 @@ class Rig:
         self.control = ControlFolder(paths)
         self.said: list[ChainStatus] = []
         self.shell = bot.WatchdogShell(Setup(paths=paths, env=parse(proposals()), identity=DEMO_IDENTITY))
-        self.shell.attach(Ports(OpenGate(), self.said.append))
+        self.shell.attach(Ports(OpenGate(), self.said.append, self._halted))
+
+    def _halted(self, rule: str, detail: str) -> None:
+        self.control.raise_halt_once("watchdog", rule, detail)
 
     def beat(self, *names: ServiceName, boot_id: str = "one", **changes: Any) -> None:
         for name in names:
@@ -444,10 +447,10 @@ def test_the_plan_when_the_watchdog_starts_is_made_of_the_calendar_and_shown(
     (plan,) = rig.shell.on_start({}, 0)
     assert (plan.session_date, plan.open_ns, plan.close_ns) == ("2013-10-08", OPEN_NS, CLOSE_NS)
     rig.tick()
-    assert (rig.said[-1].session_date, rig.said[-1].phase) == ("2013-10-08", "PRE_OPEN")
+    assert (rig.said[-1].session_date, rig.said[-1].bot_state) == ("2013-10-08", "PRE_OPEN")
     rig.beat("execution", ts_event=CLOSE_NS)
     rig.tick()
-    assert rig.said[-1].phase == "CLOSED"
+    assert rig.said[-1].bot_state == "CLOSED"
 
 
 def test_the_watchdog_when_the_day_is_not_in_the_calendar_cannot_start(

@@ -116,7 +116,7 @@ const TradeBot = (() => {
     if (!chain) return;
     setText("chain-words", chain.detail);
     const by = chain.armed_by ? ` · armed by ${chain.armed_by}` : "";
-    setText("session-words", `Session ${chain.session_date || "not planned"} · ${chain.phase.replace("_", " ").toLowerCase()}${by}`);
+    setText("session-words", `Session ${chain.session_date || "not planned"} · ${chain.bot_state.replace("_", " ").toLowerCase()}${by}`);
   });
   on(["portfolio", "orders", "chain"], ({ portfolio, orders, chain }) => {
     const at = Math.max(portfolio ? portfolio.ts_event_ms : 0, orders ? orders.ts_event_ms : 0) || (chain ? chain.ts_event_ms : 0);

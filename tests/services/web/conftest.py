@@ -166,7 +166,9 @@ def say() -> Callable[..., m.Message]:
     def chain(**changes: Any) -> m.ChainStatus:
         values: dict[str, Any] = {
             "state": "ACTIVE",
-            "phase": "TRADING",
+            "bot_state": "TRADING",
+            "stopped": "Nothing.",
+            "goes_on": "Everything.",
             "detail": "",
             "session_date": "2025-03-12",
             "halt_counter": 0,
