@@ -114,6 +114,9 @@ class Courier:
             match frame:
                 case Ack():
                     self._node.heard_ack(peer, frame.epoch, frame.cursor)
+                    if frame.epoch == self._node.epoch and frame.cursor > link.last:
+                        words = f"{peer} has more messages of {self._node.name} than {self._node.name} knows"
+                        self._halt("regressed_producer", words)
                 case Greet():
                     link.heard_greet(frame.nonce)
                 case Welcome():
