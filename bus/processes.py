@@ -31,6 +31,7 @@ STOP_TIMEOUT_S: Final = 45
 _CONTROL_TIMEOUT_S: Final = 60
 _START_TIMEOUT_S: Final = 30
 _START_POLL_S: Final = 0.02
+_LEFT_OVER_S: Final = 2
 _PASSWORD_BYTES: Final = 24
 
 
@@ -91,7 +92,7 @@ def stop_on_signals() -> None:
 
 
 def refuse_if_in_use(paths: HomePaths) -> None:
-    """Check that nothing runs on this home.
+    """Check that nothing runs on this home; services whose supervisord has just died get a moment to end.
 
     Raises:
         ChainError: a chain, or a service that somebody started alone, does.
@@ -102,11 +103,14 @@ def refuse_if_in_use(paths: HomePaths) -> None:
             f"A chain already runs on the home {paths.root} (supervisord is process {other or 'unknown'}). "
             f"Stop it first: {SUPERVISORCTL} -c {paths.run / 'supervisord.conf'} shutdown"
         )
-    if is_in_use(paths):
-        raise ChainError(
-            f"A service still runs on the home {paths.root}, without a supervisord. One whose supervisord has just "
-            f"died ends by itself; end one that was started alone. {paths.run}/*.lock name their processes."
-        )
+    end = time.monotonic() + _LEFT_OVER_S
+    while is_in_use(paths):
+        if time.monotonic() > end:
+            raise ChainError(
+                f"A service runs on the home {paths.root}, and no supervisord that answers: somebody started it alone, "
+                f"or under a configuration of his own. End it first; {paths.run}/*.lock name the processes."
+            )
+        time.sleep(_START_POLL_S)
 
 
 def write_configuration(paths: HomePaths) -> Path:

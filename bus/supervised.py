@@ -38,16 +38,16 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m bus.supervised SERVICE\n")
         return EXIT_USAGE
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
     service = arguments[0]
     try:
         paths = home_paths()
         paths.make()
         if not is_parent_alive or _is_orphan(paths, parent):
             return EXIT_STOPPED
+        starts = Starts(paths, service, parent)
+        _end_on_request(starts)
         with home_lock(paths, parent):
-            return _run(paths, service, Starts(paths, service, parent))
+            return _run(paths, service, starts)
     except LockTakenError as error:
         sys.stderr.write(f"{service}: {error}\n")
         return EXIT_LOCKED
@@ -56,9 +56,19 @@ def main(arguments: list[str]) -> int:
         return EXIT_CONFIGURATION
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
-    """End at once: there is nothing to finish before the service has set up its own way to stop."""
-    raise SystemExit(EXIT_STOPPED)
+def _end_on_request(starts: Starts) -> None:
+    """Let SIGTERM and SIGINT end this process at once, until the service has set up its own way to stop.
+
+    There is nothing to finish before that. An exception would not do: one that is raised from a signal handler gets
+    lost where Python runs callbacks, in imports for example.
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        starts.forget()
+        os._exit(EXIT_STOPPED)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def _is_orphan(paths: HomePaths, parent: int) -> bool:

@@ -241,7 +241,7 @@ def test_a_chain_when_a_service_runs_alone_on_the_home_does_not_start(paths: Hom
     chain = Chain(paths, free_port())
     with service_lock(paths, "ledger"):
         assert is_in_use(paths)
-        with pytest.raises(ChainError, match=r"A service still runs on the home .*\*\.lock name their processes"):
+        with pytest.raises(ChainError, match=r"A service runs on the home .*\*\.lock name the processes"):
             chain.start(quiet=True)
     assert not chain.is_running()
     assert not (paths.run / "supervisord.conf").exists()

@@ -146,7 +146,7 @@ def test_a_service_when_its_supervisord_died_before_it_could_look_does_not_start
     assert not supervised._is_orphan(paths, 1)
     monkeypatch.setenv("TRADEBOT_HOME", str(paths.root))
     monkeypatch.setattr(supervised, "die_with", lambda _parent: False)
-    monkeypatch.setattr(supervised.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(supervised, "_end_on_request", lambda _starts: None)
     assert supervised.main(["risk"]) == exit_codes.EXIT_STOPPED
     assert not (paths.run / "home.lock").exists()
 
@@ -157,7 +157,7 @@ def test_a_service_when_its_home_cannot_be_used_ends_with_78(
     (tmp_path / "file").touch()
     monkeypatch.setenv("TRADEBOT_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(supervised, "die_with", lambda _parent: True)
-    monkeypatch.setattr(supervised.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(supervised, "_end_on_request", lambda _starts: None)
     assert supervised.main(["risk"]) == exit_codes.EXIT_CONFIGURATION
     assert "risk cannot start" in capsys.readouterr().err
 
