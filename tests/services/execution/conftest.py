@@ -30,10 +30,14 @@ class OpenGate:
     def __init__(self) -> None:
         self.is_open = True
         self.lets_exits = True
+        self.lapsed = 0
 
     def refusal(self, *, reduces: bool) -> str | None:
         may = self.lets_exits if reduces else self.is_open
         return None if may else "no lease"
+
+    def lapsed_ns(self) -> int:
+        return self.lapsed
 
 
 class CrashError(Exception):
@@ -43,10 +47,17 @@ class CrashError(Exception):
 class Rig:
     """One execution service without a bus: `journal` is what is on disk."""
 
-    def __init__(self, broker: Broker, journal: Sequence[m.Message] = (), halt_positions: str = "keep") -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        journal: Sequence[m.Message] = (),
+        halt_positions: str = "keep",
+        stop_positions: str = "keep",
+    ) -> None:
         settings = ExecutionSettings(
             broker_name="PAPER",
             halt_positions=halt_positions,
+            stop_positions=stop_positions,
             paper_starting_cash_micros=CASH,
             paper_slippage_ppm=0,
         )
@@ -56,7 +67,10 @@ class Rig:
         self.halts: list[tuple[str, str]] = []
         self.boot_ns = 0
         self.shell = ExecutionShell(
-            broker, lambda rule, text: self.halts.append((rule, text)), clock=lambda: self.boot_ns
+            broker,
+            lambda rule, text: self.halts.append((rule, text)),
+            stop_positions=stop_positions,
+            clock=lambda: self.boot_ns,
         )
         self.shell.gate = self.gate
         self.journal = list(journal)
@@ -83,6 +97,29 @@ class Rig:
 
     def idle(self) -> list[m.Message]:
         return self._run(self.shell.on_idle(self.state, self.now_ns))
+
+    def gap(self) -> list[m.Message]:
+        return self._run(self.shell.on_gap(self.state, self.now_ns))
+
+    def stop(self) -> list[m.Message]:
+        """Stop as the runtime does: ask until there is nothing more to do, at most for 20 seconds."""
+        done: list[m.Message] = []
+        for _ in range(1000):
+            reports = self.shell.on_stop(self.state, self.now_ns)
+            if not reports:
+                break
+            done += self._run(reports)
+            self.boot_ns += SECOND // 50
+        self.shell.close()
+        return done
+
+    def idle_for(self, seconds: float, every: float = 0.1) -> list[m.Message]:
+        """Let boot time pass in steps, with an idle call in each."""
+        done: list[m.Message] = []
+        for _ in range(round(seconds / every)):
+            self.boot_ns += round(every * SECOND)
+            done += self.idle()
+        return done
 
     def armed(self) -> "Rig":
         self.give(a_plan(), arm())
@@ -112,10 +149,11 @@ class Rig:
 class Desk:
     """The core alone; the test plays the broker."""
 
-    def __init__(self, kit: Any, halt_positions: str = "keep") -> None:
+    def __init__(self, kit: Any, halt_positions: str = "keep", stop_positions: str = "keep") -> None:
         settings = ExecutionSettings(
             broker_name="PAPER",
             halt_positions=halt_positions,
+            stop_positions=stop_positions,
             paper_starting_cash_micros=kit.CASH,
             paper_slippage_ppm=0,
         )

@@ -17,7 +17,8 @@ from services.execution.brokers.interface import OrderRequest, RetryableBrokerEr
 from services.execution.brokers.paper import PaperBroker
 from services.execution.gate import ClosedGate
 from services.execution.orders import OrderState
-from services.execution.shell import RETRY_NS, TRIES_BEFORE_HALT, build
+from services.execution.recovery import RETRY_NS, UNKNOWN_NS_MAX
+from services.execution.shell import build
 
 IDENTITY = Identity(
     entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
@@ -31,7 +32,9 @@ class UnreliableBroker:
 
     def __init__(self, broker: Any) -> None:
         self.real = broker
-        self.errors = {"submit": [], "lookup": [], "cancel": [], "executions_after": [], "on_quotes": []}
+        calls = ("submit", "lookup", "cancel", "executions_after", "on_quotes", "open_orders", "finish")
+        self.errors = {call: [] for call in calls}
+        self.not_found_proof = broker.not_found_proof
         self.acts_before_failing = False
         self.calls = []
 
@@ -58,6 +61,12 @@ class UnreliableBroker:
 
     def on_quotes(self, batch: m.QuoteBatch, session_date: str) -> Any:
         return self._do("on_quotes", batch, session_date)
+
+    def open_orders(self, now_ns: int) -> Any:
+        return self._do("open_orders", now_ns)
+
+    def finish(self, now_ns: int) -> Any:
+        return self._do("finish", now_ns)
 
     def account(self, session_date: str, now_ns: int) -> Any:
         return self.real.account(session_date, now_ns)
@@ -212,12 +221,13 @@ def test_lookup_when_it_fails_for_long_then_halts_and_keeps_the_order_unknown(
     broker = UnreliableBroker(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["submit"] = [RetryableBrokerError("time-out")]
-    broker.errors["lookup"] = [RetryableBrokerError("time-out")] * TRIES_BEFORE_HALT
+    broker.errors["lookup"] = [RetryableBrokerError("time-out")] * 50
     rig.give(kit.submit())
-    seen = []
-    for _ in range(TRIES_BEFORE_HALT):
-        rig.boot_ns += RETRY_NS[-1]
-        seen += rig.idle()
+    rig.boot_ns = RETRY_NS[0]
+    rig.idle()
+    seen = rig.idle_for(UNKNOWN_NS_MAX / kit.SECOND - 1, every=1)
+    assert seen == []
+    seen = rig.idle_for(100, every=1)
     assert kit.names(seen) == ["HaltRaised"]
     assert rig.halts == [("broker_failure", "time-out")]
     assert rig.state.find(kit.order_id("entry")).state is OrderState.UNKNOWN
