@@ -66,8 +66,8 @@ class ExecutionShell(Shell[ExecutionState]):
         self._unsent: dict[str, int] = {}
         #: How often the broker was asked for a cancel and answered without one.
         self._cancels: dict[str, int] = {}
-        #: Every lease was valid once in this process, so orders of its may be anywhere.
-        self._was_permitted = False
+        #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
+        self._may_have_orders = False
         self._is_stopping = False
         self._has_finished = False
         #: What is said at the end when the broker has not confirmed all of it by then.
@@ -84,6 +84,7 @@ class ExecutionShell(Shell[ExecutionState]):
 
     def on_start(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Ask the broker about every open order, and for every execution that is not in the journal."""
+        self._may_have_orders = bool(state.open_orders())
         reports: list[m.Message] = [*self._recover_all(state, now_ns)]
         if state.plan is not None:
             reports.extend(self._account(state.plan, now_ns))
@@ -189,12 +190,12 @@ class ExecutionShell(Shell[ExecutionState]):
     def _judge(self, state: ExecutionState) -> None:
         """Tell the drain whether the chain may trade."""
         lapsed_ns = self.gate.lapsed_ns()
-        self._was_permitted = self._was_permitted or lapsed_ns == 0
+        self._may_have_orders = self._may_have_orders or lapsed_ns == 0
         self._watch.drain.judge(
             self._boot_ns(),
             lapsed_ns=lapsed_ns,
             is_halted=state.is_halted,
-            may_have_orders=self._was_permitted or bool(state.open_orders()),
+            may_have_orders=self._may_have_orders or bool(state.open_orders()),
         )
         self._recovery.is_hurried = self._watch.drain.is_active or self._is_stopping
 
