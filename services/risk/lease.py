@@ -12,6 +12,11 @@ def lease_refusal(state: RiskState | None) -> str | None:
     """
     if state is None:
         return "risk has not read its journal yet"
+    return _day_refusal(state) or _standing_refusal(state)
+
+
+def _day_refusal(state: RiskState) -> str | None:
+    """Return what is missing, lost or contradicts itself in the session."""
     day = state.day
     if day.plan is None:
         return "risk knows no session plan"
@@ -22,10 +27,12 @@ def lease_refusal(state: RiskState | None) -> str | None:
     if day.portfolio.oversold:
         return f"the books disagree: {day.portfolio.oversold}"
     unmarked = book.unmarked_symbols(day.portfolio, state.market.bids)
-    if unmarked:
-        return f"the day's result is not known: no bid heard for {', '.join(unmarked)}"
-    if day.standing.is_halted:
-        return f"halt {day.standing.halt_counter}: {day.standing.halt_detail}"
-    if not day.standing.is_armed:
-        return f"not armed: {day.standing.disarmed_detail}"
-    return None
+    return f"the day's result is not known: no bid heard for {', '.join(unmarked)}" if unmarked else None
+
+
+def _standing_refusal(state: RiskState) -> str | None:
+    """Return what stands against trading by what risk was told."""
+    standing = state.day.standing
+    if standing.is_halted:
+        return f"halt {standing.halt_counter}: {standing.halt_detail}"
+    return None if standing.is_armed else f"not armed: {standing.disarmed_detail}"

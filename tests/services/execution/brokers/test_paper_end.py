@@ -97,7 +97,7 @@ def test_finish_when_nothing_was_heard_since_the_start_then_everything_waits(
 
 def test_finish_when_the_books_cannot_be_written_then_nothing_changes_in_memory(holding: PaperBroker) -> None:
     holding.submit(_order("exit", "SELL"))
-    holding.close()
+    holding._books._db.execute("DROP TABLE executions")
     with pytest.raises(StopTradingError):
         holding.finish(LATER)
     assert [order.client_order_id for order in holding.open_orders(LATER)] == ["exit"]
