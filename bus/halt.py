@@ -112,12 +112,15 @@ class LeaseBook:
     def __post_init__(self) -> None:
         """Start with no lease."""
         self._expires: dict[str, int] = {}
+        self._valid_until = 0
 
     def heard(self, issuer: str, expires_boot_ns: int, now_boot_ns: int) -> None:
         """Keep a lease when it is newer; none is longer than LEASE_VALID_NS, one from a stranger is ignored."""
         if issuer in self.issuers:
             granted = min(expires_boot_ns, now_boot_ns + LEASE_VALID_NS)
             self._expires[issuer] = max(self._expires.get(issuer, 0), granted)
+            if self.refusal(now_boot_ns) is None:
+                self._valid_until = max(self._valid_until, min(self._expires.values()))
 
     def forget(self) -> None:
         """Drop every lease, as after a gap in this process's own life."""
@@ -127,3 +130,10 @@ class LeaseBook:
         """Return which lease is missing, or None when every issuer's lease is still valid."""
         missing = [name for name in self.issuers if self._expires.get(name, 0) <= boot_ns]
         return f"no lease from {' and '.join(missing)}" if missing else None
+
+    def lapsed_ns(self, boot_ns: int) -> int:
+        """Return for how long not all leases have been valid at once; 0 = they are now.
+
+        A lease that was dropped counts until it would have ended.
+        """
+        return 0 if self.refusal(boot_ns) is None else max(1, boot_ns - self._valid_until)
