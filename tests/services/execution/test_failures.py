@@ -13,7 +13,7 @@ from services.execution.drain import CONFIRM_NS, DEAD_MAN_NS
 from services.execution.failpoints import FAILPOINTS
 from services.execution.orders import OrderState
 from services.execution.recovery import RETRY_NS
-from services.execution.shell import CANCEL_RETRY_NS
+from services.execution.shell import CANCEL_RETRY_NS, LEASE_WAIT_NS_MAX
 from services.execution.watch import ORDERS_EVERY_NS, POSITIONS_EVERY_NS
 
 OpenBroker = Callable[..., PaperBroker]
@@ -516,6 +516,19 @@ def test_gap_when_the_broker_filled_meanwhile_then_the_fill_is_booked_and_protec
     assert kit.names(rig.gap()) == ["OrderFilled:entry", "OrderPrepared:stop", "OrderAccepted"]
 
 
+def test_halt_when_executions_cannot_be_had_then_the_entries_are_cancelled_all_the_same(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    rig = _entered(open_broker, kit)
+    rig.broker.errors["executions_after"] = [RetryableBrokerError("no route")] * 1000
+    rig.gap()
+    rig.give(kit.disarm())
+    rig.gate.lapsed = DEAD_MAN_NS
+    rig.idle_for(2)
+    assert _listed(rig.broker.real) == []
+    assert rig.broker.calls.count("executions_after") < 6, "asked with back-off"
+
+
 def test_fills_when_older_ones_are_missing_then_wait_so_that_none_is_lost(open_broker: OpenBroker, kit: Any) -> None:
     rig = _entered(open_broker, kit)
     rig.broker.real.on_quotes(kit.spy(2, size=60), "2013-10-08")
@@ -575,14 +588,14 @@ def test_drain_when_everything_is_sold_then_nothing_of_ours_stays_open(
     assert rig.state.open_intents() == []
 
 
-def test_an_entry_when_it_waits_for_its_permission_in_real_time_then_gives_up_after_its_life(
+def test_an_entry_when_it_waits_for_its_permission_in_real_time_then_gives_up_after_a_minute(
     rig: Any, kit: Any
 ) -> None:
     rig.armed()
     rig.market(kit.spy(1))
     rig.gate.is_open = False
     rig.give(kit.submit())
-    rig.idle_for(58)
+    rig.idle_for(LEASE_WAIT_NS_MAX / kit.SECOND)
     assert rig.state.find(kit.order_id("entry")).state is OrderState.PREPARED
-    rig.idle_for(2)
+    rig.idle_for(1)
     assert rig.state.find(kit.order_id("entry")).state is OrderState.EXPIRED
