@@ -429,6 +429,32 @@ def test_a_position_that_is_smaller_than_ours_when_seen_twice_then_halts_and_is_
     assert rig.shell.reconciled_ms() >= 0
 
 
+def test_lists_that_lag_behind_when_right_at_the_second_look_then_halt_nothing(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    broker = kit.Unreliable(open_broker())
+    rig = kit.Rig(broker).armed()
+    kit.enter(rig)
+    broker.other_positions = {"SPY": -40 * m.NANOS}
+    broker.others = [
+        OpenOrder(client_order_id=key, broker_order_id="Z", symbol="SPY", side="BUY")
+        for key in (kit.order_id("entry"), "tb1-lost")
+    ]
+    rig.idle()
+    assert rig.shell.reconciled_ms() == -1
+    broker.others, broker.other_positions = [], {}
+    rig.idle_for(1)
+    assert rig.shell.reconciled_ms() >= 0
+    broker.other_positions = {"SPY": -40 * m.NANOS}
+    rig.idle_for(POSITIONS_EVERY_NS / kit.SECOND - 5)
+    while rig.shell.reconciled_ms() >= 0:
+        rig.idle_for(0.1)
+    broker.other_positions = {}
+    rig.idle_for(1)
+    assert rig.halts == []
+    assert rig.shell.reconciled_ms() >= 0
+
+
 def test_an_order_in_our_name_that_the_journal_does_not_have_when_seen_then_halts_and_is_left_alone(
     open_broker: OpenBroker, kit: Any
 ) -> None:
