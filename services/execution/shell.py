@@ -27,6 +27,8 @@ PAPER_BOOKS: Final = "paper_broker.db"
 #: A cancel that the broker answered without doing it is asked for again after these, in nanoseconds of boot time;
 #: after as many tries the chain halts, and the order is only looked up from then on, after the last of them.
 CANCEL_RETRY_NS: Final = tuple(seconds * 1_000_000_000 for seconds in (2, 2, 5, 10, 10))
+#: How long an entry waits for the gate, in nanoseconds of boot time, whatever the session's clock does meanwhile.
+LEASE_WAIT_NS_MAX: Final = 60_000_000_000
 _TEXT_MAX: Final = 400
 _log = logging.getLogger(__name__)
 
@@ -247,9 +249,7 @@ class ExecutionShell(Shell[ExecutionState]):
             return f"{prepared.symbol}: somebody else has an order or a position in it at the broker"
         # The session's time may stand still while the permission is missing; this clock does not.
         waited_ns = self._boot_ns() - self._unsent.get(order.client_order_id, self._boot_ns())
-        if waited_ns > prepared.expires_ns - prepared.ts_init:
-            return "too late: it has waited for its permission for longer than SIGNAL_TTL"
-        return None
+        return "too late: it has waited for a lease for a minute" if waited_ns > LEASE_WAIT_NS_MAX else None
 
     def _send(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
         """Send one order; when its time is over or the gate is closed it waits for the next idle call."""

@@ -87,8 +87,8 @@ class Watch:
         self._recovery.settled(_OPEN_ORDERS)
         found = compare_orders(state, listed, unsent)
         asked = [order for key in found.to_look_up if (order := state.find(key)) is not None]
-        # Executions come with it, whether or not an order has to be looked up.
-        recovered = self._recovery.recover(state, asked, now_ns)
+        # Executions come with it, whether or not an order has to be looked up. While a whole recovery is due, it asks.
+        recovered = () if self._recovery.is_behind else self._recovery.recover(state, asked, now_ns)
         is_in_step = not (recovered or asked or self._recovery.is_behind)
         positions = None
         if account is not None and is_in_step:

@@ -13,7 +13,7 @@ from services.execution.drain import CONFIRM_NS, DEAD_MAN_NS
 from services.execution.failpoints import FAILPOINTS
 from services.execution.orders import OrderState
 from services.execution.recovery import RETRY_NS
-from services.execution.shell import CANCEL_RETRY_NS
+from services.execution.shell import CANCEL_RETRY_NS, LEASE_WAIT_NS_MAX
 from services.execution.watch import ORDERS_EVERY_NS, POSITIONS_EVERY_NS
 
 OpenBroker = Callable[..., PaperBroker]
@@ -429,6 +429,32 @@ def test_a_position_that_is_smaller_than_ours_when_seen_twice_then_halts_and_is_
     assert rig.shell.reconciled_ms() >= 0
 
 
+def test_lists_that_lag_behind_when_right_at_the_second_look_then_halt_nothing(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    broker = kit.Unreliable(open_broker())
+    rig = kit.Rig(broker).armed()
+    kit.enter(rig)
+    broker.other_positions = {"SPY": -40 * m.NANOS}
+    broker.others = [
+        OpenOrder(client_order_id=key, broker_order_id="Z", symbol="SPY", side="BUY")
+        for key in (kit.order_id("entry"), "tb1-lost")
+    ]
+    rig.idle()
+    assert rig.shell.reconciled_ms() == -1
+    broker.others, broker.other_positions = [], {}
+    rig.idle_for(1)
+    assert rig.shell.reconciled_ms() >= 0
+    broker.other_positions = {"SPY": -40 * m.NANOS}
+    rig.idle_for(POSITIONS_EVERY_NS / kit.SECOND - 5)
+    while rig.shell.reconciled_ms() >= 0:
+        rig.idle_for(0.1)
+    broker.other_positions = {}
+    rig.idle_for(1)
+    assert rig.halts == []
+    assert rig.shell.reconciled_ms() >= 0
+
+
 def test_an_order_in_our_name_that_the_journal_does_not_have_when_seen_then_halts_and_is_left_alone(
     open_broker: OpenBroker, kit: Any
 ) -> None:
@@ -516,6 +542,19 @@ def test_gap_when_the_broker_filled_meanwhile_then_the_fill_is_booked_and_protec
     assert kit.names(rig.gap()) == ["OrderFilled:entry", "OrderPrepared:stop", "OrderAccepted"]
 
 
+def test_halt_when_executions_cannot_be_had_then_the_entries_are_cancelled_all_the_same(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    rig = _entered(open_broker, kit)
+    rig.broker.errors["executions_after"] = [RetryableBrokerError("no route")] * 1000
+    rig.gap()
+    rig.give(kit.disarm())
+    rig.gate.lapsed = DEAD_MAN_NS
+    rig.idle_for(2)
+    assert _listed(rig.broker.real) == []
+    assert rig.broker.calls.count("executions_after") < 6, "asked with back-off"
+
+
 def test_fills_when_older_ones_are_missing_then_wait_so_that_none_is_lost(open_broker: OpenBroker, kit: Any) -> None:
     rig = _entered(open_broker, kit)
     rig.broker.real.on_quotes(kit.spy(2, size=60), "2013-10-08")
@@ -575,14 +614,14 @@ def test_drain_when_everything_is_sold_then_nothing_of_ours_stays_open(
     assert rig.state.open_intents() == []
 
 
-def test_an_entry_when_it_waits_for_its_permission_in_real_time_then_gives_up_after_its_life(
+def test_an_entry_when_it_waits_for_its_permission_in_real_time_then_gives_up_after_a_minute(
     rig: Any, kit: Any
 ) -> None:
     rig.armed()
     rig.market(kit.spy(1))
     rig.gate.is_open = False
     rig.give(kit.submit())
-    rig.idle_for(58)
+    rig.idle_for(LEASE_WAIT_NS_MAX / kit.SECOND)
     assert rig.state.find(kit.order_id("entry")).state is OrderState.PREPARED
-    rig.idle_for(2)
+    rig.idle_for(1)
     assert rig.state.find(kit.order_id("entry")).state is OrderState.EXPIRED
