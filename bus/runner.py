@@ -20,7 +20,7 @@ from bus.courier import Courier
 from bus.failpoints import Failpoint
 from bus.feed import FeedDriver
 from bus.gate import RunnerGate
-from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, LeaseBook, announcement
+from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ArmRecord, LeaseBook, announcement
 from bus.leaving import leave
 from bus.messages import (
     BarBatch,
