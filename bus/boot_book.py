@@ -22,7 +22,7 @@ class Boots(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The permission that was given, and the processes (service -> boot id) that it was given to."""
 
     armed: str
-    boots: dict[str, str]
+    boots: dict[ServiceName, str]
 
 
 class BootBook:

@@ -69,9 +69,14 @@ class Stage:
 
     def is_session_over(self) -> bool:
         """Tell whether the market has closed and every message of the session is acknowledged."""
-        state = self.chain_state()
+        shown = self.browser.snapshot()
+        state, session = shown.get("chain") or {}, shown.get("session")
+        # A halted or stopped chain says that instead of CLOSED, so its clock is asked. A web UI that was restarted
+        # has not heard the plan again.
+        has_closed = session is not None and state.get("ts_event_ms", 0) >= session["close_ms"]
         services = state.get("services", [])
-        return state.get("bot_state") == "CLOSED" and all(line["outbox_depth"] == 0 for line in services)
+        is_over = has_closed or state.get("bot_state") == "CLOSED"
+        return is_over and all(line["outbox_depth"] == 0 for line in services)
 
     def wait_for_end(self, timeout_s: float) -> None:
         """Wait until the session is over.
