@@ -209,7 +209,8 @@ class WatchdogShell(Shell[dict[str, Message]]):
 
     def _watch(self) -> None:
         control = self._control.current()
-        if control.is_kill_file_present:
+        # Looked at by itself: a control folder that cannot be read does not hide it.
+        if (self._setup.paths.control / KILL_FILE).exists():
             self._halt("kill_file", f"the file control/{KILL_FILE} is present; remove it before arming again")
         signs = self._signs(control)
         if signs.free_bytes < BALLAST_BYTES and self._ballast:
