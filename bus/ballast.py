@@ -55,7 +55,7 @@ class Ballast:
         except OSError as error:
             logger.warning("%s could not be given up: %s", self._path, error)
             return False
-        logger.warning("the disk is nearly full: %s was given up", self._path)
+        logger.warning("the space set aside in %s was given up", self._path)
         return True
 
 

@@ -2,14 +2,14 @@
 
 import logging
 import os
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from bus.clock import iso_utc, utc_ns
 from bus.halt import HaltRecord
 from bus.lifecycle import BOT_MEANING, UNCONFIGURED, SessionWindows
-from bus.messages import BotState, ChainState, ChainStatus, ServiceHealth, SessionPlanned
+from bus.messages import BotState, ChainState, ChainStatus, SessionPlanned
 from config.paths import HomePaths
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class StatusRecord(msgspec.Struct, frozen=True, kw_only=True):
     halt_counter: int
     halt: HaltRecord | None
     armed_by: str
-    services: tuple[ServiceHealth, ...]
+    services: tuple[dict[str, Any], ...]
     written_at_utc: str
     valid_for_ms: int
 
@@ -93,7 +93,8 @@ def status_record(
         halt_counter=status.halt_counter,
         halt=halt,
         armed_by=status.armed_by,
-        services=status.services,
+        # On the bus a line of the table is a list; readers outside get names.
+        services=tuple(msgspec.structs.asdict(line) for line in status.services),
         written_at_utc=iso_utc(utc_ns()),
         valid_for_ms=VALID_FOR_MS,
     )
