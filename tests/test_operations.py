@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bus import control
+from bus.delivery import StopRule
 from bus.halt import ArmRecord
 from bus.lifecycle import BOT_MEANING, EFFECTS, HALTED_FLATTEN, MEANING, NO_LEASE
 from bus.messages import ChainState
@@ -18,6 +20,7 @@ RULE = re.compile(
     "|".join(
         (
             r"self\._halt\(\s*\"(\w+)\"",
+            r"self\._stop\(\w+, \"(\w+)\"",
             r"ports\.raise_halt\(\s*\"(\w+)\"",
             r"raise_halt\(\w+, \"(\w+)\"",
             r"source=\"\w+\",\s*rule=\"(\w+)\"",
@@ -48,6 +51,7 @@ def test_every_rule_that_can_halt_is_on_the_page() -> None:
     sources = [path.read_text(encoding="utf-8") for part in ("bus", "services", "supervisor") for path in _files(part)]
     rules = {rule for text in sources for found in RULE.findall(text) for rule in found if rule}
     assert {"service_silent", "disk_full", "kill_file", "broker_failure", "operator", "poison_message"} <= rules
+    rules |= set(get_args(StopRule))
     assert sorted(rule for rule in rules - {"test"} if f"| `{rule}` |" not in PAGE) == []
 
 
