@@ -10,6 +10,7 @@ from bus.assembly import Assembly, CannotStartError, Setup
 from bus.build import build_id
 from bus.endpoints import Endpoints
 from bus.error_handler import halting_on_error
+from bus.failpoints import arm_from_environment
 from bus.lock import LockTakenError, service_lock
 from bus.messages import ServiceName
 from bus.runner import Runner
@@ -32,6 +33,7 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
         The exit code: 0 stopped, 1 self-check found faults, 2 unknown argument, 75 another copy runs, 78 home or
         settings unusable.
     """
+    arm_from_environment()
     unknown = [argument for argument in sys.argv[1:] if argument != "--self-check"]
     if unknown:
         sys.stderr.write(f"usage: python -m services.{name} [--self-check]; not known: {' '.join(unknown)}\n")
