@@ -7,6 +7,7 @@ the exit code is 0 when every black-box fact holds.
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -26,11 +27,11 @@ from config.paths import HomePaths
 from replay.session import DEMO_IDENTITY, SessionChoice
 from replay.stage import Stage, StageError
 
-#: A half day with many breakouts, all through it; about two minutes of market when nothing stops it.
+#: A half day with many breakouts, all through it; under two minutes of market when nothing stops it.
 SETTINGS = {
     "MARKET_DATA_DATE": "2024-11-29",
     "MARKET_DATA_SEED": "3",
-    "MARKET_DATA_SPEED": "100",
+    "MARKET_DATA_SPEED": "120",
     "MAX_OPEN_POSITIONS": "20",
     "OPEN_BREAKOUT_TIME": "190",
     "OPEN_MONITORING_TIME": "190",
@@ -110,15 +111,17 @@ def main(arguments: list[str]) -> int:
     """Play every policy once."""
     parser = argparse.ArgumentParser(description="Kill, freeze and halt real chains.")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--keep", default="", help="keep the homes in this folder")
+    parser.add_argument("--keep", default="", help="copy the homes into this folder at the end")
     options = parser.parse_args(arguments)
     print(enter_empty_network(), flush=True)
     total: Counter[str] = Counter()
     found: list[str] = []
     for number, policy in enumerate(POLICIES):
         print(f"session {number + 1}: HALT_POSITIONS={policy}, seed {options.seed}", flush=True)
-        with tempfile.TemporaryDirectory(prefix="tb-", dir=options.keep or None, delete=not options.keep) as folder:
+        with tempfile.TemporaryDirectory(prefix="tb-") as folder:
             outcome = play_session(random.Random(f"{options.seed}/{policy}"), policy, Path(folder))
+            if options.keep:
+                shutil.copytree(folder, Path(options.keep) / policy, ignore=shutil.ignore_patterns("*.sock"))
         total += outcome.played
         found += outcome.faults
     for fault in found:

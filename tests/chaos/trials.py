@@ -17,8 +17,8 @@ Kind = Literal["kill", "point", "pause", "halt"]
 #: Reached whenever anything reaches execution: an arming is enough.
 BUSY_POINTS = ("commit", "effect", "ack", "receive", "transaction")
 #: Reached when the broker is asked for something.
-BROKER_POINTS = ("submit", "send", "fills")
-FLATTEN_POINTS = ("cancel",)
+BROKER_POINTS = ("send",)
+FLATTEN_POINTS: tuple[str, ...] = ()
 HALTS = ("the operator's button", "the kill file", "a record written by hand", "a service's own")
 ALL_AT_ONCE = "all"
 _PATIENCE_S = 4.0
