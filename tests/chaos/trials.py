@@ -21,6 +21,7 @@ BROKER_POINTS = ("send",)
 FLATTEN_POINTS: tuple[str, ...] = ()
 HALTS = ("the operator's button", "the kill file", "a record written by hand", "a service's own")
 ALL_AT_ONCE = "all"
+_POINTS = 6
 _PATIENCE_S = 4.0
 _POINT_TIMEOUT_S = 120.0
 
@@ -56,7 +57,7 @@ def draw(rng: random.Random, *, flattens: bool) -> list[Trial]:
         return rng.uniform(0.1, 1.0)
 
     points = [*BROKER_POINTS, *(FLATTEN_POINTS if flattens else ())]
-    points += rng.sample(BUSY_POINTS, 5 - len(points) + 1)
+    points += rng.sample(BUSY_POINTS, _POINTS - len(points))
     sides = ["before", "after"] * len(points)
     rng.shuffle(points)
     early = [
@@ -68,14 +69,10 @@ def draw(rng: random.Random, *, flattens: bool) -> list[Trial]:
     rest += [Trial("halt", "", wait(), how=how) for how in HALTS]
     rest += [Trial("halt", "", wait(), how=how) for how in rng.sample(HALTS, 2)]
     rng.shuffle(rest)
-    # Points need orders, which are most frequent in the first part of the session: every third trial there is one.
-    return [trial for number, trial in _interleaved(early, rest)]
-
-
-def _interleaved(early: list[Trial], rest: list[Trial]) -> list[tuple[int, Trial]]:
-    places = [(2 * number, trial) for number, trial in enumerate(early)]
-    places += [(number + 1, trial) for number, trial in enumerate(rest)]
-    return sorted(places, key=lambda place: place[0])
+    # Points need orders, which are most frequent in the first half of the session: every third trial there is one.
+    places = [(2.5 * number, trial) for number, trial in enumerate(early)]
+    places += [(float(number + 1), trial) for number, trial in enumerate(rest)]
+    return [trial for _, trial in sorted(places, key=lambda place: place[0])]
 
 
 def play(trial: Trial, arena: Arena, markers: Path) -> None:
@@ -99,13 +96,15 @@ def marker(markers: Path, point: str) -> Path:
 
 
 def _kill_at_point(trial: Trial, arena: Arena, markers: Path) -> None:
-    """Make the point deadly, and wait until execution dies there; a halt gives it something to do meanwhile."""
+    """Make the point deadly, and wait until execution dies there; where nothing happens, a halt makes it."""
     arena.note_death("execution")
     mark, before = marker(markers, trial.target), arena.pid("execution")
     mark.unlink()
     end, nudge = time.monotonic() + _POINT_TIMEOUT_S, time.monotonic() + _PATIENCE_S
+    is_nudged = False
     while not mark.exists() and time.monotonic() < end:
         if time.monotonic() > nudge:
+            is_nudged = True
             _halt_by_button(arena)
             arena.until_halted("the operator's button")
             if not mark.exists():
@@ -114,7 +113,9 @@ def _kill_at_point(trial: Trial, arena: Arena, markers: Path) -> None:
         time.sleep(0.05)
     arena.until(mark.exists, f"{trial.target} is not reached", 0)
     arena.until_restarted({"execution": before})
-    arena.until_halted(str(trial))
+    if not is_nudged:
+        # A chain that was halted already when it died needs no further halt.
+        arena.until_halted(str(trial))
 
 
 def _pause(pid: int, seconds: float) -> None:
