@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-#: A real process kills itself where this says: `NAME:before@MARKER` or `NAME:after@MARKER`, several with commas between.
+#: A real process kills itself where this says: `NAME:before@MARKER` or `NAME:after@MARKER`, or several with commas.
 #: It makes the marker file first, so that the restarted process lives; a point whose marker is there does nothing.
 VARIABLE: Final = "TRADEBOT_FAILPOINT"
 
