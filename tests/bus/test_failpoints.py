@@ -56,8 +56,9 @@ def test_a_process_when_several_points_are_named_dies_at_those_without_a_marker(
     environment = {VARIABLE: f"execution.submit:before@{first},execution.submit:after@{second}"}
     first.touch()
     printed = []
+    command = [sys.executable, "-c", PROGRAM]
     for _ in range(2):
-        run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         printed.append((run.returncode, run.stdout))
         first.unlink(missing_ok=True)
     assert printed == [(-signal.SIGKILL, "sent\n"), (-signal.SIGKILL, "")]

@@ -76,7 +76,7 @@ def _late_entries(
 
 
 def halts(paths: HomePaths) -> list[tuple[int, int]]:
-    """Return (number, boot nanoseconds) of each halt; the time is that of its bytes, a moment before they are synced."""
+    """Return (number, boot nanoseconds) of each halt: the time of its bytes, a moment before they are synced."""
     booted_ns = utc_ns() - boot_ns()
     return [
         (msgspec.json.decode(path.read_bytes(), type=HaltRecord).counter, path.stat().st_mtime_ns - booted_ns)

@@ -43,6 +43,12 @@ POLICIES = ("keep", "flatten")
 _END_TIMEOUT_S = 180.0
 
 
+def say(line: str) -> None:
+    """Write a line now: a run that hangs shows how far it came."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one session came to."""
@@ -55,7 +61,8 @@ def play_session(rng: random.Random, policy: str, folder: Path) -> Outcome:
     """Play one session with every trial in it, and judge its books."""
     markers = folder / "markers"
     markers.mkdir()
-    points = [f"execution.{p}:{s}" for p in (*BUSY_POINTS, *BROKER_POINTS, *FLATTEN_POINTS) for s in ("before", "after")]
+    names = (*BUSY_POINTS, *BROKER_POINTS, *FLATTEN_POINTS)
+    points = [f"execution.{name}:{side}" for name in names for side in ("before", "after")]
     for point in points:
         marker(markers, point).touch()
     os.environ[VARIABLE] = ",".join(f"{point}@{marker(markers, point)}" for point in points)
@@ -75,7 +82,7 @@ def play_session(rng: random.Random, policy: str, folder: Path) -> Outcome:
             play(trial, arena, markers)
             arena.recover(f"looked at it: {trial}")
             played[trial.kind] += 1
-            print(f"  {time.monotonic() - begin:5.1f} s  {trial}", flush=True)
+            say(f"  {time.monotonic() - begin:5.1f} s  {trial}")
         _end(arena)
     except (ArenaError, StageError) as error:
         return Outcome(played, [str(error)])
@@ -83,7 +90,7 @@ def play_session(rng: random.Random, policy: str, folder: Path) -> Outcome:
         stage.stop()
         if witness:
             witness.close()
-    print(f"  {len(witness.seen_ns)} orders at the broker, {len(halts(stage.chain.paths))} halts on disk", flush=True)
+    say(f"  {len(witness.seen_ns)} orders at the broker, {len(halts(stage.chain.paths))} halts on disk")
     return Outcome(played, faults(stage.chain.paths, witness.seen_ns, arena.armings))
 
 
@@ -113,11 +120,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--keep", default="", help="copy the homes into this folder at the end")
     options = parser.parse_args(arguments)
-    print(enter_empty_network(), flush=True)
+    say(enter_empty_network())
     total: Counter[str] = Counter()
     found: list[str] = []
     for number, policy in enumerate(POLICIES):
-        print(f"session {number + 1}: HALT_POSITIONS={policy}, seed {options.seed}", flush=True)
+        say(f"session {number + 1}: HALT_POSITIONS={policy}, seed {options.seed}")
         with tempfile.TemporaryDirectory(prefix="tb-") as folder:
             outcome = play_session(random.Random(f"{options.seed}/{policy}"), policy, Path(folder))
             if options.keep:
@@ -125,9 +132,9 @@ def main(arguments: list[str]) -> int:
         total += outcome.played
         found += outcome.faults
     for fault in found:
-        print(f"FAULT {fault}")
+        say(f"FAULT {fault}")
     kills = total["kill"] + total["point"]
-    print(f"seed {options.seed}: {kills} kills, {total['pause']} pauses, {total['halt']} halts, {len(found)} faults")
+    say(f"seed {options.seed}: {kills} kills, {total['pause']} pauses, {total['halt']} halts, {len(found)} faults")
     return 1 if found else 0
 
 

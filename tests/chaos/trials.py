@@ -60,9 +60,7 @@ def draw(rng: random.Random, *, flattens: bool) -> list[Trial]:
     points += rng.sample(BUSY_POINTS, _POINTS - len(points))
     sides = ["before", "after"] * len(points)
     rng.shuffle(points)
-    early = [
-        Trial("point", f"execution.{name}:{side}", wait()) for name, side in zip(points, sides, strict=False)
-    ]
+    early = [Trial("point", f"execution.{name}:{side}", wait()) for name, side in zip(points, sides, strict=False)]
     kills = [*SERVICES, *(s for s in SERVICES if s != "execution"), ALL_AT_ONCE]
     rest = [Trial("kill", service, wait()) for service in rng.sample(kills, 11)]
     rest += [Trial("pause", s, wait(), pause_s=rng.uniform(0.6, 3.0)) for s in rng.sample(SERVICES, 6)]
