@@ -148,5 +148,6 @@ def _page_facts() -> dict[str, Any]:
         settings = site().secrets().settings
         facts["mode"] = settings.get("BROKER_NAME", "")
         facts["data_source"] = settings.get("MARKET_DATA_SOURCE", "")
+        facts["chain"] = site().hub.chain()
         facts["bot_identity"] = site().secrets().identity.bot_identity
     return facts

@@ -18,7 +18,7 @@ KILL_WORD: Final = "KILL"
 REASON_CHARS_MAX: Final = 300
 CONSEQUENCES: Final[dict[Action, str]] = {
     "arm": "From now on the bot sends orders by itself whenever a strategy raises a signal and every risk "
-    "check passes, today and on every trading day, until it is stopped or halted.",
+    "check passes, {until} it is stopped or halted.",
     "stop": "No new positions are opened. Open positions keep their protective stops and their planned "
     "exits. Arming the chain takes the stop back.",
     "kill": "The chain halts now: working orders are cancelled and no new ones are sent. Open positions stay "
@@ -60,9 +60,18 @@ def show_kill() -> Response:
 @pages.post("/arm")
 @security.require("control")
 def arm() -> AnyResponse:
-    """Write the arm record, which answers the halts that the operator has seen."""
+    """Write the arm record, which answers the halts that the operator has seen.
+
+    ARM_EXPIRES=session: the record names the session after whose close it is no permission any more.
+    """
     here, user, state = site(), security.current_user(), site().control.read()
-    refusal = _reason_refusal() or _state_refusal(state) or _password_refusal(user.name)
+    # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
+    is_for_session = here.secrets().settings.get("ARM_EXPIRES") == "session"
+    session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
+    refusal = _reason_refusal() or _state_refusal(state)
+    if is_for_session:
+        refusal = refusal or _session_refusal(session_date)
+    refusal = refusal or _password_refusal(user.name)
     if refusal:
         return _page("arm", refusal)
     record = ArmRecord(
@@ -72,6 +81,7 @@ def arm() -> AnyResponse:
         halt_counter=state.halt_counter,
         generation=here.secrets().generation,
         build=build_id(),
+        expires=session_date,
     )
     try:
         here.control.arm(record)
@@ -137,6 +147,22 @@ def _state_refusal(state: ControlState) -> _Refusal | None:
     return None
 
 
+def _session_refusal(session_date: str) -> _Refusal | None:
+    if not session_date:
+        return _Refusal(
+            409,
+            "ARM_EXPIRES is session, and the watchdog has not said yet which session it plans: wait until the page "
+            "shows its date, then arm again. Nothing was changed.",
+        )
+    if site().hub.has_closed():
+        return _Refusal(
+            409,
+            f"ARM_EXPIRES is session, and the session of {session_date} is over: arm again when the next one is "
+            "planned. Nothing was changed.",
+        )
+    return None
+
+
 def _password_refusal(name: str) -> _Refusal | None:
     if not security.may_try_password(name):
         return _Refusal(429, LOCKED)
@@ -151,17 +177,20 @@ def _unwritten(error: OSError) -> _Refusal:
     return _Refusal(
         503,
         f"Nothing could be written in {folder}: {error.strerror}. To halt the chain anyway, make the file "
-        f"{folder / 'kill.txt'} on the machine, or stop the processes with 'supervisorctl stop tradebot:*'.",
+        f"{folder / 'kill.txt'} on the machine, or stop the processes with 'supervisorctl -c "
+        f"{site().paths.run / 'supervisord.conf'} stop tradebot:*'.",
     )
 
 
 def _page(action: Action, refusal: _Refusal | None = None) -> Response:
     state = site().control.read()
     positions, allocated = site().hub.open_positions()
+    is_for_session = site().secrets().settings.get("ARM_EXPIRES") == "session"
+    until = "to the close of this session, unless" if is_for_session else "today and on every trading day, until"
     page = render_template(
         "control.html",
         action=action,
-        consequence=CONSEQUENCES[action],
+        consequence=CONSEQUENCES[action].format(until=until),
         fault=refusal.text if refusal else "",
         reason=_reason(),
         state=state,

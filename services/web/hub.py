@@ -146,6 +146,18 @@ class StatusHub:
         for client in clients:
             client.end()
 
+    def chain(self) -> dict[str, Any] | None:
+        """Return the newest ChainStatus as the pages show it; None before the watchdog was heard."""
+        with self._lock:
+            newest = self._newest.get("chain")
+            return dict(newest) if newest else None
+
+    def has_closed(self) -> bool:
+        """Tell whether the session's clock has passed its close, as last heard."""
+        with self._lock:
+            chain, session = self._newest.get("chain"), self._newest.get("session")
+        return bool(chain and session and session["is_trading_day"] and chain["ts_event_ms"] >= session["close_ms"])
+
     def open_positions(self) -> tuple[int, str]:
         """Return how many positions are open and what is allocated to them, in dollars, as last heard."""
         with self._lock:

@@ -111,6 +111,10 @@ class Arena:
         """Wait for a halt on disk that nobody has answered."""
         self.until(lambda: self.control.read().is_halted(), f"no halt after {why}")
 
+    def until_unarmed(self, why: str) -> None:
+        """Wait until the chain says that an operator has to look at it."""
+        self.until(lambda: self.chain().get("state") in ("DISARMED", "HALTED"), f"nobody has to arm after {why}")
+
     def until_shown_halted(self, why: str) -> None:
         """Wait until the dashboard shows it as well."""
         self.until_halted(why)

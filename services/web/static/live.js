@@ -115,8 +115,11 @@ const TradeBot = (() => {
   on(["chain"], ({ chain }) => {
     if (!chain) return;
     setText("chain-words", chain.detail);
+    setText("stopped-words", chain.stopped);
+    setText("goes-on-words", chain.goes_on);
+    byId("state-words").hidden = false;
     const by = chain.armed_by ? ` · armed by ${chain.armed_by}` : "";
-    setText("session-words", `Session ${chain.session_date || "not planned"} · ${chain.bot_state.replace("_", " ").toLowerCase()}${by}`);
+    setText("session-words", `Session ${chain.session_date || "not planned"} · ${chain.bot_state.replaceAll("_", " ").toLowerCase()}${by}`);
   });
   on(["portfolio", "orders", "chain"], ({ portfolio, orders, chain }) => {
     const at = Math.max(portfolio ? portfolio.ts_event_ms : 0, orders ? orders.ts_event_ms : 0) || (chain ? chain.ts_event_ms : 0);
