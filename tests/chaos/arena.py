@@ -6,6 +6,7 @@ import time
 import urllib.error
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bus.clock import NS_PER_MINUTE, boot_ns
@@ -105,7 +106,10 @@ class Arena:
 
     def until_restarted(self, before: dict[str, int]) -> None:
         for service, pid in before.items():
-            self.until(lambda s=service, p=pid: self.pid(s) not in (0, p), f"{service} is not started again")
+            self.until(partial(self._is_another, service, pid), f"{service} is not started again")
+
+    def _is_another(self, service: str, pid: int) -> bool:
+        return self.pid(service) not in (0, pid)
 
     def until_halted(self, why: str) -> None:
         """Wait for a halt on disk that nobody has answered."""
