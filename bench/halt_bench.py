@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,8 @@ _WATCHED_MS: Final = 1_200
 _TRIAL_TIMEOUT_S: Final = 30
 _BATCH: Final = 64
 _RECORDS_KEPT: Final = 3
+#: A trial begins when so many orders have come after the arming.
+_ORDERS_BEFORE: Final = 20
 _POLICIES: Final = ("keep", "flatten")
 _P50: Final = Goal(1.5)
 _P99: Final = Goal(2.0)
@@ -182,6 +185,10 @@ class Books:
         """Return how many entry orders the broker ever got."""
         return self._number("SELECT count(*) FROM orders WHERE side = 'BUY'")
 
+    def has_got(self, entries: int) -> bool:
+        """Tell whether the broker has got so many entry orders."""
+        return self.entries() >= entries
+
     def adding(self) -> int:
         """Return how many open orders add exposure."""
         return self._number(f"{_WORKING} AND side = 'BUY'")
@@ -202,7 +209,7 @@ def bench_chain(policy: str, halts: int, rng: random.Random) -> Trials:
             before = books.entries()
             desk.arm()
             desk.until(lambda: desk.state == "ACTIVE", "not active")
-            desk.until(lambda n=before: books.entries() >= n + 20, "no orders")  # type: ignore[misc]
+            desk.until(partial(books.has_got, before + _ORDERS_BEFORE), "no orders")
             _hear_for(desk, rng.uniform(0, 500))
             _trial(desk, books, books.adding if policy == "keep" else books.anything, trials)
     return trials
