@@ -6,6 +6,7 @@ import time
 import urllib.error
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bus.clock import NS_PER_MINUTE, boot_ns
@@ -105,11 +106,18 @@ class Arena:
 
     def until_restarted(self, before: dict[str, int]) -> None:
         for service, pid in before.items():
-            self.until(lambda s=service, p=pid: self.pid(s) not in (0, p), f"{service} is not started again")
+            self.until(partial(self._is_another, service, pid), f"{service} is not started again")
+
+    def _is_another(self, service: str, pid: int) -> bool:
+        return self.pid(service) not in (0, pid)
 
     def until_halted(self, why: str) -> None:
         """Wait for a halt on disk that nobody has answered."""
         self.until(lambda: self.control.read().is_halted(), f"no halt after {why}")
+
+    def until_unarmed(self, why: str) -> None:
+        """Wait until the chain says that an operator has to look at it."""
+        self.until(lambda: self.chain().get("state") in ("DISARMED", "HALTED"), f"nobody has to arm after {why}")
 
     def until_shown_halted(self, why: str) -> None:
         """Wait until the dashboard shows it as well."""

@@ -1,4 +1,4 @@
-"""Real chains in mid-session, killed, frozen and halted: play.py does it in a network of its own and judges the books."""
+"""Real chains in mid-session, killed, frozen and halted; play.py does it, in a network of its own, and judges."""
 
 import os
 import re

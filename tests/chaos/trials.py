@@ -16,12 +16,13 @@ from bus.clock import iso_utc, utc_ns
 Kind = Literal["kill", "point", "pause", "halt"]
 #: Reached whenever anything reaches execution: an arming is enough.
 BUSY_POINTS = ("commit", "effect", "ack", "receive", "transaction")
-#: Reached when the broker is asked for something.
-BROKER_POINTS = ("send",)
-FLATTEN_POINTS: tuple[str, ...] = ()
+#: Reached when the broker is asked for something, or a fill comes back.
+BROKER_POINTS = ("submit", "fills", "send")
+#: Reached at a halt that sells.
+FLATTEN_POINTS = ("cancel", "drain")
 HALTS = ("the operator's button", "the kill file", "a record written by hand", "a service's own")
 ALL_AT_ONCE = "all"
-_POINTS = 6
+_POINTS = 7
 _PATIENCE_S = 4.0
 _POINT_TIMEOUT_S = 120.0
 
@@ -62,7 +63,7 @@ def draw(rng: random.Random, *, flattens: bool) -> list[Trial]:
     rng.shuffle(points)
     early = [Trial("point", f"execution.{name}:{side}", wait()) for name, side in zip(points, sides, strict=False)]
     kills = [*SERVICES, *(s for s in SERVICES if s != "execution"), ALL_AT_ONCE]
-    rest = [Trial("kill", service, wait()) for service in rng.sample(kills, 11)]
+    rest = [Trial("kill", service, wait()) for service in rng.sample(kills, 10)]
     rest += [Trial("pause", s, wait(), pause_s=rng.uniform(0.6, 3.0)) for s in rng.sample(SERVICES, 6)]
     rest += [Trial("halt", "", wait(), how=how) for how in HALTS]
     rest += [Trial("halt", "", wait(), how=how) for how in rng.sample(HALTS, 2)]
@@ -80,6 +81,8 @@ def play(trial: Trial, arena: Arena, markers: Path) -> None:
             arena.kill(*trial.services)
             if trial.target in CRITICAL:
                 arena.until_halted(str(trial))
+            elif trial.target == ALL_AT_ONCE:
+                arena.until_unarmed(str(trial))
         case "point":
             _kill_at_point(trial, arena, markers)
         case "pause":
