@@ -59,6 +59,10 @@ def _no_status(_sender: ServiceName, _message: Message) -> None:
     return None
 
 
+def _as_it_is(event: Message) -> Message:
+    return event
+
+
 @dataclass(frozen=True)
 class Assembly(Generic[S]):
     """One service, ready to run.
@@ -70,6 +74,7 @@ class Assembly(Generic[S]):
         feed: the screener's alone: opens the session's market data, every message in order.
         attach: takes the runtime's ports before the start.
         on_status: hears the status topic, in services that listen to it.
+        when_stalled: what becomes of an event while the oldest message waits too long: a signal is not raised then.
         lease_refusal: for services that grant leases: why none is granted now, beyond the control folder's reasons.
     """
 
@@ -80,6 +85,7 @@ class Assembly(Generic[S]):
     attach: Callable[[Ports], None] = _no_ports
     on_status: Callable[[ServiceName, Message], None] = _no_status
     lease_refusal: Callable[[], str | None] = lambda: None
+    when_stalled: Callable[[Message], Message] = _as_it_is
 
     def checked(self) -> "Assembly[S]":
         """Return this assembly after its self-check.

@@ -42,13 +42,54 @@ class StepMark(Struct, frozen=True, array_like=True, tag="s", forbid_unknown_fie
     after_seq: int
 
 
+class Hello(Struct, frozen=True, array_like=True, tag="h", forbid_unknown_fields=True):
+    """The sender shows where its stream stands, before any message of this connection is taken.
+
+    `nonce` is the one of the receiver's Greet, empty in the first Hello. Numbers up to `first` - 1 are acknowledged as
+    far as the sender knows; `last` is the newest; those up to `base` were there when the sender's process began.
+    """
+
+    nonce: str
+    epoch: str
+    first: int
+    last: int
+    base: int
+
+
+class Greet(Struct, frozen=True, array_like=True, tag="g", forbid_unknown_fields=True):
+    """The receiver does not know this connection: say Hello with this nonce. An older Hello is not believed."""
+
+    nonce: str
+
+
+class Welcome(Struct, frozen=True, array_like=True, tag="w", forbid_unknown_fields=True):
+    """The receiver agrees with the Hello of this nonce, and has committed everything up to `cursor`."""
+
+    nonce: str
+    cursor: int
+
+
+class Command(Struct, frozen=True, array_like=True, tag="c", forbid_unknown_fields=True):
+    """An operator's command. It is not repeated by itself and carries its own id, time and halt counter."""
+
+    payload: bytes
+
+
+class CommandAnswer(Struct, frozen=True, array_like=True, tag="o", forbid_unknown_fields=True):
+    """What became of a command; `detail` is for the operator."""
+
+    command_id: str
+    is_done: bool
+    detail: str
+
+
 class Refusal(Struct, frozen=True, array_like=True, tag="r", forbid_unknown_fields=True):
     """The receiver will take nothing more on this link until an operator has looked; `detail` says why."""
 
     detail: str
 
 
-Frame = Data | Ack | StepMark | Refusal
+Frame = Data | Ack | StepMark | Refusal | Hello | Greet | Welcome | Command | CommandAnswer
 
 _encoder = msgspec.msgpack.Encoder()
 _message_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)

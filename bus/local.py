@@ -66,6 +66,8 @@ class LocalChain:
                 on_event=functools.partial(on_event, name),
             )
         for node in self.nodes.values():
+            for link in node.links.values():
+                link.is_welcome = True
             node.start()
 
     def begin(self, plan: SessionPlanned) -> None:

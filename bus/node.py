@@ -10,8 +10,9 @@ from typing import Final, Generic, TypeVar
 from bus.assembly import Assembly
 from bus.clock import SessionClock, boot_ns
 from bus.codec import encode_message
-from bus.delivery import InboxCursor, OutboxLink, OutboxRow, Verdict
-from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
+from bus.delivery import STALLED_NS, InboxCursor, OutboxLink, OutboxRow, Verdict
+from bus.failpoints import Failpoint
+from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage, StreamResolved
 from bus.routes import peers_of, receivers, senders_to
 from bus.store import Store
 
@@ -45,7 +46,9 @@ class Node(Generic[S]):
         self.step = 0
         self.plan: SessionPlanned | None = None
         self.state = assembly.core.initial()
-        self._store = store
+        self.store = store
+        self._commit_point = Failpoint(f"{name}.commit")
+        self._effect_point = Failpoint(f"{name}.effect")
         self._on_event = on_event
         self.links: dict[str, OutboxLink] = store.links(peers_of(name), boot_ns())
         self.cursors: dict[str, InboxCursor] = store.cursors(senders_to(name))
@@ -58,7 +61,7 @@ class Node(Generic[S]):
 
     def start(self) -> None:
         """Fold the journal, then let the shell recover what a crash left open."""
-        for event in self._store.events():
+        for event in self.store.events():
             self._evolve(event)
         self._run(self.assembly.shell.on_start(self.state, self.clock.now_ns()))
 
@@ -102,18 +105,19 @@ class Node(Generic[S]):
         """Return what the status topic should show now."""
         return self.assembly.core.snapshot(self.state, self.clock.now_ns())
 
-    def heard_ack(self, receiver: ServiceName, epoch: str, cursor: int) -> bool:
-        """Note an acknowledgement; it is made durable with the next commit, which is soon enough.
-
-        Returns:
-            False when the receiver has messages that this store never made: the store is older than the receiver's.
-        """
+    def heard_ack(self, receiver: ServiceName, epoch: str, cursor: int) -> None:
+        """Note an acknowledgement; it is made durable with the next commit, which is soon enough."""
         link = self.links.get(receiver)
-        if link is None or epoch != self._store.epoch:
-            return True
-        if link.heard_ack(cursor, boot_ns()):
-            self._acked_news[receiver] = cursor
-        return cursor <= link.last
+        if link is not None and epoch == self.store.epoch and link.heard_ack(cursor, boot_ns()):
+            self.note_ack(receiver, cursor)
+
+    def note_ack(self, receiver: str, cursor: int) -> None:
+        """Let the next commit forget what a receiver has, and bring rows that wait on disk into memory."""
+        self._acked_news[receiver] = cursor
+        link = self.links[receiver]
+        after = link.wants()
+        if after is not None:
+            link.refill(self.store.outbox_after(receiver, after), boot_ns())
 
     def flush_acks(self) -> None:
         """Make the newest acknowledgements durable, when nothing else has to be committed anyway."""
@@ -123,15 +127,15 @@ class Node(Generic[S]):
     @property
     def epoch(self) -> str:
         """Return this store's life: a restored store has another."""
-        return self._store.epoch
+        return self.store.epoch
 
     def close(self) -> None:
         """Close the store."""
-        self._store.close()
+        self.store.close()
 
     def outbox_depth(self) -> int:
         """Return how many messages are not acknowledged yet."""
-        return sum(len(link.rows) for link in self.links.values())
+        return sum(link.depth() for link in self.links.values())
 
     def oldest_unacked_ms(self) -> int:
         """Return the age of the oldest unacknowledged message in milliseconds."""
@@ -153,6 +157,8 @@ class Node(Generic[S]):
         """Commit events, then fold them, then do their effects; return what the effects reported."""
         if not events and cursor is None:
             return []
+        if self.oldest_unacked_ms() * 1_000_000 > STALLED_NS:
+            events = [self.assembly.when_stalled(event) for event in events]
         for event in events:
             self.assembly.shell.before_commit(event)
         self._commit(events, cursor)
@@ -161,7 +167,8 @@ class Node(Generic[S]):
         reports: list[Message] = []
         for event in events:
             self._on_event(event)
-            reports.extend(self.assembly.shell.after_commit(self.state, event, self.clock.now_ns()))
+            with self._effect_point:
+                reports.extend(self.assembly.shell.after_commit(self.state, event, self.clock.now_ns()))
         return reports
 
     def _commit(self, events: Sequence[Message], cursor: tuple[ServiceName, str, int] | None) -> None:
@@ -171,13 +178,17 @@ class Node(Generic[S]):
             for receiver in receivers(self.name, type(event)):
                 last[receiver] += 1
                 outgoing.append((receiver, OutboxRow(last[receiver], self.step, encode_message(event))))
-        self._store.commit(events, outgoing, cursor, self._acked_news)
+        with self._commit_point:
+            self.store.commit(events, outgoing, cursor, self._acked_news)
         self._acked_news = {}
         now = boot_ns()
         for name, row in outgoing:
             self.links[name].add(row, now)
 
     def _evolve(self, event: Message) -> None:
+        if isinstance(event, StreamResolved):
+            # It is the runtime's own: where a stream goes on is in the cursor that was committed with it.
+            return
         if isinstance(event, SessionPlanned):
             self.plan = event
         self.state = self.assembly.core.evolve(self.state, event)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from bus import messages as m
+from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS
 
 SERVICES: Final[tuple[m.ServiceName, ...]] = (
     "screener",
@@ -32,6 +33,9 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("execution", m.CashMoved): ("ledger",),
     ("ledger", m.EntrySuspended): ("watchdog",),
 }
+
+#: Operators' commands: who may give them, to any service with an inbox. They carry an id, a time and a halt counter.
+COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {m.ResolveStream: ("web",)}
 
 #: Every core hears what the control folder says; the watchdog alone tells it to people.
 CONTROL_ORIGINS: Final[dict[type[m.Message], set[m.ServiceName]]] = {
@@ -74,6 +78,50 @@ def is_told_by(service: m.ServiceName, kind: type[m.Message]) -> bool:
     """
     origins = {sender for sender, routed in ROUTES if routed is kind} | CONTROL_ORIGINS.get(kind, set())
     return service in origins or not origins
+
+
+#: Events that stay in a journal, and whose it is; the status topic shows them.
+JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
+    m.SignalSuppressed: ("strategy",),
+    m.RangeCompleted: ("strategy",),
+    m.OrderDenied: ("risk",),
+    m.OrderPrepared: ("execution",),
+    m.OrderUnknown: ("execution",),
+    m.CancelRequested: ("execution",),
+    m.EntryPosted: ("ledger",),
+    m.StreamResolved: SERVICES,
+}
+
+#: Snapshots on the status topic: who says them.
+SNAPSHOTS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
+    m.Heartbeat: SERVICES,
+    m.ChainStatus: ("watchdog",),
+    m.PortfolioSnapshot: ("risk",),
+    m.OrdersSnapshot: ("execution",),
+    m.LedgerSnapshot: ("ledger",),
+}
+
+
+def may_publish(sender: m.ServiceName, topic: bytes, kind: type[m.Message]) -> bool:
+    """Tell whether this sender may say this type on a lossy topic."""
+    if topic == TOPIC_MARKET:
+        return sender == MARKET_PUBLISHER and kind in (m.QuoteBatch, m.BarBatch, m.FeedEnded)
+    if topic == TOPIC_LEASE:
+        return sender in LEASE_ISSUERS and kind is m.Lease
+    if topic == TOPIC_HALT:
+        return kind is m.HaltRaised
+    if topic != TOPIC_STATUS:
+        return False
+    told = {origin for origin, routed in ROUTES if routed is kind} | CONTROL_ORIGINS.get(kind, set())
+    # An execution's own halt is in its journal and shown like the watchdog's.
+    if kind is m.HaltRaised:
+        told = {*told, "execution"}
+    return sender in told or sender in (JOURNALED.get(kind) or SNAPSHOTS.get(kind) or ())
+
+
+def may_command(sender: m.ServiceName, kind: type[m.Message]) -> bool:
+    """Tell whether this sender may give this command."""
+    return sender in COMMANDS.get(kind, ())
 
 
 def may_send(sender: m.ServiceName, receiver: m.ServiceName, kind: type[m.Message]) -> bool:

@@ -6,26 +6,17 @@ The loop blocks on its sockets; nothing here decides. Start and recovery are the
 import logging
 import os
 import secrets as random_ids
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.build import build_id
 from bus.clock import SessionClock, boot_ns
-from bus.codec import (
-    Ack,
-    Data,
-    MalformedMessageError,
-    Refusal,
-    StepMark,
-    decode_frame,
-    decode_message,
-    encode_frame,
-    encode_message,
-)
+from bus.codec import MalformedMessageError, decode_message, encode_message
 from bus.control import ControlFolder
-from bus.delivery import StepBoard, Verdict
+from bus.courier import Courier
+from bus.failpoints import Failpoint
 from bus.feed import FeedDriver
 from bus.gate import RunnerGate
 from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ArmRecord, LeaseBook, announcement
@@ -46,22 +37,21 @@ from bus.orphan import Parent
 from bus.routes import (
     LEASE_ISSUERS,
     MARKET_PUBLISHER,
-    MARKET_SUBSCRIBERS,
     SERVICES,
     STEP_MARKS,
     is_told_by,
-    may_send,
+    may_publish,
     peers_of,
     receivers,
 )
 from bus.sockets import topics_between
 from bus.store import Store, Synchronous
-from bus.transport import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, Transport
+from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, Transport
 
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 64
-_HEARTBEAT_NS: Final = 150_000_000
+_HEARTBEAT_NS: Final = 250_000_000
 _IDLE_NS: Final = 20_000_000
 _CONTROL_NS: Final = 50_000_000
 _SNAPSHOT_NS: Final = 1_000_000_000
@@ -70,9 +60,18 @@ _LOOP_GAP_NS: Final = 500_000_000
 _FLUSH_NS: Final = 1_000_000_000
 _SUMMARY_NS: Final = 5_000_000_000
 _POLL_MS: Final = 20
-_HELD_MAX: Final = 1_000
+_INTRUDER_NS: Final = 1_000_000_000
 #: A power cut must not lose what these two committed; the others reconcile (see docs/decisions.md).
 _SYNCED: Final = ("execution", "ledger")
+
+
+@dataclass
+class _Timer:
+    """Something that is done every so often; times are boot nanoseconds."""
+
+    every_ns: int
+    action: Callable[[], None]
+    due_ns: int = 0
 
 
 class Runner:
@@ -92,9 +91,8 @@ class Runner:
         self._sockets = sockets
         self._clock = SessionClock(follows_feed=True)
         self._leases = LeaseBook(LEASE_ISSUERS)
-        self._board = StepBoard()
-        self._held: dict[ServiceName, deque[tuple[bytes, Data]]] = {}
         self._node: Node[Any] | None = None
+        self._courier: Courier | None = None
         self._driver: FeedDriver | None = None
         self._is_active = False
         self._stop = False
@@ -102,16 +100,30 @@ class Runner:
         self._parent = Parent()
         self._rejected = 0
         self._lease_seq = 0
-        self._due: dict[str, int] = {}
+        self._shown_ns = 0
+        self._next_timer = 0
+        self._timers = [
+            _Timer(_HEARTBEAT_NS, self._beat),
+            _Timer(_CONTROL_NS, self._hear_control),
+            _Timer(_SUMMARY_NS, self._summarise),
+            _Timer(_INTRUDER_NS, self._check_sockets),
+            _Timer(_IDLE_NS, self._idle),
+            _Timer(_FLUSH_NS, self._flush),
+            _Timer(_SNAPSHOT_SOON_NS, self._show),
+        ]
+        if name in LEASE_ISSUERS:
+            self._timers.append(_Timer(LEASE_EVERY_NS, self._grant_lease))
         self._last_loop = boot_ns()
         self._control_stamp: tuple[int, ...] = ()
         self._control_seen: tuple[int, bool, ArmRecord | None] | None = None
+        self._halt_counter = 0
         self._is_changed = True
-        self._refused: dict[ServiceName, int] = {}
-        self._heard: list[str] = []
-        self._heard_total = 0
         self._summary = ""
         self._events: list[Message] = []
+        self._hears_control = name == "watchdog" or name in receivers("watchdog", HaltRaised)
+        self._marks = tuple((r, waits) for (s, r), waits in STEP_MARKS.items() if s == name)
+        self._halt_point = Failpoint(f"{name}.halt")
+        self._lease_point = Failpoint(f"{name}.lease")
 
     # --- start and end -------------------------------------------------------------------------------------------
 
@@ -134,8 +146,21 @@ class Runner:
             node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._on_event)
             node.start()
             self._node = node
+            self._courier = self._courier_of(node)
         except CannotStartError as error:
             self._fail(error)
+
+    def _courier_of(self, node: Node[Any]) -> Courier:
+        courier = Courier(
+            node,
+            self._sockets,
+            life=self._boot_id,
+            halt=self._halt,
+            halt_counter=lambda: self._control.read().halt_counter,
+        )
+        if self.name == MARKET_PUBLISHER:
+            courier.on_mark = self._hear_mark
+        return courier
 
     def stop(self) -> None:
         """Ask the loop to end."""
@@ -152,13 +177,26 @@ class Runner:
         """Go through the loop once: hear what has arrived, do what is due, send what waits. Never blocks."""
         self._check_loop_gap()
         self._hear_broadcasts()
-        self._hear_answers()
-        self._hear_inbox()
+        courier = self._courier
+        if courier is None:
+            self._drain()
+            self._on_timer()
+            return
+        courier.hear_answers()
+        try:
+            courier.hear_inbox()
+        except CannotStartError as error:
+            self._fail(error)
         self._on_timer()
-        self._advance()
-        self._send_outbox()
+        self._advance(courier)
+        courier.send()
         self._drive_feed()
-        self._tell()
+        self._tell(courier)
+
+    def _drain(self) -> None:
+        """Let nothing pile up in a service that could not be built; its senders keep what is not acknowledged."""
+        self._sockets.received(_BATCH)
+        self._sockets.answers(_BATCH)
 
     def close(self) -> None:
         """Make the last acknowledgements durable and release everything."""
@@ -195,26 +233,43 @@ class Runner:
             except MalformedMessageError as error:
                 self._reject(publisher, error, payload)
                 continue
-            if topic == TOPIC_LEASE and isinstance(message, Lease) and message.issuer == publisher:
-                self._leases.heard(message.issuer, message.expires_boot_ns, boot_ns())
-            elif topic == TOPIC_MARKET and isinstance(message, QuoteBatch | BarBatch | FeedEnded):
-                self._hear_market(message)
-            elif topic == TOPIC_STATUS:
-                self._hear_status(publisher, message)
+            if not may_publish(publisher, topic, type(message)):
+                words = f"{publisher} may not publish {type(message).__name__} on {topic.decode()}"
+                self._reject(publisher, MalformedMessageError(words), payload)
+                continue
+            match message:
+                case Lease():
+                    if message.issuer == publisher and message.halt_counter >= self._halt_counter:
+                        self._leases.heard(message.issuer, message.expires_boot_ns, boot_ns())
+                case QuoteBatch() | BarBatch() | FeedEnded():
+                    self._hear_market(message)
+                case HaltRaised() if topic == TOPIC_HALT:
+                    self._hear_halt(message)
+                case _:
+                    self._hear_status(publisher, message)
+
+    def _hear_halt(self, notice: HaltRaised) -> None:
+        """Take a halt at once, not at the next look into the control folder.
+
+        Where services share a disk the record is there already; where they do not, it is written here as well.
+        """
+        if self._control.read().halt_counter < notice.counter:
+            self._control.raise_halt(notice.source, notice.rule, notice.detail)
+        self._hear_control()
 
     def _hear_market(self, data: QuoteBatch | BarBatch | FeedEnded) -> None:
-        node = self._node
-        if node is None:
+        node, courier = self._node, self._courier
+        if node is None or courier is None:
             return
         # The control folder is read first: whoever sees step 1 of a replay also sees the arm record that started it.
         self._hear_control()
         if data.step <= node.step:
-            self._board.again()
+            courier.board.again()
         else:
             node.on_market(data)
-            self._board.own = node.step
+            courier.board.own = node.step
             self._is_changed = True
-            self._apply_held()
+            courier.apply_held()
 
     def _hear_status(self, publisher: ServiceName, message: Message) -> None:
         if isinstance(message, ChainStatus) and publisher == "watchdog":
@@ -223,8 +278,9 @@ class Runner:
             self._node.assembly.on_status(publisher, message)
 
     def _hear_control(self) -> None:
-        """Turn a change of the control folder into a message for the core, once."""
-        if self._node is None or not (self.name == "watchdog" or self.name in receivers("watchdog", HaltRaised)):
+        """Turn a change of the control folder into a message for the core, once, and acknowledge a halt."""
+        node = self._node
+        if node is None:
             return
         stamp = self._control.stamp()
         if stamp == self._control_stamp:
@@ -233,160 +289,82 @@ class Runner:
         state = self._control.read()
         refusal = state.refusal(build_id())
         seen = (state.halt_counter if state.is_halted() else -1, refusal is None, state.arm)
-        if seen == self._control_seen:
-            return
-        self._control_seen = seen
-        self._node.on_input(announcement(state, refusal, self._clock.now_ns()))
-        self._is_changed = True
-
-    def _hear_answers(self) -> None:
-        for peer, payload in self._sockets.answers(_BATCH):
-            try:
-                frame = decode_frame(payload)
-            except MalformedMessageError as error:
-                self._reject(peer, error, payload)
-                continue
-            if isinstance(frame, Ack) and self._node:
-                if not self._node.heard_ack(peer, frame.epoch, frame.cursor):
-                    self._halt("regressed_producer", f"{peer} has more messages of {self.name} than {self.name} knows")
-            elif isinstance(frame, Refusal):
-                self._halt("refused_stream", f"{peer} refuses messages of {self.name}: {frame.detail}")
-
-    def _hear_inbox(self) -> None:
-        for item in self._sockets.received(_BATCH):
-            if item.sender is None or self._node is None:
-                continue
-            try:
-                frame = decode_frame(item.payload)
-            except MalformedMessageError as error:
-                self._reject(item.sender, error, item.payload)
-                continue
-            if isinstance(frame, StepMark):
-                self._hear_mark(item.sender, frame)
-            elif isinstance(frame, Data):
-                self._hear_data(item.sender, item.routing_id, frame)
-
-    def _hear_mark(self, sender: ServiceName, mark: StepMark) -> None:
-        if (sender, self.name) not in STEP_MARKS or self._node is None:
-            return
-        if self.name == MARKET_PUBLISHER and self._driver:
-            self._driver.heard_mark(mark.step)
-        elif sender in self._node.cursors:
-            self._board.hear(sender, mark.step, mark.after_seq, self._node.cursors[sender].seq)
-
-    def _hear_data(self, sender: ServiceName, routing_id: bytes, frame: Data) -> None:
-        """Apply a numbered message now, or hold it until we have seen the market step it was made in."""
-        node = self._node
-        if node is None:
-            return
-        if sender not in node.cursors:
-            self._reject(sender, MalformedMessageError(f"{sender} says nothing to {self.name}"), frame.payload)
-            return
-        waiting = self._held.setdefault(sender, deque())
-        # In a life that has heard no market yet nothing can be held: the feed may itself wait for our answer.
-        is_ahead = self.name in MARKET_SUBSCRIBERS and 0 < node.step < frame.step
-        if waiting or is_ahead:
-            if len(waiting) < _HELD_MAX:
-                waiting.append((routing_id, frame))
-            return
-        self._apply(sender, routing_id, frame)
-
-    def _apply_held(self) -> None:
-        if self._node is None:
-            return
-        for sender, waiting in self._held.items():
-            while waiting and waiting[0][1].step <= self._node.step:
-                self._apply(sender, *waiting.popleft())
-
-    def _apply(self, sender: ServiceName, routing_id: bytes, frame: Data) -> None:
-        node = self._node
-        if node is None:
-            return
-        cursor = node.cursors[sender]
-        verdict = cursor.judge(frame.epoch, frame.seq)
-        if verdict is Verdict.NEXT:
-            message = self._accepted(sender, frame)
-            if message is None:
-                return
-            self._heard.append(f"heard {type(message).__name__} from {sender}")
-            self._heard_total += 1
-            try:
-                node.on_reliable(sender, frame.epoch, frame.seq, message)
-            except CannotStartError as error:
-                self._fail(error)
-                return
-            self._board.caught_up(sender, cursor.seq)
+        if seen != self._control_seen and self._hears_control:
+            node.on_input(announcement(state, refusal, self._clock.now_ns()))
             self._is_changed = True
-        elif verdict is Verdict.REFUSED:
-            detail = f"{sender} has another history than {self.name} knows: reconcile before arming again"
-            self._sockets.answer(routing_id, encode_frame(Refusal(detail)))
-            self._halt("regressed_producer", detail)
-            return
-        self._sockets.answer(routing_id, encode_frame(Ack(cursor.epoch, cursor.seq)))
+        self._control_seen = seen
+        if state.halt_counter > self._halt_counter:
+            # From here on no older lease counts, and everybody sees in our heartbeat that we have taken the halt.
+            self._halt_counter = state.halt_counter
+            self._leases.forget()
+            self._publish_status(self._heartbeat())
 
-    def _accepted(self, sender: ServiceName, frame: Data) -> Message | None:
-        """Return the message when it decodes and the sender may say it; else stop this stream and halt."""
-        try:
-            message = decode_message(frame.payload)
-        except MalformedMessageError as error:
-            self._refuse(sender, frame, error)
-            self._halt("poison_message", f"{self.name} cannot read message {frame.seq} of {sender}")
-            return None
-        if not may_send(sender, self.name, type(message)):
-            detail = f"{sender} may not send {type(message).__name__} to {self.name}"
-            self._refuse(sender, frame, MalformedMessageError(detail))
-            self._halt("forbidden_message", detail)
-            return None
-        return message
-
-    def _refuse(self, sender: ServiceName, frame: Data, error: MalformedMessageError) -> None:
-        """Keep a refused message once, however often its sender repeats it."""
-        if self._refused.get(sender) != frame.seq:
-            self._refused[sender] = frame.seq
-            self._reject(sender, error, frame.payload)
+    def _hear_mark(self, step: int) -> None:
+        if self._driver:
+            self._driver.heard_mark(step)
 
     def _reject(self, sender: str, error: MalformedMessageError, payload: bytes) -> None:
-        """Count and keep what was refused; nothing of it has an effect."""
-        self._rejected += 1
-        self._store.quarantine(sender, str(error), payload)
-        logger.warning("refused bytes from %s: %s (%d bytes)", sender, error, len(payload))
+        if self._courier:
+            self._courier.reject(sender, error, payload)
+        else:
+            self._rejected += 1
 
     def _halt(self, rule: str, detail: str) -> None:
-        """Halt once for each reason; the control folder keeps it until an operator answers."""
-        if self._control.raise_halt_once(self.name, rule, detail):
-            logger.error("halt: %s", detail)
+        """Halt once for each reason: on disk first, then on the bus. It stands until an operator answers it."""
+        with self._halt_point:
+            record = self._control.raise_halt_once(self.name, rule, detail)
+        if record is None:
+            return
+        logger.error("halt %d: %s", record.counter, detail)
+        now = self._clock.now_ns()
+        notice = HaltRaised(
+            ts_event=now,
+            ts_init=now,
+            counter=record.counter,
+            source=self.name,
+            rule=rule,
+            detail=record.detail,
+        )
+        self._sockets.publish(TOPIC_HALT, encode_message(notice))
 
     # --- time ----------------------------------------------------------------------------------------------------
 
-    def _is_due(self, what: str, every_ns: int) -> bool:
-        now = boot_ns()
-        if now < self._due.get(what, 0):
-            return False
-        self._due[what] = now + every_ns
-        return True
-
     def _on_timer(self) -> None:
-        if self._is_due("heartbeat", _HEARTBEAT_NS):
-            self._publish_status(self._heartbeat())
-        if self._is_due("control", _CONTROL_NS):
-            self._hear_control()
-        if self.name in LEASE_ISSUERS and self._is_due("lease", LEASE_EVERY_NS):
-            self._grant_lease()
-        if self._is_due("summary", _SUMMARY_NS):
-            self._summarise()
-        node = self._node
-        if node is None:
+        """Do what is due by the clock."""
+        now = boot_ns()
+        if now < self._next_timer:
             return
-        if self._is_due("idle", _IDLE_NS):
-            node.on_idle()
-        if self._is_due("flush", _FLUSH_NS):
-            node.flush_acks()
-        every = _SNAPSHOT_SOON_NS if self._is_changed else _SNAPSHOT_NS
-        if boot_ns() >= self._due.get("snapshot", 0) + every:
-            self._due["snapshot"] = boot_ns()
-            self._is_changed = False
-            for message in node.snapshot():
-                self._publish_status(message)
+        for timer in self._timers:
+            if now >= timer.due_ns:
+                timer.due_ns = now + timer.every_ns
+                timer.action()
+        self._next_timer = min(timer.due_ns for timer in self._timers)
+
+    def _beat(self) -> None:
+        self._publish_status(self._heartbeat())
+
+    def _check_sockets(self) -> None:
+        intruder = self._sockets.intruder()
+        if intruder:
+            self._halt("stolen_socket", intruder)
+
+    def _idle(self) -> None:
+        if self._node:
+            self._node.on_idle()
+
+    def _flush(self) -> None:
+        if self._node:
+            self._node.flush_acks()
+
+    def _show(self) -> None:
+        """Publish what the status topic should show, soon after a change and once a second."""
+        now = boot_ns()
+        if self._node is None or not (self._is_changed or now >= self._shown_ns + _SNAPSHOT_NS):
+            return
+        self._shown_ns = now
+        self._is_changed = False
+        for message in self._node.snapshot():
+            self._publish_status(message)
 
     def _state(self) -> str:
         if self.failure or self._node is None:
@@ -396,14 +374,15 @@ class Runner:
     def _summarise(self) -> None:
         """Say now and then what is heard, for whoever runs this service alone; nothing when nothing changed."""
         beat = self._heartbeat()
-        heard = f"market step {beat.step}, {self._heard_total} messages heard"
+        total = self._courier.heard_total if self._courier else 0
+        heard = f"market step {beat.step}, {total} messages heard"
         line = f"{beat.state}; {heard}, {beat.outbox_depth} of ours not acknowledged"
         if line != self._summary:
             self._summary = line
             logger.info("%s", line)
 
     def _heartbeat(self) -> Heartbeat:
-        node = self._node
+        node, courier = self._node, self._courier
         now = self._clock.now_ns()
         return Heartbeat(
             ts_event=now,
@@ -416,7 +395,9 @@ class Runner:
             state=self._state(),
             outbox_depth=node.outbox_depth() if node else 0,
             oldest_unacked_ms=node.oldest_unacked_ms() if node else 0,
-            rejected_messages=self._rejected,
+            rejected_messages=courier.rejected if courier else self._rejected,
+            halt_counter=self._halt_counter,
+            stopped_streams=tuple(courier.stopped.values()) if courier else (),
         )
 
     def _grant_lease(self) -> None:
@@ -434,7 +415,8 @@ class Runner:
             halt_counter=state.halt_counter,
             expires_boot_ns=boot_ns() + LEASE_VALID_NS,
         )
-        self._sockets.publish(TOPIC_LEASE, encode_message(lease))
+        with self._lease_point:
+            self._sockets.publish(TOPIC_LEASE, encode_message(lease))
 
     # --- saying --------------------------------------------------------------------------------------------------
 
@@ -444,49 +426,34 @@ class Runner:
     def _on_event(self, event: Message) -> None:
         self._events.append(event)
 
-    def _tell(self) -> None:
+    def _tell(self, courier: Courier) -> None:
         """Log and publish what happened, after everything that trades has been sent on its way."""
-        for line in self._heard:
+        for line in courier.heard:
             logger.info("%s", line)
         for event in self._events:
             logger.info("%s", event)
             if is_told_by(self.name, type(event)):
                 self._sockets.publish(TOPIC_STATUS, encode_message(event))
-        self._heard.clear()
+        self._is_changed = self._is_changed or courier.is_changed
+        courier.is_changed = False
+        courier.heard.clear()
         self._events.clear()
 
-    def _send_outbox(self) -> None:
-        if self._node is None:
-            return
-        now = boot_ns()
-        epoch = self._node.epoch
-        for peer, link in self._node.links.items():
-            for row in link.due(now):
-                self._send(peer, encode_frame(Data(epoch, row.seq, row.step, row.payload)))
-
-    def _send(self, peer: str, payload: bytes) -> None:
-        for name in SERVICES:
-            if name == peer:
-                self._sockets.send(name, payload)
-
-    def _advance(self) -> None:
+    def _advance(self, courier: Courier) -> None:
         """Tell the next service that our market step is finished, once nothing of it waits here."""
-        node = self._node
-        if node is None or self._board.own == 0:
+        node, board = self._node, courier.board
+        if node is None or board.own == 0:
             return
-        for (sender, receiver), waits_for in STEP_MARKS.items():
-            if sender != self.name or not self._board.may_tell(receiver, waits_for):
+        for receiver, waits_for in self._marks:
+            if not board.may_tell(receiver, waits_for):
                 continue
             node.on_idle()
             if not node.is_settled():
                 return
             node.settle()
-            self._send_outbox()
-            link = node.links.get(receiver)
-            if link is not None and not link.all_sent():
+            courier.send()
+            if not courier.tell_step(receiver):
                 return
-            self._send(receiver, encode_frame(StepMark(self._board.own, link.last if link else 0)))
-            self._board.told[receiver] = self._board.own
 
     def _drive_feed(self) -> None:
         """Publish market data, in the one service that has it, while the chain is active or was activated once."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import zmq
 
+from bus.break_in import Door, break_ins
 from bus.codec import FRAME_BYTES_MAX
 from bus.endpoints import Endpoints
 from bus.keys import ZAP_DOMAIN, KeyRing, ZapGuard
@@ -55,14 +56,25 @@ class BusSockets:
         self._inodes: dict[str, int] = {}
 
     def bind(self) -> None:
-        """Bind inbox and publisher.
+        """Bind inbox and publisher, then try to break into both.
 
         Raises:
-            BindError: an address is in use.
+            BindError: an address is in use, or lets a stranger in.
         """
         self._inbox = self._bound(zmq.ROUTER, "inbox")
         self._poller.register(self._inbox, zmq.POLLIN)
         self._publisher = self._bound(zmq.PUB, "pub")
+        address = self._endpoints.address
+        doors = (
+            Door(address(self._ring.service, "inbox"), zmq.DEALER),
+            Door(address(self._ring.service, "pub"), zmq.SUB),
+        )
+        faults = break_ins(doors, self._ring)
+        if faults:
+            raise BindError(
+                f"The bus of {self._ring.service} is not safe to use: {'; '.join(faults)}. Nothing was started. "
+                "Check that pyzmq and libzmq are the versions of requirements.lock (make setup)."
+            )
 
     def connect(self, peers: Iterable[ServiceName]) -> None:
         """Open a DEALER to the inbox of each peer; peers need not be up yet."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bus.codec import MalformedMessageError, decode_message, encode_message
-from bus.delivery import InboxCursor, OutboxLink, OutboxRow
-from bus.messages import Message
+from bus.delivery import ROWS_IN_MEMORY, InboxCursor, OutboxLink, OutboxRow
+from bus.failpoints import Failpoint
+from bus.messages import Message, StoppedStream, StreamResolved
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -19,10 +20,14 @@ CREATE TABLE IF NOT EXISTS outbox (receiver TEXT NOT NULL, seq INTEGER NOT NULL,
 CREATE TABLE IF NOT EXISTS acked (receiver TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cursor (sender TEXT PRIMARY KEY, epoch TEXT NOT NULL, seq INTEGER NOT NULL)
     STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stopped (sender TEXT PRIMARY KEY, rule TEXT NOT NULL, seq INTEGER NOT NULL,
+    detail TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS command (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantine (id INTEGER PRIMARY KEY, sender TEXT NOT NULL, reason TEXT NOT NULL,
     payload BLOB NOT NULL) STRICT;
 """
 
+_QUARANTINE_MAX: Final = 1_000
 Synchronous = Literal["NORMAL", "FULL"]
 
 
@@ -40,6 +45,7 @@ class Store:
 
     def __init__(self, path: Path | Literal[":memory:"], synchronous: Synchronous) -> None:
         self.path = path
+        self._midway = Failpoint(f"{path.stem if isinstance(path, Path) else 'memory'}.transaction")
         try:
             self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -71,15 +77,64 @@ class Store:
         links = {}
         for receiver in receivers:
             acked = self._one("SELECT seq FROM acked WHERE receiver=?", receiver)
-            link = OutboxLink(acked=acked, last=acked)
-            rows = self._db.execute(
-                "SELECT seq, step, payload FROM outbox WHERE receiver=? AND seq>? ORDER BY seq",
-                (receiver, acked),
-            )
-            for seq, step, payload in rows:
-                link.add(OutboxRow(seq, step, payload), now_ns)
+            last = max(acked, self._one("SELECT coalesce(max(seq), 0) FROM outbox WHERE receiver=?", receiver))
+            base = self._one("SELECT CAST(value AS INTEGER) FROM meta WHERE key=?", f"base:{receiver}") or last
+            link = OutboxLink(acked=acked, last=last, base=base)
+            link.refill(self.outbox_after(receiver, acked), now_ns)
             links[receiver] = link
         return links
+
+    def outbox_after(self, receiver: str, seq: int) -> Iterator[OutboxRow]:
+        """Yield the next rows of one stream in order, as many as memory may hold."""
+        query = "SELECT seq, step, payload FROM outbox WHERE receiver=? AND seq>? ORDER BY seq LIMIT ?"
+        for row in self._db.execute(query, (receiver, seq, ROWS_IN_MEMORY)):
+            yield OutboxRow(*row)
+
+    def keep_base(self, receiver: str, base: int) -> None:
+        """Remember what this stream had when it was first refused, until it is welcome again: see `Standing.base`."""
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"base:{receiver}", str(base)))
+
+    def drop_base(self, receiver: str) -> None:
+        """Forget it: the receiver agrees again."""
+        self._db.execute("DELETE FROM meta WHERE key=?", (f"base:{receiver}",))
+
+    def stopped(self) -> dict[str, StoppedStream]:
+        """Return the streams that this receiver takes nothing from, by their sender."""
+        rows = self._db.execute("SELECT sender, rule, seq, detail FROM stopped")
+        return {row[0]: StoppedStream(sender=row[0], rule=row[1], seq=row[2], detail=row[3]) for row in rows}
+
+    def stop_stream(self, stop: StoppedStream, payload: bytes) -> None:
+        """Take nothing more from a sender until an operator decides, and keep the bytes that were the reason."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(
+                "INSERT OR IGNORE INTO stopped VALUES (?, ?, ?, ?)", (stop.sender, stop.rule, stop.seq, stop.detail)
+            )
+            self._keep(stop.sender, stop.detail, payload)
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def resolve_stream(self, event: StreamResolved) -> bool:
+        """Let a stream go on after `event.seq`; False when this command was carried out before.
+
+        The command's id, the cursor and the journal change together or not at all.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            is_new = self._db.execute("INSERT OR IGNORE INTO command VALUES (?)", (event.command_id,)).rowcount == 1
+            if is_new:
+                self._journal([event])
+                self._db.execute(
+                    "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", (event.sender, event.epoch, event.seq)
+                )
+                self._db.execute("DELETE FROM stopped WHERE sender=?", (event.sender,))
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        return is_new
 
     def cursors(self, senders: Sequence[str]) -> dict[str, InboxCursor]:
         """Return the receiving end of each stream as it was committed."""
@@ -104,14 +159,12 @@ class Store:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
-            db.executemany(
-                "INSERT INTO journal (ts_ns, type, payload) VALUES (?, ?, ?)",
-                [(event.ts_init, type(event).__name__, encode_message(event)) for event in events],
-            )
-            db.executemany(
-                "INSERT INTO outbox VALUES (?, ?, ?, ?)",
-                [(receiver, row.seq, row.step, row.payload) for receiver, row in outgoing],
-            )
+            self._journal(events)
+            with self._midway:
+                db.executemany(
+                    "INSERT INTO outbox VALUES (?, ?, ?, ?)",
+                    [(receiver, row.seq, row.step, row.payload) for receiver, row in outgoing],
+                )
             if cursor:
                 db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", cursor)
             for receiver, seq in acked.items():
@@ -123,12 +176,21 @@ class Store:
         db.execute("COMMIT")
 
     def quarantine(self, sender: str, reason: str, payload: bytes) -> None:
-        """Keep bytes that could not be taken, for a person to look at; at most 1,000 of them."""
-        count = self._db.execute("SELECT count(*) FROM quarantine").fetchone()[0]
-        if count < 1000:
-            self._db.execute(
-                "INSERT INTO quarantine (sender, reason, payload) VALUES (?, ?, ?)", (sender, reason, payload)
-            )
+        """Keep bytes that could not be taken, for a person to look at; at most 1,000 of them.
+
+        What stops a stream is kept beyond that: see `stop_stream`.
+        """
+        if self._db.execute("SELECT count(*) FROM quarantine").fetchone()[0] < _QUARANTINE_MAX:
+            self._keep(sender, reason, payload)
+
+    def _keep(self, sender: str, reason: str, payload: bytes) -> None:
+        self._db.execute("INSERT INTO quarantine (sender, reason, payload) VALUES (?, ?, ?)", (sender, reason, payload))
+
+    def _journal(self, events: Sequence[Message]) -> None:
+        self._db.executemany(
+            "INSERT INTO journal (ts_ns, type, payload) VALUES (?, ?, ?)",
+            [(event.ts_init, type(event).__name__, encode_message(event)) for event in events],
+        )
 
     def close(self) -> None:
         """Close the file."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from bus.assembly import Assembly, Setup
+from bus.messages import Message, SignalRaised, SignalSuppressed
 from config.env_bot import EnvBot
 from services.strategy import inverse_etfs, strategy_router
 from services.strategy.core import StrategyCore, StrategyState
@@ -13,7 +14,27 @@ from services.strategy.settings import StrategySettings
 
 def build(setup: Setup) -> Assembly[StrategyState]:
     """Put the service together. It touches nothing outside, so it has no shell of its own."""
-    return Assembly(core=StrategyCore(StrategySettings.from_env(setup.env)), self_check=partial(self_check, setup.env))
+    return Assembly(
+        core=StrategyCore(StrategySettings.from_env(setup.env)),
+        self_check=partial(self_check, setup.env),
+        when_stalled=suppressed,
+    )
+
+
+def suppressed(event: Message) -> Message:
+    """Return a signal as suppressed: it would be old before risk hears it. Other events stay as they are."""
+    if not isinstance(event, SignalRaised):
+        return event
+    return SignalSuppressed(
+        ts_event=event.ts_event,
+        ts_init=event.ts_init,
+        session_date=event.session_date,
+        strategy=event.strategy,
+        symbol=event.symbol,
+        direction=event.direction,
+        rule="unacknowledged",
+        detail="messages wait for over 2 s to be acknowledged: no new signals until they are",
+    )
 
 
 def self_check(env: EnvBot) -> Sequence[str]:

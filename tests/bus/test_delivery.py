@@ -11,7 +11,7 @@ MS = 1_000_000
 
 
 def _link(count: int) -> OutboxLink:
-    link = OutboxLink()
+    link = OutboxLink(is_welcome=True)
     for seq in range(1, count + 1):
         link.add(OutboxRow(seq, 0, b"%d" % seq), 0)
     return link

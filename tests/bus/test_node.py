@@ -78,6 +78,7 @@ def test_a_node_when_restarted_has_the_same_state_and_repeats_what_was_not_ackno
     node.on_reliable("watchdog", "e", 1, a_plan())
     node.on_input(a_fill())
     node.on_input(a_fill("PX-000002"))
+    node.links["ledger"].is_welcome = True
     node.heard_ack("ledger", node.epoch, 1)
     node.flush_acks()
     node.close()

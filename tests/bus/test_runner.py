@@ -1,5 +1,6 @@
 """One service's loop over real sockets: one effect for each message, and a halt for what nobody may say."""
 
+import socket
 import sqlite3
 import threading
 import time
@@ -8,21 +9,29 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.build import build_id
 from bus.clock import boot_ns
 from bus.codec import (
     Ack,
+    Command,
+    CommandAnswer,
     Data,
+    Frame,
+    Greet,
+    Hello,
     MalformedMessageError,
     Refusal,
     StepMark,
+    Welcome,
     decode_frame,
     decode_message,
     encode_frame,
     encode_message,
 )
+from bus.commands import COMMAND_VALID_NS
 from bus.control import ControlFolder
 from bus.decider import Shell
 from bus.endpoints import Endpoints
@@ -40,8 +49,10 @@ from bus.messages import (
     MarketMessage,
     Message,
     OrderFilled,
+    ResolveStream,
     ServiceName,
     SessionPlanned,
+    StreamResolved,
     SubmitOrder,
 )
 from bus.routes import LEASE_ISSUERS
@@ -49,7 +60,7 @@ from bus.runner import Runner
 from bus.sockets import BusSockets
 from bus.store import read_journal
 from bus.testing import CLOSE_NS, OPEN_NS, RecorderCore, RecorderState, a_fill, a_plan, a_quote_batch
-from bus.transport import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS
+from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS
 from config.env_bot import parse, proposals
 from config.paths import HomePaths
 from config.vault import CurvePair
@@ -91,18 +102,40 @@ class Peer:
 
     def __init__(self, name: ServiceName, paths: HomePaths, pairs: dict[str, CurvePair]) -> None:
         self.name = name
+        self.is_welcome = False
+        self.greets: list[Greet] = []
+        self.verdicts: list[Welcome | Refusal] = []
         self.answers: list[Ack | Refusal] = []
+        self.command_answers: list[CommandAnswer] = []
         self.beats: list[Heartbeat] = []
         self.inbox: list[Data | StepMark] = []
+        self.hellos: list[Hello] = []
+        self.halts: list[HaltRaised] = []
+        self.welcome: Callable[[Hello], Frame] = lambda hello: Welcome("n", 0) if hello.nonce == "n" else Greet("n")
         self._routing_ids: dict[ServiceName | None, bytes] = {}
         self._sockets = BusSockets(KeyRing.of(name, pairs), Endpoints(paths))
         self._sockets.bind()
         self._sockets.connect([NAME])
-        self._sockets.subscribe(NAME, TOPIC_STATUS)
+        self._sockets.subscribe(NAME, TOPIC_STATUS, TOPIC_HALT)
 
-    def say(self, *frames: Data | Ack | StepMark | bytes) -> None:
+    def say(self, *frames: Frame | bytes) -> None:
+        """Send frames; before the first message of a connection both ends compare where they stand."""
         for frame in frames:
+            if isinstance(frame, Data) and not self.is_welcome:
+                self.introduce(frame.epoch)
             assert self._sockets.send(NAME, frame if isinstance(frame, bytes) else encode_frame(frame))
+
+    def introduce(self, epoch: str = "e1", *, first: int = 1, last: int = 10_000, base: int = 0) -> Welcome | Refusal:
+        """Say where the stream of this peer stands, and return what the runner makes of it."""
+        self.greets.clear()
+        self.verdicts.clear()
+        greet = self.until(lambda: self.greets[-1:], "greeting", lambda: self.say(Hello("", epoch, first, last, base)))[
+            0
+        ]
+        self.say(Hello(greet.nonce, epoch, first, last, base))
+        verdict = self.until(lambda: self.verdicts[-1:], "verdict on the stream")[0]
+        self.is_welcome = isinstance(verdict, Welcome)
+        return verdict
 
     def publish(self, topic: bytes, message: Message) -> None:
         self._sockets.publish(topic, encode_message(message))
@@ -117,18 +150,39 @@ class Peer:
         """Take what has arrived, waiting a little for it."""
         self._sockets.wait(10)
         for _, payload in self._sockets.answers(100):
-            frame = decode_frame(payload)
-            assert isinstance(frame, Ack | Refusal)
-            self.answers.append(frame)
-        for _, _, payload in self._sockets.broadcasts(100):
+            self._hear_answer(decode_frame(payload))
+        for _, topic, payload in self._sockets.broadcasts(100):
             message = decode_message(payload)
             if isinstance(message, Heartbeat):
                 self.beats.append(message)
+            elif isinstance(message, HaltRaised) and topic == TOPIC_HALT:
+                self.halts.append(message)
         for item in self._sockets.received(100):
             self._routing_ids[item.sender] = item.routing_id
             frame = decode_frame(item.payload)
+            if isinstance(frame, Hello):
+                # This peer agrees with everything the runner says of its stream.
+                self.hellos.append(frame)
+                self._sockets.answer(item.routing_id, encode_frame(self.welcome(frame)))
+                continue
             assert isinstance(frame, Data | StepMark)
             self.inbox.append(frame)
+
+    def _hear_answer(self, frame: Frame) -> None:
+        match frame:
+            case Greet():
+                self.is_welcome = False
+                self.greets.append(frame)
+            case Welcome():
+                self.verdicts.append(frame)
+            case CommandAnswer():
+                self.command_answers.append(frame)
+            case Ack() | Refusal():
+                self.answers.append(frame)
+                if isinstance(frame, Refusal):
+                    self.verdicts.append(frame)
+            case _:
+                raise AssertionError(frame)
 
     def until(self, found: Callable[[], T | None], what: str, doing: Callable[[], None] = lambda: None) -> T:
         """Listen, and repeat `doing`, until something is found."""
@@ -318,7 +372,7 @@ def test_a_message_when_its_sender_may_not_say_it_halts_and_is_kept_and_not_appl
     assert rig.orders() == []
     (kept,) = rig.quarantine()
     assert kept == ("watchdog", "watchdog may not send SubmitOrder to execution", frame.payload)
-    assert watchdog.answers == []
+    assert watchdog.answer(Refusal) == Refusal("watchdog may not send SubmitOrder to execution")
     risk = rig.peer("risk")
     risk.say(order_frame(1))
     risk.answer(Ack("e1", 1))
@@ -329,10 +383,12 @@ def test_a_message_when_its_sender_may_not_say_it_halts_and_is_kept_and_not_appl
 def test_a_sender_when_it_has_nothing_to_say_here_is_refused_and_counted(rig: Rig, step: int) -> None:
     rig.start()
     web = rig.peer("web")
-    web.say(order_frame(1, step=step))
-    web.new_beat(lambda beat: beat.rejected_messages == 1)
+    web.is_welcome = True  # it does not care
+    web.say(order_frame(1, step=step), Hello("", "e1", 1, 1, 0))
+    web.new_beat(lambda beat: beat.rejected_messages == 2)
     assert rig.orders() == []
-    assert [(sender, "says nothing" in why) for sender, why, _ in rig.quarantine()] == [("web", True)]
+    assert [(sender, "says nothing" in why) for sender, why, _ in rig.quarantine()] == [("web", True)] * 2
+    assert web.greets == []
     assert web.answers == []
 
 
@@ -340,9 +396,9 @@ def test_a_message_when_its_bytes_are_poison_halts_and_stops_that_sender_alone(r
     rig.start()
     risk = rig.peer("risk")
     risk.say(order_frame(1), Data("e1", 2, 0, b"\xc1poison"), order_frame(3))
-    assert rig.halt_of(risk, "poison_message") == "execution cannot read message 2 of risk"
-    risk.until(lambda: risk.answers[1:], "second answer")
-    assert set(risk.answers) == {Ack("e1", 1)}
+    assert rig.halt_of(risk, "poison_message").startswith("execution cannot read message 2 of risk: not a message")
+    risk.until(lambda: risk.answers[2:], "third answer")
+    assert [isinstance(answer, Refusal) for answer in risk.answers] == [False, True, True]
     assert rig.orders() == ["1"]
     assert [(sender, payload) for sender, _, payload in rig.quarantine()] == [("risk", b"\xc1poison")]
     watchdog = rig.peer("watchdog")
@@ -383,36 +439,262 @@ def test_a_broadcast_when_it_is_garbage_is_counted_and_the_service_goes_on(rig: 
 # --- streams with another history --------------------------------------------------------------------------------
 
 
-def test_a_sender_when_it_comes_with_another_history_is_refused_and_halts(rig: Rig) -> None:
+def _stopped(rig: Rig, epoch: str = "e1", **standing: int) -> tuple[Peer, Refusal]:
+    """Let risk say three messages, then come back as if its file had been put back from a copy."""
     rig.start()
     risk = rig.peer("risk")
-    risk.say(order_frame(1))
-    risk.answer(Ack("e1", 1))
-    risk.say(order_frame(2, epoch="e2"))
-    refusal = risk.answer(Refusal)
-    assert isinstance(refusal, Refusal)
-    assert "risk has another history" in refusal.detail
+    risk.say(order_frame(1), order_frame(2), order_frame(3))
+    risk.answer(Ack("e1", 3))
+    verdict = risk.introduce(epoch, **standing)
+    assert isinstance(verdict, Refusal)
+    return risk, verdict
+
+
+def test_a_sender_when_it_comes_with_another_history_is_refused_and_halts(rig: Rig) -> None:
+    risk, refusal = _stopped(rig, "e2")
+    assert "another history" in refusal.detail
     assert rig.halt_of(risk, "regressed_producer") == refusal.detail
-    assert rig.orders() == ["1"]
-    risk.say(order_frame(2))
-    risk.answer(Ack("e1", 2))
+    risk.is_welcome = True
+    risk.say(order_frame(4))
+    risk.until(lambda: risk.greets, "greeting: the connection is not welcome any more")
+    assert rig.orders() == ["1", "2", "3"]
     assert rig.halts() == ["000001.json"]
 
 
-def test_a_sender_when_refused_again_and_again_halts_once_beside_its_own_halt(rig: Rig) -> None:
+def test_a_sender_when_it_knows_fewer_messages_than_were_taken_is_refused_and_halts(rig: Rig) -> None:
+    risk, refusal = _stopped(rig, first=1, last=2, base=2)
+    assert "3 messages were taken from it, and it knows of 2" in refusal.detail
+    assert rig.halt_of(risk, "regressed_producer") == refusal.detail
+
+
+def test_a_sender_when_it_was_told_of_more_than_is_known_here_is_refused_and_halts(rig: Rig) -> None:
+    risk, refusal = _stopped(rig, first=6, last=9)
+    assert "5 messages were taken, and 3 are known here" in refusal.detail
+    assert rig.halt_of(risk, "lost_history") == refusal.detail
+
+
+def test_a_receiver_when_it_never_heard_a_sender_that_has_history_refuses_it(rig: Rig) -> None:
+    rig.start()
+    risk = rig.peer("risk")
+    verdict = risk.introduce("e1", first=4, last=9)
+    assert isinstance(verdict, Refusal)
+    assert rig.halt_of(risk, "lost_history") == verdict.detail
+
+
+def test_a_hello_when_it_is_late_and_of_an_older_greeting_is_not_believed(rig: Rig) -> None:
     rig.start()
     risk = rig.peer("risk")
     risk.say(order_frame(1))
-    risk.answer(Ack("e1", 1))
-    risk.say(order_frame(2, epoch="e2"))
+    old = risk.greets[-1].nonce
+    risk.say(order_frame(2))
+    risk.answer(Ack("e1", 2))
+    risk.say(Hello(old, "e1", 1, 1, 1))
+    risk.until(lambda: risk.greets[1:], "another greeting")
+    assert rig.halts() == []
+
+
+def test_a_stopped_stream_when_the_service_restarts_stays_stopped(rig: Rig) -> None:
+    risk, refusal = _stopped(rig, "e2")
+    rig.halt_of(risk, "regressed_producer")
+    rig.stop()
+    rig.start()
+    risk = rig.peer("risk")
+    assert risk.introduce("e1") == refusal
+    beat = risk.new_beat(lambda beat: bool(beat.stopped_streams))
+    assert [(stop.sender, stop.rule, stop.detail) for stop in beat.stopped_streams] == [
+        ("risk", "regressed_producer", refusal.detail)
+    ]
+    assert rig.orders() == ["1", "2", "3"]
+
+
+def test_a_sender_when_refused_again_and_again_halts_once_beside_its_own_halt(rig: Rig) -> None:
+    risk, refusal = _stopped(rig, "e2")
     rig.halt_of(risk, "regressed_producer")
     # What the refused service writes when it hears of it, in a process of its own.
     rig.control.raise_halt("risk", "refused_stream", "execution refuses messages of risk")
-    for wanted in (2, 3):
-        risk.say(order_frame(2, epoch="e2"))
-        risk.until(lambda wanted=wanted: sum(isinstance(a, Refusal) for a in risk.answers) == wanted, "refusal")
+    assert [risk.introduce("e2") for _ in range(2)] == [refusal, refusal]
     risk.new_beat(lambda _beat: True)
     assert rig.halts() == ["000001.json", "000002.json"]
+
+
+# --- an operator's command ---------------------------------------------------------------------------------------
+
+
+def _command(rig: Rig, *, command_id: str = "c1", age_ns: int = 0, **changes: Any) -> Command:
+    command = ResolveStream(
+        ts_event=0,
+        ts_init=0,
+        command_id=command_id,
+        expires_boot_ns=boot_ns() + COMMAND_VALID_NS - age_ns,
+        halt_counter=rig.control.read().halt_counter,
+        operator="ann",
+        reason="compared the books",
+        receiver=NAME,
+        sender="risk",
+        action="accept_history",
+        seq=10_000,
+    )
+    return Command(encode_message(replace(command, **changes)))
+
+
+def _told(web: Peer, command: Command) -> CommandAnswer:
+    web.command_answers.clear()
+    web.say(command)
+    return web.until(lambda: web.command_answers[-1:], "answer to the command")[0]
+
+
+def test_a_stopped_stream_when_an_operator_accepts_its_history_goes_on_with_what_is_not_acknowledged(rig: Rig) -> None:
+    risk, _ = _stopped(rig, "e2", first=2, last=4)
+    rig.halt_of(risk, "regressed_producer")
+    web = rig.peer("web")
+    assert _told(web, _command(rig, seq=4)).is_done
+    assert isinstance(risk.introduce("e2", first=2, last=4), Welcome)
+    risk.say(*(order_frame(seq, epoch="e2") for seq in (2, 3, 4)))
+    risk.answer(Ack("e2", 4))
+    assert rig.orders() == ["1", "2", "3", "2", "3", "4"]
+    (resolved,) = rig.journal(StreamResolved)
+    assert isinstance(resolved, StreamResolved)
+    assert (resolved.operator, resolved.reason, resolved.seq) == ("ann", "compared the books", 1)
+
+
+def test_a_restored_sender_when_accepted_goes_on_after_what_it_had_made_before(rig: Rig) -> None:
+    # It was restored at message 2 and has made 3 anew: that one is not the 3 that was taken.
+    risk, _ = _stopped(rig, "e1", first=1, last=2, base=2)
+    web = rig.peer("web")
+    assert _told(web, _command(rig, seq=2)).is_done
+    assert risk.introduce("e1", first=1, last=3, base=2) == risk.verdicts[-1]
+    assert isinstance(risk.verdicts[-1], Welcome)
+    assert risk.verdicts[-1].cursor == 2
+    risk.say(order_frame(3))
+    risk.until(lambda: rig.orders() == ["1", "2", "3", "3"], "third message, made anew")
+
+
+def test_a_poison_message_when_an_operator_skips_it_is_kept_and_the_stream_goes_on(rig: Rig) -> None:
+    rig.start()
+    risk, web = rig.peer("risk"), rig.peer("web")
+    risk.say(order_frame(1), Data("e1", 2, 0, b"\xc1poison"))
+    rig.halt_of(risk, "poison_message")
+    assert not _told(web, _command(rig, command_id="c0", seq=2)).is_done
+    assert _told(web, _command(rig, seq=2, action="skip_message")).is_done
+    risk.introduce("e1")
+    risk.say(order_frame(2), order_frame(3))
+    risk.answer(Ack("e1", 3))
+    assert rig.orders() == ["1", "3"]
+    assert [payload for _, _, payload in rig.quarantine()] == [b"\xc1poison"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"age_ns": COMMAND_VALID_NS}, "older than 10 s"),
+        ({"age_ns": -COMMAND_VALID_NS}, "older than 10 s"),
+        ({"halt_counter": 0}, "halt 1 came after it was given"),
+        ({"receiver": "ledger"}, "it was given to ledger"),
+        ({"sender": "watchdog"}, "is not stopped"),
+        ({"seq": 9}, "stands at 10000 by now"),
+        ({"action": "skip_message"}, "does not answer regressed_producer"),
+    ],
+)
+def test_a_command_when_it_does_not_fit_is_refused_with_words(rig: Rig, changes: dict[str, Any], words: str) -> None:
+    risk, refusal = _stopped(rig, "e2")
+    rig.halt_of(risk, "regressed_producer")
+    answer = _told(rig.peer("web"), _command(rig, **changes))
+    assert not answer.is_done
+    assert words in answer.detail
+    assert risk.introduce("e2") == refusal
+
+
+def test_a_command_when_replayed_is_carried_out_once(rig: Rig) -> None:
+    risk, _ = _stopped(rig, "e2", first=2, last=4)
+    rig.halt_of(risk, "regressed_producer")
+    web = rig.peer("web")
+    command = _command(rig, seq=4)
+    assert _told(web, command).is_done
+    assert isinstance(risk.introduce("e1", first=1, last=4), Refusal)
+    again = _told(web, command)
+    assert (again.is_done, again.detail) == (False, "this command was carried out before")
+
+
+def test_a_command_when_another_service_than_the_web_gives_it_halts_the_chain(rig: Rig) -> None:
+    risk, refusal = _stopped(rig, "e2")
+    rig.halt_of(risk, "regressed_producer")
+    risk.say(_command(rig))
+    assert rig.halt_of(risk, "forbidden_message") == "risk may not command ResolveStream to execution"
+    assert risk.introduce("e2") == refusal
+
+
+# --- halts on the bus --------------------------------------------------------------------------------------------
+
+
+def _notice(counter: int) -> HaltRaised:
+    return HaltRaised(ts_event=0, ts_init=0, counter=counter, source="risk", rule="test", detail="a test")
+
+
+def test_a_halt_when_told_on_the_bus_is_acknowledged_in_the_next_heartbeat(rig: Rig) -> None:
+    rig.start()
+    risk = rig.peer("risk")
+    risk.new_beat(lambda beat: beat.halt_counter == 0)
+    record = rig.control.raise_halt("risk", "test", "a test")
+    risk.new_beat(
+        lambda beat: beat.halt_counter == record.counter, lambda: risk.publish(TOPIC_HALT, _notice(record.counter))
+    )
+    assert rig.halts() == ["000001.json"]
+
+
+def test_a_halt_when_its_record_is_on_another_host_is_written_here_too(rig: Rig) -> None:
+    rig.start()
+    risk = rig.peer("risk")
+    risk.new_beat(lambda beat: beat.halt_counter == 1, lambda: risk.publish(TOPIC_HALT, _notice(1)))
+    assert rig.halt_of(risk, "test") == "a test"
+
+
+def test_a_halt_of_our_own_when_raised_is_told_on_the_bus(rig: Rig) -> None:
+    rig.start()
+    risk = rig.peer("risk")
+    risk.say(Data("e1", 1, 0, b"\xc1poison"))
+    notice = risk.until(lambda: risk.halts[-1:], "notice")[0]
+    assert (notice.counter, notice.source, notice.rule) == (1, NAME, "poison_message")
+
+
+def test_a_lease_when_it_was_granted_before_a_halt_does_not_count(rig: Rig) -> None:
+    rig.start()
+    rig.arm()
+    issuers = [rig.peer(name) for name in LEASE_ISSUERS]
+    rig.control.raise_halt("web", "operator", "a test")
+    issuers[0].new_beat(lambda beat: beat.halt_counter == 1)
+    rig.arm()
+
+    def grant(counter: int) -> None:
+        for peer in issuers:
+            lease = Lease(
+                ts_event=0,
+                ts_init=0,
+                issuer=peer.name,
+                seq=1,
+                halt_counter=counter,
+                expires_boot_ns=boot_ns() + LEASE_VALID_NS,
+            )
+            peer.publish(TOPIC_LEASE, lease)
+
+    for _ in range(5):
+        grant(0)
+        issuers[0].new_beat(lambda _beat: True)
+    assert rig.gate.refusal(reduces=False) == "no lease from watchdog and risk"
+    issuers[0].until(lambda: rig.gate.refusal(reduces=False) is None, "open gate", lambda: grant(1))
+
+
+def test_a_socket_when_another_process_takes_its_path_halts_the_chain(rig: Rig) -> None:
+    rig.start()
+    risk = rig.peer("risk")
+    risk.new_beat(lambda _beat: True)
+    path = rig.paths.run / f"{NAME}.inbox.sock"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as thief:
+        thief.bind(str(path))
+        assert "was removed or taken by another process" in rig.halt_of(risk, "stolen_socket")
+
+
+# --- as a sender -------------------------------------------------------------------------------------------------
 
 
 def test_a_stream_when_its_receiver_refuses_it_halts_the_sender(rig: Rig) -> None:
@@ -608,12 +890,13 @@ def test_a_service_when_it_cannot_start_stays_up_says_why_and_takes_nothing(
 ) -> None:
     runner = rig.start(build)
     risk = rig.peer("risk")
-    risk.say(order_frame(1))
+    risk.is_welcome = True  # it does not care
+    risk.say(order_frame(1), Hello("", "e1", 1, 1, 0))
     beats = [risk.new_beat(lambda _beat: True) for _ in range(2)]
     assert {beat.state for beat in beats} == {words}
     assert f"cannot start: {runner.failure}" == words
     assert rig.is_alive()
-    assert risk.answers == []
+    assert (risk.answers, risk.greets) == ([], [])
     assert rig.orders() == []
 
 
