@@ -32,8 +32,8 @@ from sim.net import Net, SimSockets
 from sim.services_under_test import IDENTITY, builders
 
 #: A service looks by itself so often; what arrives wakes it earlier.
-_POLL_NS: Final = 50 * MS
-_CALM_POLL_NS: Final = 110 * MS
+_POLL_NS: Final = 80 * MS
+_CALM_POLL_NS: Final = 100 * MS
 _KEPT: Final = {kind.__name__.encode(): kind for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot)}
 
 

@@ -54,8 +54,8 @@ class Profile:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     #: Each fault is left out altogether in this share of the seeds, so that others can go further.
     leave_out: float = 0.3
-    speeds: tuple[int, ...] = (20, 30, 60)
-    fault_s: Range = (15.0, 35.0)
+    speeds: tuple[int, ...] = (40, 60, 120)
+    fault_s: Range = (10.0, 25.0)
     targets: tuple[ServiceName, ...] = SERVICES
     #: These die or freeze only around a signal, where the window of a mistake is.
     strikes: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ _FASTEST_NS, _SLOWEST_NS = 50_000, 800_000
 _WAKING: Final = frozenset({TOPIC_MARKET, TOPIC_LEASE})
 
 T = TypeVar("T")
+_ACK: Final = b"\xa1a"
 Put = Callable[["SimSockets"], None]
 
 
@@ -125,7 +126,9 @@ class SimSockets:
     def put_answer(self, routing_id: bytes, item: tuple[ServiceName, bytes]) -> None:
         if routing_id == self._me and len(self._answers) < _QUEUE_MAX:
             self._answers.append(item)
-            self._wake()
+            # Acknowledgements can wait until the service looks; what else is answered opens or stops a stream.
+            if item[1][1:3] != _ACK:
+                self._wake()
 
     def wait(self, timeout_ms: int) -> bool:
         return bool(self._inbox or self._answers or self._broadcasts)

@@ -1,5 +1,6 @@
 """The person at the dashboard: arms, reads halts, answers them, and sometimes stops the bot on purpose."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,6 +39,8 @@ class Operator:
     #: (boot time, halt counter answered) of each arming.
     armed: list[tuple[int, int]] = field(default_factory=list)
     stops: list[Stopped] = field(default_factory=list)
+    #: Told when a file of the control folder was changed by hand.
+    changed: Callable[[], None] = lambda: None
     _is_reacting: bool = False
 
     def begin(self) -> None:
@@ -58,6 +61,7 @@ class Operator:
         self._is_reacting = False
         chain, host = self.chain, self.chain.host
         (chain.paths.control / KILL_FILE).unlink(missing_ok=True)
+        self.changed()
         state = chain.control.read()
         if state.refusal(build_id()) is None:
             return
@@ -86,6 +90,7 @@ class Operator:
             chain.host.note("kill file")
             self.stops.append(Stopped("kill file", chain.host.boot_ns()))
             (chain.paths.control / KILL_FILE).touch()
+            self.changed()
 
     def stop(self) -> None:
         self.chain.host.note("operator stops")

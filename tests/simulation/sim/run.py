@@ -58,7 +58,8 @@ class Run:
         with new_home() as paths:
             self.chain = chain = Chain(host, self.house, paths, env, self.mix)
             self.operator = Operator(chain)
-            with simulated_world(host, self.house, day, chain.failpoint, chain.opened):
+            with simulated_world(host, self.house, day, chain.failpoint, chain.opened) as reads:
+                self.operator.changed = reads.changed
                 try:
                     self._disturbed()
                     self._calm()

@@ -24,6 +24,7 @@ import services.screener.shell
 import services.strategy.shell
 from bus.assembly import Assembly, Setup
 from bus.clock import on_host, utc_now
+from bus.control import ControlFolder
 from bus.failpoints import failpoints
 from bus.messages import ServiceName
 from bus.processes import ROOT
@@ -65,6 +66,43 @@ def builders() -> dict[ServiceName, Build]:
     }
 
 
+class ControlReads:
+    """Remembers what the real ControlFolder read, until something in the folder is changed through it or by hand.
+
+    Services ask for it dozens of times a second; a disk in which nothing has changed answers the same.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def changed(self) -> None:
+        self._known.clear()
+
+    def patches(self) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """Yield the methods to put in the place of the real ones, which they call."""
+        for name in ("read", "stamp"):
+            yield name, self._reader(name, getattr(ControlFolder, name))
+        for name in ("raise_halt", "arm", "request_stop"):
+            yield name, self._writer(getattr(ControlFolder, name))
+
+    def _reader(self, name: str, real: Callable[[ControlFolder], Any]) -> Callable[[ControlFolder], Any]:
+        def read(folder: ControlFolder) -> Any:
+            if name not in self._known:
+                self._known[name] = real(folder)
+            return self._known[name]
+
+        return read
+
+    def _writer(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return real(*args, **kwargs)
+            finally:
+                self.changed()
+
+        return write
+
+
 def _shared_memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
@@ -96,7 +134,7 @@ def new_home() -> Iterator[HomePaths]:
 @contextmanager
 def simulated_world(
     host: Host, house: BrokerHouse, day: MarketDay, reached: Callable[[str], None], opened: Callable[[Any], None]
-) -> Iterator[None]:
+) -> Iterator[ControlReads]:
     """Put the host's clocks, chance and disk, the market and the broker in the place of the real ones.
 
     Args:
@@ -105,6 +143,9 @@ def simulated_world(
         day: what the screener plays.
         reached: told of each failpoint.
         opened: told of each SQLite connection, so that a killed process loses its own.
+
+    Yields:
+        What has to be told of a change in the control folder that is made by hand.
     """
     real_connect = sqlite3.connect
 
@@ -116,6 +157,7 @@ def simulated_world(
     def door(_path: Path, **_settings: int) -> BrokerDoor:
         return BrokerDoor(house)
 
+    reads = ControlReads()
     with ExitStack() as stack:
         stack.enter_context(on_host(host))
         stack.enter_context(failpoints(reached))
@@ -129,4 +171,6 @@ def simulated_world(
             (WATCHDOG, "read_exchange_day", lambda _day: EXCHANGE_DAY),
         ):
             stack.enter_context(patch.object(target, name, value))
-        yield
+        for name, method in list(reads.patches()):
+            stack.enter_context(patch.object(ControlFolder, name, method))
+        yield reads
