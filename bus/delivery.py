@@ -248,8 +248,13 @@ class StepBoard:
             del self._early[sender]
             self.hear(sender, *waiting, cursor_seq)
 
-    def again(self) -> None:
-        """Forget what was told: the feed repeats a step because somebody missed a mark."""
+    def again(self, step: int) -> None:
+        """Go back to a step that the feed repeats, and forget what was told: somebody missed a mark of it.
+
+        A feed that was started again repeats the whole session. Whoever is ahead of it has finished those steps long
+        ago; to wait for the marks of its own newest step would be to wait for a step that the feed never reaches.
+        """
+        self.own = step
         self.told.clear()
 
     def may_tell(self, receiver: str, waits_for: tuple[str, ...]) -> bool:

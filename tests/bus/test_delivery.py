@@ -98,5 +98,12 @@ def test_a_mark_when_it_runs_ahead_of_its_messages_waits_for_them() -> None:
 def test_a_board_when_the_feed_repeats_a_step_tells_it_again() -> None:
     board = StepBoard(own=3, told={"risk": 3})
     assert not board.may_tell("risk", ())
-    board.again()
+    board.again(3)
     assert board.may_tell("risk", ())
+
+
+def test_a_board_when_the_feed_begins_again_does_not_wait_for_marks_of_its_own_newest_step() -> None:
+    board = StepBoard(own=36, heard={"strategy": 36, "execution": 35})
+    board.again(1)
+    assert board.may_tell("execution", ("strategy", "execution"))
+    assert board.own == 1

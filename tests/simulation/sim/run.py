@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from sim.faults import PROFILES, SERVICES, Profile
 from sim.host import MS, SECOND, Host
 from sim.market import make_day, settings
 from sim.operator_actor import Operator
+from sim.trace import told
 from sim.services_under_test import new_home, simulated_world
 
 _CALM_S_MAX: Final = 400
@@ -46,6 +48,7 @@ class Run:
     seed: int
     profile: Profile
     direct: Callable[[Chain], None] | None = None
+    is_told: bool = False
 
     def play(self) -> Verdict:
         """Play the seed and judge it."""
@@ -60,12 +63,11 @@ class Run:
             self.operator = Operator(chain)
             with simulated_world(host, self.house, day, chain.failpoint, chain.opened) as reads:
                 self.operator.changed = reads.changed
-                try:
+                teller = told(chain) if self.is_told else nullcontext()
+                with teller, closing(chain):
                     self._disturbed()
                     self._calm()
                     return self._verdict()
-                finally:
-                    chain.close()
 
     # --- phases -----
 
