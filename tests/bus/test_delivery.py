@@ -2,10 +2,11 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.delivery import WINDOW, InboxCursor, OutboxLink, OutboxRow, StepBoard, Verdict
+from bus.delivery import ROWS_IN_MEMORY, WINDOW, InboxCursor, OutboxLink, OutboxRow, Standing, StepBoard, Verdict
 
 MS = 1_000_000
 
@@ -107,3 +108,138 @@ def test_a_board_when_the_feed_begins_again_does_not_wait_for_marks_of_its_own_n
     board.again(1)
     assert board.may_tell("execution", ("strategy", "execution"))
     assert board.own == 1
+
+
+# --- before the first message ------------------------------------------------------------------------------------
+
+
+def test_a_link_when_nobody_has_agreed_says_hello_now_and_then_and_sends_nothing() -> None:
+    link = _link(3)
+    link.is_welcome = False
+    assert link.due(0) == []
+    said = [now for now in range(0, 6000 * MS, 10 * MS) if link.hello_nonce(now) is not None]
+    assert said == [0, 250 * MS, 750 * MS, 1750 * MS, 3750 * MS, 5750 * MS]
+
+
+def test_a_link_when_welcome_goes_on_after_what_the_receiver_has() -> None:
+    link = _link(3)
+    link.is_welcome = False
+    link.heard_greet("n")
+    assert link.hello_nonce(0) == "n"
+    assert link.heard_welcome("n", 2, 1)
+    assert [row.seq for row in link.due(1)] == [3]
+    assert link.hello_nonce(10_000 * MS) is None
+
+
+def test_a_link_when_the_welcome_answers_an_older_hello_does_not_believe_it() -> None:
+    link = _link(3)
+    link.is_welcome = False
+    link.heard_greet("new")
+    assert not link.heard_welcome("old", 2, 1)
+    assert not link.heard_welcome("", 2, 1)
+    assert not link.heard_welcome("new", 4, 1)
+    assert not link.is_welcome
+    assert not link.heard_ack(2, 1)
+
+
+def test_a_link_when_greeted_again_sends_everything_unacknowledged_again() -> None:
+    link = _link(3)
+    assert len(link.due(0)) == 3
+    link.heard_greet("n")
+    assert link.due(10_000 * MS) == []
+    assert not link.heard_welcome("n", 0, 1)
+    assert [row.seq for row in link.due(2)] == [1, 2, 3]
+
+
+def test_a_link_when_refused_asks_again_and_again() -> None:
+    link = _link(1)
+    link.heard_refusal()
+    assert link.due(0) == []
+    assert link.hello_nonce(0) == ""
+
+
+@pytest.mark.parametrize(
+    ("cursor", "standing", "rule"),
+    [
+        (InboxCursor(), Standing("e", 1, 0, 0), None),
+        (InboxCursor(), Standing("e", 1, 9, 9), None),
+        (InboxCursor(), Standing("e", 2, 9, 9), "lost_history"),
+        (InboxCursor("e", 5), Standing("e", 6, 5, 5), None),
+        (InboxCursor("e", 5), Standing("e", 3, 9, 9), None),
+        (InboxCursor("e", 5), Standing("e", 3, 4, 4), "regressed_producer"),
+        (InboxCursor("e", 5), Standing("f", 1, 9, 9), "regressed_producer"),
+        (InboxCursor("e", 5), Standing("e", 7, 9, 9), "lost_history"),
+    ],
+)
+def test_two_ends_when_compared_fit_or_stop(cursor: InboxCursor, standing: Standing, rule: str | None) -> None:
+    fault = cursor.judge_standing(standing)
+    assert (fault[0] if fault else None) == rule
+    if fault:
+        after = InboxCursor(standing.epoch, cursor.reconciled(standing))
+        assert after.judge_standing(standing) is None
+
+
+def test_a_restored_sender_when_accepted_skips_what_it_had_made_before_it_was_restored() -> None:
+    cursor = InboxCursor("e", 20)
+    # Restored at 10; 11 and 12 are new, whatever 11 and 12 were before.
+    assert cursor.reconciled(Standing("e", 9, 12, 10)) == 10
+    assert cursor.reconciled(Standing("f", 9, 12, 10)) == 8
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_restored_end_when_both_ends_compare_is_always_seen(seed: int) -> None:
+    """Put either end back to any earlier moment: whatever was lost between them, the comparison stops the stream."""
+    rng = random.Random(seed)
+    sender_past, receiver_past = [(0, 0)], [0]
+    acked = last = taken = 0
+    for _ in range(rng.randrange(1, 60)):
+        match rng.randrange(3):
+            case 0:
+                last += 1
+            case 1:
+                taken = rng.randint(taken, last)
+            case _:
+                acked = rng.randint(acked, taken)
+        sender_past.append((acked, last))
+        receiver_past.append(taken)
+    acked, last = sender_past[rng.randrange(len(sender_past))]
+    fault = InboxCursor("e" if taken else "", taken).judge_standing(Standing("e", acked + 1, last, last))
+    assert (fault is None) == (taken <= last)
+    acked, last = sender_past[-1]
+    taken = receiver_past[rng.randrange(len(receiver_past))]
+    fault = InboxCursor("e" if taken else "", taken).judge_standing(Standing("e", acked + 1, last, last))
+    assert (fault is None) == (taken >= acked)
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_when_its_receiver_is_away_keeps_a_bounded_part_in_memory_and_sends_all_of_it_later() -> None:
+    disk = [OutboxRow(seq, 0, b"x") for seq in range(1, 5 * ROWS_IN_MEMORY)]
+    link = OutboxLink(is_welcome=True)
+    for row in disk:
+        link.add(row, 0)
+    assert len(link.rows) == ROWS_IN_MEMORY
+    assert link.depth() == len(disk)
+    taken, now = 0, 0
+    while taken < len(disk):
+        now += 300 * MS
+        sent = [row.seq for row in link.due(now)]
+        assert sent[0] <= taken + 1
+        taken = max(taken, sent[-1])
+        link.heard_ack(taken, now)
+        after = link.wants()
+        if after is not None:
+            link.refill(disk[after : after + ROWS_IN_MEMORY], now)
+        assert len(link.rows) <= ROWS_IN_MEMORY + WINDOW
+    assert link.depth() == 0
+
+
+def test_a_link_when_its_first_row_waits_has_the_age_of_that_row() -> None:
+    link = OutboxLink(is_welcome=True)
+    for seq in (1, 2, 3):
+        link.add(OutboxRow(seq, 0, b"x"), seq * 1000 * MS)
+    assert link.oldest_age_ns(5000 * MS) == 4000 * MS
+    link.heard_ack(1, 4000 * MS)
+    assert link.oldest_age_ns(5000 * MS) == 3000 * MS

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bus.assembly import Assembly
-from bus.clock import SessionClock
+from bus.clock import SessionClock, on_host
 from bus.codec import decode_message
 from bus.decider import Shell
-from bus.delivery import Verdict
+from bus.delivery import ROWS_IN_MEMORY, STALLED_NS, Verdict
 from bus.messages import Message, OrderFilled
 from bus.node import Node
 from bus.store import Store
@@ -125,3 +125,49 @@ def test_a_node_when_reports_follow_without_end_stops(tmp_path: Path) -> None:
     node, _ = _node(tmp_path, Endless())
     with pytest.raises(RuntimeError, match="more than 10000 reports"):
         node.on_input(a_deposit())
+
+
+def test_rows_when_a_receiver_was_away_are_read_back_from_disk_in_order(tmp_path: Path) -> None:
+    node, _ = _node(tmp_path)
+    link = node.links["ledger"]
+    link.is_welcome = True
+    for number in range(1, ROWS_IN_MEMORY + 100):
+        node.on_input(a_fill(f"PX-{number:06d}"))
+    assert (len(link.rows), link.depth()) == (ROWS_IN_MEMORY, ROWS_IN_MEMORY + 99)
+    taken = 0
+    for _ in range(1000):
+        taken = max([taken, *(row.seq for row in link.due((taken + 1) * 10_000_000_000))])
+        node.heard_ack("ledger", node.epoch, taken)
+    assert (taken, link.depth(), len(link.rows)) == (ROWS_IN_MEMORY + 99, 0, 0)
+
+
+class StandingClock:
+    """A host whose clocks stand still until told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000_000
+
+    def utc_ns(self) -> int:
+        return self.now
+
+    def boot_ns(self) -> int:
+        return self.now
+
+
+def test_an_event_when_messages_wait_too_long_is_what_the_service_makes_of_it_then(tmp_path: Path) -> None:
+    clock = StandingClock()
+    said: list[Message] = []
+    with on_host(clock):
+        node = Node(
+            "execution",
+            Assembly(core=RecorderCore(), when_stalled=lambda event: a_deposit() if event == a_fill("PX-2") else event),
+            Store(tmp_path / "execution.db", "NORMAL"),
+            clock=SessionClock(follows_feed=True),
+            on_event=said.append,
+        )
+        node.on_input(a_fill("PX-1"))
+        clock.now += STALLED_NS
+        node.on_input(a_fill("PX-2"))
+        clock.now += 1_000_000
+        node.on_input(a_fill("PX-2"))
+    assert said == [a_fill("PX-1"), a_fill("PX-2"), a_deposit()]

@@ -9,6 +9,7 @@ import zmq
 from bus.codec import FRAME_BYTES_MAX
 from bus.endpoints import Endpoints
 from bus.keys import KeyRing, make_pairs
+from bus.processes import free_port
 from bus.sockets import BindError, BusSockets
 from bus.transport import TOPIC_STATUS
 from config.paths import HomePaths
@@ -104,6 +105,50 @@ def test_an_address_when_taken_says_what_to_do(endpoints: Endpoints, pairs: dict
         sockets.bind()
     sockets.close()
     blocker.close()
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_the_locks_when_they_hold_let_only_our_own_keys_in(
+    endpoints: Endpoints, pairs: dict[str, CurvePair], transport: str
+) -> None:
+    used = endpoints if transport == "ipc" else Endpoints(endpoints.paths, "127.0.0.1", free_port())
+    sockets = BusSockets(KeyRing.of("screener", pairs), used)
+    sockets.bind()  # the self-test is part of it
+    sockets.close()
+
+
+def test_a_service_when_nobody_checks_keys_breaks_in_and_refuses_to_start(
+    endpoints: Endpoints, pairs: dict[str, CurvePair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CURVE server without a ZAP handler accepts anyone: the self-test must see it."""
+
+    class NoGuard:
+        def __init__(self, *_arguments: object) -> None: ...
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("bus.sockets.ZapGuard", NoGuard)
+    set_option = zmq.Socket.setsockopt
+
+    def without_enforcement(self: zmq.Socket[bytes], option: int, value: int | bytes) -> None:
+        if option != zmq.ZAP_ENFORCE_DOMAIN:
+            set_option(self, option, value)
+
+    monkeypatch.setattr(zmq.Socket, "setsockopt", without_enforcement)
+    sockets = BusSockets(KeyRing.of("risk", pairs), endpoints)
+    with pytest.raises(BindError, match=r"a key that nobody knows was let in.*Nothing was started"):
+        sockets.bind()
+    sockets.close()
+
+
+def test_a_service_when_its_guard_is_dead_keeps_everybody_out_and_refuses_to_start(
+    endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    sockets = BusSockets(KeyRing.of("risk", pairs), endpoints)
+    sockets._guard.close()
+    with pytest.raises(BindError, match="our own key was"):
+        sockets.bind()
+    sockets.close()
 
 
 def test_a_frame_when_too_large_does_not_arrive(

@@ -5,6 +5,7 @@ from typing import Any
 
 from bus.assembly import Setup
 from bus.decider import Shell
+from bus.messages import SignalRaised, SignalSuppressed
 from config.identity import Identity
 from config.paths import HomePaths
 from services.strategy.core import StrategyCore
@@ -29,3 +30,26 @@ def test_build_when_settings_are_proposals_then_no_fault_and_no_world_is_touched
 def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any) -> None:
     faults = build(setup_of(make, STRAT_MID_ENABLED="true", STRAT_CLOSE_ENABLED="true")).self_check()
     assert [fault.split()[0] for fault in faults] == ["STRAT_MID_ENABLED", "STRAT_CLOSE_ENABLED"]
+
+
+def test_a_signal_when_messages_wait_too_long_is_suppressed_and_other_events_stay(make: Any) -> None:
+    when_stalled = build(setup_of(make)).when_stalled
+    signal = SignalRaised(
+        ts_event=5,
+        ts_init=6,
+        signal_id="s",
+        session_date="2013-10-08",
+        strategy="open",
+        symbol="SPY",
+        direction="BULLISH",
+        instrument="SPY",
+        reference_micros=1,
+        trail_bps=1,
+        expires_ns=1,
+        exit_at_ns=1,
+        reasons=(),
+    )
+    suppressed = when_stalled(signal)
+    assert isinstance(suppressed, SignalSuppressed)
+    assert (suppressed.symbol, suppressed.rule) == ("SPY", "unacknowledged")
+    assert when_stalled(suppressed) is suppressed
