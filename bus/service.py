@@ -10,6 +10,8 @@ from bus.assembly import Assembly, CannotStartError, Setup
 from bus.build import build_id
 from bus.endpoints import Endpoints
 from bus.error_handler import halting_on_error
+from bus.exit_codes import EXIT_CONFIGURATION, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE
+from bus.failpoints import arm_from_environment
 from bus.lock import LockTakenError, service_lock
 from bus.messages import ServiceName
 from bus.runner import Runner
@@ -20,18 +22,19 @@ from config.paths import HomeError, home_paths
 
 logger = logging.getLogger(__name__)
 
-EXIT_USAGE: Final = 2
-EXIT_LOCKED: Final = 75
-EXIT_CONFIGURATION: Final = 78
+EXIT_FAULT: Final = 1
+__all__ = ["EXIT_CONFIGURATION", "EXIT_FAULT", "EXIT_LOCKED", "EXIT_STOPPED", "EXIT_USAGE", "run_service"]
 
 
 def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> int:
     """Run one service until SIGTERM or SIGINT.
 
     Returns:
-        The exit code: 0 stopped, 1 self-check found faults, 2 unknown argument, 75 another copy runs, 78 home or
-        settings unusable.
+        The exit code: 0 stopped, 1 self-check found faults, 2 unknown argument, 75 another copy runs, 78 home,
+        settings, journal or endpoints unusable. An error that nobody handles halts the chain and ends the process with
+        its traceback and Python's 1; bus.supervised adds 70 for a crash loop and 75 for another chain on the home.
     """
+    arm_from_environment()
     unknown = [argument for argument in sys.argv[1:] if argument != "--self-check"]
     if unknown:
         sys.stderr.write(f"usage: python -m services.{name} [--self-check]; not known: {' '.join(unknown)}\n")
@@ -57,7 +60,7 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
     except (HomeError, ConfigurationError, StoreError, BindError) as error:
         sys.stderr.write(f"{name} cannot start: {error}\n")
         return EXIT_CONFIGURATION
-    return 0
+    return EXIT_STOPPED
 
 
 def _self_check(name: ServiceName, setup: Setup, build: Callable[[Setup], Assembly[Any]]) -> int:
@@ -68,4 +71,4 @@ def _self_check(name: ServiceName, setup: Setup, build: Callable[[Setup], Assemb
     for fault in faults:
         sys.stdout.write(f"{name}: {fault}\n")
     sys.stdout.write(f"{name}: self-check {'failed' if faults else 'passed'}\n")
-    return 1 if faults else 0
+    return EXIT_FAULT if faults else EXIT_STOPPED

@@ -2,16 +2,31 @@
 
 import json
 import os
+import re
 import shlex
 import socket
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from configparser import RawConfigParser
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bus.processes import ROOT, Chain, ChainError, check_port, free_port, main, running_supervisor, write_configuration
+from bus.lock import service_lock
+from bus.processes import (
+    ROOT,
+    Chain,
+    ChainError,
+    check_port,
+    free_port,
+    is_in_use,
+    main,
+    running_supervisor,
+    write_configuration,
+)
 from bus.routes import SERVICES
 from config.paths import HomePaths
 
@@ -81,7 +96,7 @@ def test_the_configuration_when_written_has_all_programs_and_no_relative_path(pa
     target = write_configuration(paths)
     assert target == paths.run / "supervisord.conf"
     text = target.read_text(encoding="utf-8")
-    assert "%(here)s" not in text.replace("%%(", "")
+    assert not re.search(r"@[A-Z]+@", text)
     parser = RawConfigParser(inline_comment_prefixes=(";",))
     parser.read_string(text)
     programs = {name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")}
@@ -118,55 +133,138 @@ def test_the_configuration_when_read_by_supervisord_serves_this_home_whatever_it
     assert read["directory"] == str(ROOT)
     assert set(read["programs"]) == set(SERVICES)
     for service, (command, log, environment) in read["programs"].items():
-        watchdog = [str(ROOT / "supervisor" / "watchdog_bot.py")]
-        script = watchdog if service == "watchdog" else ["-m", f"services.{service}"]
-        assert shlex.split(command) == [sys.executable, *script]
+        assert shlex.split(command) == [sys.executable, "-m", "bus.supervised", service]
         assert log == str(paths.logs / f"{service}.log")
         assert environment["TRADEBOT_HOME"] == str(paths.root)
 
 
-def test_the_configuration_when_written_again_is_the_same(paths: HomePaths) -> None:
-    first = write_configuration(paths).read_bytes()
-    assert write_configuration(paths).read_bytes() == first
+def _password(configuration: Path) -> str:
+    parser = RawConfigParser(inline_comment_prefixes=(";",))
+    parser.read_string(configuration.read_text(encoding="utf-8"))
+    return parser["unix_http_server"]["password"]
+
+
+def test_the_configuration_when_written_again_has_another_password_and_is_the_same_for_the_rest(
+    paths: HomePaths,
+) -> None:
+    first = write_configuration(paths)
+    before, password = first.read_text(), _password(first)
+    again = write_configuration(paths)
+    assert _password(again) != password
+    assert again.read_text().replace(_password(again), password) == before
+    assert list(paths.run.iterdir()) == [again]
+
+
+def test_the_configuration_when_it_is_being_written_is_readable_for_its_owner_alone(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (paths.run / "supervisord.conf").write_text("old")
+    (paths.run / "supervisord.conf").chmod(0o644)
+    modes: list[int] = []
+
+    def replace(part: Path, target: Path) -> Path:
+        modes.append(stat.S_IMODE(part.stat().st_mode))
+        os.replace(part, target)
+        return target
+
+    monkeypatch.setattr(Path, "replace", replace)
+    before = os.umask(0)
+    try:
+        target = write_configuration(paths)
+    finally:
+        os.umask(before)
+    assert [*modes, stat.S_IMODE(target.stat().st_mode)] == [0o600, 0o600]
+
+
+def test_the_command_when_told_to_write_writes_and_starts_nothing(
+    paths: HomePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--home", str(paths.root), "--write"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{paths.run / 'supervisord.conf'}\n"
+    assert _password(paths.run / "supervisord.conf") not in said.out + said.err
+    assert not is_in_use(paths)
 
 
 # --- one chain for each home -------------------------------------------------------------------------------------
 
 
-def _ended_process() -> int:
-    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    process.wait()
-    return process.pid
+@contextmanager
+def _listening(paths: HomePaths) -> Iterator[None]:
+    """Stand in for a supervisord on this home: something answers on its socket."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(paths.run / "supervisor.sock"))
+        server.listen()
+        yield
 
 
 @pytest.mark.parametrize("text", ["", "not a number", "12 34"])
-def test_a_supervisor_when_its_pid_file_says_nothing_does_not_run(paths: HomePaths, text: str) -> None:
+def test_a_supervisor_when_its_pid_file_says_nothing_is_known_by_its_socket_alone(paths: HomePaths, text: str) -> None:
     assert running_supervisor(paths) is None
     (paths.run / "supervisord.pid").write_text(text)
     assert running_supervisor(paths) is None
+    with _listening(paths):
+        assert running_supervisor(paths) == 0
 
 
-def test_a_supervisor_when_its_pid_file_is_stale_does_not_run(paths: HomePaths) -> None:
-    (paths.run / "supervisord.pid").write_text(f"{_ended_process()}\n")
+def test_a_supervisor_when_killed_does_not_run_though_its_pid_file_names_a_process(paths: HomePaths) -> None:
+    (paths.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
+    with _listening(paths):
+        assert running_supervisor(paths) == os.getpid()
+    assert (paths.run / "supervisor.sock").exists()
     assert running_supervisor(paths) is None
+    assert not is_in_use(paths)
+
+
+def test_a_home_when_it_was_never_made_is_not_in_use(tmp_path: Path) -> None:
+    assert not is_in_use(HomePaths(tmp_path / "nowhere"))
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_chain_when_another_runs_on_the_home_does_not_start_and_says_how_to_stop_it(paths: HomePaths) -> None:
+    configuration = write_configuration(paths)
+    password = _password(configuration)
     (paths.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
-    assert running_supervisor(paths) == os.getpid()
     chain = Chain(paths, free_port())
-    with pytest.raises(ChainError, match=rf"already runs on the home .*process {os.getpid()}.*shutdown"):
+    with (
+        _listening(paths),
+        pytest.raises(ChainError, match=rf"already runs on the home .*process {os.getpid()}.*shutdown"),
+    ):
         chain.start(quiet=True)
     assert not chain.is_running()
     chain.stop()
     assert chain.wait() == 0
+    assert _password(configuration) == password
 
 
-def test_the_command_when_another_chain_runs_ends_with_one_message(
-    paths: HomePaths, capsys: pytest.CaptureFixture[str]
+def test_a_chain_when_a_service_runs_alone_on_the_home_does_not_start(paths: HomePaths) -> None:
+    chain = Chain(paths, free_port())
+    with service_lock(paths, "ledger"):
+        assert is_in_use(paths)
+        with pytest.raises(ChainError, match=r"A service runs on the home .*\*\.lock name the processes"):
+            chain.start(quiet=True)
+    assert not chain.is_running()
+    assert not (paths.run / "supervisord.conf").exists()
+
+
+def test_a_chain_when_supervisord_cannot_start_says_where_to_look(
+    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (paths.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
-    assert main(["--home", str(paths.root), "--port", str(free_port())]) == 2
+    broken = paths.run / "broken.conf"
+    broken.write_text("[supervisord]\nlogfile=/nowhere/at/all.log\n")
+    monkeypatch.setattr("bus.processes.write_configuration", lambda _paths: broken)
+    chain = Chain(paths, free_port())
+    with pytest.raises(ChainError, match=r"supervisord did not start; see .*supervisord\.log"):
+        chain.start(quiet=True)
+    assert not chain.is_running()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--write"]])
+def test_the_command_when_another_chain_runs_ends_with_one_message(
+    paths: HomePaths, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with _listening(paths):
+        assert main(["--home", str(paths.root), "--port", str(free_port()), *arguments]) == 2
     shown = capsys.readouterr()
     assert "already runs" in shown.err
     assert shown.out == ""

@@ -1,6 +1,9 @@
 """From the vault to a Setup: every fault at once, and a damaged file by its name."""
 
 import logging
+import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -142,3 +145,25 @@ def test_a_service_when_given_an_unknown_argument_does_not_start(
     monkeypatch.setattr(sys, "argv", ["risk", "--jsn"])
     assert run_service("risk", lambda setup: pytest.fail("built")) == 2
     assert "not known: --jsn" in capsys.readouterr().err
+
+
+def test_a_service_when_the_environment_names_a_failpoint_dies_there_once(tmp_path: Path) -> None:
+    marker = tmp_path / "died"
+    script = (
+        "import sys; from bus.failpoints import Failpoint; from bus.service import run_service\n"
+        "sys.argv.append('--unknown'); run_service('risk', None)\n"
+        "with Failpoint('risk.commit'): print('alive')\n"
+    )
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "TRADEBOT_FAILPOINT": f"risk.commit:before@{marker}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    first, second = run(), run()
+    assert (first.returncode, first.stdout, marker.exists()) == (-signal.SIGKILL, "", True)
+    assert (second.returncode, second.stdout) == (0, "alive\n")

@@ -1,7 +1,6 @@
 """The demonstration before it plays: a home of its own, and one clear message for whatever cannot be played."""
 
 import io
-import os
 import socket
 import subprocess
 import sys
@@ -71,9 +70,11 @@ def test_a_home_when_of_an_earlier_demonstration_is_made_anew_and_nothing_beside
 def test_a_home_when_a_demonstration_still_runs_on_it_is_refused_and_left_as_it_is(folder: Path) -> None:
     paths = prepare_home(str(folder / "d"))
     (paths.state / "execution.db").write_bytes(b"old")
-    (paths.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
-    with pytest.raises(HomeError, match=r"still runs.*HOME_DIR"):
-        prepare_home(str(folder / "d"))
+    with socket.socket(socket.AF_UNIX) as supervisord:
+        supervisord.bind(str(paths.run / "supervisor.sock"))
+        supervisord.listen()
+        with pytest.raises(HomeError, match=r"still runs.*HOME_DIR"):
+            prepare_home(str(folder / "d"))
     assert (paths.state / "execution.db").read_bytes() == b"old"
 
 
@@ -83,6 +84,9 @@ def test_a_home_when_its_demonstration_was_killed_is_made_anew(folder: Path) -> 
     ended = subprocess.Popen([sys.executable, "-S", "-c", ""])
     ended.wait()
     (paths.run / "supervisord.pid").write_text(f"{ended.pid}\n")
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(paths.run / "supervisor.sock"))
+        killed.listen()
     assert list(prepare_home(str(folder / "d")).state.iterdir()) == []
 
 
