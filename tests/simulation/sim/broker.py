@@ -50,6 +50,7 @@ class HouseOrder:
     over_ns: int = 0
     detail: str = ""
     is_slow: bool = False
+    is_stuck: bool = False
 
     @property
     def key(self) -> str:
@@ -133,7 +134,7 @@ class BrokerHouse:
     def work(self, order: HouseOrder, *, at_once: bool = False) -> None:
         """Let one order meet the quotes that stand; a slow one is filled later, by itself."""
         quote = self.quotes.get(order.request.symbol)
-        if quote is None or order.state != "WORKING" or (order.is_slow and not at_once):
+        if order.is_stuck or quote is None or order.state != "WORKING" or (order.is_slow and not at_once):
             return
         if order.request.order_type == "TRAILING_STOP":
             order.peak_micros = max(order.peak_micros, quote.bid_micros)
@@ -196,6 +197,7 @@ class BrokerHouse:
         now = self.host.boot_ns()
         lag = self.host.between(100 * MS, 3 * SECOND) if self.host.chance(self.mix.lag) else 0
         order = HouseOrder(len(self.orders) + 1, request, now, self.market_ns, now + lag)
+        order.is_stuck = order.is_entry and self.host.chance(self.mix.stuck)
         self.orders[order.key] = order
         refusal = self._refusal(request)
         if refusal:
@@ -403,9 +405,11 @@ class BrokerDoor:
 
     def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
         self._asks("activities")
-        return (
-            r.BrokerCash(ts_event=1, ts_init=now_ns, activity_id="PA-000001", amount_micros=STARTING_CASH, broker=NAME),
-        )
+        amounts = [("PA-000001", STARTING_CASH), *([("PA-000002", 0)] if self.house.mix.odd_activity else [])]
+        return [
+            r.BrokerCash(ts_event=1, ts_init=now_ns, activity_id=key, amount_micros=amount, broker=NAME)
+            for key, amount in amounts
+        ]
 
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[r.OrderReport]:
         """Return what the stream has brought since the last call; the fills of this very batch among it."""

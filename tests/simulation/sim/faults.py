@@ -40,6 +40,10 @@ class FaultMix:
     partial_fill: float = 0.0
     cancel_lost: float = 0.0
     cancel_late: float = 0.0
+    #: Orders that no market fills until somebody cancels them.
+    stuck: float = 0.0
+    #: The broker reports a movement of money that no ledger can book.
+    odd_activity: float = 0.0
 
     def calm(self) -> "FaultMix":
         """Return a mix in which nothing goes wrong any more."""
@@ -57,8 +61,8 @@ class Profile:
     speeds: tuple[int, ...] = (40, 60, 120)
     fault_s: Range = (10.0, 25.0)
     targets: tuple[ServiceName, ...] = SERVICES
-    #: These die or freeze only around a signal, where the window of a mistake is.
-    strikes: tuple[str, ...] = ()
+    #: These halts may end the run: the fault is one that nobody but a person can mend.
+    ends_in: frozenset[str] = frozenset()
     restores: tuple[ServiceName, ...] = ()
     #: What the directed runs of a mutant change in the mix that was drawn.
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -105,6 +109,9 @@ _BROKER: Final[dict[str, Range]] = {
 }
 _HALTS: Final[dict[str, Range]] = {"halt_rate": (0.0, 0.08), "stop_rate": (0.0, 0.03)}
 
+#: How a chain says that one of its files is from another time than the others'.
+_LOST_HISTORY: Final = frozenset({"regressed_producer", "lost_history", "refused_stream", "broker_anomaly"})
+
 PROFILES: Final[dict[str, Profile]] = {
     profile.name: profile
     for profile in (
@@ -114,6 +121,14 @@ PROFILES: Final[dict[str, Profile]] = {
         Profile("broker", _BROKER),
         Profile("swarm", _NET | _PROCESS | _BROKER | _HALTS),
         Profile("halts", _NET | _PROCESS | _BROKER | {"halt_rate": (0.1, 0.5), "stop_rate": (0.0, 0.1)}),
-        Profile("restore", _NET, restores=("strategy", "risk", "execution", "watchdog")),
+        Profile(
+            "restore",
+            _NET,
+            restores=("screener", "strategy", "risk", "execution", "watchdog"),
+            ends_in=_LOST_HISTORY,
+            speeds=(40,),
+            fault_s=(12.0, 20.0),
+        ),
+        Profile("suspended", fixed={"odd_activity": 1.0}, ends_in=frozenset({"ledger_suspended"})),
     )
 }

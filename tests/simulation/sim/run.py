@@ -16,6 +16,7 @@ from sim.host import MS, SECOND, Host
 from sim.market import make_day, settings
 from sim.operator_actor import Operator
 from sim.trace import told
+from sim.restore import Restore
 from sim.services_under_test import new_home, simulated_world
 
 _CALM_S_MAX: Final = 400
@@ -49,6 +50,7 @@ class Run:
     profile: Profile
     direct: Callable[[Chain], None] | None = None
     is_told: bool = False
+    restore: Restore | None = None
 
     def play(self) -> Verdict:
         """Play the seed and judge it."""
@@ -78,6 +80,9 @@ class Run:
         for name in SERVICES:
             host.after(host.between(0, 300 * MS), f"start {name}", lambda name=name: chain.start(name))  # type: ignore[misc]  # mypy cannot infer the default
         self.operator.begin()
+        if self.profile.restores:
+            self.restore = Restore(chain, host.rng.choice(self.profile.restores))
+            self.restore.begin(host.between(2 * SECOND, 9 * SECOND))
         seconds = self.profile.fault_s[0] + host.rng.random() * (self.profile.fault_s[1] - self.profile.fault_s[0])
         end = host.boot_ns() + int(seconds * SECOND)
         if any((self.mix.crash_rate, self.mix.pause_rate, self.mix.cut_rate, self.mix.halt_rate, self.mix.stop_rate)):
@@ -114,11 +119,19 @@ class Run:
         end = host.boot_ns() + _CALM_S_MAX * SECOND
         while host.boot_ns() < end:
             host.run_until(host.boot_ns() + _CHECK_NS)
-            if self._is_at_rest():
+            if self._ends_halted() or self._is_at_rest():
                 # What is said last, and what nobody expects any more, may still come.
                 host.run_until(host.boot_ns() + 2 * SECOND)
-                if self._is_at_rest():
+                if self._ends_halted() or self._is_at_rest():
                     return
+
+    def _ends_halted(self) -> bool:
+        """Tell whether a halt stands that only a person could mend; then nobody arms any more."""
+        halt = self.chain.control.read().halt
+        is_stopped = bool(self.profile.ends_in) and halt is not None and halt.rule in self.profile.ends_in
+        if is_stopped:
+            self.operator.answers = False
+        return is_stopped and self.chain.host.boot_ns() > self.calm_ns + 20 * SECOND
 
     def _is_at_rest(self) -> bool:
         return not self._unrest()
@@ -163,6 +176,9 @@ class Run:
             ended_ns=ended_ns,
             errors=chain.errors,
             unrest=unrest,
+            ends_in=self.profile.ends_in,
+            must_end_halted=self.restore.must_halt if self.restore else False,
+            forgotten=self.restore.approved if self.restore else [],
         )
         for entry in books.entries:
             host.note(str(entry))
