@@ -29,6 +29,7 @@ from config.paths import HomeError, HomePaths, home_paths
 
 _WATCHDOG: Final = Path(__file__).resolve().parent.parent / "supervisor" / "watchdog_bot.py"
 _INIT: Final = 1
+_WEB: Final = "web"
 
 
 def main(arguments: list[str]) -> int:
@@ -119,7 +120,10 @@ def _halt(paths: HomePaths, service: str) -> None:
         f"{paths.logs / f'{service}.log'}. Start it when that is mended: supervisorctl -c "
         f"{paths.run / 'supervisord.conf'} start tradebot:{service}"
     )
-    sys.stderr.write(f"HALT {RULE}: {words}\n")
+    sys.stderr.write(f"{RULE}: {words}\n")
+    if service == _WEB:
+        # Trading does not depend on the web UI: the chain goes on, and can be stopped from any shell.
+        return
     try:
         # Not before it is needed: what is imported here may be what crashes.
         from bus.control import ControlFolder

@@ -321,7 +321,7 @@ def test_a_service_when_killed_four_times_in_a_minute_halts_the_chain_and_waits_
     halt = ControlFolder(chain.paths).read().halt
     assert halt is not None
     assert (halt.source, halt.rule) == ("risk", "crash_loop")
-    assert "HALT crash_loop" in chain.control("tail", "tradebot:risk")
+    assert "crash_loop: risk was restarted" in chain.control("tail", "tradebot:risk")
     others = {service: state for service, state in _states(chain.control("status")).items() if service != "risk"}
     assert set(others.values()) == {"RUNNING"}
     assert "started" in chain.control("start", "tradebot:risk")
