@@ -124,6 +124,7 @@ class OutboxLink:
         if self.is_welcome or not nonce or nonce != self._nonce or cursor > self.last:
             return False
         self.is_welcome = True
+        self._hello_at = now_ns + RETRY_LAST_NS
         is_news = self.heard_ack(cursor, now_ns)
         self._sent = self.acked
         return is_news
@@ -132,6 +133,16 @@ class OutboxLink:
         """Send nothing more, and ask again now and then: an operator may have decided meanwhile."""
         self.is_welcome = False
         self._nonce = ""
+
+    def asks_again(self, now_ns: int) -> bool:
+        """Tell whether a stream with nothing to say asks now whether its receiver still knows it.
+
+        A receiver that was put back from an older copy hears of it by our first message; we may have none for hours.
+        """
+        if not self.is_welcome or self.rows or now_ns < self._hello_at:
+            return False
+        self._hello_at = now_ns + RETRY_LAST_NS
+        return True
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -149,6 +160,7 @@ class OutboxLink:
         due = list(islice(rows, first - rows[0].seq, WINDOW))
         if due:
             self._sent = max(self._sent, due[-1].seq)
+            self.base = max(self.base, self._sent)
             self._retry_at = now_ns + self._retry_ns
         return due
 
@@ -203,8 +215,10 @@ class InboxCursor:
             return None if at.first == 1 else ("lost_history", f"messages 1 to {at.first - 1} are not known here")
         if at.epoch != self.epoch:
             return "regressed_producer", "it has another history than the one known here"
-        if self.seq > at.last:
-            return "regressed_producer", f"{self.seq} messages were taken from it, and it knows of {at.last}"
+        # What it has made since its process began and never sent cannot have been taken: see `base`.
+        known = min(at.base, at.last)
+        if self.seq > known:
+            return "regressed_producer", f"{self.seq} messages were taken from it, and it knows of {known}"
         if self.seq < at.first - 1:
             return "lost_history", f"it was told that {at.first - 1} messages were taken, and {self.seq} are known here"
         return None
@@ -215,7 +229,7 @@ class InboxCursor:
         With the same epoch the messages up to `base` were taken before, because the sender had made them before it
         was restored. Otherwise everything that is not acknowledged is taken.
         """
-        if at.epoch == self.epoch and self.seq > at.last:
+        if at.epoch == self.epoch and self.seq > min(at.base, at.last):
             return min(at.base, at.last)
         return at.first - 1
 

@@ -243,3 +243,27 @@ def test_a_link_when_its_first_row_waits_has_the_age_of_that_row() -> None:
     assert link.oldest_age_ns(5000 * MS) == 4000 * MS
     link.heard_ack(1, 4000 * MS)
     assert link.oldest_age_ns(5000 * MS) == 3000 * MS
+
+
+def test_an_idle_link_asks_now_and_then_whether_its_receiver_still_knows_it() -> None:
+    link = OutboxLink()
+    link.heard_greet("n")
+    link.heard_welcome("n", 0, 0)
+    assert [now for now in range(0, 5000 * MS, 100 * MS) if link.asks_again(now)] == [2000 * MS, 4000 * MS]
+    link.add(OutboxRow(1, 0, b"1"), 0)
+    assert not link.asks_again(10_000 * MS)
+
+
+def test_a_cursor_when_a_restored_sender_has_made_new_messages_since_is_not_deceived_by_their_numbers() -> None:
+    restored = Standing("one", 1, last=5, base=3)
+    fault = InboxCursor("one", 5).judge_standing(restored)
+    assert fault is not None
+    assert fault[0] == "regressed_producer"
+    assert InboxCursor("one", 3).judge_standing(restored) is None
+    assert InboxCursor("one", 5).reconciled(restored) == 3
+
+
+def test_a_link_when_it_has_sent_messages_counts_them_among_those_that_may_have_been_taken() -> None:
+    link = _link(3)
+    link.due(0)
+    assert link.base == 3
