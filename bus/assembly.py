@@ -36,6 +36,10 @@ class Gate(Protocol):
         """Return why not, or None when it may be sent. `reduces`: the order can only lower exposure."""
         ...
 
+    def lapsed_ns(self) -> int:
+        """Return for how long of boot time not every lease has been valid; 0 = all of them are valid now."""
+        ...
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -76,6 +80,8 @@ class Assembly(Generic[S]):
         on_status: hears the status topic, in services that listen to it.
         when_stalled: what becomes of an event while the oldest message waits too long: a signal is not raised then.
         lease_refusal: for services that grant leases: why none is granted now, beyond the control folder's reasons.
+        reconciled_ms: how long ago this service's view and the broker's agreed, for its heartbeat; -1 = they do not,
+            or nobody has compared them.
     """
 
     core: Core[S]
@@ -86,6 +92,7 @@ class Assembly(Generic[S]):
     on_status: Callable[[ServiceName, Message], None] = _no_status
     lease_refusal: Callable[[], str | None] = lambda: None
     when_stalled: Callable[[Message], Message] = _as_it_is
+    reconciled_ms: Callable[[], int] = lambda: -1
 
     def checked(self) -> "Assembly[S]":
         """Return this assembly after its self-check.

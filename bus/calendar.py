@@ -7,18 +7,22 @@ short-lived process: `python -m bus.calendar 2015-12-24` prints one day as JSON.
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from bus.assembly import CannotStartError
 from bus.clock import NS_PER_MINUTE, NS_PER_SECOND
+from bus.lifecycle import SessionWindows, Window
 from bus.messages import SessionPlanned
 from config.env_bot import WEEKDAYS, EnvBot
 
 NEW_YORK = ZoneInfo("America/New_York")
 _WINTER_OFFSET = timedelta(hours=5)
 _CALENDAR_TIMEOUT_S = 60
+#: The years for which the calendar's rules are taken at their word; times are counted from 1970.
+_YEARS = (1971, 2199)
 
 
 class ExchangeDay(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +81,47 @@ def plan_session(day: ExchangeDay, env: EnvBot, ts_init: int) -> SessionPlanned:
     )
 
 
+def session_windows(plan: SessionPlanned, env: EnvBot) -> SessionWindows:
+    """Return when the enabled strategies analyse and may enter on a planned day.
+
+    The flatten cuts every window. A strategy whose analysis does not begin in the exchange's hours or does not end
+    before the flatten (a half-day, START_TIME_DST=fixed in winter) is silent that day and has no window.
+    """
+    fitting = [
+        (Window(start_ns, analysis_end_ns), Window(analysis_end_ns, min(entry_end_ns, plan.flatten_ns)))
+        for start_ns, analysis_end_ns, entry_end_ns in _strategy_times(plan, env)
+        if plan.is_trading_day and plan.open_ns <= start_ns and analysis_end_ns < plan.flatten_ns
+    ]
+    return SessionWindows(
+        is_trading_day=plan.is_trading_day,
+        open_ns=plan.open_ns,
+        flatten_ns=plan.flatten_ns,
+        close_ns=plan.close_ns,
+        analyses=tuple(analysis for analysis, _ in fitting),
+        entries=tuple(entry for _, entry in fitting),
+    )
+
+
+def _strategy_times(plan: SessionPlanned, env: EnvBot) -> list[tuple[int, int, int]]:
+    """Return start, end of analysis and end of entries of each enabled strategy.
+
+    The mid and close strategies have no length of entry of their own: they may enter while they watch.
+    """
+    return [
+        (
+            start_ns,
+            start_ns + env.whole(analysis_key) * NS_PER_MINUTE,
+            start_ns + (env.whole(analysis_key) + env.whole(entry_key)) * NS_PER_MINUTE,
+        )
+        for switch, start_ns, analysis_key, entry_key in (
+            ("STRAT_OPEN_ENABLED", plan.start_open_ns, "OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
+            ("STRAT_MID_ENABLED", plan.start_mid_ns, "MID_ANALYSIS_TIME", "MID_MONITORING_TIME"),
+            ("STRAT_CLOSE_ENABLED", plan.start_close_ns, "CLOSE_ANALYSIS_TIME", "CLOSE_MONITORING_TIME"),
+        )
+        if env.flag(switch)
+    ]
+
+
 def _start_ns(on: date, env: EnvBot, key: str) -> int:
     hours, minutes = (int(part) for part in env.word(key).split(":"))
     literal = datetime(on.year, on.month, on.day, hours, minutes, tzinfo=UTC)
@@ -91,14 +136,21 @@ def _ask_calendar(day: str) -> ExchangeDay:
     import exchange_calendars
 
     on = date.fromisoformat(day)
+    if not _YEARS[0] <= on.year <= _YEARS[1]:
+        raise ValueError(f"the calendar reaches from {_YEARS[0]} to {_YEARS[1]}")
     first = on - timedelta(days=7)
     calendar = exchange_calendars.get_calendar(
         "XNYS", start=first.isoformat(), end=(on + timedelta(days=7)).isoformat()
     )
-    if not calendar.is_session(on.isoformat()):
+    return exchange_day(calendar, day)
+
+
+def exchange_day(calendar: Any, day: str) -> ExchangeDay:
+    """Return one day of an opened calendar of exchange_calendars, which must reach over that day."""
+    if not calendar.is_session(day):
         return ExchangeDay(day=day, is_session=False, open_ns=0, close_ns=0, is_half_day=False)
-    open_ns = calendar.session_open(on.isoformat()).value
-    close_ns = calendar.session_close(on.isoformat()).value
+    open_ns = calendar.session_open(day).value
+    close_ns = calendar.session_close(day).value
     regular = timedelta(hours=6, minutes=30).total_seconds() * NS_PER_SECOND
     return ExchangeDay(
         day=day, is_session=True, open_ns=open_ns, close_ns=close_ns, is_half_day=close_ns - open_ns < regular

@@ -1,11 +1,13 @@
-"""The control folder: arm record, halts, stop request, kill file. Any shell can stop; only the web UI arms."""
+"""The control folder: arm record, halts, start and stop file, kill file. Any shell can stop; only the web UI arms."""
 
+import errno
 import os
 import threading
 from pathlib import Path
 
 import msgspec
 
+from bus.ballast import Ballast
 from bus.clock import iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState, HaltRecord
 from config.paths import HomePaths
@@ -15,6 +17,7 @@ STOP_FILE = "control_stop.txt"
 START_FILE = "control_start.txt"
 KILL_FILE = "kill.txt"
 _TRIES_MAX = 100
+_STOP_WORDS_MAX = 200
 
 
 class ControlFolder:
@@ -23,8 +26,10 @@ class ControlFolder:
     def __init__(self, paths: HomePaths) -> None:
         self._folder = paths.control
         self._halts = paths.halts
+        self._ballast = Ballast(paths)
         self._raised: dict[str, int] = {}
-        self._stamped = tuple(str(self._folder / name) for name in (ARM_FILE, STOP_FILE, KILL_FILE))
+        self._stamped = tuple(str(self._folder / name) for name in (ARM_FILE, START_FILE, STOP_FILE, KILL_FILE))
+        self._current: tuple[tuple[int, ...], ControlState] | None = None
 
     def read(self) -> ControlState:
         """Return the present state; a file that cannot be read makes a stopped state, never an exception."""
@@ -39,6 +44,8 @@ class ControlFolder:
                 halt_counter=last.counter if last else 0,
                 is_stop_requested=(self._folder / STOP_FILE).exists(),
                 is_kill_file_present=(self._folder / KILL_FILE).exists(),
+                is_start_file_present=(self._folder / START_FILE).exists(),
+                stop_words=_first_words(self._folder / STOP_FILE),
             )
         except (OSError, msgspec.MsgspecError) as error:
             return ControlState(
@@ -47,22 +54,40 @@ class ControlFolder:
                 halt_counter=0,
                 is_stop_requested=False,
                 is_kill_file_present=False,
+                is_start_file_present=False,
                 fault=f"the control folder {self._folder} cannot be read: {error}",
             )
+
+    def current(self) -> ControlState:
+        """Return what `read` says, from memory while nothing has changed: for those who ask many times a second."""
+        stamp = self.stamp()
+        if self._current is None or self._current[0] != stamp or self._current[1].fault:
+            self._current = (stamp, self.read())
+        return self._current[1]
 
     def stamp(self) -> tuple[int, ...]:
         """Return figures that change whenever `read` could answer differently; cheap enough for each message.
 
         Times alone are not enough: two changes may fall into one tick of the file system's clock.
         """
-        return (_halts_in(self._halts), *(figure for path in self._stamped for figure in _identity(path)))
+        return (*_halts_in(self._halts), *(figure for path in self._stamped for figure in _identity(path)))
 
     def raise_halt(self, source: str, rule: str, detail: str) -> HaltRecord:
         """Write the next halt record; a concurrent halt by another process gets the number after.
 
+        On a full disk the space that was set aside is given up, once, so that the record fits.
+
         Raises:
             OSError: the record could not be put on disk; the caller must stop by itself.
         """
+        try:
+            return self._write_halt(source, rule, detail)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._ballast.release():
+                raise
+            return self._write_halt(source, rule, detail)
+
+    def _write_halt(self, source: str, rule: str, detail: str) -> HaltRecord:
         for _ in range(_TRIES_MAX):
             numbers = [int(name[:6]) for name in os.listdir(self._halts) if name[:6].isdigit()]
             record = HaltRecord(
@@ -117,22 +142,30 @@ def _identity(path: str) -> tuple[int, int]:
     return found.st_ino, found.st_mtime_ns
 
 
-def _halts_in(folder: Path) -> int:
+def _halts_in(folder: Path) -> tuple[int, int, int]:
+    """Return how many halt records there are, and inode and time of the newest."""
     try:
-        return sum(name.endswith(".json") for name in os.listdir(folder))
+        names = [name for name in os.listdir(folder) if name.endswith(".json")]
     except OSError:
-        return -1
+        return -1, 0, 0
+    return (len(names), *(_identity(f"{folder}/{max(names)}") if names else (0, 0)))
+
+
+def _first_words(path: Path) -> str:
+    """Return the first line of a file that anybody may have written."""
+    lines = _read_if_there(path)[: 4 * _STOP_WORDS_MAX].decode(errors="replace").splitlines()
+    return lines[0].strip()[:_STOP_WORDS_MAX] if lines else ""
 
 
 def _write_durably(folder: Path, name: str, content: bytes, *, exclusive: bool = False) -> None:
     """Write a whole file and its directory entry to disk; readers see the old one or the new one."""
     target = folder / name
     part = folder / f".{name}.{os.getpid()}.{threading.get_ident()}.part"
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
     try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         if exclusive:
             os.link(part, target)
             part.unlink()

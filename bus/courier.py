@@ -15,6 +15,7 @@ from bus.codec import (
     Command,
     CommandAnswer,
     Data,
+    Frame,
     Greet,
     Hello,
     MalformedMessageError,
@@ -114,28 +115,29 @@ class Courier:
             except MalformedMessageError as error:
                 self.reject(peer, error, payload)
                 continue
-            link = self._node.links.get(peer)
-            if link is None:
-                continue
-            match frame:
-                case Ack():
-                    self._node.heard_ack(peer, frame.epoch, frame.cursor)
-                    if frame.epoch == self._node.epoch and frame.cursor > link.last:
-                        words = f"{peer} has more messages of {self._node.name} than {self._node.name} knows"
-                        self._halt("regressed_producer", words)
-                case Greet():
-                    link.heard_greet(frame.nonce)
-                case Welcome():
-                    if link.heard_welcome(frame.nonce, frame.cursor, boot_ns()):
-                        self._node.note_ack(peer, frame.cursor)
-                    if link.is_welcome:
-                        self._node.store.drop_base(peer)
-                case Refusal():
-                    link.heard_refusal()
-                    self._node.store.keep_base(peer, link.base)
-                    self._halt("refused_stream", f"{peer} refuses messages of {self._node.name}: {frame.detail}")
-                case _:
-                    continue
+            self._hear_answer(peer, frame)
+
+    def _hear_answer(self, peer: ServiceName, frame: Frame) -> None:
+        node = self._node
+        link = node.links[peer]
+        match frame:
+            case Ack():
+                node.heard_ack(peer, frame.epoch, frame.cursor)
+                if frame.epoch == node.epoch and frame.cursor > link.last:
+                    self._halt("regressed_producer", f"{peer} has more messages of {node.name} than {node.name} knows")
+            case Greet():
+                link.heard_greet(frame.nonce)
+            case Welcome():
+                if link.heard_welcome(frame.nonce, frame.cursor, boot_ns()):
+                    node.note_ack(peer, frame.cursor)
+                if link.is_welcome:
+                    node.store.drop_base(peer)
+            case Refusal():
+                link.heard_refusal()
+                node.store.keep_base(peer, link.base)
+                self._halt("refused_stream", f"{peer} refuses messages of {node.name}: {frame.detail}")
+            case _:
+                self.reject(peer, MalformedMessageError(f"{type(frame).__name__} is no answer"), b"")
 
     def tell_step(self, receiver: ServiceName) -> bool:
         """Tell a neighbour that our market step is finished; False while messages of it still wait to be sent."""

@@ -9,7 +9,8 @@ The runtime (bus/service.py for a process, bus/local.py for the whole chain in o
 * each event: `shell.before_commit`, commit, `core.evolve`, `shell.after_commit`; what that reports is decided in turn;
 * when a step of a replay is complete, and after each market message when live: `core.settle`.
 
-On start the journal is folded with `evolve`; then `shell.on_start` recovers what a crash left open.
+On start the journal is folded with `evolve`; then `shell.on_start` recovers what a crash left open. After a gap in the
+process's own life, `shell.on_gap`; when the process is told to stop, `shell.on_stop` until it has nothing more to do.
 """
 
 from collections.abc import Sequence
@@ -71,6 +72,23 @@ class Shell(Generic[S]):
 
     def on_idle(self, state: S, now_ns: int) -> Sequence[Message]:
         """Report what became due by itself; called at least every 50 ms, and before a step is declared complete."""
+        return ()
+
+    def on_gap(self, state: S, now_ns: int) -> Sequence[Message]:
+        """Report what is known after this process stood still: the world went on meanwhile.
+
+        Called once for each gap of more than 500 ms, after the leases were dropped and before anything else that has
+        arrived is heard. The reports are decided and committed as those of `on_start` are.
+        """
+        return ()
+
+    def on_stop(self, state: S, now_ns: int) -> Sequence[Message]:
+        """Report what has to be decided before the process ends; an empty answer means that it may end now.
+
+        Called when the process was told to stop, before `close`, and called again with an idle pause between (20 ms)
+        after its reports were decided and committed, until the answer is empty or 20 seconds have passed. From the
+        first call on no other hook but `before_commit`, `after_commit` and `close` is called.
+        """
         return ()
 
     def is_settled(self, state: S) -> bool:

@@ -1,10 +1,15 @@
-"""Liveness, pure: who was heard when, who is dead or frozen, who came back as another process."""
+"""Liveness, pure: who was heard when, who is dead, frozen or stopped, who came back as another process."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from bus.messages import Heartbeat, ServiceHealth, ServiceName
 
 _NS_PER_MS = 1_000_000
+#: A service that is restarted more often than this within the time loops: restarting it again does not help.
+CRASH_LOOP_RESTARTS_MAX: Final = 3
+CRASH_LOOP_NS: Final = 60_000_000_000
+CANNOT_START: Final = "cannot start"
 
 
 @dataclass
@@ -14,6 +19,8 @@ class Pulse:
     beat: Heartbeat
     heard_ns: int
     restarts: int = 0
+    #: When it was heard as another process, the newest last; no more than a crash loop needs.
+    restarted_ns: tuple[int, ...] = ()
 
 
 @dataclass
@@ -32,8 +39,34 @@ class Liveness:
         before = self.pulses.get(beat.service)
         is_restart = before is not None and before.beat.boot_id != beat.boot_id
         restarts = (before.restarts if before else 0) + is_restart
-        self.pulses[beat.service] = Pulse(beat, now_ns, restarts)
+        times = (before.restarted_ns if before else ()) + ((now_ns,) if is_restart else ())
+        self.pulses[beat.service] = Pulse(beat, now_ns, restarts, times[-CRASH_LOOP_RESTARTS_MAX - 1 :])
         return is_restart
+
+    def is_crash_loop(self, service: ServiceName, now_ns: int) -> bool:
+        """Tell whether a service was restarted more than CRASH_LOOP_RESTARTS_MAX times within CRASH_LOOP_NS."""
+        pulse = self.pulses.get(service)
+        recent = [at for at in pulse.restarted_ns if now_ns - at <= CRASH_LOOP_NS] if pulse else []
+        return len(recent) > CRASH_LOOP_RESTARTS_MAX
+
+    def boot_ids(self, services: tuple[ServiceName, ...], now_ns: int) -> dict[ServiceName, str]:
+        """Return which process of each service is alive; those silent, stopped or never heard are not in it."""
+        gone = {*self.silent(services, now_ns), *self.ended(services)}
+        return {name: self.pulses[name].beat.boot_id for name in services if name not in gone}
+
+    def ended(self, services: tuple[ServiceName, ...]) -> tuple[ServiceName, ...]:
+        """Return those whose last heartbeat said that they were told to stop."""
+        return tuple(name for name in services if name in self.pulses and self.pulses[name].beat.ends)
+
+    def of_other_build(self, services: tuple[ServiceName, ...], build: str) -> tuple[ServiceName, ...]:
+        """Return those heard with another build than this."""
+        return tuple(name for name in services if name in self.pulses and self.pulses[name].beat.build != build)
+
+    def failed(self, services: tuple[ServiceName, ...]) -> tuple[ServiceName, ...]:
+        """Return those that say they cannot start."""
+        return tuple(
+            name for name in services if name in self.pulses and self.pulses[name].beat.state.startswith(CANNOT_START)
+        )
 
     def age_ms(self, service: ServiceName, now_ns: int) -> int | None:
         """Return how long ago a service was heard; None = never."""
@@ -61,6 +94,8 @@ class Liveness:
             pulse = self.pulses.get(name)
             if pulse is None:
                 return f"{name} has not been heard yet"
+            if pulse.beat.ends:
+                return f"{name} was stopped"
             if (now_ns - pulse.heard_ns) // _NS_PER_MS > self.timeout_ms:
                 return f"{name} is silent for {(now_ns - pulse.heard_ns) // _NS_PER_MS} ms"
             if pulse.beat.build != build:
@@ -90,18 +125,21 @@ class Liveness:
             )
         age_ms = (now_ns - pulse.heard_ns) // _NS_PER_MS
         is_late = age_ms > self.timeout_ms
+        is_down = pulse.beat.ends or age_ms > 4 * self.timeout_ms
         return ServiceHealth(
             service=name,
-            status="down" if age_ms > 4 * self.timeout_ms else "stale" if is_late else "up",
+            status="down" if is_down else "stale" if is_late else "up",
             pid=pulse.beat.pid,
             age_ms=age_ms,
             restarts=pulse.restarts,
             step=pulse.beat.step,
             outbox_depth=pulse.beat.outbox_depth,
-            detail=f"silent for {age_ms} ms" if is_late else _detail(pulse.beat),
+            detail=f"silent for {age_ms} ms" if is_late and not pulse.beat.ends else _detail(pulse.beat),
         )
 
 
 def _detail(beat: Heartbeat) -> str:
+    if beat.ends:
+        return "was stopped"
     refused = beat.rejected_messages
-    return f"{beat.state}; refused {refused} message(s)" if refused else beat.state
+    return (f"{beat.state}; refused {refused} message(s)" if refused else beat.state)[:400]

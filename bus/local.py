@@ -35,6 +35,10 @@ class OpenGate:
         """Return None: everything may be sent."""
         return None
 
+    def lapsed_ns(self) -> int:
+        """Return 0: there is no lease that could lapse."""
+        return 0
+
 
 class LocalChain:
     """A chain of nodes in one process.

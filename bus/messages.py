@@ -611,10 +611,16 @@ class OrderLine(Item, frozen=True, kw_only=True):
 
 
 class OrdersSnapshot(Message, frozen=True, kw_only=True):
-    """Execution's orders of the day: the newest 150, oldest first."""
+    """Execution's orders of the day: the newest 150, oldest first.
+
+    `drain` says how far the cancelling of open orders is after a halt or without leases; empty when nothing is
+    cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched.
+    """
 
     orders: tuple[OrderLine, ...]
     orders_total: int
+    drain: Text = ""
+    external: Text = ""
 
 
 class LedgerSnapshot(Message, frozen=True, kw_only=True):

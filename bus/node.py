@@ -93,6 +93,16 @@ class Node(Generic[S]):
         """Let the shell report what became due by itself."""
         self._run(self.assembly.shell.on_idle(self.state, self.clock.now_ns()))
 
+    def on_gap(self) -> None:
+        """Let the shell find out what happened while this process stood still."""
+        self._run(self.assembly.shell.on_gap(self.state, self.clock.now_ns()))
+
+    def on_stop(self) -> bool:
+        """Let the shell do what is owed before the process ends; return whether nothing is left to do."""
+        reports = self.assembly.shell.on_stop(self.state, self.clock.now_ns())
+        self._run(reports)
+        return not reports
+
     def settle(self) -> None:
         """Let the core decide what needs a complete step."""
         self._run_events(self.assembly.core.settle(self.state, self.clock.now_ns()), None)

@@ -7,8 +7,9 @@ import logging
 import os
 import secrets as random_ids
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.build import build_id
@@ -20,6 +21,7 @@ from bus.failpoints import Failpoint
 from bus.feed import FeedDriver
 from bus.gate import RunnerGate
 from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ArmRecord, LeaseBook, announcement
+from bus.leaving import leave
 from bus.messages import (
     BarBatch,
     ChainStatus,
@@ -46,6 +48,7 @@ from bus.routes import (
 )
 from bus.sockets import topics_between
 from bus.store import Store, Synchronous
+from bus.timers import Timer, Timers
 from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, Transport
 
 logger = logging.getLogger(__name__)
@@ -63,15 +66,6 @@ _POLL_MS: Final = 20
 _INTRUDER_NS: Final = 1_000_000_000
 #: A power cut must not lose what these two committed; the others reconcile (see docs/decisions.md).
 _SYNCED: Final = ("execution", "ledger")
-
-
-@dataclass
-class _Timer:
-    """Something that is done every so often; times are boot nanoseconds."""
-
-    every_ns: int
-    action: Callable[[], None]
-    due_ns: int = 0
 
 
 class Runner:
@@ -101,18 +95,6 @@ class Runner:
         self._rejected = 0
         self._lease_seq = 0
         self._shown_ns = 0
-        self._next_timer = 0
-        self._timers = [
-            _Timer(_HEARTBEAT_NS, self._beat),
-            _Timer(_CONTROL_NS, self._hear_control),
-            _Timer(_SUMMARY_NS, self._summarise),
-            _Timer(_INTRUDER_NS, self._check_sockets),
-            _Timer(_IDLE_NS, self._idle),
-            _Timer(_FLUSH_NS, self._flush),
-            _Timer(_SNAPSHOT_SOON_NS, self._show),
-        ]
-        if name in LEASE_ISSUERS:
-            self._timers.append(_Timer(LEASE_EVERY_NS, self._grant_lease))
         self._last_loop = boot_ns()
         self._control_stamp: tuple[int, ...] = ()
         self._control_seen: tuple[int, bool, ArmRecord | None] | None = None
@@ -120,6 +102,18 @@ class Runner:
         self._is_changed = True
         self._summary = ""
         self._events: list[Message] = []
+        self._heartbeats = Timer(_HEARTBEAT_NS, self._beat)
+        leases = (Timer(LEASE_EVERY_NS, self._grant_lease),) if name in LEASE_ISSUERS else ()
+        self._timers = Timers(
+            self._heartbeats,
+            Timer(_CONTROL_NS, self._hear_control),
+            Timer(_SUMMARY_NS, self._summarise),
+            Timer(_INTRUDER_NS, self._check_sockets),
+            Timer(_IDLE_NS, self._idle),
+            Timer(_FLUSH_NS, self._flush),
+            Timer(_SNAPSHOT_SOON_NS, self._show),
+            *leases,
+        )
         self._hears_control = name == "watchdog" or name in receivers("watchdog", HaltRaised)
         self._marks = tuple((r, waits) for (s, r), waits in STEP_MARKS.items() if s == name)
         self._halt_point = Failpoint(f"{name}.halt")
@@ -171,6 +165,8 @@ class Runner:
         while not self._stop and not self._parent.has_died():
             self._sockets.wait(self.wait_ms())
             self.turn()
+        if self._stop:
+            self._wind_down()
         self.close()
 
     def turn(self) -> None:
@@ -180,18 +176,30 @@ class Runner:
         courier = self._courier
         if courier is None:
             self._drain()
-            self._on_timer()
+            self._timers.run(boot_ns())
             return
         courier.hear_answers()
         try:
             courier.hear_inbox()
         except CannotStartError as error:
             self._fail(error)
-        self._on_timer()
+        self._timers.run(boot_ns())
         self._advance(courier)
         courier.send()
         self._drive_feed()
         self._tell(courier)
+
+    def _wind_down(self) -> None:
+        """Do what is owed before the end, and say good-bye."""
+        self._leases.forget()
+        if self._node is not None and self._courier is not None:
+            leave(self._node, self._courier, self._sockets, self._say_last)
+        self._publish_status(replace(self._heartbeat(), state="stopping", ends=True))
+
+    def _say_last(self) -> None:
+        self._heartbeats.run(boot_ns())
+        if self._courier:
+            self._tell(self._courier)
 
     def _drain(self) -> None:
         """Let nothing pile up in a service that could not be built; its senders keep what is not acknowledged."""
@@ -224,7 +232,9 @@ class Runner:
         if now - self._last_loop > _LOOP_GAP_NS:
             logger.warning("the loop stood still for %d ms: leases dropped", (now - self._last_loop) // 1_000_000)
             self._leases.forget()
-        self._last_loop = now
+            if self._node:
+                self._node.on_gap()
+        self._last_loop = boot_ns()
 
     def _hear_broadcasts(self) -> None:
         for publisher, topic, payload in self._sockets.broadcasts(_BATCH):
@@ -329,17 +339,6 @@ class Runner:
 
     # --- time ----------------------------------------------------------------------------------------------------
 
-    def _on_timer(self) -> None:
-        """Do what is due by the clock."""
-        now = boot_ns()
-        if now < self._next_timer:
-            return
-        for timer in self._timers:
-            if now >= timer.due_ns:
-                timer.due_ns = now + timer.every_ns
-                timer.action()
-        self._next_timer = min(timer.due_ns for timer in self._timers)
-
     def _beat(self) -> None:
         self._publish_status(self._heartbeat())
 
@@ -367,6 +366,8 @@ class Runner:
             self._publish_status(message)
 
     def _state(self) -> str:
+        if self._stop:
+            return "stopping"
         if self.failure or self._node is None:
             return f"cannot start: {self.failure}"[:400]
         return "ready" if self._node.is_ready else "waits for the session plan"
@@ -397,6 +398,7 @@ class Runner:
             oldest_unacked_ms=node.oldest_unacked_ms() if node else 0,
             rejected_messages=courier.rejected if courier else self._rejected,
             halt_counter=self._halt_counter,
+            reconciled_ms=node.assembly.reconciled_ms() if node else -1,
             stopped_streams=tuple(courier.stopped.values()) if courier else (),
         )
 

@@ -90,7 +90,7 @@ def a_quote_batch(step: int = 1, symbol: str = "SPY", bid: int = 100, ask: int =
 
 
 def a_beat(service: ServiceName, boot_id: str = "one", state: str = "ready", outbox_depth: int = 0) -> Heartbeat:
-    """Return a heartbeat of build b1."""
+    """Return a heartbeat of build b1; execution's says that it agrees with the broker."""
     return Heartbeat(
         ts_event=0,
         ts_init=0,
@@ -103,6 +103,7 @@ def a_beat(service: ServiceName, boot_id: str = "one", state: str = "ready", out
         outbox_depth=outbox_depth,
         oldest_unacked_ms=0,
         rejected_messages=0,
+        reconciled_ms=0 if service == "execution" else -1,
     )
 
 

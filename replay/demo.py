@@ -112,7 +112,7 @@ def watch(stage: Stage, session: OpenedSession) -> None:
                 bar.say(_event_text(value))
             elif kind == "chain":
                 bar.move(max(value["ts_event_ms"], session.plan.open_ns // 1_000_000))
-                is_over = value["bot_state"] == "CLOSED"
+                is_over = value["ts_event_ms"] >= session.plan.close_ns // 1_000_000
             if is_over:
                 break
             if time.monotonic() > end:

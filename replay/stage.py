@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from bus.processes import Chain
+from bus.status_file import STATUS_FILE, StatusRecord
 from config.identity import Identity
 from config.paths import HomePaths
 from replay.browser import Browser, PageError
@@ -69,9 +72,16 @@ class Stage:
 
     def is_session_over(self) -> bool:
         """Tell whether the market has closed and every message of the session is acknowledged."""
-        state = self.chain_state()
-        services = state.get("services", [])
-        return state.get("bot_state") == "CLOSED" and all(line["outbox_depth"] == 0 for line in services)
+        services = self.chain_state().get("services", [])
+        return bool(services) and self._has_closed() and all(line["outbox_depth"] == 0 for line in services)
+
+    def _has_closed(self) -> bool:
+        # A halted or stopped chain says that instead of CLOSED, so its clock is asked.
+        path = self.chain.paths.output / STATUS_FILE
+        if not path.is_file():
+            return False
+        times = msgspec.json.decode(path.read_bytes(), type=StatusRecord).times
+        return bool(times.close_utc) and times.session_utc >= times.close_utc
 
     def wait_for_end(self, timeout_s: float) -> None:
         """Wait until the session is over.

@@ -1,25 +1,31 @@
 """The watchdog: plans the session, watches every service, grants the lease, and halts the chain.
 
-Decides: the chain's state. Hears: heartbeats and events of every service, the kill switch, the control folder.
-Says: the session plan, the chain's state, leases, halts. Owns: state/watchdog.db.
-Halts on: a dead, frozen or restarted service, a tripped kill switch, an entry the ledger cannot book, and the file
-control/kill.txt. The web service is watched but does not halt the chain: trading does not depend on it.
+Decides: the chain's state, and whether a lease may be granted. Hears: heartbeats and events of every service, the
+kill switch, the control folder. Says: the session plan, the chain's state, leases, halts.
+Owns: state/watchdog.db, state/ballast.bin, run/boots.json, output/status.json.
+Halts on: a dead, frozen, stopped or restarted service, a crash loop, a mixed build, messages that are not
+acknowledged, a full disk, a tripped kill switch, an entry the ledger cannot book, and the file control/kill.txt. The
+web service is watched but does not halt the chain: trading does not depend on it.
 """
 
 import logging
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
-from bus.assembly import Assembly, Ports, Setup
+from bus.assembly import Assembly, CannotStartError, Ports, Setup
+from bus.ballast import BALLAST_BYTES, Ballast, free_bytes_at
+from bus.boot_book import BootBook
 from bus.build import build_id
-from bus.calendar import plan_session, read_exchange_day
+from bus.calendar import ExchangeDay, plan_session, read_exchange_day, session_windows
 from bus.clock import boot_ns, utc_ns
 from bus.control import KILL_FILE, ControlFolder
 from bus.decider import Shell
-from bus.heartbeat import Liveness
-from bus.lifecycle import MEANING, Trigger, next_state, phase_at
+from bus.halt import ControlState
+from bus.halt_acks import HaltAcks
+from bus.heartbeat import CRASH_LOOP_RESTARTS_MAX, Liveness
+from bus.lifecycle import MEANING, SessionWindows, Trigger, bot_state, effects, moment_at, next_state
 from bus.messages import (
     ChainArmed,
     ChainDisarmed,
@@ -37,15 +43,14 @@ from bus.messages import (
 )
 from bus.routes import SERVICES
 from bus.service import run_service
+from bus.status_file import StatusFile, bare_record, status_record
+from bus.vital_signs import ARMED_STATES, VitalSigns, mixed_build_words
 
 logger = logging.getLogger(__name__)
 
 _STATUS_NS: Final = 200_000_000
-_UNACKED_MS_MAX: Final = 5_000
-#: The wall clock may be stepped a little between two readings of when this machine was booted.
-_BOOT_TOLERANCE_S: Final = 600
-#: In the run folder: which start of the chain this is.
-RUN_MARK_FILE: Final = "chain_run.txt"
+_FILE_NS: Final = 1_000_000_000
+_TEXT_MAX: Final = 400
 WATCHED: Final[tuple[ServiceName, ...]] = tuple(s for s in SERVICES if s != "watchdog")
 CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s != "web")
 
@@ -100,44 +105,65 @@ def _same_plan(first: SessionPlanned, second: SessionPlanned) -> bool:
 
 
 class WatchdogShell(Shell[dict[str, Message]]):
-    """Reads the calendar, listens to heartbeats, raises halts, publishes the chain's state."""
+    """Reads the calendar, listens to heartbeats, raises halts, publishes the chain's state.
 
-    def __init__(self, setup: Setup) -> None:
+    Args:
+        setup: the home, settings and identity.
+        read_day: returns a day of the exchange's calendar.
+        free_bytes: returns the free space where a path is.
+        ballast: disk space to set aside at the start, in the real process alone.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        read_day: Callable[[str], ExchangeDay] = read_exchange_day,
+        free_bytes: Callable[[Path], int] = free_bytes_at,
+        ballast: Ballast | None = None,
+    ) -> None:
         self._setup = setup
+        self._read_day = read_day
+        self._free_bytes = free_bytes
+        self._ballast = ballast
         self._control = ControlFolder(setup.paths)
         self._liveness = Liveness(setup.env.whole("HEARTBEAT_TIMEOUT"))
+        self._boots = BootBook(setup.paths.run, CRITICAL)
+        self._acks = HaltAcks(CRITICAL)
+        self._status_file = StatusFile(setup.paths)
         self._ports: Ports | None = None
         self._state: ChainState = "STARTING"
         self._session_ns = 0
         self._status_due = 0
+        self._file_due = 0
+        self._in_file: tuple[object, ...] = ()
+        self._started_at = utc_ns() - boot_ns()
         self._plan: SessionPlanned | None = None
+        self._windows: SessionWindows | None = None
 
     def attach(self, ports: Ports) -> None:
         """Take the runtime's ports."""
         self._ports = ports
 
     def lease_refusal(self) -> str | None:
-        """Return why no lease is granted: only an active or reducing chain gets one."""
-        return None if self._state in ("ACTIVE", "REDUCING") else f"the chain is {self._state}"
+        """Return the first condition of a lease that is not met at this moment, in words; None when all are."""
+        return self._signs(self._control.current()).lease_refusal()
 
     def on_start(self, state: dict[str, Message], now_ns: int) -> Sequence[Message]:
-        """Plan the session of the day that the operator chose; a chain that was started anew waits to be armed."""
-        if self._is_cold_start() and self._control.read().refusal(build_id()) is None:
-            self._control.request_stop("watchdog: the chain was started anew")
-        day = read_exchange_day(self._setup.env.word("MARKET_DATA_DATE"))
+        """Plan the session of the day that the operator chose, and note to whom the arm record was given."""
+        if self._ballast:
+            self._ballast.make(self._free_bytes(self._setup.paths.root))
+        self._boots.begin(self._control.read().arm)
+        try:
+            day = self._read_day(self._setup.env.word("MARKET_DATA_DATE"))
+        except CannotStartError as error:
+            self._status_file.write(bare_record("ERROR", str(error)))
+            raise
         plan = plan_session(day, self._setup.env, utc_ns())
         known = state.get("plan")
         self._plan = known if isinstance(known, SessionPlanned) and _same_plan(known, plan) else plan
+        self._windows = session_windows(self._plan, self._setup.env)
         return [plan]
-
-    def _is_cold_start(self) -> bool:
-        """Tell whether the chain was started anew, and not this process alone: another parent, or another boot."""
-        booted_at_s = (utc_ns() - boot_ns()) // 1_000_000_000
-        mark = f"{os.getppid()} {booted_at_s // _BOOT_TOLERANCE_S}"
-        path = self._setup.paths.run / RUN_MARK_FILE
-        known = path.read_text(encoding="utf-8") if path.is_file() else ""
-        path.write_text(mark, encoding="utf-8")
-        return known != mark
 
     def before_commit(self, event: Message) -> None:
         """Halt the chain for what other services could not go on with."""
@@ -155,8 +181,18 @@ class WatchdogShell(Shell[dict[str, Message]]):
         is_restart = self._liveness.hear(message, boot_ns())
         if sender == "execution":
             self._session_ns = message.ts_event
-        if is_restart and sender in CRITICAL and self._state in ("ACTIVE", "REDUCING"):
-            self._halt("service_restarted", f"{sender} was restarted while the chain was armed")
+        if is_restart and sender in CRITICAL:
+            self._on_restart(sender)
+        self._tell_acks()
+
+    def _on_restart(self, service: ServiceName) -> None:
+        if self._state in ARMED_STATES:
+            if self._liveness.of_other_build((service,), build_id()):
+                self._halt("mixed_build", mixed_build_words(self._liveness, (service,), build_id()))
+            else:
+                self._halt("service_restarted", f"{service} was restarted while the chain was armed")
+        if self._liveness.is_crash_loop(service, boot_ns()):
+            self._halt("crash_loop", f"{service} was restarted more than {CRASH_LOOP_RESTARTS_MAX} times in a minute")
 
     def on_idle(self, state: dict[str, Message], now_ns: int) -> Sequence[Message]:
         """Watch, then say how the chain is, five times a second."""
@@ -165,70 +201,143 @@ class WatchdogShell(Shell[dict[str, Message]]):
         self._status_due = boot_ns() + _STATUS_NS
         self._watch()
         self._move()
+        status = self._status()
         if self._ports:
-            self._ports.publish(self._status())
+            self._ports.publish(status)
+        self._write_file(status)
         return ()
 
     def _watch(self) -> None:
+        control = self._control.current()
+        # Looked at by itself: a control folder that cannot be read does not hide it.
         if (self._setup.paths.control / KILL_FILE).exists():
             self._halt("kill_file", f"the file control/{KILL_FILE} is present; remove it before arming again")
-        silent = self._liveness.silent(CRITICAL, boot_ns())
-        if silent and self._state in ("ACTIVE", "REDUCING"):
-            ages = ", ".join(f"{name} ({self._liveness.age_ms(name, boot_ns())} ms)" for name in silent)
-            self._halt("service_silent", f"no heartbeat from {ages}: dead or frozen")
-        stuck = self._liveness.stuck(CRITICAL, _UNACKED_MS_MAX)
-        if stuck and self._state in ("ACTIVE", "REDUCING"):
-            self._halt("message_stuck", f"messages of {' and '.join(stuck)} are not acknowledged for over 5 s")
+        signs = self._signs(control)
+        if signs.free_bytes < BALLAST_BYTES and self._ballast:
+            self._ballast.release()
+        for rule, detail in signs.halts():
+            self._halt(rule, detail)
+        self._guard_permission(control)
+        self._tell_acks()
+
+    def _guard_permission(self, control: ControlState) -> None:
+        """Turn an arm record into a stop when its session is over, or when it was given to other processes."""
+        if control.arm is None or control.refusal(build_id()) is not None:
+            return
+        if control.arm.is_over(self._plan, self._session_ns):
+            self._control.request_stop(f"watchdog: armed for the session of {control.arm.expires}, which is over")
+            return
+        strangers = self._boots.strangers(control.arm, self._liveness.boot_ids(CRITICAL, boot_ns()))
+        if strangers:
+            everything = strangers == CRITICAL
+            named = "the chain" if everything else ", ".join(strangers)
+            self._control.request_stop(f"watchdog: {named} was started anew since the chain was armed")
+
+    def _signs(self, control: ControlState) -> VitalSigns:
+        """Look at everything that decides whether the chain may go on."""
+        permission = control.refusal(build_id())
+        if permission is None and control.arm and control.arm.is_over(self._plan, self._session_ns):
+            permission = f"armed for the session of {control.arm.expires}, which is over"
+        now = boot_ns()
+        return VitalSigns(
+            state=self._state,
+            permission=permission,
+            origin=self._boots.refusal(control.arm),
+            liveness=self._liveness,
+            critical=CRITICAL,
+            build=build_id(),
+            now_ns=now,
+            drift_ns=utc_ns() - now - self._started_at,
+            free_bytes=self._free_bytes(self._setup.paths.root),
+        )
 
     def _halt(self, rule: str, detail: str) -> None:
         """Raise a halt, once while the same rule stands unanswered."""
-        if self._control.raise_halt_once("watchdog", rule, detail):
+        if self._ports:
+            self._ports.raise_halt(rule, detail)
+            self._tell_acks()
+        elif self._control.raise_halt_once("watchdog", rule, detail):
             logger.error("HALT %s: %s", rule, detail)
 
+    def _tell_acks(self) -> None:
+        """Note a new halt and who has acted on it; say once when all have."""
+        control = self._control.current()
+        if control.is_halted():
+            self._acks.note_halt(control.halt_counter, boot_ns())
+        line = self._acks.note_beats(self._liveness, boot_ns())
+        if line:
+            logger.info("%s", line)
+
     def _move(self) -> None:
-        control = self._control.read()
+        control = self._control.current()
         is_unready = self._liveness.unready(CRITICAL, build_id(), boot_ns()) is not None
         refusal = control.refusal(build_id())
+        is_halted = control.is_halted()
+        # Whoever armed the chain armed these processes and no others, as far as is known.
+        may_begin = refusal is None and self._boots.refusal(control.arm) is None
         for trigger, holds in (
-            (Trigger.HALT, control.is_halted()),
-            (Trigger.STOPPED, refusal is not None and not control.is_halted()),
+            (Trigger.HALT, is_halted),
+            (Trigger.STOPPED, refusal is not None and not is_halted),
             (Trigger.ARMED, refusal is None and self._state == "HALTED"),
             (Trigger.READY, not is_unready),
             (Trigger.UNREADY, is_unready),
-            (Trigger.ARMED, refusal is None and not is_unready),
+            (Trigger.ARMED, may_begin and not is_unready),
         ):
             if holds:
                 self._state = next_state(self._state, trigger)
 
     def _status(self) -> ChainStatus:
         now = self._session_ns
-        control = self._control.read()
+        control = self._control.current()
+        signs = self._signs(control)
+        lease_refusal = signs.lease_refusal()
+        said = effects(self._state, self._setup.env.word("HALT_POSITIONS"), has_lease=lease_refusal is None)
         return ChainStatus(
             ts_event=now,
             ts_init=utc_ns(),
             state=self._state,
-            bot_state=phase_at(self._plan, now),
-            stopped="",
-            goes_on="",
-            detail=self._detail(control.refusal(build_id())),
+            bot_state=bot_state(
+                self._state, moment_at(self._windows, now), has_failed=bool(self._liveness.failed(WATCHED))
+            ),
+            stopped=said.stopped,
+            goes_on=said.goes_on,
+            detail=self._detail(control, signs, lease_refusal),
             session_date=self._plan.session_date if self._plan else "",
             halt_counter=control.halt_counter,
             armed_by=control.arm.operator if control.arm else "",
             services=self._liveness.table(WATCHED, boot_ns()),
         )
 
-    def _detail(self, refusal: str | None) -> str:
+    def _detail(self, control: ControlState, signs: VitalSigns, lease_refusal: str | None) -> str:
+        words = [MEANING[self._state]]
+        refusal = control.refusal(build_id())
         if self._state == "STARTING":
-            waiting = self._liveness.unready(CRITICAL, build_id(), boot_ns())
-            return f"{MEANING['STARTING']} {waiting or ''}".strip()[:400]
-        if self._state in ("HALTED", "REDUCING") and refusal:
-            return f"{MEANING[self._state]} Reason: {refusal}"[:400]
-        return MEANING[self._state]
+            words.append(self._liveness.unready(CRITICAL, build_id(), boot_ns()) or "")
+        elif self._state in ("HALTED", "REDUCING") and refusal:
+            words.append(f"Reason: {refusal}.")
+        elif self._state == "DISARMED" and control.is_stop_requested and refusal:
+            words.append(f"{refusal}.")
+        elif self._state == "ACTIVE" and lease_refusal:
+            words.append(f"No lease is granted now: {lease_refusal}.")
+        acks = self._acks.words(control.halt_counter) if control.is_halted() else ""
+        # The reason may be long; how far a halt has come must not be cut off by it.
+        tail = " ".join(word for word in (acks, *(f"Warning: {one}." for one in signs.warnings())) if word)
+        head = " ".join(word for word in words if word)
+        return f"{head[: _TEXT_MAX - len(tail) - 1]} {tail}".strip()
+
+    def _write_file(self, status: ChainStatus) -> None:
+        """Write status.json once a second and at each change of state."""
+        shown = (status.state, status.bot_state, status.halt_counter, status.stopped)
+        if shown == self._in_file and boot_ns() < self._file_due:
+            return
+        self._in_file, self._file_due = shown, boot_ns() + _FILE_NS
+        halt = self._control.current().halt
+        self._status_file.write(status_record(status, halt=halt, plan=self._plan, windows=self._windows))
 
 
 def build(setup: Setup) -> Assembly[dict[str, Message]]:
     """Put the watchdog together."""
-    shell = WatchdogShell(setup)
+    shell = WatchdogShell(setup, ballast=Ballast(setup.paths))
     return Assembly(
         core=WatchdogCore(),
         shell=shell,

@@ -18,6 +18,11 @@ _SNAPSHOT_REASON_MAX: Final = 160
 #: A fill of an order in one of these contradicts what the broker said: it is booked, and the chain halts.
 _CANNOT_FILL: Final = frozenset({OrderState.REJECTED, OrderState.EXPIRED, OrderState.FILLED})
 
+#: The broker may be asked to cancel these though they are over for us.
+_MAY_BE_ASKED_AGAIN: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED})
+#: Why orders are cancelled and positions sold when the process was told to stop.
+STOP_REASON: Final = "stopped: the bot was told to stop"
+
 _Handler = Callable[[ExecutionState, Any, int], Sequence[m.Message]]
 
 
@@ -46,6 +51,10 @@ class ExecutionCore:
             r.BrokerCancelled: self._on_cancelled,
             r.BrokerAccount: _on_account,
             r.BrokerCash: _on_cash,
+            r.CancelDue: self._on_cancel_due,
+            r.StillOpen: self._on_still_open,
+            r.BooksDisagree: self._on_disagreement,
+            r.StopRequested: self._on_stop_requested,
         }
 
     def initial(self) -> ExecutionState:
@@ -81,7 +90,16 @@ class ExecutionCore:
         """Return the orders of the day, the newest 150, oldest first."""
         orders = state.orders()
         lines = tuple(_line(order, state.peaks) for order in orders[-SNAPSHOT_ORDERS_MAX:])
-        return (m.OrdersSnapshot(ts_event=now_ns, ts_init=now_ns, orders=lines, orders_total=len(orders)),)
+        return (
+            m.OrdersSnapshot(
+                ts_event=now_ns,
+                ts_init=now_ns,
+                orders=lines,
+                orders_total=len(orders),
+                drain=state.drain,
+                external=state.external,
+            ),
+        )
 
     # --- commands and time -----
 
@@ -149,6 +167,25 @@ class ExecutionCore:
             step.close_when_over()
             events.extend(step.events)
         return events
+
+    def _on_cancel_due(self, state: ExecutionState, report: r.CancelDue, now_ns: int) -> Sequence[m.Message]:
+        """Cancel an entry that may not stand; a stop or an exit only goes where everything is being sold."""
+        order = state.find(report.client_order_id)
+        if order is None or not order.is_open:
+            return ()
+        step = self._step(state.intent_with(order), now_ns)
+        if order.leg == "entry":
+            step.cancel_entries(report.detail)
+            step.close_when_over()
+        elif state.is_flattening:
+            step.leave(state, step.intent.exit_reason or report.detail)
+        return step.events
+
+    def _on_stop_requested(self, state: ExecutionState, report: r.StopRequested, now_ns: int) -> Sequence[m.Message]:
+        # STOP_POSITIONS: flatten sells while the market is open; keep leaves the protective stops at the broker.
+        if self._settings.stop_positions == "flatten" and d.is_market_open(state, now_ns):
+            return self._leave_all(state, STOP_REASON, now_ns)
+        return self._stop_entries(state, state.open_intents(), STOP_REASON, now_ns)
 
     def _step(self, intent: Intent, now_ns: int) -> Decision:
         return Decision(intent, self._account, now_ns)
@@ -308,6 +345,27 @@ class ExecutionCore:
         step = self._step(state.intent_with(order), now_ns)
         step.say(event)
         return step
+
+    def _on_still_open(self, state: ExecutionState, report: r.StillOpen, now_ns: int) -> Sequence[m.Message]:
+        """Halt, and ask once more for the cancel of what would add exposure, where its table allows the question."""
+        order = state.find(report.client_order_id)
+        if order is None or order.is_open:
+            return ()
+        asked: Sequence[m.Message] = ()
+        if order.leg == "entry" and order.state in _MAY_BE_ASKED_AGAIN:
+            asked = (
+                m.CancelRequested(
+                    ts_event=now_ns, ts_init=now_ns, client_order_id=order.client_order_id, detail=report.detail
+                ),
+            )
+        return (*asked, *self._disagreement(state, report.detail, now_ns))
+
+    def _on_disagreement(self, state: ExecutionState, report: r.BooksDisagree, now_ns: int) -> Sequence[m.Message]:
+        return self._disagreement(state, report.detail, now_ns)
+
+    def _disagreement(self, state: ExecutionState, detail: str, now_ns: int) -> Sequence[m.Message]:
+        """Halt for what a look at the broker found: it is found again and again, so one halt stands for all of it."""
+        return () if state.is_halted else self._anomaly(state, detail, now_ns)
 
     def _strange_order(self, state: ExecutionState, report: r.OrderReport, now_ns: int) -> Sequence[m.Message]:
         kind = type(report).__name__

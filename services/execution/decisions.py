@@ -56,6 +56,12 @@ def send_refusal(state: ExecutionState, order: m.OrderPrepared, now_ns: int) -> 
     return stands_refusal(state, order, now_ns)
 
 
+def is_market_open(state: ExecutionState, now_ns: int) -> bool:
+    """Tell whether a sale would meet the market of the planned session."""
+    plan = state.plan
+    return plan is not None and plan.is_trading_day and plan.open_ns <= now_ns < plan.close_ns
+
+
 def exit_reason(state: ExecutionState, intent: Intent, now_ns: int) -> str:
     """Return why the intent has to end now; empty when it has not."""
     if intent.exit_reason:

@@ -7,3 +7,7 @@ class ClosedGate:
     def refusal(self, *, reduces: bool) -> str | None:
         """Refuse, in words that say what kind of order waits."""
         return f"no lease: the runtime has not opened the gate for {'exits' if reduces else 'entries'}"
+
+    def lapsed_ns(self) -> int:
+        """Return the shortest lapse: there is no lease, and nobody knows since when."""
+        return 1

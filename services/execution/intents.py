@@ -98,7 +98,7 @@ def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
     return replace(
         intent,
         orders=orders,
-        exit_reason=intent.exit_reason or _lost_protection(before, after),
+        exit_reason=intent.exit_reason or _lost_protection(before, after) or _given_up_protection(before, event),
         # A fill after the end re-opens the intent: what it bought has to be protected and sold.
         is_closed=intent.is_closed and not isinstance(event, m.OrderFilled) and not after.is_open,
     )
@@ -158,3 +158,8 @@ def _lost_protection(before: Order, after: Order) -> str:
     if after.state is OrderState.CANCELLED and before.state is not OrderState.CANCEL_PENDING:
         return "its protective stop was cancelled by the broker"
     return ""
+
+
+def _given_up_protection(stop: Order, event: OrderEvent) -> str:
+    """Return why a stop is cancelled on our request: only ever to sell what it guards, also after a crash."""
+    return event.detail if isinstance(event, m.CancelRequested) and stop.leg == "stop" else ""

@@ -120,6 +120,15 @@ def next_state(state: OrderState, trigger: Trigger) -> OrderState:
         raise IllegalTransitionError(f"an order that is {state} cannot become anything by {trigger}") from None
 
 
+#: What every order of a bot begins with at the broker; whatever does not is somebody else's.
+ID_PREFIX: Final = "tb1-"
+
+
+def is_own(order_id: str) -> bool:
+    """Tell whether a client order id is one that a bot of this kind gives."""
+    return order_id.startswith(ID_PREFIX)
+
+
 def client_order_id(account: str, intent_id: str, leg: Leg, *, attempt: int) -> str:
     """Return the id an order has at the broker: the same inputs give the same 28 characters, always.
 
@@ -127,7 +136,7 @@ def client_order_id(account: str, intent_id: str, leg: Leg, *, attempt: int) -> 
     """
     text = f"{account}|{intent_id}|{leg}|{attempt}"
     digest = hashlib.blake2b(text.encode(), digest_size=15).digest()
-    return "tb1-" + base64.b32encode(digest).decode().lower()
+    return ID_PREFIX + base64.b32encode(digest).decode().lower()
 
 
 class Order(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
 
     broker_name: str
     halt_positions: Literal["keep", "flatten"]
+    stop_positions: Literal["keep", "flatten"]
     paper_starting_cash_micros: int
     paper_slippage_ppm: int
 
@@ -25,6 +26,7 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
         return cls(
             broker_name=env.word("BROKER_NAME"),
             halt_positions="flatten" if env.word("HALT_POSITIONS") == "flatten" else "keep",
+            stop_positions="flatten" if env.word("STOP_POSITIONS") == "flatten" else "keep",
             paper_starting_cash_micros=env.whole("PAPER_STARTING_CASH") * MICROS,
             paper_slippage_ppm=env.scaled("PAPER_SLIPPAGE", _PPM_PER_BASIS_POINT),
         )

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from bus import messages as m
 from bus.assembly import Assembly, CannotStartError, Gate, Ports, Setup
 from bus.clock import boot_ns
 from bus.control import ControlFolder
 from bus.decider import Shell
+from services.execution import failpoints as points
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, OrderRequest, RetryableBrokerError, StopTradingError
 from services.execution.brokers.paper import PaperBroker
@@ -16,17 +17,19 @@ from services.execution.core import ExecutionCore
 from services.execution.decisions import send_refusal
 from services.execution.gate import ClosedGate
 from services.execution.orders import Order, OrderState
+from services.execution.recovery import ACCOUNT, Recovery, broker_halt, unknown
 from services.execution.settings import ExecutionSettings
 from services.execution.state import ExecutionState
+from services.execution.stopping import has_more_to_stop, words_of_stop
+from services.execution.watch import Watch
 
 PAPER_BOOKS: Final = "paper_broker.db"
-#: How long after each try the broker is asked again, in nanoseconds of boot time; the last one repeats.
-RETRY_NS: Final = tuple(int(seconds * 1_000_000_000) for seconds in (0.5, 1, 2, 5, 10, 20, 40, 60))
-#: An order that nobody can find or exclude for so many tries (two minutes and more) stops the chain.
-TRIES_BEFORE_HALT: Final = 8
+#: A cancel that the broker answered without doing it is asked for again after these, in nanoseconds of boot time;
+#: after as many tries the chain halts, and the order is only looked up from then on, after the last of them.
+CANCEL_RETRY_NS: Final = tuple(seconds * 1_000_000_000 for seconds in (2, 2, 5, 10, 10))
+#: How long an entry waits for the gate, in nanoseconds of boot time, whatever the session's clock does meanwhile.
+LEASE_WAIT_NS_MAX: Final = 60_000_000_000
 _TEXT_MAX: Final = 400
-#: The key of the whole account among the orders in the table of retries.
-_ACCOUNT: Final = "account"
 _log = logging.getLogger(__name__)
 
 #: Put a halt on disk: (rule, detail).
@@ -36,45 +39,79 @@ RaiseHalt = Callable[[str, str], object]
 class ExecutionShell(Shell[ExecutionState]):
     """Sends what is prepared, once and only through the gate; asks the broker about what is not known.
 
-    The runtime sets `gate`; until then nothing is sent. `raise_halt` puts a halt of execution's own on disk.
+    The runtime sets `gate`; until then nothing is sent.
+
+    Args:
+        broker: where orders go.
+        raise_halt: puts a halt of execution's own on disk.
+        stop_positions: the setting STOP_POSITIONS.
+        clock: boot time.
     """
 
-    def __init__(self, broker: Broker, raise_halt: RaiseHalt, *, clock: Callable[[], int] = boot_ns) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        raise_halt: RaiseHalt,
+        *,
+        stop_positions: Literal["keep", "flatten"],
+        clock: Callable[[], int] = boot_ns,
+    ) -> None:
         self.gate: Gate = ClosedGate()
         self._broker = broker
         self._raise_halt = raise_halt
+        self._stop_positions: Literal["keep", "flatten"] = stop_positions
         self._boot_ns = clock
-        #: Prepared in this process and not sent: only these may be sent later. After a restart nobody knows
-        #: whether a prepared order was sent, so it is looked up.
-        self._unsent: set[str] = set()
-        #: When the broker is asked again about an order, and how often it was: client id -> (boot ns, tries).
-        self._retries: dict[str, tuple[int, int]] = {}
-        #: The recovery at the start did not get every answer; it is repeated whole until it does.
-        self._is_behind = False
+        self._recovery = Recovery(broker, clock)
+        self._watch = Watch(broker, self._recovery, clock)
+        #: Prepared in this process and not sent, with the boot time of that: only these may be sent later. After a
+        #: restart nobody knows whether a prepared order was sent, so it is looked up.
+        self._unsent: dict[str, int] = {}
+        #: How often the broker was asked for a cancel and answered without one.
+        self._cancels: dict[str, int] = {}
+        #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
+        self._may_have_orders = False
+        self._is_stopping = False
+        self._has_finished = False
+        #: What is said at the end when the broker has not confirmed all of it by then.
+        self._last_words = ""
 
     def attach(self, ports: Ports) -> None:
         """Take the runtime's gate; from now on orders may leave."""
         self.gate = ports.gate
 
+    def reconciled_ms(self) -> int:
+        """Return how long ago the broker's view and ours agreed; -1 when they do not, or were never compared."""
+        at_ns = self._watch.reconciled_ns
+        return -1 if at_ns is None or self._recovery.is_behind else (self._boot_ns() - at_ns) // 1_000_000
+
     def on_start(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Ask the broker about every open order, and for every execution that is not in the journal."""
+        self._may_have_orders = bool(state.open_orders())
         reports: list[m.Message] = [*self._recover_all(state, now_ns)]
         if state.plan is not None:
             reports.extend(self._account(state.plan, now_ns))
         return reports
+
+    def on_gap(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+        """Bring everything up to date again; nothing is sent before that has succeeded."""
+        self._watch.look_soon()
+        return self._recover_all(state, now_ns)
 
     def on_market(self, state: ExecutionState, data: m.MarketMessage, now_ns: int) -> Sequence[m.Message]:
         """Let an embedded broker hear quotes, and report what it filled."""
         if not isinstance(data, m.QuoteBatch):
             return ()
         try:
-            return self._broker.on_quotes(data, state.plan.session_date if state.plan else "")
+            with points.FILLS:
+                reports = self._broker.on_quotes(data, state.plan.session_date if state.plan else "")
         except RetryableBrokerError as error:
             # The broker kept nothing of this batch; its orders meet the next one.
             _log.warning("the broker missed market step %d: %s", data.step, error)
             return ()
         except StopTradingError as error:
-            return (_broker_halt(error, now_ns),)
+            return (broker_halt(error, now_ns),)
+        # While older executions may be missing these wait for them: all are taken from the broker, in their order.
+        return () if self._recovery.is_behind else reports
 
     def before_commit(self, event: m.Message) -> None:
         """Put execution's own halts on disk before they count; a repeated one only adds a record."""
@@ -85,40 +122,58 @@ class ExecutionShell(Shell[ExecutionState]):
         """Send, cancel, or report the account, now that the event is on disk."""
         match event:
             case m.SessionPlanned():
+                self._cancels.clear()
                 return self._account(event, now_ns)
             case m.OrderPrepared():
-                self._unsent.add(event.client_order_id)
+                self._unsent[event.client_order_id] = self._boot_ns()
                 order = state.find(event.client_order_id)
                 return () if order is None else self._send(state, order, now_ns)
             case m.CancelRequested():
                 order = state.find(event.client_order_id)
-                return () if order is None else self._cancel(order, now_ns)
+                return () if order is None else self._cancel(state, order, now_ns)
             case _:
                 return ()
 
     def on_idle(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
-        """Take up what waits: unsent orders, cancels the broker did not confirm, orders nobody knows of."""
-        if self._is_behind:
-            return self._recover_all(state, now_ns) if self._is_due(_ACCOUNT) else ()
-        reports: list[m.Message] = []
-        for order in state.open_orders():
-            match order.state:
-                case OrderState.PREPARED if order.client_order_id in self._unsent:
-                    reports.extend(self._send_or_give_up(state, order, now_ns))
-                case OrderState.CANCEL_PENDING if self._is_due(order.client_order_id):
-                    reports.extend(self._cancel(order, now_ns))
-                case OrderState.PREPARED | OrderState.UNKNOWN if self._is_due(order.client_order_id):
-                    reports.extend(self._recover(state, [order], now_ns))
-                case _:
-                    continue
+        """Take up what waits: unsent orders, cancels the broker did not confirm, orders nobody knows of; then look."""
+        self._judge(state)
+        reports = self._take_up(state, now_ns)
+        # What is reported has to be decided before the two sides are compared.
+        if not reports and self._watch.is_due():
+            reports = self._watch.look(state, self._unsent, now_ns)
+        self._watch.show(state)
         return reports
+
+    def on_stop(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+        """Cancel entries, sell where STOP_POSITIONS says so, and say what stays; until nothing is left to be done."""
+        # The core decides what is still to be done; what it has decided already it does not decide again.
+        requested = r.StopRequested(ts_event=now_ns, ts_init=now_ns)
+        is_first = not self._is_stopping
+        self._is_stopping = self._recovery.is_hurried = True
+        words = words_of_stop(state, self._stop_positions, now_ns)
+        self._last_words = f"stopped before the broker had confirmed everything: {words}"
+        if is_first:
+            return (requested,)
+        reports = self._take_up(state, now_ns)
+        if reports:
+            return reports
+        if self._recovery.is_behind or has_more_to_stop(state, self._stop_positions, now_ns):
+            return (requested,)
+        if not self._has_finished:
+            self._has_finished = True
+            reports = self._finish(now_ns)
+            if reports:
+                return reports
+        self._last_words = ""
+        _log.warning("stopped %s", words)
+        return ()
 
     def is_settled(self, state: ExecutionState) -> bool:
         """Tell whether no order waits for the gate or for the broker.
 
         A chain that is stopped waits for a person, not for a lease, so what is unsent then holds up nothing.
         """
-        if self._is_behind:
+        if self._recovery.is_behind:
             return False
         may_wait = state.is_armed and not state.is_halted
         waiting = (OrderState.PREPARED, OrderState.CANCEL_PENDING)
@@ -127,16 +182,54 @@ class ExecutionShell(Shell[ExecutionState]):
         )
 
     def close(self) -> None:
-        """Close the broker."""
+        """Close the broker; a stop that did not get everything confirmed says so."""
+        if self._last_words:
+            _log.warning("%s", self._last_words)
         self._broker.close()
+
+    # --- what waits -----
+
+    def _judge(self, state: ExecutionState) -> None:
+        """Tell the drain whether the chain may trade."""
+        lapsed_ns = self.gate.lapsed_ns()
+        self._may_have_orders = self._may_have_orders or lapsed_ns == 0
+        self._watch.drain.judge(
+            self._boot_ns(),
+            lapsed_ns=lapsed_ns,
+            is_halted=state.is_halted,
+            may_have_orders=self._may_have_orders or bool(state.open_orders()),
+        )
+        self._recovery.is_hurried = self._watch.drain.is_active or self._is_stopping
+
+    def _take_up(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+        if self._recovery.is_behind and self._recovery.is_due(ACCOUNT):
+            return self._recover_all(state, now_ns)
+        reports: list[m.Message] = []
+        for order in state.open_orders():
+            key = order.client_order_id
+            match order.state:
+                case OrderState.PREPARED if key in self._unsent:
+                    reports.extend(self._send_or_give_up(state, order, now_ns))
+                case OrderState.CANCEL_PENDING if self._recovery.is_due(key):
+                    reports.extend(self._cancel(state, order, now_ns))
+                case OrderState.PREPARED | OrderState.UNKNOWN if self._may_ask_about(key):
+                    reports.extend(self._recovery.recover(state, [order], now_ns))
+                case _ if self._recovery.is_missed(key) and self._may_ask_about(key):
+                    reports.extend(self._recovery.recover(state, [order], now_ns))
+                case _:
+                    continue
+        return reports
+
+    def _may_ask_about(self, key: str) -> bool:
+        return not self._recovery.is_behind and self._recovery.is_due(key)
 
     # --- sending -----
 
     def _send_or_give_up(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
-        refusal = send_refusal(state, order.prepared, now_ns)
+        refusal = self._refusal(state, order, now_ns)
         if refusal is None:
             return self._send(state, order, now_ns)
-        self._unsent.discard(order.client_order_id)
+        self._unsent.pop(order.client_order_id, None)
         return (
             r.OrderNotSent(
                 ts_event=now_ns,
@@ -146,103 +239,131 @@ class ExecutionShell(Shell[ExecutionState]):
             ),
         )
 
+    def _refusal(self, state: ExecutionState, order: Order, now_ns: int) -> str | None:
+        """Return why an order may not be sent, before the gate is asked: its times, and what only the shell knows."""
+        prepared = order.prepared
+        refusal = send_refusal(state, prepared, now_ns)
+        if refusal or order.leg != "entry":
+            return refusal
+        if prepared.symbol in self._watch.external_symbols:
+            return f"{prepared.symbol}: somebody else has an order or a position in it at the broker"
+        # The session's time may stand still while the permission is missing; this clock does not.
+        waited_ns = self._boot_ns() - self._unsent.get(order.client_order_id, self._boot_ns())
+        return "too late: it has waited for a lease for a minute" if waited_ns > LEASE_WAIT_NS_MAX else None
+
     def _send(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
         """Send one order; when its time is over or the gate is closed it waits for the next idle call."""
         key = order.client_order_id
-        if order.state is not OrderState.PREPARED:
-            self._unsent.discard(key)
+        is_entry = order.leg == "entry"
+        if order.state is not OrderState.PREPARED or self._refusal(state, order, now_ns):
             return ()
-        if send_refusal(state, order.prepared, now_ns):
+        # What may be at the broker without our knowing of it decides first; and a bot that stops enters nothing.
+        if self._recovery.is_behind or (self._is_stopping and is_entry):
             return ()
         request = _request(order.prepared, now_ns)
+        prepared_ns = self._unsent.pop(key, self._boot_ns())
         # Nothing may come between this question and the write to the broker.
-        if self.gate.refusal(reduces=order.leg != "entry"):
+        if self.gate.refusal(reduces=not is_entry):
+            self._unsent[key] = prepared_ns
             return ()
-        self._unsent.discard(key)
         try:
-            answer = self._broker.submit(request)
-            if isinstance(answer, r.BrokerDuplicate):
-                # It was accepted before, whatever we remember: it is adopted, never sent again.
-                return self._recover(state, [order], now_ns)
+            with points.SUBMIT:
+                answer = self._broker.submit(request)
         except RetryableBrokerError as error:
-            return (_unknown(key, error, now_ns), *self._again(key, error, now_ns))
+            return (unknown(key, error, now_ns), *self._recovery.again(key, error, now_ns))
         except StopTradingError as error:
-            return (
-                _unknown(key, error, now_ns),
-                *self._again(key, error, now_ns),
-                _broker_halt(error, now_ns),
-            )
+            doubts = (unknown(key, error, now_ns), *self._recovery.again(key, error, now_ns))
+            return (*doubts, broker_halt(error, now_ns))
+        if isinstance(answer, r.BrokerDuplicate):
+            # It was accepted before, whatever we remember: it is adopted, never sent again.
+            return self._recovery.recover(state, [order], now_ns)
         return (answer,)
 
-    def _cancel(self, order: Order, now_ns: int) -> Sequence[m.Message]:
+    def _cancel(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
         """Ask for a cancel. A stop goes only when the exit after it may be sent: until then it protects."""
-        if order.state is not OrderState.CANCEL_PENDING:
+        key = order.client_order_id
+        if order.state is not OrderState.CANCEL_PENDING and not self._watch.is_still_listed(key):
             return ()
-        if order.leg == "stop" and self.gate.refusal(reduces=True):
+        if order.leg == "stop" and (self._recovery.is_behind or self.gate.refusal(reduces=True)):
             return ()
+        tries = self._cancels.get(key, 0)
+        if tries >= len(CANCEL_RETRY_NS):
+            return self._look_up_again(state, order, now_ns)
         try:
-            reports = self._broker.cancel(order.client_order_id, now_ns)
+            if self._watch.drain.is_active:
+                with points.DRAIN:
+                    reports = self._ask_cancel(key, now_ns)
+            else:
+                reports = self._ask_cancel(key, now_ns)
         except RetryableBrokerError as error:
-            return self._again(order.client_order_id, error, now_ns)
+            return self._recovery.again(key, error, now_ns)
         except StopTradingError as error:
-            return (*self._again(order.client_order_id, error, now_ns), _broker_halt(error, now_ns))
-        # A broker that confirms later is not asked again at once.
-        self._retries[order.client_order_id] = (self._boot_ns() + RETRY_NS[2], 0)
+            return (*self._recovery.again(key, error, now_ns), broker_halt(error, now_ns))
+        # A broker that confirms later is not asked again at once, and not for ever.
+        self._cancels[key] = tries + 1
+        reports = self._told_whole(state, order, reports, now_ns)
+        self._recovery.wait(key, CANCEL_RETRY_NS[tries])
         return reports
+
+    def _ask_cancel(self, key: str, now_ns: int) -> Sequence[m.Message]:
+        with points.CANCEL:
+            return self._broker.cancel(key, now_ns)
+
+    def _told_whole(
+        self, state: ExecutionState, order: Order, reports: Sequence[m.Message], now_ns: int
+    ) -> Sequence[m.Message]:
+        """Return the answer to a cancel, or all that the broker knows when it tells of what we have not heard."""
+        match reports:
+            case []:
+                return ()
+            case [r.BrokerCancelled(filled_qty_nanos=filled)] if filled == order.filled_nanos:
+                return reports
+            case _:
+                # Executions are only ever booked in the broker's order, so none may be taken out of this answer.
+                return self._recovery.recover(state, [order], now_ns)
+
+    def _look_up_again(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
+        """Look an order up whose cancel the broker does not do; halt the first time, in words."""
+        key = order.client_order_id
+        tries = self._cancels[key]
+        self._cancels[key] = tries + 1
+        reports = self._recovery.recover(state, [order], now_ns)
+        self._recovery.wait(key, CANCEL_RETRY_NS[-1])
+        if tries > len(CANCEL_RETRY_NS):
+            return reports
+        detail = (
+            f"the broker was asked {len(CANCEL_RETRY_NS)} times to cancel {key} ({order.leg} {order.prepared.symbol}) "
+            "and has not done it: cancel it at the broker, then arm again"
+        )
+        return (*reports, broker_halt(detail, now_ns))
 
     # --- recovering -----
 
     def _recover_all(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Bring every open order and every execution up to date, or note that it has to be tried again."""
-        self._is_behind = False
+        self._recovery.is_behind = False
         # What this process prepared and holds back was never sent: the broker has nothing to say about it.
         orders = [order for order in state.open_orders() if order.client_order_id not in self._unsent]
-        return self._recover(state, orders, now_ns)
+        return self._recovery.recover(state, orders, now_ns)
 
-    def _recover(self, state: ExecutionState, orders: Sequence[Order], now_ns: int) -> Sequence[m.Message]:
-        """Report what the broker knows of these orders, and every execution that the journal lacks.
-
-        Executions come in the broker's order between the acceptances and the ends. So a crash while they are
-        booked leaves no gap behind the newest one, and no order ends before its last fill.
-        """
-        before: list[m.Message] = []
-        after: list[m.Message] = []
+    def _finish(self, now_ns: int) -> Sequence[m.Message]:
+        """Let the broker tell what became of market orders; one that cannot will be asked at the next start."""
         try:
-            for order in orders:
-                for report in self._broker.lookup(order.client_order_id, now_ns):
-                    if isinstance(report, r.BrokerCancelled):
-                        after.append(report)
-                    elif not isinstance(report, r.BrokerFill):
-                        before.append(report)
-            fills = self._broker.executions_after(state.last_execution_id, now_ns)
+            with points.FINISH:
+                return self._broker.finish(now_ns)
         except (RetryableBrokerError, StopTradingError) as error:
-            # Half an answer is none: without its fills no order may end, so all of it is asked for again.
-            self._is_behind = True
-            halts = (_broker_halt(error, now_ns),) if isinstance(error, StopTradingError) else ()
-            doubts = [_unknown(o.client_order_id, error, now_ns) for o in orders if not o.broker_order_id]
-            return (*doubts, *self._again(_ACCOUNT, error, now_ns), *halts)
-        for key in (_ACCOUNT, *(order.client_order_id for order in orders)):
-            self._retries.pop(key, None)
-        return (*before, *fills, *after)
-
-    def _is_due(self, key: str) -> bool:
-        return self._boot_ns() >= self._retries.get(key, (0, 0))[0]
-
-    def _again(self, key: str, error: Exception, now_ns: int) -> Sequence[m.Message]:
-        """Note that the broker has to be asked again; after TRIES_BEFORE_HALT the chain halts as well."""
-        tries = self._retries.get(key, (0, 0))[1] + 1
-        self._retries[key] = (self._boot_ns() + RETRY_NS[min(tries, len(RETRY_NS)) - 1], tries)
-        _log.warning("the broker did not answer about %s (try %d): %s", key, tries, error)
-        return (_broker_halt(error, now_ns),) if tries == TRIES_BEFORE_HALT else ()
+            _log.warning("the broker did not say what became of the market orders: %s", error)
+            return ()
 
     def _account(self, plan: m.SessionPlanned, now_ns: int) -> Sequence[m.Message]:
         # Before any market data a replayed session has no time yet; the account is reported as of its open.
         at_ns = now_ns or plan.open_ns
         try:
-            return (*self._broker.activities(at_ns), self._broker.account(plan.session_date, at_ns))
+            with points.ACCOUNT:
+                return (*self._broker.activities(at_ns), self._broker.account(plan.session_date, at_ns))
         except (RetryableBrokerError, StopTradingError) as error:
             # Risk allows nothing on an account it does not know, so a day without this report trades nothing.
-            return (_broker_halt(error, now_ns),)
+            return (broker_halt(error, now_ns),)
 
 
 def _request(prepared: m.OrderPrepared, now_ns: int) -> OrderRequest:
@@ -256,21 +377,6 @@ def _request(prepared: m.OrderPrepared, now_ns: int) -> OrderRequest:
         stop_micros=prepared.stop_micros,
         trail_bps=prepared.trail_bps,
         ts_ns=now_ns,
-    )
-
-
-def _unknown(key: str, error: Exception, now_ns: int) -> m.Message:
-    return r.BrokerUnknown(ts_event=now_ns, ts_init=now_ns, client_order_id=key, detail=str(error)[:_TEXT_MAX])
-
-
-def _broker_halt(error: Exception, now_ns: int) -> m.HaltRaised:
-    return m.HaltRaised(
-        ts_event=now_ns,
-        ts_init=now_ns,
-        counter=0,
-        source="execution",
-        rule="broker_failure",
-        detail=str(error)[:_TEXT_MAX],
     )
 
 
@@ -297,6 +403,16 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
     except (RetryableBrokerError, StopTradingError) as error:
         raise CannotStartError(str(error)) from error
     control = ControlFolder(setup.paths)
-    shell = ExecutionShell(broker, lambda rule, detail: control.raise_halt("execution", rule, detail))
+    shell = ExecutionShell(
+        broker,
+        lambda rule, detail: control.raise_halt("execution", rule, detail),
+        stop_positions=settings.stop_positions,
+    )
     core = ExecutionCore(settings, setup.identity.bot_identity)
-    return Assembly(core=core, shell=shell, self_check=broker.faults, attach=shell.attach)
+    return Assembly(
+        core=core,
+        shell=shell,
+        self_check=broker.faults,
+        attach=shell.attach,
+        reconciled_ms=shell.reconciled_ms,
+    )

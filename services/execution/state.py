@@ -23,6 +23,7 @@ def halt_reason(halt: m.HaltRaised) -> str:
 class ExecutionState:
     """Folded from the journal, in place. `intent_ids` and `activity_ids` only grow; the rest is of the day.
 
+    `peaks`, `drain` and `external` are shown only: they are not journaled, and nothing is decided by them.
     `halt_counter` is the newest halt heard, `armed_counter` the newest that an operator has answered.
     """
 
@@ -39,6 +40,8 @@ class ExecutionState:
     intent_ids: set[str] = field(default_factory=set)
     activity_ids: set[str] = field(default_factory=set)
     peaks: dict[str, int] = field(default_factory=dict)
+    drain: str = ""
+    external: str = ""
     _intents: dict[str, Intent] = field(default_factory=dict)
     _intent_of_order: dict[str, str] = field(default_factory=dict)
     _open: dict[str, None] = field(default_factory=dict)
@@ -57,6 +60,16 @@ class ExecutionState:
             bid = bids.get(prepared.symbol, 0)
             if prepared.order_type == "TRAILING_STOP" and bid > self.peaks.get(prepared.client_order_id, 0):
                 self.peaks[prepared.client_order_id] = bid
+
+    def show(self, *, drain: str, external: str) -> None:
+        """Keep what the snapshot says about the broker's side; not journaled."""
+        self.drain, self.external = drain[:_TEXT_MAX], external[:_TEXT_MAX]
+
+    @property
+    def is_flattening(self) -> bool:
+        """Tell whether the chain stands halted in a way that sells everything."""
+        # HALT_POSITIONS: flatten.
+        return self.is_killed or (self.is_halted and self.flattens_on_halt)
 
     def open_orders(self) -> list[Order]:
         """Return the orders that may still fill or be sent, by intent."""

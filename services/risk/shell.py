@@ -1,13 +1,15 @@
-"""Builds the risk service. It touches nothing of the world: the runtime's journal and bus are enough."""
+"""Builds the risk service. It touches nothing of the world; its shell only remembers what risk knows, for the lease."""
 
 from collections.abc import Sequence
 
 from bus.assembly import Assembly, Setup
-from bus.messages import MICROS, SignalRaised
+from bus.decider import Shell
+from bus.messages import MICROS, MarketMessage, Message, SignalRaised
 from services.risk import day as days
 from services.risk import market as markets
 from services.risk.checks import CHECKS, Facts
 from services.risk.core import RiskCore, RiskState
+from services.risk.lease import lease_refusal
 from services.risk.settings import RiskSettings
 from services.risk.sizing import Means, size_entry
 
@@ -24,10 +26,42 @@ _ASK_FOR_EVIDENCE = frozenset(
 )
 
 
+class RiskShell(Shell[RiskState]):
+    """Holds the newest state that the runtime has shown it, and answers for risk's lease from it."""
+
+    def __init__(self) -> None:
+        self._state: RiskState | None = None
+
+    def on_start(self, state: RiskState, now_ns: int) -> Sequence[Message]:
+        """Take the state that the journal gave."""
+        self._state = state
+        return ()
+
+    def on_market(self, state: RiskState, data: MarketMessage, now_ns: int) -> Sequence[Message]:
+        """Take the state with the newest marks."""
+        self._state = state
+        return ()
+
+    def after_commit(self, state: RiskState, event: Message, now_ns: int) -> Sequence[Message]:
+        """Take the state with this event in it."""
+        self._state = state
+        return ()
+
+    def lease_refusal(self) -> str | None:
+        """Return why risk grants no lease now, or None."""
+        return lease_refusal(self._state)
+
+
 def build(setup: Setup) -> Assembly[RiskState]:
     """Return the risk service for these settings."""
     settings = RiskSettings.from_env(setup.env)
-    return Assembly(core=RiskCore(settings), self_check=lambda: self_check(settings))
+    shell = RiskShell()
+    return Assembly(
+        core=RiskCore(settings),
+        shell=shell,
+        self_check=lambda: self_check(settings),
+        lease_refusal=shell.lease_refusal,
+    )
 
 
 def self_check(settings: RiskSettings) -> Sequence[str]:

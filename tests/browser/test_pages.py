@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from bus import messages as m
 from bus.control import ControlFolder
-from bus.lifecycle import MEANING
+from bus.lifecycle import EFFECTS, MEANING
 from config.vault import Vault
 from services.web.hub import StatusHub
 
@@ -84,8 +84,8 @@ def chain(state: m.ChainState = "ACTIVE") -> m.ChainStatus:
         ts_init=OPEN_NS,
         state=state,
         bot_state="TRADING",
-        stopped="Nothing.",
-        goes_on="Everything.",
+        stopped=EFFECTS[state].stopped,
+        goes_on=EFFECTS[state].goes_on,
         detail=MEANING[state],
         session_date="2025-03-12",
         halt_counter=0,
@@ -240,6 +240,8 @@ def test_dashboard_when_the_chain_speaks_then_shows_it_without_a_reload(
     site.hub.publish(chain("HALTED"))
     expect(page.locator("#chain-pill")).to_have_text("HALTED")
     expect(page.locator("#chain-words")).to_contain_text("Only an operator can arm again")
+    expect(page.locator("#stopped-words")).to_have_text(EFFECTS["HALTED"].stopped)
+    expect(page.locator("#goes-on-words")).to_have_text(EFFECTS["HALTED"].goes_on)
     site.hub.publish(chain())
     check_page(page, "dashboard")
 

@@ -1,12 +1,24 @@
 """Session plans: daylight saving, half-days, holidays, weekdays the operator excludes."""
 
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
 
+import exchange_calendars
 import pytest
 
 from bus.assembly import CannotStartError
-from bus.calendar import plan_session, read_exchange_day
-from config.env_bot import parse, proposals
+from bus.calendar import ExchangeDay, exchange_day, plan_session, read_exchange_day, session_windows
+from bus.lifecycle import Moment, SessionWindows, bot_state, moment_at
+from bus.messages import SessionPlanned
+from config.env_bot import EnvBot, parse, proposals
+
+MINUTE = 60 * 1_000_000_000
+NEW_YORK = ZoneInfo("America/New_York")
+FIRST, LAST = date(2015, 1, 1), date(2024, 12, 31)
+DAYS = tuple((FIRST + timedelta(days=n)).isoformat() for n in range((LAST - FIRST).days + 1))
 
 
 def _ns(text: str) -> int:
@@ -62,3 +74,151 @@ def test_a_plan_when_the_weekday_is_excluded_is_no_trading_day() -> None:
 def test_the_calendar_when_the_day_is_malformed_says_so() -> None:
     with pytest.raises(CannotStartError, match="Give YYYY-MM-DD"):
         read_exchange_day("2025-02-30")
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1600-01-03", "1969-12-31", "2200-01-02", "9999-12-31"])
+def test_the_calendar_when_the_day_is_outside_of_it_says_how_far_it_reaches(day: str) -> None:
+    with pytest.raises(CannotStartError, match="reaches from 1971 to 2199"):
+        read_exchange_day(day)
+
+
+# --- windows -----------------------------------------------------------------------------------------------------
+
+
+def _windows(day: str, **settings: str) -> tuple[SessionPlanned, SessionWindows]:
+    env = _env(**settings)
+    plan = plan_session(_day(day), env, 0)
+    return plan, session_windows(plan, env)
+
+
+def _env(*, strategies: tuple[str, ...] = ("OPEN",), **settings: str) -> EnvBot:
+    """Return settings; the strategies to come are switched on past the parser, which does not let them be yet."""
+    env = parse(proposals() | settings)
+    switches = {f"STRAT_{name}_ENABLED": name in strategies for name in ("OPEN", "MID", "CLOSE")}
+    return EnvBot({**env.values, **switches})
+
+
+@cache
+def _calendar() -> Any:
+    week = timedelta(days=7)
+    return exchange_calendars.get_calendar("XNYS", start=(FIRST - week).isoformat(), end=(LAST + week).isoformat())
+
+
+@cache
+def _day(day: str) -> ExchangeDay:
+    return exchange_day(_calendar(), day)
+
+
+def test_windows_when_the_open_strategy_is_enabled_follow_its_settings() -> None:
+    plan, windows = _windows("2024-03-12")
+    start = plan.start_open_ns
+    assert windows.analyses == ((start, start + 15 * MINUTE),)
+    assert windows.entries == ((start + 15 * MINUTE, start + 135 * MINUTE),)
+
+
+def test_windows_when_the_other_strategies_are_enabled_have_theirs_cut_at_the_flatten() -> None:
+    env = _env(strategies=("MID", "CLOSE"))
+    plan = plan_session(_day("2024-03-12"), env, 0)
+    windows = session_windows(plan, env)
+    mid, close = plan.start_mid_ns, plan.start_close_ns
+    assert windows.analyses == ((mid, mid + 30 * MINUTE), (close, close + 30 * MINUTE))
+    assert windows.entries == ((mid + 30 * MINUTE, mid + 150 * MINUTE), (close + 30 * MINUTE, plan.flatten_ns))
+
+
+@pytest.mark.parametrize(
+    ("day", "settings"),
+    [
+        ("2024-01-16", {"START_TIME_DST": "fixed", "START_TIME_OPEN": "13:30"}),
+        ("2024-11-29", {"START_TIME_OPEN": "17:50", "OPEN_BREAKOUT_TIME": "30"}),
+        ("2024-12-25", {}),
+        ("2024-01-13", {}),
+        ("2024-01-16", {"TRADING_DAYS": "Mon"}),
+    ],
+    ids=["before the open", "analysis past the flatten of a half-day", "holiday", "week-end", "excluded weekday"],
+)
+def test_windows_when_the_strategy_does_not_fit_the_day_are_none(day: str, settings: dict[str, str]) -> None:
+    _, windows = _windows(day, **settings)
+    assert windows.analyses == windows.entries == ()
+
+
+def test_windows_when_no_strategy_is_enabled_are_none() -> None:
+    env = _env(strategies=())
+    plan = plan_session(_day("2024-03-12"), env, 0)
+    windows = session_windows(plan, env)
+    assert windows.is_trading_day
+    assert moment_at(windows, plan.open_ns) is Moment.WATCH
+
+
+# --- ten years ---------------------------------------------------------------------------------------------------
+
+
+def test_ten_years_of_days_when_the_exchange_is_open_start_on_new_yorks_wall_clock() -> None:
+    kinds: Counter[str] = Counter()
+    env = _env()
+    for day in DAYS:
+        plan = plan_session(_day(day), env, 0)
+        for start_ns, wall in (
+            (plan.start_open_ns, "09:30"),
+            (plan.start_mid_ns, "10:30"),
+            (plan.start_close_ns, "14:30"),
+        ):
+            assert datetime.fromtimestamp(start_ns / 1e9, NEW_YORK).strftime("%Y-%m-%d %H:%M") == f"{day} {wall}"
+        if not plan.is_trading_day:
+            continue
+        kinds["half-day" if plan.is_half_day else "full"] += 1
+        assert datetime.fromtimestamp(plan.open_ns / 1e9, NEW_YORK).strftime("%Y-%m-%d %H:%M") == f"{day} 09:30"
+        closes = "13:00" if plan.is_half_day else "16:00"
+        assert datetime.fromtimestamp(plan.close_ns / 1e9, NEW_YORK).strftime("%Y-%m-%d %H:%M") == f"{day} {closes}"
+    assert kinds == {"full": 2496, "half-day": 20}, "ten years have 2516 sessions, 20 of them short"
+
+
+def _edges(plan: SessionPlanned, windows: SessionWindows) -> list[int]:
+    """Return moments around everything that can change the state, and every half hour from noon to noon UTC."""
+    edges = [plan.open_ns, plan.flatten_ns, plan.close_ns]
+    edges += [edge for window in (*windows.analyses, *windows.entries) for edge in window]
+    noon = int(datetime.fromisoformat(f"{plan.session_date}T12:00:00+00:00").timestamp()) * 1_000_000_000
+    return [edge + step for edge in edges for step in (-1, 0, 1)] + [noon + n * 30 * MINUTE for n in range(48)]
+
+
+@pytest.mark.parametrize("dst", ["exchange", "fixed"])
+def test_ten_years_of_days_when_armed_trade_only_between_open_and_flatten(dst: str) -> None:
+    env = _env(strategies=("OPEN", "MID", "CLOSE"), START_TIME_DST=dst, TRADING_DAYS="Mon,Tue,Wed,Thu")
+    traded: set[str] = set()
+    for day in DAYS:
+        plan = plan_session(_day(day), env, 0)
+        windows = session_windows(plan, env)
+        for now_ns in _edges(plan, windows):
+            said = bot_state("ACTIVE", moment_at(windows, now_ns), has_failed=False)
+            if said == "TRADING":
+                traded.add(day)
+            if not plan.is_trading_day:
+                assert said == "IDLE"
+            elif plan.open_ns <= now_ns < plan.flatten_ns:
+                assert said in ("ANALYZING", "TRADING", "MONITORING")
+            else:
+                expected = ("FLATTENING", "CLOSED") if now_ns >= plan.flatten_ns else ("IDLE", "PRE_OPEN")
+                assert said in expected
+    sessions = {day for day in DAYS if _day(day).is_session}
+    assert traded == {day for day in sessions if date.fromisoformat(day).weekday() != 4}
+
+
+def test_ten_years_of_week_ends_when_the_clocks_change_move_utc_and_not_new_york() -> None:
+    env = _env()
+    shifts = 0
+    for day in DAYS[:-3]:
+        friday = date.fromisoformat(day)
+        monday = friday + timedelta(days=3)
+        if friday.weekday() != 4:
+            continue
+        hours = [
+            datetime.fromtimestamp(plan_session(_day(d), env, 0).start_open_ns / 1e9, UTC).hour
+            for d in (day, monday.isoformat())
+        ]
+        is_changed = _offset(friday) != _offset(monday)
+        assert (hours[0] != hours[1]) is is_changed
+        shifts += is_changed
+    assert shifts == 20
+
+
+def _offset(day: date) -> timedelta | None:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=NEW_YORK).utcoffset()

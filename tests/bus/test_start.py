@@ -1,5 +1,6 @@
 """From the vault to a Setup: every fault at once, and a damaged file by its name."""
 
+import json
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from bus.keys import KeyRing, make_pairs
 from bus.service import run_service
 from bus.start import ConfigurationError, await_setup, load_setup
+from bus.status_file import STATUS_FILE
 from config.env_bot import proposals
 from config.paths import HomePaths
 from config.users import User
@@ -132,6 +134,24 @@ def test_a_service_when_not_configured_yet_says_so_once_and_waits(
     Vault(paths).provision(secrets)
     waiting.join(10)
     assert found == [KeyRing.of("risk", secrets.curve)]
+    assert not (paths.output / STATUS_FILE).exists(), "the watchdog alone writes it"
+
+
+def test_the_watchdog_when_nothing_is_configured_says_so_to_readers_outside(
+    paths: HomePaths, logs: logging.Logger
+) -> None:
+    waiting = threading.Thread(target=lambda: await_setup("watchdog", paths), daemon=True)
+    waiting.start()
+    for _ in range(1000):
+        if (paths.output / STATUS_FILE).exists():
+            break
+        waiting.join(0.01)
+    said = json.loads((paths.output / STATUS_FILE).read_bytes())
+    assert said["bot_state"] == "UNCONFIGURED"
+    assert "configuration" in said["stopped"]
+    Vault(paths).provision(_secrets())
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_a_check_when_nothing_is_configured_does_not_wait(paths: HomePaths) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from bus.ballast import Ballast
 from bus.processes import free_port
 from config.paths import HomePaths
 from replay.session import DEMO_IDENTITY, SessionChoice
@@ -27,3 +28,5 @@ def make_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeStage]:
     yield make
     for stage in stages:
         stage.stop()
+        # Old test folders are kept for a while; the space that each watchdog set aside need not be.
+        Ballast(stage.chain.paths).release()

@@ -1,7 +1,7 @@
 """What execution needs of a broker, and the two ways in which one can fail."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -31,13 +31,38 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
     ts_ns: int
 
 
+class OpenOrder(Struct, frozen=True, kw_only=True):
+    """An order that rests at the broker. `client_order_id` is empty where whoever placed it gave it none."""
+
+    client_order_id: str
+    broker_order_id: str
+    symbol: str
+    side: Side
+
+
+class NotFoundProof(Struct, frozen=True, kw_only=True):
+    """How many authoritative "not found" answers, over how long, prove that an order was never accepted."""
+
+    answers: int
+    over_ns: int
+
+
+#: A broker in another house may accept late, and may not find at once what it has just accepted.
+OUTSIDE_PROOF: Final = NotFoundProof(answers=3, over_ns=60_000_000_000)
+
+
 class Broker(Protocol):
-    """A broker. Any call may raise RetryableBrokerError or StopTradingError."""
+    """A broker. Any call may raise RetryableBrokerError or StopTradingError, which prove nothing."""
 
     @property
     def name(self) -> str:
         """Return the code that fills and reports carry."""
         ...
+
+    @property
+    def not_found_proof(self) -> NotFoundProof:
+        """Return what proves that an order was never accepted."""
+        return OUTSIDE_PROOF
 
     def submit(self, request: OrderRequest) -> OrderReport:
         """Place an order: accepted, rejected, or a duplicate of one that was placed before."""
@@ -55,6 +80,10 @@ class Broker(Protocol):
         """Report every execution of the account after this one, in their order; all when the id is empty."""
         ...
 
+    def open_orders(self, now_ns: int) -> Sequence[OpenOrder]:
+        """Return every order that rests in the account, whoever placed it."""
+        ...
+
     def account(self, session_date: str, now_ns: int) -> BrokerAccount:
         """Report cash and positions."""
         ...
@@ -65,6 +94,10 @@ class Broker(Protocol):
 
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[OrderReport]:
         """Report what market data did; only an embedded broker has an answer."""
+        ...
+
+    def finish(self, now_ns: int) -> Sequence[OrderReport]:
+        """Report what became of market orders before the process ends, waiting for a few seconds at most."""
         ...
 
     def close(self) -> None:

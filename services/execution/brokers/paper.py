@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bus.messages import NANOS, Quote, QuoteBatch, cash_micros
 from services.execution.brokers import matching
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import OrderRequest
+from services.execution.brokers.interface import NotFoundProof, OpenOrder, OrderRequest
 from services.execution.brokers.matching import BookOrder
 from services.execution.brokers.paper_books import Account, Execution, PaperBooks
 
@@ -37,6 +37,8 @@ class PaperBroker:
     """A cash account without shorting and without commissions; see `matching` for the prices."""
 
     name: Final = "PAPER"
+    #: Its books are in this house and are read whole: one look is enough.
+    not_found_proof: Final = NotFoundProof(answers=1, over_ns=0)
 
     def __init__(self, path: Path, *, starting_cash_micros: int, slippage_ppm: int = 0) -> None:
         """Open the books.
@@ -158,6 +160,18 @@ class PaperBroker:
         seq = int(execution_id.removeprefix("PX-")) if execution_id else 0
         return [_fill(execution, now_ns) for execution in self._books.executions_after(seq)]
 
+    def open_orders(self, now_ns: int) -> Sequence[OpenOrder]:
+        """Return the orders that may still fill, in the order of acceptance."""
+        return [
+            OpenOrder(
+                client_order_id=order.client_order_id,
+                broker_order_id=order.broker_order_id,
+                symbol=order.symbol,
+                side=order.side,
+            )
+            for order in self._working.values()
+        ]
+
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
         """Report cash and positions."""
         symbols = tuple(sorted(self._positions))
@@ -199,7 +213,26 @@ class PaperBroker:
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
             if quote is not None and batch.ts_event > order.accepted_ns and matching.is_tradable(quote):
                 self._work(draft, order, quote, batch.ts_event)
-        account = Account(draft.cash, session_date, batch.step)
+        self._keep(draft, Account(draft.cash, session_date, batch.step))
+        return [_fill(execution, batch.ts_event) for execution in draft.executions]
+
+    def finish(self, now_ns: int) -> Sequence[r.OrderReport]:
+        """Fill what waits at market with the quotes that stand, by the same rules of price and size.
+
+        A broker in another house would go on while the bot is away; this one sleeps with it.
+        """
+        newest = self._account
+        draft = _Draft(newest.cash_micros, self._execution_seq + 1, self._positions)
+        for order in self._working.values():
+            quote = self._quotes.get(order.symbol)
+            is_at_market = order.order_type == "MARKET" or order.is_triggered
+            if is_at_market and quote is not None and matching.is_tradable(quote):
+                self._work(draft, order, quote, max(now_ns, order.accepted_ns))
+        self._keep(draft, Account(draft.cash, newest.session_date, newest.step))
+        return [_fill(execution, now_ns) for execution in draft.executions]
+
+    def _keep(self, draft: _Draft, account: Account) -> None:
+        """Put a draft on disk, then take it for the truth; without a changed order nothing is written."""
         if draft.orders:
             changed = {symbol: draft.positions.get(symbol, 0) for symbol in draft.moved}
             self._books.write(
@@ -207,7 +240,6 @@ class PaperBroker:
             )
             self._adopt(draft)
         self._account = account
-        return [_fill(execution, batch.ts_event) for execution in draft.executions]
 
     def _work(self, draft: _Draft, order: BookOrder, quote: Quote, ts_ns: int) -> None:
         """Let one order see one quote, and put what changes into the draft."""

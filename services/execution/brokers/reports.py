@@ -83,6 +83,30 @@ class OrderNotSent(Message, frozen=True, kw_only=True):
     detail: Text
 
 
+class CancelDue(Message, frozen=True, kw_only=True):
+    """The broker lists an order of ours that may not stand any more, for this reason."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class StillOpen(Message, frozen=True, kw_only=True):
+    """The broker goes on listing an order as open that is over for us, though it was looked up."""
+
+    client_order_id: Id
+    detail: Text
+
+
+class BooksDisagree(Message, frozen=True, kw_only=True):
+    """The broker's list of orders or positions contradicts our journal, and did so the look before as well."""
+
+    detail: Text
+
+
+class StopRequested(Message, frozen=True, kw_only=True):
+    """The process was told to stop: STOP_POSITIONS says what becomes of what is held."""
+
+
 OrderReport = (
     BrokerAccepted
     | BrokerRejected

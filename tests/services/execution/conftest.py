@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bus import messages as m
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import Broker
+from services.execution.brokers.interface import Broker, OpenOrder, OrderRequest
 from services.execution.brokers.paper import PaperBroker
 from services.execution.core import ExecutionCore
 from services.execution.orders import client_order_id
@@ -30,10 +31,14 @@ class OpenGate:
     def __init__(self) -> None:
         self.is_open = True
         self.lets_exits = True
+        self.lapsed = 0
 
     def refusal(self, *, reduces: bool) -> str | None:
         may = self.lets_exits if reduces else self.is_open
         return None if may else "no lease"
+
+    def lapsed_ns(self) -> int:
+        return self.lapsed
 
 
 class CrashError(Exception):
@@ -43,10 +48,17 @@ class CrashError(Exception):
 class Rig:
     """One execution service without a bus: `journal` is what is on disk."""
 
-    def __init__(self, broker: Broker, journal: Sequence[m.Message] = (), halt_positions: str = "keep") -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        journal: Sequence[m.Message] = (),
+        halt_positions: str = "keep",
+        stop_positions: str = "keep",
+    ) -> None:
         settings = ExecutionSettings(
             broker_name="PAPER",
             halt_positions=halt_positions,
+            stop_positions=stop_positions,
             paper_starting_cash_micros=CASH,
             paper_slippage_ppm=0,
         )
@@ -56,7 +68,10 @@ class Rig:
         self.halts: list[tuple[str, str]] = []
         self.boot_ns = 0
         self.shell = ExecutionShell(
-            broker, lambda rule, text: self.halts.append((rule, text)), clock=lambda: self.boot_ns
+            broker,
+            lambda rule, text: self.halts.append((rule, text)),
+            stop_positions=stop_positions,
+            clock=lambda: self.boot_ns,
         )
         self.shell.gate = self.gate
         self.journal = list(journal)
@@ -84,6 +99,28 @@ class Rig:
     def idle(self) -> list[m.Message]:
         return self._run(self.shell.on_idle(self.state, self.now_ns))
 
+    def gap(self) -> list[m.Message]:
+        return self._run(self.shell.on_gap(self.state, self.now_ns))
+
+    def stop(self) -> list[m.Message]:
+        """Stop as the runtime does: ask until there is nothing more to do, at most for 20 seconds."""
+        done: list[m.Message] = []
+        for _ in range(1000):
+            reports = self.shell.on_stop(self.state, self.now_ns)
+            if not reports:
+                break
+            done += self._run(reports)
+            self.boot_ns += SECOND // 50
+        return done
+
+    def idle_for(self, seconds: float, every: float = 0.1) -> list[m.Message]:
+        """Let boot time pass in steps, with an idle call in each."""
+        done: list[m.Message] = []
+        for _ in range(round(seconds / every)):
+            self.boot_ns += round(every * SECOND)
+            done += self.idle()
+        return done
+
     def armed(self) -> "Rig":
         self.give(a_plan(), arm())
         return self
@@ -109,13 +146,86 @@ class Rig:
         raise AssertionError("the reports never end")
 
 
+class UnreliableBroker:
+    """The paper broker behind a bad line: `errors` are raised, one a call, before or after it has acted."""
+
+    name = "PAPER"
+
+    def __init__(self, broker: Any) -> None:
+        self.real = broker
+        calls = ("submit", "lookup", "cancel", "executions_after", "on_quotes", "open_orders", "finish")
+        self.errors = {call: [] for call in calls}
+        self.not_found_proof = broker.not_found_proof
+        self.acts_before_failing = False
+        #: The broker takes orders, but finds and lists them only once this is False.
+        self.is_lagging = False
+        #: Cancels are answered and not done.
+        self.ignores_cancels = False
+        #: Orders and positions of somebody else in the same account.
+        self.others: list[OpenOrder] = []
+        self.other_positions: dict[str, int] = {}
+        self.calls = []
+
+    def _do(self, call: str, *args: Any) -> Any:
+        self.calls.append(call)
+        error = self.errors[call].pop(0) if self.errors[call] else None
+        if error is None:
+            return getattr(self.real, call)(*args)
+        if self.acts_before_failing:
+            getattr(self.real, call)(*args)
+        raise error
+
+    def submit(self, request: OrderRequest) -> Any:
+        return self._do("submit", request)
+
+    def cancel(self, key: str, now_ns: int) -> Any:
+        if self.ignores_cancels:
+            self.calls.append("cancel")
+            return ()
+        return self._do("cancel", key, now_ns)
+
+    def lookup(self, key: str, now_ns: int) -> Any:
+        found = self._do("lookup", key, now_ns)
+        if self.is_lagging:
+            detail = "no such order"
+            return (r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=key, detail=detail),)
+        return found
+
+    def executions_after(self, execution_id: str, now_ns: int) -> Any:
+        return self._do("executions_after", execution_id, now_ns)
+
+    def on_quotes(self, batch: m.QuoteBatch, session_date: str) -> Any:
+        return self._do("on_quotes", batch, session_date)
+
+    def open_orders(self, now_ns: int) -> Any:
+        listed = self._do("open_orders", now_ns)
+        return [*self.others, *(() if self.is_lagging else listed)]
+
+    def finish(self, now_ns: int) -> Any:
+        return self._do("finish", now_ns)
+
+    def account(self, session_date: str, now_ns: int) -> Any:
+        account = self.real.account(session_date, now_ns)
+        held = dict(zip(account.symbols, account.qtys_nanos, strict=True))
+        for symbol, qty in self.other_positions.items():
+            held[symbol] = held.get(symbol, 0) + qty
+        return replace(account, symbols=tuple(held), qtys_nanos=tuple(held.values()))
+
+    def activities(self, now_ns: int) -> Any:
+        return self.real.activities(now_ns)
+
+    def close(self) -> None:
+        self.real.close()
+
+
 class Desk:
     """The core alone; the test plays the broker."""
 
-    def __init__(self, kit: Any, halt_positions: str = "keep") -> None:
+    def __init__(self, kit: Any, halt_positions: str = "keep", stop_positions: str = "keep") -> None:
         settings = ExecutionSettings(
             broker_name="PAPER",
             halt_positions=halt_positions,
+            stop_positions=stop_positions,
             paper_starting_cash_micros=kit.CASH,
             paper_slippage_ppm=0,
         )
@@ -246,6 +356,7 @@ class Kit:
 
     Rig = Rig
     Crash = CrashError
+    Unreliable = UnreliableBroker
     SECOND = SECOND
     CASH = CASH
     INTENT = INTENT
@@ -258,6 +369,13 @@ class Kit:
     submit = staticmethod(submit)
     quotes = staticmethod(quotes)
     spy = staticmethod(spy)
+
+    @staticmethod
+    def enter(rig: Rig, first_step: int = 1) -> list[m.Message]:
+        """Buy 100 SPY: quotes, request, quotes."""
+        rig.market(spy(first_step))
+        rig.give(submit())
+        return rig.market(spy(first_step + 1))
 
     @staticmethod
     def order_id(leg: m.Leg, attempt: int = 1, intent_id: str = INTENT) -> str:

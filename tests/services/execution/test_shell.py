@@ -13,60 +13,16 @@ from config.env_bot import parse, proposals
 from config.identity import Identity
 from config.paths import HomePaths
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import OrderRequest, RetryableBrokerError, StopTradingError
+from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
 from services.execution.brokers.paper import PaperBroker
 from services.execution.gate import ClosedGate
 from services.execution.orders import OrderState
-from services.execution.shell import RETRY_NS, TRIES_BEFORE_HALT, build
+from services.execution.recovery import RETRY_NS, UNKNOWN_NS_MAX
+from services.execution.shell import build
 
 IDENTITY = Identity(
     entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
 )
-
-
-class UnreliableBroker:
-    """The paper broker behind a bad line: `errors` are raised, one a call, before or after it has acted."""
-
-    name = "PAPER"
-
-    def __init__(self, broker: Any) -> None:
-        self.real = broker
-        self.errors = {"submit": [], "lookup": [], "cancel": [], "executions_after": [], "on_quotes": []}
-        self.acts_before_failing = False
-        self.calls = []
-
-    def _do(self, call: str, *args: Any) -> Any:
-        self.calls.append(call)
-        error = self.errors[call].pop(0) if self.errors[call] else None
-        if error is None:
-            return getattr(self.real, call)(*args)
-        if self.acts_before_failing:
-            getattr(self.real, call)(*args)
-        raise error
-
-    def submit(self, request: OrderRequest) -> Any:
-        return self._do("submit", request)
-
-    def cancel(self, key: str, now_ns: int) -> Any:
-        return self._do("cancel", key, now_ns)
-
-    def lookup(self, key: str, now_ns: int) -> Any:
-        return self._do("lookup", key, now_ns)
-
-    def executions_after(self, execution_id: str, now_ns: int) -> Any:
-        return self._do("executions_after", execution_id, now_ns)
-
-    def on_quotes(self, batch: m.QuoteBatch, session_date: str) -> Any:
-        return self._do("on_quotes", batch, session_date)
-
-    def account(self, session_date: str, now_ns: int) -> Any:
-        return self.real.account(session_date, now_ns)
-
-    def activities(self, now_ns: int) -> Any:
-        return self.real.activities(now_ns)
-
-    def close(self) -> None:
-        self.real.close()
 
 
 def enter(rig: Any, kit: Any, first_step: int = 1) -> list[m.Message]:
@@ -179,7 +135,7 @@ def test_halt_when_an_order_is_unsent_then_is_never_sent(rig: Any, kit: Any) -> 
 def test_submit_when_the_line_breaks_after_the_broker_took_it_then_is_adopted_not_sent_again(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     rig.market(kit.spy(1))
     broker.errors["submit"] = [RetryableBrokerError("time-out")]
@@ -196,7 +152,7 @@ def test_submit_when_the_line_breaks_after_the_broker_took_it_then_is_adopted_no
 def test_submit_when_the_line_breaks_before_the_broker_took_it_then_expires_for_good(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["submit"] = [RetryableBrokerError("refused")]
     rig.give(kit.submit())
@@ -209,15 +165,16 @@ def test_submit_when_the_line_breaks_before_the_broker_took_it_then_expires_for_
 def test_lookup_when_it_fails_for_long_then_halts_and_keeps_the_order_unknown(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["submit"] = [RetryableBrokerError("time-out")]
-    broker.errors["lookup"] = [RetryableBrokerError("time-out")] * TRIES_BEFORE_HALT
+    broker.errors["lookup"] = [RetryableBrokerError("time-out")] * 50
     rig.give(kit.submit())
-    seen = []
-    for _ in range(TRIES_BEFORE_HALT):
-        rig.boot_ns += RETRY_NS[-1]
-        seen += rig.idle()
+    rig.boot_ns = RETRY_NS[0]
+    rig.idle()
+    seen = rig.idle_for(UNKNOWN_NS_MAX / kit.SECOND - 1, every=1)
+    assert seen == []
+    seen = rig.idle_for(100, every=1)
     assert kit.names(seen) == ["HaltRaised"]
     assert rig.halts == [("broker_failure", "time-out")]
     assert rig.state.find(kit.order_id("entry")).state is OrderState.UNKNOWN
@@ -226,7 +183,7 @@ def test_lookup_when_it_fails_for_long_then_halts_and_keeps_the_order_unknown(
 def test_broker_when_it_cannot_be_worked_with_then_the_halt_is_on_disk_once(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["on_quotes"] = [StopTradingError("disk full"), StopTradingError("disk full")]
     assert kit.names(rig.market(kit.spy(1))) == ["HaltRaised"]
@@ -237,7 +194,7 @@ def test_broker_when_it_cannot_be_worked_with_then_the_halt_is_on_disk_once(
 def test_quotes_when_the_broker_is_busy_then_the_next_batch_fills(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     rig.market(kit.spy(1))
     rig.give(kit.submit())
@@ -249,7 +206,7 @@ def test_quotes_when_the_broker_is_busy_then_the_next_batch_fills(
 def test_cancel_when_the_line_breaks_then_is_asked_again_later(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     enter(rig, kit)
     broker.errors["cancel"] = [RetryableBrokerError("time-out")]
@@ -262,7 +219,7 @@ def test_cancel_when_the_line_breaks_then_is_asked_again_later(
 def test_cancel_when_done_but_the_answer_is_lost_then_the_lookup_ends_it(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     enter(rig, kit)
     broker.errors["cancel"] = [RetryableBrokerError("time-out")]
@@ -384,7 +341,7 @@ def test_restart_when_the_broker_does_not_answer_then_recovers_later_and_sends_n
     )
     with pytest.raises(kit.Crash):
         first.give(kit.submit())
-    broker = UnreliableBroker(open_broker())
+    broker = kit.Unreliable(open_broker())
     broker.errors["executions_after"] = [RetryableBrokerError("time-out")]
     again = kit.Rig(broker, journal=first.journal)
     assert "OrderUnknown" in kit.names(again.start())

@@ -4,12 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
+from msgspec.structs import replace
 
 from bus.build import build_id
 from bus.control import ControlFolder
-from bus.messages import Message
+from bus.lifecycle import EFFECTS
+from bus.messages import Message, StoppedStream
+from bus.testing import a_plan
+from config.env_bot import proposals
 from config.paths import HomePaths
 from config.vault import Vault
+from services.web.app import create_app
 from services.web.hub import StatusHub
 
 ARM = {"reason": "morning check done", "password": "correct horse battery"}
@@ -113,6 +119,43 @@ def test_kill_when_word_and_reason_are_given_then_a_halt_is_on_disk(olga: Any, c
     assert state.halt.detail == "olga: runaway losses"
 
 
+def test_kill_when_the_halt_is_on_disk_then_is_told_on_the_bus_at_once(
+    olga: Any, control: ControlFolder, bus: Any
+) -> None:
+    olga.post("/control/kill", {"word": "KILL", "reason": "now"})
+    assert bus.halts == [control.read().halt]
+
+
+def test_kill_when_nothing_could_be_written_then_nothing_is_told(olga: Any, configured: HomePaths, bus: Any) -> None:
+    configured.halts.rmdir()
+    assert olga.post("/control/kill", {"word": "KILL", "reason": "now"}).status_code == 503
+    assert bus.halts == []
+
+
+def test_kill_when_there_is_no_bus_then_a_halt_is_on_disk_all_the_same(
+    configured: HomePaths, hub: StatusHub, new_person: Callable[..., Any], control: ControlFolder
+) -> None:
+    olga = new_person(create_app(configured, hub))
+    olga.log_in("olga")
+    assert olga.post("/control/kill", {"word": "KILL", "reason": "now"}).status_code == 303
+    assert control.read().is_halted()
+
+
+def test_arm_when_a_stream_is_stopped_as_last_heard_then_is_refused_until_it_goes_on(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message]
+) -> None:
+    stop = StoppedStream(sender="risk", rule="poison_message", seq=2, detail="execution cannot read message 2 of risk")
+    hub.publish(say("beat", stopped_streams=(stop,)))
+    assert 'href="/control/streams"' in olga.get("/control/arm").text
+    answer = arm(olga)
+    assert answer.status_code == 409
+    assert "A stream is stopped. Resolve it first" in answer.text
+    assert control.read().arm is None
+    hub.publish(say("beat"))
+    assert "/control/streams" not in olga.get("/control/arm").text
+    assert arm(olga).status_code == 303
+
+
 @pytest.mark.parametrize(
     "fields", [{"word": "kill", "reason": "x"}, {"word": "", "reason": "x"}, {"word": "KILL", "reason": ""}]
 )
@@ -149,3 +192,75 @@ def test_reason_when_it_is_markup_then_is_shown_as_text(olga: Any) -> None:
     arm(olga, reason="<img src=x onerror=alert(1)>")
     assert "<img src=x" not in olga.get("/control/arm").text
     assert "&lt;img src=x" in olga.get("/control/arm").text
+
+
+# --- ARM_EXPIRES ---
+
+
+@pytest.fixture
+def for_session(configured: HomePaths, app: Flask) -> None:
+    """Set ARM_EXPIRES to session in what the site has read."""
+    found = app.extensions["tradebot"]
+    found._loaded = replace(found.secrets(), settings=proposals() | {"ARM_EXPIRES": "session"})
+
+
+@pytest.mark.usefixtures("for_session")
+def test_arm_when_it_expires_with_the_session_then_the_record_names_the_session_heard_last(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message]
+) -> None:
+    hub.publish(say("chain", session_date="2025-03-12"))
+    assert "to the close of this session" in olga.get("/control/arm").text
+    assert arm(olga).status_code == 303
+    record = control.read().arm
+    assert record is not None
+    assert record.expires == "2025-03-12"
+    assert "to the close of the session of 2025-03-12" in olga.get("/control/stop").text
+
+
+@pytest.mark.usefixtures("for_session")
+@pytest.mark.parametrize("heard", [None, ""])
+def test_arm_when_no_session_was_heard_then_is_refused_before_the_password_counts(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message], heard: str | None
+) -> None:
+    if heard is not None:
+        hub.publish(say("chain", session_date=heard))
+    answer = arm(olga)
+    assert answer.status_code == 409
+    assert "has not said yet which session it plans" in answer.text
+    assert control.read().arm is None
+
+
+@pytest.mark.usefixtures("for_session")
+def test_arm_when_the_session_is_over_then_is_refused(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message]
+) -> None:
+    plan = a_plan("2025-03-12")
+    hub.publish(plan)
+    hub.publish(replace(say("chain"), ts_event=plan.close_ns))
+    answer = arm(olga)
+    assert answer.status_code == 409
+    assert "the session of 2025-03-12 is over" in answer.text
+    hub.publish(replace(say("chain"), ts_event=plan.close_ns - 1_000_000))
+    assert arm(olga).status_code == 303
+    assert control.read().arm is not None
+
+
+def test_arm_when_it_does_not_expire_then_no_session_need_be_known(olga: Any, control: ControlFolder) -> None:
+    assert arm(olga).status_code == 303
+    record = control.read().arm
+    assert record is not None
+    assert record.expires == ""
+    assert "on every trading day" in olga.get("/control/arm").text
+
+
+@pytest.mark.parametrize("path", ["/", "/control/arm", "/control/stop", "/control/kill"])
+def test_pages_when_the_chain_was_heard_then_say_what_is_stopped_and_what_goes_on(
+    olga: Any, hub: StatusHub, say: Callable[..., Message], path: str
+) -> None:
+    assert "Waiting for the first status of the watchdog" in olga.get(path).text
+    said = EFFECTS["HALTED"]
+    hub.publish(say("chain", state="HALTED", stopped=said.stopped, goes_on=said.goes_on, detail="<b>why</b>"))
+    page = olga.get(path).text
+    assert said.stopped in page
+    assert said.goes_on in page
+    assert "&lt;b&gt;why" in page
