@@ -94,13 +94,19 @@ class Courier:
             if not link.is_welcome:
                 nonce = link.hello_nonce(now)
                 if nonce is not None:
-                    hello = Hello(nonce, node.epoch, link.acked + 1, link.last, link.base)
-                    self._sockets.send(peer, encode_frame(hello))
+                    self._say_hello(peer, nonce)
                 continue
+            if link.asks_again(now):
+                self._say_hello(peer, "")
             for row in link.due(now):
                 with self._send_point:
                     frame = Data(node.epoch, row.seq, row.step, row.payload, link.pass_number)
                     self._sockets.send(peer, encode_frame(frame))
+
+    def _say_hello(self, peer: ServiceName, nonce: str) -> None:
+        link = self._node.links[peer]
+        hello = Hello(nonce, self._node.epoch, link.acked + 1, link.last, link.base)
+        self._sockets.send(peer, encode_frame(hello))
 
     def hear_answers(self) -> None:
         """Hear what receivers say of our streams."""
@@ -193,13 +199,17 @@ class Courier:
         if cursor is None:
             self.reject(sender, MalformedMessageError(f"{sender} says nothing to {self._node.name}"), item.payload)
             return
+        standing = Standing(hello.epoch, hello.first, hello.last, hello.base)
+        is_known = self._welcomed.get(sender) == item.routing_id and sender not in self.stopped
+        if is_known and not hello.nonce and cursor.judge_standing(standing) is None:
+            # An idle sender asks whether we are still the one that agreed with it: we are.
+            return
         if self._nonces.get(sender) != hello.nonce:
             self._greet(sender, item.routing_id)
             return
         del self._nonces[sender]
         self._welcomed.pop(sender, None)
         self._held.pop(sender, None)
-        standing = Standing(hello.epoch, hello.first, hello.last, hello.base)
         self._standings[sender] = standing
         fault = cursor.judge_standing(standing)
         if fault and sender not in self.stopped:
@@ -351,6 +361,7 @@ class Courier:
             return "this command was carried out before"
         cursor.advance(event.epoch, event.seq)
         del self.stopped[command.sender]
+        self._welcomed.pop(command.sender, None)
         self._held.pop(command.sender, None)
         self.heard.append(f"{command.operator} resolved the stream of {command.sender}: {command.reason}")
         return None
