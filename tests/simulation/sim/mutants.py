@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest.mock import patch
 
+from msgspec import structs
+
 import bus.failpoints
 import services.execution.shell
 from bus.codec import Ack, encode_frame
 from bus.courier import Courier
 from bus.delivery import InboxCursor, OutboxLink, Verdict
 from bus.gate import RunnerGate
-from bus.halt import LEASE_VALID_NS, LeaseBook
+from bus.halt import LeaseBook
 from bus.messages import OrderPrepared, SubmitOrder
 from bus.runner import Runner
 from bus.store import Store
@@ -26,7 +28,7 @@ from services.execution.core import ExecutionCore
 from services.execution.recovery import Recovery
 from services.execution.shell import ExecutionShell
 from sim.broker import BrokerDoor
-from sim.faults import Profile
+from sim.faults import LOST_HISTORY, Profile
 
 Plant = Callable[[ExitStack], None]
 
@@ -137,9 +139,7 @@ def _fresh_id_after_timeout(stack: ExitStack) -> None:
         try:
             return submit(self, request)
         except RetryableBrokerError:
-            from msgspec.structs import replace as changed
-
-            return submit(self, changed(request, client_order_id=f"{request.client_order_id}x"))
+            return submit(self, structs.replace(request, client_order_id=f"{request.client_order_id}x"))
 
     _put(stack, BrokerDoor, "submit", stubborn)
 
@@ -257,15 +257,6 @@ def _halt_by_broadcast_only(stack: ExitStack) -> None:
     _put(stack, Runner, "_hear_control", deaf)
 
 
-def _lease_from_receipt(stack: ExitStack) -> None:
-    heard = LeaseBook.heard
-
-    def generous(self: LeaseBook, issuer: str, _expires_ns: int, now_ns: int) -> None:
-        heard(self, issuer, now_ns + LEASE_VALID_NS, now_ns)
-
-    _put(stack, LeaseBook, "heard", generous)
-
-
 def _lease_not_checked(stack: ExitStack) -> None:
     _put(stack, LeaseBook, "refusal", lambda _self, _boot_ns: None)
 
@@ -288,8 +279,7 @@ class Mutant:
         """Return the profile of its directed runs."""
         base = Profile(self.name, fixed=self.fixed, fault_s=self.fault_s, speeds=(40,))
         if self.restores:
-            ends_in = frozenset({"regressed_producer", "lost_history", "refused_stream", "broker_anomaly"})
-            return replace(base, restores=self.restores, ends_in=ends_in)
+            return replace(base, restores=self.restores, ends_in=LOST_HISTORY)
         return base
 
 
@@ -315,6 +305,5 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(_send_before_persisting, {"failpoint_crash": 0.02}),
     Mutant(_cancel_once, {"stuck": 0.6, "cancel_lost": 0.7}),
     Mutant(_halt_by_broadcast_only, {"halt_rate": 0.4, "cut_rate": 1.0, "loss": 0.3}),
-    Mutant(_lease_from_receipt, {"delay": 0.5, "delay_ms_max": 900, "pause_rate": 0.3}),
     Mutant(_lease_not_checked, {"crash_rate": 0.2, "pause_rate": 0.4}),
 )

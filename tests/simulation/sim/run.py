@@ -6,7 +6,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-from bus.messages import Heartbeat, OrdersSnapshot, PortfolioSnapshot
+from bus.messages import Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
 from services.execution.orders import FINAL_STATES
 from sim import checkers
 from sim.broker import BrokerHouse
@@ -82,7 +82,8 @@ class Run:
         self.operator.begin()
         if self.profile.restores:
             self.restore = Restore(chain, host.rng.choice(self.profile.restores))
-            self.restore.begin(host.between(2 * SECOND, 9 * SECOND))
+            early, late = self.profile.restore_s
+            self.restore.begin(host.between(int(early * SECOND), int(late * SECOND)))
         seconds = self.profile.fault_s[0] + host.rng.random() * (self.profile.fault_s[1] - self.profile.fault_s[0])
         end = host.boot_ns() + int(seconds * SECOND)
         if any((self.mix.crash_rate, self.mix.pause_rate, self.mix.cut_rate, self.mix.halt_rate, self.mix.stop_rate)):
@@ -156,6 +157,8 @@ class Run:
         open_orders = [f"{line.leg} {line.symbol} {line.state}" for line in orders.orders if line.state not in FINAL_STATES]
         if open_orders:
             return f"execution has open orders: {open_orders}"
+        if chain.status("ledger", LedgerSnapshot).cash_micros != house.cash_micros:
+            return "the ledger does not have the broker's cash"
         positions = chain.status("risk", PortfolioSnapshot).positions
         return f"risk knows of positions: {[line.symbol for line in positions]}" if positions else ""
 
