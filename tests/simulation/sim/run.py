@@ -6,7 +6,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-from bus.messages import Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
+from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
 from services.execution.orders import FINAL_STATES
 from sim import checkers
 from sim.broker import BrokerHouse
@@ -180,6 +180,7 @@ class Run:
             errors=chain.errors,
             unrest=unrest,
             ends_in=self.profile.ends_in,
+            chain_state=status.state if (status := chain.status("watchdog", ChainStatus)) else "",
             must_end_halted=self.restore.must_halt if self.restore else False,
             forgotten=self.restore.approved if self.restore else [],
         )
