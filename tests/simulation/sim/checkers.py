@@ -68,14 +68,20 @@ class Case:
     #: Rules of halts that this fault may end in, because only a person can mend it.
     ends_in: frozenset[str] = frozenset()
     must_end_halted: bool = False
+    #: The chain's state as the watchdog said it last.
+    chain_state: str = ""
     #: What risk had approved and does not know any more.
     forgotten: list[SubmitOrder] = field(default_factory=list)
     halts_at: list[int] = field(default_factory=list)
 
     def stands_halted(self) -> bool:
-        """Tell whether a halt that this fault may end in was raised after the last arming."""
+        """Tell whether a halt that this fault may end in was raised, and nothing can be traded since.
+
+        Who arms over it without mending the stream does not get an active chain.
+        """
         answered = max((counter for _, counter in self.armed), default=0)
-        return any(halt.counter > answered and halt.rule in self.ends_in for halt in self.books.halts)
+        counters = [halt.counter for halt in self.books.halts if halt.rule in self.ends_in]
+        return bool(counters) and (max(counters) > answered or self.chain_state not in ("ACTIVE", "REDUCING"))
 
 
 def read_books(paths: HomePaths) -> Books:
