@@ -94,13 +94,19 @@ class Courier:
             if not link.is_welcome:
                 nonce = link.hello_nonce(now)
                 if nonce is not None:
-                    hello = Hello(nonce, node.epoch, link.acked + 1, link.last, link.base)
-                    self._sockets.send(peer, encode_frame(hello))
+                    self._say_hello(peer, nonce)
                 continue
+            if link.asks_again(now):
+                self._say_hello(peer, "")
             for row in link.due(now):
                 with self._send_point:
                     frame = Data(node.epoch, row.seq, row.step, row.payload, link.pass_number)
                     self._sockets.send(peer, encode_frame(frame))
+
+    def _say_hello(self, peer: ServiceName, nonce: str) -> None:
+        link = self._node.links[peer]
+        hello = Hello(nonce, self._node.epoch, link.acked + 1, link.last, link.base)
+        self._sockets.send(peer, encode_frame(hello))
 
     def hear_answers(self) -> None:
         """Hear what receivers say of our streams."""
@@ -117,11 +123,7 @@ class Courier:
         link = node.links[peer]
         match frame:
             case Ack():
-                node.heard_ack(peer, frame.epoch, frame.cursor)
-                if frame.epoch == node.epoch:
-                    link.heard_gap(frame.gap_pass)
-                if frame.epoch == node.epoch and frame.cursor > link.last:
-                    self._halt("regressed_producer", f"{peer} has more messages of {node.name} than {node.name} knows")
+                self._hear_ack(peer, frame)
             case Greet():
                 link.heard_greet(frame.nonce)
             case Welcome():
@@ -135,6 +137,16 @@ class Courier:
                 self._halt("refused_stream", f"{peer} refuses messages of {node.name}: {frame.detail}")
             case _:
                 self.reject(peer, MalformedMessageError(f"{type(frame).__name__} is no answer"), b"")
+
+    def _hear_ack(self, peer: ServiceName, ack: Ack) -> None:
+        self._node.heard_ack(peer, ack.epoch, ack.cursor)
+        if ack.epoch != self._node.epoch:
+            return
+        link = self._node.links[peer]
+        link.heard_gap(ack.gap_pass)
+        if ack.cursor > link.last:
+            words = f"{peer} has more messages of {self._node.name} than {self._node.name} knows"
+            self._halt("regressed_producer", words)
 
     def tell_step(self, receiver: ServiceName) -> bool:
         """Tell a neighbour that our market step is finished; False while messages of it still wait to be sent."""
@@ -187,13 +199,17 @@ class Courier:
         if cursor is None:
             self.reject(sender, MalformedMessageError(f"{sender} says nothing to {self._node.name}"), item.payload)
             return
+        standing = Standing(hello.epoch, hello.first, hello.last, hello.base)
+        is_known = self._welcomed.get(sender) == item.routing_id and sender not in self.stopped
+        if is_known and not hello.nonce and cursor.judge_standing(standing) is None:
+            # An idle sender asks whether we are still the one that agreed with it: we are.
+            return
         if self._nonces.get(sender) != hello.nonce:
             self._greet(sender, item.routing_id)
             return
         del self._nonces[sender]
         self._welcomed.pop(sender, None)
         self._held.pop(sender, None)
-        standing = Standing(hello.epoch, hello.first, hello.last, hello.base)
         self._standings[sender] = standing
         fault = cursor.judge_standing(standing)
         if fault and sender not in self.stopped:
@@ -345,6 +361,7 @@ class Courier:
             return "this command was carried out before"
         cursor.advance(event.epoch, event.seq)
         del self.stopped[command.sender]
+        self._welcomed.pop(command.sender, None)
         self._held.pop(command.sender, None)
         self.heard.append(f"{command.operator} resolved the stream of {command.sender}: {command.reason}")
         return None

@@ -127,6 +127,7 @@ class OutboxLink:
         if self.is_welcome or not nonce or nonce != self._nonce or cursor > self.last:
             return False
         self.is_welcome = True
+        self._hello_at = now_ns + RETRY_LAST_NS
         is_news = self.heard_ack(cursor, now_ns)
         self._sent = self.acked
         self._has_gap = False
@@ -136,6 +137,16 @@ class OutboxLink:
         """Send nothing more, and ask again now and then: an operator may have decided meanwhile."""
         self.is_welcome = False
         self._nonce = ""
+
+    def asks_again(self, now_ns: int) -> bool:
+        """Tell whether a stream with nothing to say asks now whether its receiver still knows it.
+
+        A receiver that was put back from an older copy hears of it by our first message; we may have none for hours.
+        """
+        if not self.is_welcome or self.rows or now_ns < self._hello_at:
+            return False
+        self._hello_at = now_ns + RETRY_LAST_NS
+        return True
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -156,6 +167,7 @@ class OutboxLink:
         due = list(islice(rows, first - rows[0].seq, WINDOW))
         if due:
             self._sent = max(self._sent, due[-1].seq)
+            self.base = max(self.base, self._sent)
             self._retry_at = now_ns + self._retry_ns
         return due
 
@@ -219,8 +231,10 @@ class InboxCursor:
             return None if at.first == 1 else ("lost_history", f"messages 1 to {at.first - 1} are not known here")
         if at.epoch != self.epoch:
             return "regressed_producer", "it has another history than the one known here"
-        if self.seq > at.last:
-            return "regressed_producer", f"{self.seq} messages were taken from it, and it knows of {at.last}"
+        # What it has made since its process began and never sent cannot have been taken: see `base`.
+        known = min(at.base, at.last)
+        if self.seq > known:
+            return "regressed_producer", f"{self.seq} messages were taken from it, and it knows of {known}"
         if self.seq < at.first - 1:
             return "lost_history", f"it was told that {at.first - 1} messages were taken, and {self.seq} are known here"
         return None
@@ -231,7 +245,7 @@ class InboxCursor:
         With the same epoch the messages up to `base` were taken before, because the sender had made them before it
         was restored. Otherwise everything that is not acknowledged is taken.
         """
-        if at.epoch == self.epoch and self.seq > at.last:
+        if at.epoch == self.epoch and self.seq > min(at.base, at.last):
             return min(at.base, at.last)
         return at.first - 1
 
@@ -264,8 +278,13 @@ class StepBoard:
             del self._early[sender]
             self.hear(sender, *waiting, cursor_seq)
 
-    def again(self) -> None:
-        """Forget what was told: the feed repeats a step because somebody missed a mark."""
+    def again(self, step: int) -> None:
+        """Go back to a step that the feed repeats, and forget what was told: somebody missed a mark of it.
+
+        A feed that was started again repeats the whole session. Whoever is ahead of it has finished those steps long
+        ago; to wait for the marks of its own newest step would be to wait for a step that the feed never reaches.
+        """
+        self.own = step
         self.told.clear()
 
     def may_tell(self, receiver: str, waits_for: tuple[str, ...]) -> bool:

@@ -283,7 +283,7 @@ class Runner:
         # The control folder is read first: whoever sees step 1 of a replay also sees the arm record that started it.
         self._hear_control()
         if data.step <= node.step:
-            courier.board.again()
+            courier.board.again(data.step)
         else:
             node.on_market(data)
             courier.board.own = node.step

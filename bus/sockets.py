@@ -109,6 +109,10 @@ class BusSockets:
         if self._inbox is not None:
             self._inbox.send_multipart([routing_id, payload], zmq.NOBLOCK)
 
+    def also_wait_for(self, descriptor: int) -> None:
+        """Let `wait` end, too, when this file descriptor can be read; whoever owns it reads it empty."""
+        self._poller.register(descriptor, zmq.POLLIN)
+
     def wait(self, timeout_ms: int) -> bool:
         """Wait until something arrives; False after the time."""
         self._ready = {socket for socket, _ in self._poller.poll(timeout_ms)}

@@ -78,7 +78,8 @@ class Store:
         for receiver in receivers:
             acked = self._one("SELECT seq FROM acked WHERE receiver=?", receiver)
             last = max(acked, self._one("SELECT coalesce(max(seq), 0) FROM outbox WHERE receiver=?", receiver))
-            base = self._one("SELECT CAST(value AS INTEGER) FROM meta WHERE key=?", f"base:{receiver}") or last
+            kept = self._db.execute("SELECT value FROM meta WHERE key=?", (f"base:{receiver}",)).fetchone()
+            base = last if kept is None else int(kept[0])
             link = OutboxLink(acked=acked, last=last, base=base)
             link.refill(self.outbox_after(receiver, acked), now_ns)
             links[receiver] = link

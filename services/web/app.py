@@ -27,9 +27,10 @@ from services.web import (
     dashboard_web,
     login_web,
     security,
+    streams_web,
 )
 from services.web.hub import StatusHub
-from services.web.site import Site, site
+from services.web.site import Bus, NoBus, Site, site
 
 REQUEST_BYTES_MAX = 1024 * 1024
 _YEAR_S = 365 * 24 * 3600
@@ -40,10 +41,16 @@ def _nothing(_secrets: Secrets) -> None:
     return
 
 
-def create_app(paths: HomePaths, hub: StatusHub, on_provisioned: Callable[[Secrets], None] = _nothing) -> Flask:
+def create_app(
+    paths: HomePaths,
+    hub: StatusHub,
+    on_provisioned: Callable[[Secrets], None] = _nothing,
+    *,
+    bus: Bus | None = None,
+) -> Flask:
     """Return the application for one home; `on_provisioned` is called once, after the first configuration."""
     app = Flask(__name__, static_folder=None)
-    found = Site(paths, hub, on_provisioned)
+    found = Site(paths, hub, on_provisioned, bus=bus or NoBus())
     app.extensions["tradebot"] = found
     app.config.update(
         **security.COOKIES,
@@ -56,8 +63,8 @@ def create_app(paths: HomePaths, hub: StatusHub, on_provisioned: Callable[[Secre
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web.pages, login_web.pages, dashboard_web.pages, control_web.pages):
-        app.register_blueprint(view)
+    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web):
+        app.register_blueprint(view.pages)
     _add_fixed_files(app)
     _add_errors(app)
     app.add_url_rule("/healthz", "healthz", _healthz)

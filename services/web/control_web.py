@@ -1,6 +1,5 @@
 """Arm, stop and kill: each tells its consequence, asks for a reason, writes to the control folder."""
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
@@ -10,12 +9,11 @@ from bus.build import build_id
 from bus.clock import iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState
 from services.web import security
-from services.web.login_web import LOCKED
+from services.web.forms import Refusal, given_reason, password_refusal, reason_refusal
 from services.web.site import site
 
 Action = Literal["arm", "stop", "kill"]
 KILL_WORD: Final = "KILL"
-REASON_CHARS_MAX: Final = 300
 CONSEQUENCES: Final[dict[Action, str]] = {
     "arm": "From now on the bot sends orders by itself whenever a strategy raises a signal and every risk "
     "check passes, {until} it is stopped or halted.",
@@ -26,14 +24,6 @@ CONSEQUENCES: Final[dict[Action, str]] = {
     "restart.",
 }
 pages = Blueprint("control", __name__, url_prefix="/control")
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Why an order of the operator was not carried out, and the status to answer with."""
-
-    code: int
-    text: str
 
 
 @pages.get("/arm")
@@ -68,15 +58,15 @@ def arm() -> AnyResponse:
     # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
     is_for_session = here.secrets().settings.get("ARM_EXPIRES") == "session"
     session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
-    refusal = _reason_refusal() or _state_refusal(state)
+    refusal = reason_refusal() or _state_refusal(state) or _stream_refusal()
     if is_for_session:
         refusal = refusal or _session_refusal(session_date)
-    refusal = refusal or _password_refusal(user.name)
+    refusal = refusal or password_refusal(user.name)
     if refusal:
         return _page("arm", refusal)
     record = ArmRecord(
         operator=user.name,
-        reason=_reason(),
+        reason=given_reason(),
         armed_at_utc=iso_utc(utc_ns()),
         halt_counter=state.halt_counter,
         generation=here.secrets().generation,
@@ -94,11 +84,11 @@ def arm() -> AnyResponse:
 @security.require("control")
 def stop() -> AnyResponse:
     """Write the stop request."""
-    refusal = _reason_refusal()
+    refusal = reason_refusal()
     if refusal:
         return _page("stop", refusal)
     try:
-        site().control.request_stop(f"{security.current_user().name}: {_reason()}")
+        site().control.request_stop(f"{security.current_user().name}: {given_reason()}")
     except OSError as error:
         return _page("stop", _unwritten(error))
     return _done("Stop requested. No new positions are opened.")
@@ -108,54 +98,43 @@ def stop() -> AnyResponse:
 @security.require("control")
 def kill() -> AnyResponse:
     """Write a halt record."""
-    refusal = _word_refusal() or _reason_refusal()
+    refusal = _word_refusal() or reason_refusal()
     if refusal:
         return _page("kill", refusal)
-    detail = f"{security.current_user().name}: {_reason()}"
+    detail = f"{security.current_user().name}: {given_reason()}"
     try:
         record = site().control.raise_halt(source="web", rule="operator", detail=detail)
     except OSError as error:
         return _page("kill", _unwritten(error))
+    site().bus.tell_halt(record)
     return _done(f"Halt {record.counter} is on disk. The chain stops within a second.")
 
 
-def _reason() -> str:
-    return " ".join(request.form.get("reason", "").split())
-
-
-def _reason_refusal() -> _Refusal | None:
-    if not _reason():
-        return _Refusal(400, "Give a reason: it is kept with the record. Nothing was changed.")
-    if len(_reason()) > REASON_CHARS_MAX:
-        return _Refusal(400, f"The reason is longer than {REASON_CHARS_MAX} characters. Nothing was changed.")
-    return None
-
-
-def _word_refusal() -> _Refusal | None:
+def _word_refusal() -> Refusal | None:
     if request.form.get("word", "").strip() == KILL_WORD:
         return None
-    return _Refusal(400, f"Type the word {KILL_WORD} in capital letters to confirm. Nothing was changed.")
+    return Refusal(400, f"Type the word {KILL_WORD} in capital letters to confirm. Nothing was changed.")
 
 
-def _state_refusal(state: ControlState) -> _Refusal | None:
+def _state_refusal(state: ControlState) -> Refusal | None:
     if state.fault:
-        return _Refusal(409, f"The chain cannot be armed: {state.fault}. Correct that first.")
+        return Refusal(409, f"The chain cannot be armed: {state.fault}. Correct that first.")
     if state.is_kill_file_present:
-        return _Refusal(409, "The file control/kill.txt is present. Remove it on the machine, then arm again.")
+        return Refusal(409, "The file control/kill.txt is present. Remove it on the machine, then arm again.")
     if request.form.get("halt_counter", "") != str(state.halt_counter):
-        return _Refusal(409, "A halt was raised after this page was shown. Read it below, then decide again.")
+        return Refusal(409, "A halt was raised after this page was shown. Read it below, then decide again.")
     return None
 
 
-def _session_refusal(session_date: str) -> _Refusal | None:
+def _session_refusal(session_date: str) -> Refusal | None:
     if not session_date:
-        return _Refusal(
+        return Refusal(
             409,
             "ARM_EXPIRES is session, and the watchdog has not said yet which session it plans: wait until the page "
             "shows its date, then arm again. Nothing was changed.",
         )
     if site().hub.has_closed():
-        return _Refusal(
+        return Refusal(
             409,
             f"ARM_EXPIRES is session, and the session of {session_date} is over: arm again when the next one is "
             "planned. Nothing was changed.",
@@ -163,18 +142,15 @@ def _session_refusal(session_date: str) -> _Refusal | None:
     return None
 
 
-def _password_refusal(name: str) -> _Refusal | None:
-    if not security.may_try_password(name):
-        return _Refusal(429, LOCKED)
-    if site().authenticate(name, request.form.get("password", "")) is None:
-        return _Refusal(401, "The password is wrong. Nothing was changed.")
-    security.forget_password_tries(name)
-    return None
+def _stream_refusal() -> Refusal | None:
+    if not site().hub.stopped_streams():
+        return None
+    return Refusal(409, "A stream is stopped. Resolve it first on the page of stopped streams. Nothing was changed.")
 
 
-def _unwritten(error: OSError) -> _Refusal:
+def _unwritten(error: OSError) -> Refusal:
     folder = site().paths.control
-    return _Refusal(
+    return Refusal(
         503,
         f"Nothing could be written in {folder}: {error.strerror}. To halt the chain anyway, make the file "
         f"{folder / 'kill.txt'} on the machine, or stop the processes with 'supervisorctl -c "
@@ -182,7 +158,7 @@ def _unwritten(error: OSError) -> _Refusal:
     )
 
 
-def _page(action: Action, refusal: _Refusal | None = None) -> Response:
+def _page(action: Action, refusal: Refusal | None = None) -> Response:
     state = site().control.read()
     positions, allocated = site().hub.open_positions()
     is_for_session = site().secrets().settings.get("ARM_EXPIRES") == "session"
@@ -192,9 +168,10 @@ def _page(action: Action, refusal: _Refusal | None = None) -> Response:
         action=action,
         consequence=CONSEQUENCES[action].format(until=until),
         fault=refusal.text if refusal else "",
-        reason=_reason(),
+        reason=given_reason(),
         state=state,
         chain_refusal=state.refusal(build_id()),
+        stopped=site().hub.stopped_streams(),
         positions=positions,
         allocated=allocated,
         kill_word=KILL_WORD,

@@ -16,7 +16,7 @@ pages = Blueprint("dashboard", __name__)
 @security.require("look")
 def show() -> Response:
     """Show the dashboard."""
-    return make_response(render_template("dashboard.html"))
+    return make_response(render_template("dashboard.html", stopped=site().hub.stopped_streams()))
 
 
 @pages.get("/api/snapshot")

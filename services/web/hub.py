@@ -31,8 +31,8 @@ _STATUS_NAMES: Final[dict[type[m.Message], str]] = {
     m.OrdersSnapshot: "orders",
     m.LedgerSnapshot: "ledger",
 }
-#: Heard many times a second, and the watchdog's ChainStatus already says what they mean.
-_NOT_SHOWN: Final = (m.Heartbeat, m.Lease, m.QuoteBatch, m.BarBatch)
+#: Heard many times a second; ChainStatus and the snapshots already say what they mean.
+_NOT_SHOWN: Final = (m.Lease, m.QuoteBatch, m.BarBatch)
 
 
 class HubFullError(Exception):
@@ -94,12 +94,17 @@ class StatusHub:
         self._curve_date = ""
         self._events_total = 0
         self._chain_heard_boot_ns: int | None = None
+        self._stopped: dict[m.ServiceName, tuple[m.StoppedStream, ...]] = {}
 
     def publish(self, message: msgspec.Struct) -> None:
         """Keep a message of the catalogue and tell every open stream. Never blocks on a browser."""
         if not isinstance(message, m.Message) or isinstance(message, _NOT_SHOWN):
             return
         with self._lock:
+            if isinstance(message, m.Heartbeat):
+                # Of a heartbeat only this is shown: the watchdog's ChainStatus already says what the rest means.
+                self._keep_stopped(message.service, message.stopped_streams)
+                return
             name = _STATUS_NAMES.get(type(message))
             changes = self._keep_status(name, message) if name else self._keep_event(message)
             for kind, value in changes:
@@ -164,6 +169,29 @@ class StatusHub:
             portfolio = self._newest.get("portfolio")
         return (len(portfolio["positions"]), portfolio["allocated"]) if portfolio else (0, "0.00")
 
+    def stopped_streams(self) -> tuple[tuple[m.ServiceName, m.StoppedStream], ...]:
+        """Return the receiver and the state of every stopped stream, as last heard."""
+        with self._lock:
+            return tuple((receiver, stop) for receiver, stops in sorted(self._stopped.items()) for stop in stops)
+
+    def stream_goes_on(self, receiver: m.ServiceName, sender: m.ServiceName) -> None:
+        """Take a stream off the list because its receiver said so, before its next heartbeat says the same."""
+        with self._lock:
+            rest = tuple(stop for stop in self._stopped.get(receiver, ()) if stop.sender != sender)
+            self._keep_stopped(receiver, rest)
+
+    def _keep_stopped(self, receiver: m.ServiceName, stops: tuple[m.StoppedStream, ...]) -> None:
+        if stops != self._stopped.get(receiver, ()):
+            self._stopped[receiver] = stops
+            self._send(_frame("stopped_streams", self._stopped_view()))
+
+    def _stopped_view(self) -> list[dict[str, Any]]:
+        return [
+            {"receiver": receiver, **frames.plain(stop)}
+            for receiver, stops in sorted(self._stopped.items())
+            for stop in stops
+        ]
+
     def _keep_status(self, name: str, message: m.Message) -> list[tuple[str, Any]]:
         changes: list[tuple[str, Any]] = []
         if isinstance(message, m.ChainStatus):
@@ -218,6 +246,7 @@ class StatusHub:
             "fills": list(self._fills),
             "denied": list(self._denied),
             "events": list(self._events),
+            "stopped_streams": self._stopped_view(),
         }
 
     def _send(self, frame: bytes) -> None:

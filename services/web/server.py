@@ -14,9 +14,11 @@ from typing import Final, Protocol
 import waitress
 
 from bus.assembly import Setup
+from bus.codec import CommandAnswer
+from bus.halt import HaltRecord
 from bus.keys import KeyRing
 from bus.lock import LockTakenError, service_lock
-from bus.messages import Message, ServiceName
+from bus.messages import Message, ResolveStream, ServiceName
 from bus.orphan import Parent
 from bus.sockets import BindError
 from config import env_bot
@@ -27,6 +29,7 @@ from config.vault import Secrets, Vault, VaultError
 from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
+from services.web.site import Bus
 
 HOST: Final = "127.0.0.1"
 PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
@@ -40,8 +43,8 @@ EXIT_OK, EXIT_FAULT, EXIT_CANNOT_START, EXIT_LOCKED = 0, 1, 2, 75
 log = logging.getLogger(__name__)
 
 
-class Listener(Protocol):
-    """What hears the status topic of the bus."""
+class Listener(Bus, Protocol):
+    """What hears the status topic of the bus, and says what pages say."""
 
     def start(self) -> None:
         """Begin to listen, on a thread of its own."""
@@ -54,7 +57,7 @@ ListenerFactory = Callable[[Setup, Secrets, Callable[[Message], None]], Listener
 
 
 class Ear:
-    """Starts the bus listener once there is a configuration, and stops it."""
+    """Starts the bus listener once there is a configuration, passes on what pages say, and stops it."""
 
     def __init__(self, paths: HomePaths, hub: StatusHub, factory: ListenerFactory) -> None:
         self._paths = paths
@@ -86,6 +89,18 @@ class Ear:
         except (SettingsError, BindError):
             # The configuration itself is done and answered; the page says that it hears nothing.
             log.exception("the status of the chain is not heard")
+
+    def tell_halt(self, record: HaltRecord) -> None:
+        """Tell every service of a halt, where there is a bus."""
+        # Without the lock: a listener that is being started or stopped must not hold up a halt.
+        listener = self._listener
+        if listener is not None:
+            listener.tell_halt(record)
+
+    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+        """Give a command where there is a bus; None when nobody answered."""
+        listener = self._listener
+        return None if listener is None else listener.command(message, timeout_s)
 
     def stop(self) -> None:
         """Stop listening, if it ever began."""
@@ -141,7 +156,7 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int
     """Serve one home on one port until SIGTERM or SIGINT."""
     hub, vault = StatusHub(), Vault(paths)
     ear = Ear(paths, hub, listener_factory)
-    app = create_app(paths, hub, ear.start_late)
+    app = create_app(paths, hub, ear.start_late, bus=ear)
     try:
         server = waitress.create_server(
             app,

@@ -4,14 +4,17 @@ import secrets as random_secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from flask import current_app
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
 import services
+from bus.codec import CommandAnswer
 from bus.control import ControlFolder
+from bus.halt import HaltRecord
+from bus.messages import ResolveStream
 from config.paths import HomePaths
 from config.users import User, authenticate
 from config.vault import Secrets, Vault
@@ -24,12 +27,36 @@ _HASHES_AT_ONCE: Final = 2
 _COA_TEMPLATE: Final = Path(services.__file__).parent / "ledger" / "tbot_ledger_coa_template.json"
 
 
+class Bus(Protocol):
+    """What pages may say on the bus; callable from any thread."""
+
+    def tell_halt(self, record: HaltRecord) -> None:
+        """Tell every service of a halt that is on disk; without a bus they find it there by themselves."""
+
+    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+        """Give a command and return what became of it; None when nobody answered in time."""
+
+
+class NoBus:
+    """The bus of a site that is on none."""
+
+    def tell_halt(self, record: HaltRecord) -> None:
+        """Do nothing: the halt is on disk."""
+
+    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+        """Return None: nobody can answer."""
+        return None
+
+
 class Site:
     """One web interface. Pages reach it by `site()`."""
 
-    def __init__(self, paths: HomePaths, hub: StatusHub, on_provisioned: Callable[[Secrets], None]) -> None:
+    def __init__(
+        self, paths: HomePaths, hub: StatusHub, on_provisioned: Callable[[Secrets], None], *, bus: Bus
+    ) -> None:
         self.paths = paths
         self.hub = hub
+        self.bus = bus
         self.vault = Vault(paths)
         self.control = ControlFolder(paths)
         self.sessions = SessionBook()

@@ -99,8 +99,15 @@ def test_a_mark_when_it_runs_ahead_of_its_messages_waits_for_them() -> None:
 def test_a_board_when_the_feed_repeats_a_step_tells_it_again() -> None:
     board = StepBoard(own=3, told={"risk": 3})
     assert not board.may_tell("risk", ())
-    board.again()
+    board.again(3)
     assert board.may_tell("risk", ())
+
+
+def test_a_board_when_the_feed_begins_again_does_not_wait_for_marks_of_its_own_newest_step() -> None:
+    board = StepBoard(own=36, heard={"strategy": 36, "execution": 35})
+    board.again(1)
+    assert board.may_tell("execution", ("strategy", "execution"))
+    assert board.own == 1
 
 
 # --- before the first message ------------------------------------------------------------------------------------
@@ -279,3 +286,27 @@ def test_a_link_when_everything_is_acknowledged_takes_no_gap_for_a_loss() -> Non
     link.heard_ack(2, 2)
     link.heard_gap(link.pass_number)
     assert link.due(3) == []
+
+
+def test_an_idle_link_asks_now_and_then_whether_its_receiver_still_knows_it() -> None:
+    link = OutboxLink()
+    link.heard_greet("n")
+    link.heard_welcome("n", 0, 0)
+    assert [now for now in range(0, 5000 * MS, 100 * MS) if link.asks_again(now)] == [2000 * MS, 4000 * MS]
+    link.add(OutboxRow(1, 0, b"1"), 0)
+    assert not link.asks_again(10_000 * MS)
+
+
+def test_a_cursor_when_a_restored_sender_has_made_new_messages_since_is_not_deceived_by_their_numbers() -> None:
+    restored = Standing("one", 1, last=5, base=3)
+    fault = InboxCursor("one", 5).judge_standing(restored)
+    assert fault is not None
+    assert fault[0] == "regressed_producer"
+    assert InboxCursor("one", 3).judge_standing(restored) is None
+    assert InboxCursor("one", 5).reconciled(restored) == 3
+
+
+def test_a_link_when_it_has_sent_messages_counts_them_among_those_that_may_have_been_taken() -> None:
+    link = _link(3)
+    link.due(0)
+    assert link.base == 3

@@ -125,7 +125,9 @@ class Peer:
                 self.introduce(frame.epoch)
             assert self._sockets.send(NAME, frame if isinstance(frame, bytes) else encode_frame(frame))
 
-    def introduce(self, epoch: str = "e1", *, first: int = 1, last: int = 10_000, base: int = 0) -> Welcome | Refusal:
+    def introduce(
+        self, epoch: str = "e1", *, first: int = 1, last: int = 10_000, base: int = 10_000
+    ) -> Welcome | Refusal:
         """Say where the stream of this peer stands, and return what the runner makes of it."""
         self.greets.clear()
         self.verdicts.clear()

@@ -2,7 +2,7 @@
 "use strict";
 const TradeBot = (() => {
   const STALE_MS = 3000, RETRY_MS_MIN = 500, RETRY_MS_MAX = 10000, LINES_MAX = 500;
-  const state = { chain: null, portfolio: null, orders: null, ledger: null, candidates: null, session: null, equity: [], fills: [], denied: [], events: [] };
+  const state = { chain: null, portfolio: null, orders: null, ledger: null, candidates: null, session: null, equity: [], fills: [], denied: [], events: [], stopped_streams: [] };
   const kept = Object.keys(state);
   const lists = { event: "events", fill: "fills", denied: "denied" };
   const renderers = [];
@@ -95,7 +95,7 @@ const TradeBot = (() => {
       retryTimer = setTimeout(again, retryMs);
       retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
     };
-    for (const kind of ["snapshot", "chain", "portfolio", "orders", "ledger", "candidates", "session", "equity", "event", "fill", "denied"]) {
+    for (const kind of ["snapshot", "chain", "portfolio", "orders", "ledger", "candidates", "session", "equity", "event", "fill", "denied", "stopped_streams"]) {
       source.addEventListener(kind, (event) => take(kind, JSON.parse(event.data)));
     }
   }

@@ -102,6 +102,7 @@
   }
 
   const status = { up: "up", stale: "warn", down: "down", "never seen": "warn" };
+  on(["stopped_streams"], ({ stopped_streams: stopped }) => { byId("stopped").hidden = stopped.length === 0; });
   on(["portfolio"], drawTiles);
   on(["portfolio", "orders"], drawPositions);
   on(["orders"], drawOrders);

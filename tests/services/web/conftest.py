@@ -10,6 +10,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from bus import messages as m
+from bus.codec import CommandAnswer
+from bus.halt import HaltRecord
 from bus.keys import make_pairs
 from config.env_bot import proposals
 from config.identity import Identity
@@ -94,9 +96,31 @@ def configured(home: HomePaths, password_hash: str) -> HomePaths:
     return home
 
 
+class FakeBus:
+    """Remembers what pages say, and answers every command with `answer`."""
+
+    def __init__(self) -> None:
+        self.halts: list[HaltRecord] = []
+        self.commands: list[m.ResolveStream] = []
+        self.answer: tuple[bool, str] | None = (True, "The stream goes on.")
+
+    def tell_halt(self, record: HaltRecord) -> None:
+        self.halts.append(record)
+
+    def command(self, message: m.ResolveStream, timeout_s: float) -> CommandAnswer | None:
+        assert timeout_s > 0
+        self.commands.append(message)
+        return CommandAnswer(message.command_id, *self.answer) if self.answer else None
+
+
 @pytest.fixture
-def app(configured: HomePaths, hub: StatusHub) -> Flask:
-    return create_app(configured, hub)
+def bus() -> FakeBus:
+    return FakeBus()
+
+
+@pytest.fixture
+def app(configured: HomePaths, hub: StatusHub, bus: FakeBus) -> Flask:
+    return create_app(configured, hub, bus=bus)
 
 
 @pytest.fixture
@@ -190,7 +214,22 @@ def say() -> Callable[..., m.Message]:
         }
         return m.OrderDenied(ts_event=TS, ts_init=TS, **{**values, **changes})
 
+    def beat(**changes: Any) -> m.Heartbeat:
+        values: dict[str, Any] = {
+            "service": "execution",
+            "build": "b",
+            "boot_id": "one",
+            "pid": 1,
+            "step": 0,
+            "state": "ready",
+            "outbox_depth": 0,
+            "oldest_unacked_ms": 0,
+            "rejected_messages": 0,
+        }
+        return m.Heartbeat(ts_event=TS, ts_init=TS, **{**values, **changes})
+
     kinds: dict[str, Callable[..., m.Message]] = {
+        "beat": beat,
         "fill": fill,
         "portfolio": portfolio,
         "chain": chain,

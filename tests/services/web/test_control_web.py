@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from bus.build import build_id
 from bus.control import ControlFolder
 from bus.lifecycle import EFFECTS
-from bus.messages import Message
+from bus.messages import Message, StoppedStream
 from bus.testing import a_plan
 from config.env_bot import proposals
 from config.paths import HomePaths
 from config.vault import Vault
+from services.web.app import create_app
 from services.web.hub import StatusHub
 
 ARM = {"reason": "morning check done", "password": "correct horse battery"}
@@ -116,6 +117,43 @@ def test_kill_when_word_and_reason_are_given_then_a_halt_is_on_disk(olga: Any, c
     assert state.halt is not None
     assert (state.halt.source, state.halt.rule) == ("web", "operator")
     assert state.halt.detail == "olga: runaway losses"
+
+
+def test_kill_when_the_halt_is_on_disk_then_is_told_on_the_bus_at_once(
+    olga: Any, control: ControlFolder, bus: Any
+) -> None:
+    olga.post("/control/kill", {"word": "KILL", "reason": "now"})
+    assert bus.halts == [control.read().halt]
+
+
+def test_kill_when_nothing_could_be_written_then_nothing_is_told(olga: Any, configured: HomePaths, bus: Any) -> None:
+    configured.halts.rmdir()
+    assert olga.post("/control/kill", {"word": "KILL", "reason": "now"}).status_code == 503
+    assert bus.halts == []
+
+
+def test_kill_when_there_is_no_bus_then_a_halt_is_on_disk_all_the_same(
+    configured: HomePaths, hub: StatusHub, new_person: Callable[..., Any], control: ControlFolder
+) -> None:
+    olga = new_person(create_app(configured, hub))
+    olga.log_in("olga")
+    assert olga.post("/control/kill", {"word": "KILL", "reason": "now"}).status_code == 303
+    assert control.read().is_halted()
+
+
+def test_arm_when_a_stream_is_stopped_as_last_heard_then_is_refused_until_it_goes_on(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message]
+) -> None:
+    stop = StoppedStream(sender="risk", rule="poison_message", seq=2, detail="execution cannot read message 2 of risk")
+    hub.publish(say("beat", stopped_streams=(stop,)))
+    assert 'href="/control/streams"' in olga.get("/control/arm").text
+    answer = arm(olga)
+    assert answer.status_code == 409
+    assert "A stream is stopped. Resolve it first" in answer.text
+    assert control.read().arm is None
+    hub.publish(say("beat"))
+    assert "/control/streams" not in olga.get("/control/arm").text
+    assert arm(olga).status_code == 303
 
 
 @pytest.mark.parametrize(

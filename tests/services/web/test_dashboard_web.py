@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bus.messages import Message
+from bus.messages import Message, StoppedStream
 from config.paths import HomePaths
 from config.vault import Vault
 from services.web.hub import StatusHub
@@ -31,6 +31,19 @@ def test_dashboard_when_a_theme_is_chosen_then_page_has_it(person_of: Callable[[
     assert 'data-bs-theme="dark"' in person.get("/").text
     person.post("/theme", {"theme": '"><b>'}, form_on="/")
     assert "data-bs-theme" not in person.get("/").text
+
+
+def test_dashboard_when_a_stream_is_stopped_then_says_so_and_leads_operators_to_the_page(
+    person_of: Callable[[str], Any], hub: StatusHub, say: Say
+) -> None:
+    stop = StoppedStream(sender="risk", rule="poison_message", seq=2, detail="cannot be read")
+    viewer, operator = person_of("vera"), person_of("olga")
+    assert 'id="stopped" role="alert" hidden' in operator.get("/").text
+    hub.publish(say("beat", stopped_streams=(stop,)))
+    assert 'id="stopped" role="alert">' in operator.get("/").text
+    assert 'href="/control/streams"' in operator.get("/").text
+    assert "An operator must answer" in viewer.get("/").text
+    assert "/control/streams" not in viewer.get("/").text
 
 
 def test_snapshot_when_asked_then_is_json_with_decimal_text(

@@ -148,3 +148,49 @@ def test_frame_when_text_has_line_breaks_then_stays_one_event(hub: StatusHub, sa
     hub.publish(say("denied", value="a\n\nevent: chain\ndata: {}"))
     kinds = [kind for kind, _ in take(client, 3)]
     assert kinds == ["snapshot", "event", "denied"]
+
+
+def a_stop(sender: m.ServiceName = "risk", seq: int = 2) -> m.StoppedStream:
+    return m.StoppedStream(sender=sender, rule="poison_message", seq=seq, detail="cannot be read")
+
+
+def test_heartbeat_when_it_tells_of_a_stopped_stream_then_snapshot_and_streams_have_it(
+    hub: StatusHub, say: Say
+) -> None:
+    client = hub.subscribe()
+    for _ in range(3):
+        hub.publish(say("beat", stopped_streams=(a_stop(),)))
+    line = {"receiver": "execution", "sender": "risk", "rule": "poison_message", "seq": 2, "detail": "cannot be read"}
+    assert hub.snapshot()["stopped_streams"] == [line]
+    assert hub.stopped_streams() == (("execution", a_stop()),)
+    hub.publish(say("chain"))
+    frames = take(client, 3)
+    assert [kind for kind, _ in frames] == ["snapshot", "stopped_streams", "chain"]
+    assert frames[1][1] == [line]
+    assert hub.snapshot()["events"] == []
+
+
+def test_stopped_stream_when_another_service_beats_then_stays_and_goes_when_its_own_says_so(
+    hub: StatusHub, say: Say
+) -> None:
+    hub.publish(say("beat", stopped_streams=(a_stop(), a_stop("watchdog", 7))))
+    hub.publish(say("beat", service="risk", stopped_streams=(a_stop("screener", 1),)))
+    hub.publish(say("beat", service="ledger"))
+    assert [(receiver, stop.sender) for receiver, stop in hub.stopped_streams()] == [
+        ("execution", "risk"),
+        ("execution", "watchdog"),
+        ("risk", "screener"),
+    ]
+    hub.publish(say("beat"))
+    assert [receiver for receiver, _ in hub.stopped_streams()] == ["risk"]
+
+
+def test_stopped_stream_when_its_receiver_said_that_it_goes_on_then_is_gone_before_the_next_heartbeat(
+    hub: StatusHub, say: Say
+) -> None:
+    hub.publish(say("beat", stopped_streams=(a_stop(), a_stop("watchdog", 7))))
+    client = hub.subscribe()
+    hub.stream_goes_on("execution", "risk")
+    hub.stream_goes_on("ledger", "risk")
+    assert hub.stopped_streams() == (("execution", a_stop("watchdog", 7)),)
+    assert [stop["sender"] for stop in take(client, 2)[1][1]] == ["watchdog"]

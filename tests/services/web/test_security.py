@@ -31,6 +31,8 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/control/arm"): (401, 403, 400, 400),
     ("POST", "/control/stop"): (401, 403, 400, 400),
     ("POST", "/control/kill"): (401, 403, 400, 400),
+    ("GET", "/control/streams"): (303, 403, 200, 200),
+    ("POST", "/control/streams"): (401, 403, 400, 400),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
     ("GET", "/healthz"): (200, 200, 200, 200),
@@ -76,10 +78,12 @@ def test_routes_when_asked_by_each_role_then_answer_exactly_as_the_matrix_says(
 
 
 def test_unsafe_routes_when_form_token_is_missing_or_wrong_then_refuse_and_change_nothing(
-    app: Flask, person_of: Callable[[str], Any], configured: HomePaths
+    app: Flask, person_of: Callable[[str], Any], configured: HomePaths, bus: Any
 ) -> None:
+    ControlFolder(configured).raise_halt("web", "operator", "so that a stream may be resolved")
     before = state_of(configured)
-    full = {"reason": "test", "word": "KILL", "password": "correct horse battery", "halt_counter": "0"}
+    full = {"reason": "test", "word": "KILL", "password": "correct horse battery", "halt_counter": "1"}
+    full |= {"receiver": "execution", "sender": "risk", "action": "skip_message", "seq": "2"}
     for method, route in routes(app):
         if method == "GET" or route == "/configuration":
             continue
@@ -90,6 +94,7 @@ def test_unsafe_routes_when_form_token_is_missing_or_wrong_then_refuse_and_chang
             assert answer.status_code == 403, (route, token)
             assert person.get("/").status_code == 200, "still logged in"
     assert state_of(configured) == before
+    assert (bus.halts, bus.commands) == ([], [])
 
 
 def test_unsafe_routes_when_form_comes_from_another_site_then_refuse(
@@ -114,7 +119,8 @@ def test_state_when_asked_by_get_then_never_changes(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/login", "/nope", "/healthz", "/static/theme.css", "/api/snapshot", "/control/kill"]
+    "path",
+    ["/", "/login", "/nope", "/healthz", "/static/theme.css", "/api/snapshot", "/control/kill", "/control/streams"],
 )
 def test_headers_when_any_page_answers_then_are_exactly_these(person_of: Callable[[str], Any], path: str) -> None:
     headers = person_of("vera").get(path).headers

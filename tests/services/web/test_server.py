@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from bus.assembly import Setup
+from bus.codec import CommandAnswer
+from bus.control import ControlFolder
+from bus.halt import HaltRecord
 from bus.lock import service_lock
-from bus.messages import Message
+from bus.messages import Message, ResolveStream
 from config.paths import HomePaths
 from config.vault import Secrets, Vault
 from services.web import server
@@ -92,6 +95,12 @@ class FakeListener:
     def stop(self) -> None:
         self.calls.append("stop")
 
+    def tell_halt(self, record: HaltRecord) -> None:
+        self.calls.append(f"halt {record.counter}")
+
+    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+        return CommandAnswer(message.command_id, True, f"within {timeout_s}")
+
 
 def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
     configured: HomePaths, hub: StatusHub, say: Callable[..., Message], monkeypatch: pytest.MonkeyPatch
@@ -113,6 +122,42 @@ def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
     assert made[0].setup.identity.bot_id == "BOT01"
     made[0].publish(say("chain"))
     assert hub.snapshot()["chain"]["state"] == "ACTIVE"
+
+
+def test_ear_when_it_listens_then_passes_on_what_pages_say_and_before_and_after_that_nothing(
+    configured: HomePaths, hub: StatusHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "set_up_logs", lambda *_arguments: None)
+    made: list[FakeListener] = []
+
+    def factory(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> FakeListener:
+        made.append(FakeListener(setup, secrets, publish))
+        return made[-1]
+
+    ear = server.Ear(configured, hub, factory)
+    record = ControlFolder(configured).raise_halt("web", "operator", "now")
+    command = ResolveStream(
+        ts_event=0,
+        ts_init=0,
+        command_id="c1",
+        expires_boot_ns=1,
+        halt_counter=1,
+        operator="olga",
+        reason="x",
+        receiver="execution",
+        sender="risk",
+        action="skip_message",
+        seq=2,
+    )
+    ear.tell_halt(record)
+    assert ear.command(command, 1.5) is None
+    ear.start(Vault(configured).open())
+    ear.tell_halt(record)
+    assert ear.command(command, 1.5) == CommandAnswer("c1", True, "within 1.5")
+    ear.stop()
+    ear.tell_halt(record)
+    assert ear.command(command, 1.5) is None
+    assert made[0].calls == ["start", "halt 1", "stop"]
 
 
 FAKE_EAR = """

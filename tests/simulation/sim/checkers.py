@@ -1,0 +1,294 @@
+"""The judges. They read the broker's books and log, the ledger's file, the control folder, and what risk approved.
+
+Nothing here asks the bot what it believes. Each checker returns one sentence for each promise that was broken, with
+its own name in front.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from sim.broker import BrokerHouse, Post
+from sim.chain import Granted
+from sim.host import MS, SECOND
+from sim.market import FLATTEN_NS, OPEN_NS, TTL_NS
+from sim.operator_actor import Stopped
+from sim.services_under_test import IDENTITY
+
+from bus.halt import HaltRecord
+from bus.messages import SubmitOrder
+from bus.store import read_journal
+from config.paths import HomePaths
+from services.execution.orders import client_order_id
+from services.screener.steps import MINUTE_NS
+
+LEASE_NS: Final = SECOND
+HALT_TO_POST_NS: Final = SECOND
+#: From a halt, or from when an entry can be seen at the broker, to its end there. The broker may forget a cancel, not
+#: answer, and the process may be down or frozen meanwhile.
+DRAIN_NS: Final = 30 * SECOND
+_ATTEMPTS_MAX: Final = 40
+#: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
+_OWN_FAULTS: Final = frozenset(
+    {"broker_anomaly", "critical_error", "poison_message", "forbidden_message", "ledger_suspended", "refused_stream"}
+    | {"regressed_producer", "lost_history", "daily_loss_limit"}
+)
+
+
+@dataclass
+class Books:
+    """What is on disk at the end."""
+
+    #: (source event id, cash in micros, units in nanos by symbol) of each entry.
+    entries: list[tuple[str, int, str]]
+    unbalanced: list[str]
+    cash_micros: int
+    halts: list[HaltRecord]
+    approved: list[SubmitOrder]
+
+
+@dataclass
+class Case:
+    """One run as the judges see it; times are boot nanoseconds."""
+
+    house: BrokerHouse
+    books: Books
+    granted: list[Granted]
+    armed: list[tuple[int, int]]
+    stops: list[Stopped]
+    boot_of_utc: Callable[[int], int]
+    ended_ns: int
+    errors: list[str]
+    unrest: str
+    #: Rules of halts that this fault may end in, because only a person can mend it.
+    ends_in: frozenset[str] = frozenset()
+    must_end_halted: bool = False
+    #: What risk had approved and does not know any more.
+    forgotten: list[SubmitOrder] = field(default_factory=list)
+    halts_at: list[int] = field(default_factory=list)
+
+    def stands_halted(self) -> bool:
+        """Tell whether a halt that this fault may end in was raised after the last arming."""
+        answered = max((counter for _, counter in self.armed), default=0)
+        return any(halt.counter > answered and halt.rule in self.ends_in for halt in self.books.halts)
+
+
+def read_books(paths: HomePaths) -> Books:
+    """Read the ledger, the halts and risk's journal, without any of the bot's own readers of the ledger."""
+    ledger = paths.entities / IDENTITY.entity_folder / IDENTITY.ledger_file
+    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as db:
+        entries = [
+            (str(source), int(cash or 0), str(units or ""))
+            for source, cash, units in db.execute(
+                "SELECT t.source_event_id,"
+                " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq AND p.account_code IN ('1010','1030','1040')),"
+                " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq AND p.account_code = '9010')"
+                " FROM tx t ORDER BY t.seq"
+            )
+        ]
+        unbalanced = [
+            f"entry {seq} has {total} {commodity} too many"
+            for seq, commodity, total in db.execute(
+                "SELECT tx_seq, commodity, sum(amount) FROM posting GROUP BY tx_seq, commodity HAVING sum(amount) <> 0"
+            )
+        ]
+        stray = db.execute("SELECT count(*) FROM posting WHERE tx_seq NOT IN (SELECT seq FROM tx)").fetchone()[0]
+        if stray:
+            unbalanced.append(f"{stray} postings belong to no entry")
+    halts = [msgspec.json.decode(path.read_bytes(), type=HaltRecord) for path in sorted(paths.halts.glob("*.json"))]
+    journal = read_journal(paths.state / "risk.db")
+    return Books(
+        entries=entries,
+        unbalanced=unbalanced,
+        cash_micros=sum(cash for _, cash, _ in entries),
+        halts=halts,
+        approved=[event for event in journal if isinstance(event, SubmitOrder)],
+    )
+
+
+def check(case: Case) -> list[str]:
+    """Return everything that was broken."""
+    case.halts_at = [case.boot_of_utc(_utc_ns(halt.raised_at_utc)) for halt in case.books.halts]
+    found = [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
+    return found
+
+
+def _utc_ns(stamp: str) -> int:
+    """Return the end of the millisecond that a halt record names."""
+    at = datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return round(at.timestamp() * 1000) * MS + MS
+
+
+# --- orders -----
+
+
+def _one_order_per_leg(case: Case) -> Iterator[str]:
+    """Each order is one attempt of one leg of an approved intent, is sent once, and buys no more than approved."""
+    known: dict[str, tuple[SubmitOrder, str]] = {}
+    for order in (*case.books.approved, *case.forgotten):
+        for leg in ("entry", "stop", "exit"):
+            for attempt in range(1, 2 if leg == "entry" else _ATTEMPTS_MAX):
+                key = client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)  # type: ignore[arg-type]  # one of the three legs
+                known[key] = (order, leg)
+    bought: Counter[str] = Counter()
+    for house_order in case.house.orders.values():
+        if house_order.key not in known:
+            yield f"{house_order.request.side} {house_order.request.symbol} {house_order.key} belongs to no approved intent"
+            continue
+        order, leg = known[house_order.key]
+        if (house_order.request.side == "BUY") != (leg == "entry") or house_order.request.symbol != order.symbol:
+            yield f"{house_order.key} is no {leg} of {order.intent_id}"
+        if leg == "entry":
+            bought[order.intent_id] += house_order.request.qty_nanos
+            if bought[order.intent_id] > order.qty_nanos:
+                yield f"{order.intent_id} ordered {bought[order.intent_id]}, approved {order.qty_nanos}"
+    sent = Counter(post.client_order_id for post in case.house.posts)
+    yield from (f"{key} was sent {count} times" for key, count in sent.items() if count > 1)
+
+
+def _asks_only_for_what_is_held(case: Case) -> Iterator[str]:
+    yield from case.house.wrong_asks
+
+
+# --- books -----
+
+
+def _ledger_is_the_broker(case: Case) -> Iterator[str]:
+    """Every execution is booked once, with its own quantity and price; nothing else is."""
+    booked = Counter(source for source, _, _ in case.books.entries if source.endswith(":FILL"))
+    yield from (f"{source} is booked {count} times" for source, count in booked.items() if count > 1)
+    wanted = {f"PAPER:{fill.execution_id}:FILL": fill for fill in case.house.fills}
+    if not case.stands_halted():
+        # In a chain that stands halted over a stopped stream the rest waits in an outbox.
+        yield from (f"{source} is not in the ledger" for source in wanted if source not in booked)
+    yield from (f"{source} is not at the broker" for source in booked if source not in wanted)
+    for source, cash, units in case.books.entries:
+        fill = wanted.get(source)
+        if fill is None:
+            continue
+        qty = fill.qty_nanos if fill.order.request.side == "BUY" else -fill.qty_nanos
+        if cash != fill.cash_micros or units != f"{fill.order.request.symbol} {qty}":
+            yield f"{source} is {cash} and {units} in the ledger, {fill.cash_micros} and {qty} at the broker"
+    if not case.unrest and case.books.cash_micros != case.house.cash_micros:
+        yield f"cash is {case.books.cash_micros} in the ledger and {case.house.cash_micros} at the broker"
+
+
+def _ledger_balances(case: Case) -> Iterator[str]:
+    yield from case.books.unbalanced
+
+
+# --- permission -----
+
+
+def _entries(case: Case) -> Iterator[Post]:
+    return (post for post in case.house.posts if post.side == "BUY")
+
+
+def _entry_is_armed(case: Case) -> Iterator[str]:
+    """An arm record stands, and nothing that it does not answer is older than a second."""
+    for post in _entries(case):
+        answered = max((counter for at, counter in case.armed if at <= post.boot_ns), default=-1)
+        if answered < 0:
+            yield f"{post.client_order_id} was sent before anybody armed the chain"
+        for halt, at in zip(case.books.halts, case.halts_at, strict=True):
+            if halt.counter > answered and post.boot_ns > at + HALT_TO_POST_NS:
+                late = (post.boot_ns - at) // MS
+                yield f"{post.client_order_id} was sent {late} ms after halt {halt.counter} ({halt.rule})"
+        for stop in case.stops:
+            until = stop.until_ns or case.ended_ns
+            if stop.since_ns + HALT_TO_POST_NS < post.boot_ns < until:
+                yield f"{post.client_order_id} was sent {(post.boot_ns - stop.since_ns) // MS} ms after a {stop.what}"
+
+
+def _entry_has_both_leases(case: Case) -> Iterator[str]:
+    """Both leases were granted less than a second before the write began, whenever they were heard."""
+    for post in _entries(case):
+        for issuer in ("watchdog", "risk"):
+            granted = [
+                lease.boot_ns for lease in case.granted if lease.issuer == issuer and lease.boot_ns <= post.boot_ns
+            ]
+            age = post.boot_ns - max(granted) if granted else None
+            if age is None or age > LEASE_NS:
+                words = "never granted" if age is None else f"{age // MS} ms old"
+                yield f"{post.client_order_id} was sent with a lease of {issuer} that was {words}"
+    for lease in case.granted:
+        if lease.expires_boot_ns - lease.boot_ns > LEASE_NS:
+            yield f"{lease.issuer} granted a lease for {(lease.expires_boot_ns - lease.boot_ns) // MS} ms"
+
+
+def _entry_is_in_time(case: Case) -> Iterator[str]:
+    """Inside the session, and within the time to live of the minute that made the signal."""
+    for post in _entries(case):
+        if not OPEN_NS <= post.market_ns < FLATTEN_NS:
+            yield f"{post.client_order_id} was sent outside the session"
+        age = (post.market_ns - OPEN_NS) % MINUTE_NS
+        if age > TTL_NS:
+            yield f"{post.client_order_id} was sent {age // SECOND} s after the minute that it is about"
+
+
+def _halt_ends_entries(case: Case) -> Iterator[str]:
+    """After a halt, no entry stays open at the broker for longer than it takes to drain."""
+    for halt, at in zip(case.books.halts, case.halts_at, strict=True):
+        ends = min((when for when, counter in case.armed if counter >= halt.counter), default=case.ended_ns)
+        for order in case.house.orders.values():
+            if not order.is_entry or order.state == "REJECTED":
+                continue
+            since = max(at, order.visible_ns)
+            until = min(ends, order.over_ns or case.ended_ns)
+            if until - since > DRAIN_NS:
+                yield f"{order.key} stayed open for {(until - since) // SECOND} s in halt {halt.counter} ({halt.rule})"
+
+
+# --- words and life -----
+
+
+def _halts_have_words(case: Case) -> Iterator[str]:
+    counters = [halt.counter for halt in case.books.halts]
+    if counters != list(range(1, len(counters) + 1)):
+        yield f"halts are numbered {counters}"
+    for halt in case.books.halts:
+        if not halt.rule or not halt.detail or not halt.source:
+            yield f"halt {halt.counter} does not say why"
+
+
+def _bot_contradicts_itself(case: Case) -> Iterator[str]:
+    """No halt says that the bot's own books were wrong: this broker is sound, and so is the disk."""
+    for halt in case.books.halts:
+        if halt.rule == "broker_anomaly" and case.house.refused_sales and "rejected" in halt.detail:
+            continue
+        if halt.rule in _OWN_FAULTS - case.ends_in:
+            yield f"halt {halt.counter} of {halt.source}: {halt.rule}: {halt.detail}"
+    yield from case.errors
+
+
+def _comes_to_rest(case: Case) -> Iterator[str]:
+    """In the calm phase every intent ends, every outbox empties, and nothing is held at the end of the session."""
+    if case.unrest and not case.stands_halted():
+        yield case.unrest
+
+
+def _ends_halted_where_it_must(case: Case) -> Iterator[str]:
+    """A file from another time ends in a halt, and nothing is at rest as if nothing had been."""
+    if case.must_end_halted and not case.stands_halted():
+        yield f"no halt of {sorted(case.ends_in)} stands at the end"
+
+
+_JUDGES: Final = (
+    _one_order_per_leg,
+    _asks_only_for_what_is_held,
+    _ledger_is_the_broker,
+    _ledger_balances,
+    _entry_is_armed,
+    _entry_has_both_leases,
+    _entry_is_in_time,
+    _halt_ends_entries,
+    _halts_have_words,
+    _bot_contradicts_itself,
+    _comes_to_rest,
+    _ends_halted_where_it_must,
+)

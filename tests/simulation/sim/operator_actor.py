@@ -1,0 +1,99 @@
+"""The person at the dashboard: arms, reads halts, answers them, and sometimes stops the bot on purpose."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sim.chain import Chain
+from sim.host import MS, SECOND
+
+from bus.build import build_id
+from bus.clock import iso_utc
+from bus.control import KILL_FILE
+from bus.halt import ArmRecord
+from bus.messages import ChainStatus
+
+_LOOK_NS: Final = 200 * MS
+
+
+@dataclass
+class Stopped:
+    """A stop request or a kill file, from when until when it stood (0 = it still stands)."""
+
+    what: str
+    since_ns: int
+    until_ns: int = 0
+
+
+@dataclass
+class Operator:
+    """Looks at the chain's state a few times a second, as the web UI shows it.
+
+    Args:
+        chain: what is operated.
+        answers: whether halts are answered at all.
+    """
+
+    chain: Chain
+    answers: bool = True
+    reaction_ns: tuple[int, int] = (300 * MS, 4 * SECOND)
+    #: (boot time, halt counter answered) of each arming.
+    armed: list[tuple[int, int]] = field(default_factory=list)
+    stops: list[Stopped] = field(default_factory=list)
+    #: Told when a file of the control folder was changed by hand.
+    changed: Callable[[], None] = lambda: None
+    _is_reacting: bool = False
+
+    def begin(self) -> None:
+        self.chain.host.after(_LOOK_NS, "operator", self._look)
+
+    def _look(self) -> None:
+        chain = self.chain
+        chain.host.after(_LOOK_NS, "operator", self._look)
+        status = chain.status("watchdog", ChainStatus)
+        if status is None or self._is_reacting or (chain.house.step and not self.answers):
+            return
+        if status.state in ("DISARMED", "HALTED", "REDUCING"):
+            self._is_reacting = True
+            chain.host.after(chain.host.between(*self.reaction_ns), "operator arms", self._arm)
+
+    def _arm(self) -> None:
+        """Answer what has been read, as the web UI does."""
+        self._is_reacting = False
+        chain, host = self.chain, self.chain.host
+        (chain.paths.control / KILL_FILE).unlink(missing_ok=True)
+        self.changed()
+        state = chain.control.read()
+        if state.refusal(build_id()) is None:
+            return
+        for stopped in self.stops:
+            stopped.until_ns = stopped.until_ns or host.boot_ns()
+        self.armed.append((host.boot_ns(), state.halt_counter))
+        host.note(f"armed over halt {state.halt_counter}")
+        chain.control.arm(
+            ArmRecord(
+                operator="ann",
+                reason=f"read: {state.halt.rule if state.halt else 'nothing'}",
+                armed_at_utc=iso_utc(host.utc_ns()),
+                halt_counter=state.halt_counter,
+                generation=1,
+                build=build_id(),
+            )
+        )
+
+    def halt(self) -> None:
+        """Press the button, or put the kill file there."""
+        chain = self.chain
+        if chain.host.chance(0.5):
+            chain.host.note("operator halts")
+            chain.control.raise_halt("web", "operator", "ann: it looks wrong")
+        elif not (chain.paths.control / KILL_FILE).exists():
+            chain.host.note("kill file")
+            self.stops.append(Stopped("kill file", chain.host.boot_ns()))
+            (chain.paths.control / KILL_FILE).touch()
+            self.changed()
+
+    def stop(self) -> None:
+        self.chain.host.note("operator stops")
+        self.stops.append(Stopped("stop request", self.chain.host.boot_ns()))
+        self.chain.control.request_stop("ann")
