@@ -17,8 +17,8 @@ from replay.stage import ADMIN, Stage
 
 CRITICAL = ("screener", "strategy", "risk", "execution", "ledger")
 SERVICES = (*CRITICAL, "watchdog", "web")
-#: A service that dies more than three times in a minute stays down; two are left for what nobody planned.
-DEATHS_IN_A_MINUTE_MAX = 2
+#: A service that dies more often than that in a minute stays down.
+DEATHS_IN_A_MINUTE_MAX = 3
 _POLL_S = 0.05
 _TIMEOUT_S = 60.0
 _ACTIVE_TIMEOUT_S = 5.0

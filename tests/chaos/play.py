@@ -18,7 +18,7 @@ from pathlib import Path
 from arena import Arena, ArenaError
 from facts import faults, halts
 from network import enter_empty_network
-from trials import BROKER_POINTS, BUSY_POINTS, FLATTEN_POINTS, Trial, draw, marker, play
+from trials import BROKER_POINTS, BUSY_POINTS, FLATTEN_POINTS, SIDES, Trial, draw, marker, play
 from witness import Witness
 
 from bus.failpoints import VARIABLE
@@ -27,11 +27,11 @@ from config.paths import HomePaths
 from replay.session import DEMO_IDENTITY, SessionChoice
 from replay.stage import Stage, StageError
 
-#: A half day with many breakouts, all through it; under two minutes of market when nothing stops it.
+#: A half day with many breakouts, all through it; over two minutes of market when nothing stops it.
 SETTINGS = {
     "MARKET_DATA_DATE": "2024-11-29",
     "MARKET_DATA_SEED": "3",
-    "MARKET_DATA_SPEED": "120",
+    "MARKET_DATA_SPEED": "90",
     "MAX_OPEN_POSITIONS": "20",
     "OPEN_BREAKOUT_TIME": "190",
     "OPEN_MONITORING_TIME": "190",
@@ -62,7 +62,7 @@ def play_session(rng: random.Random, policy: str, folder: Path) -> Outcome:
     markers = folder / "markers"
     markers.mkdir()
     names = (*BUSY_POINTS, *BROKER_POINTS, *FLATTEN_POINTS)
-    points = [f"execution.{name}:{side}" for name in names for side in ("before", "after")]
+    points = [f"execution.{name}:{side}" for name in names for side in SIDES]
     for point in points:
         marker(markers, point).touch()
     os.environ[VARIABLE] = ",".join(f"{point}@{marker(markers, point)}" for point in points)

@@ -20,9 +20,9 @@ BUSY_POINTS = ("commit", "effect", "ack", "receive", "transaction")
 BROKER_POINTS = ("submit", "fills", "send")
 #: Reached at a halt that sells.
 FLATTEN_POINTS = ("cancel", "drain")
+SIDES = ("before", "after")
 HALTS = ("the operator's button", "the kill file", "a record written by hand", "a service's own")
 ALL_AT_ONCE = "all"
-_POINTS = 7
 _PATIENCE_S = 4.0
 _POINT_TIMEOUT_S = 120.0
 
@@ -57,19 +57,17 @@ def draw(rng: random.Random, *, flattens: bool) -> list[Trial]:
     def wait() -> float:
         return rng.uniform(0.1, 1.0)
 
-    points = [*BROKER_POINTS, *(FLATTEN_POINTS if flattens else ())]
-    points += rng.sample(BUSY_POINTS, _POINTS - len(points))
-    sides = ["before", "after"] * len(points)
-    rng.shuffle(points)
-    early = [Trial("point", f"execution.{name}:{side}", wait()) for name, side in zip(points, sides, strict=False)]
+    broker = rng.sample(BROKER_POINTS, 2 if flattens else 3)
+    points = [*broker, *(rng.sample(FLATTEN_POINTS, 1) if flattens else ()), rng.choice(BUSY_POINTS)]
+    early = [Trial("point", f"execution.{name}:{rng.choice(SIDES)}", wait()) for name in points]
     kills = [*SERVICES, *(s for s in SERVICES if s != "execution"), ALL_AT_ONCE]
-    rest = [Trial("kill", service, wait()) for service in rng.sample(kills, 10)]
+    rest = [Trial("kill", service, wait()) for service in rng.sample(kills, 12)]
     rest += [Trial("pause", s, wait(), pause_s=rng.uniform(0.6, 3.0)) for s in rng.sample(SERVICES, 6)]
     rest += [Trial("halt", "", wait(), how=how) for how in HALTS]
     rest += [Trial("halt", "", wait(), how=how) for how in rng.sample(HALTS, 2)]
     rng.shuffle(rest)
-    # Points need orders, which are most frequent in the first half of the session: every third trial there is one.
-    places = [(2.5 * number, trial) for number, trial in enumerate(early)]
+    # Points need orders, which are most frequent in the first half of the session: every other trial there is one.
+    places = [(1.5 * number, trial) for number, trial in enumerate(early)]
     places += [(float(number + 1), trial) for number, trial in enumerate(rest)]
     return [trial for _, trial in sorted(places, key=lambda place: place[0])]
 
@@ -98,7 +96,6 @@ def marker(markers: Path, point: str) -> Path:
 
 def _kill_at_point(trial: Trial, arena: Arena, markers: Path) -> None:
     """Make the point deadly, and wait until execution dies there; where nothing happens, a halt makes it."""
-    arena.note_death("execution")
     mark, before = marker(markers, trial.target), arena.pid("execution")
     mark.unlink()
     end, nudge = time.monotonic() + _POINT_TIMEOUT_S, time.monotonic() + _PATIENCE_S
@@ -113,6 +110,7 @@ def _kill_at_point(trial: Trial, arena: Arena, markers: Path) -> None:
             nudge = time.monotonic() + _PATIENCE_S
         time.sleep(0.05)
     arena.until(mark.exists, f"{trial.target} is not reached", 0)
+    arena.note_death("execution")
     arena.until_restarted({"execution": before})
     if not is_nudged:
         # A chain that was halted already when it died needs no further halt.
