@@ -1,7 +1,7 @@
 """Play many seeds, on several cores, and say which of them broke a promise.
 
-    python tests/simulation/soak.py --seeds 20000 --first 1 --jobs 2 --profile swarm
-    python tests/simulation/soak.py --seed 123 --tell
+python tests/simulation/soak.py --seeds 20000 --first 1 --jobs 2 --profile swarm
+python tests/simulation/soak.py --seed 123 --tell
 """
 
 import argparse
@@ -69,7 +69,11 @@ def _soak(tasks: list[tuple[int, str]], jobs: int) -> int:
     began, failed, totals = time.monotonic(), 0, Counter[str]()
     for number, verdict in enumerate(verdicts(tasks, jobs), 1):
         totals.update(
-            orders=verdict.posts, fills=verdict.fills, halts=verdict.halts, crashes=verdict.crashes, events=verdict.events
+            orders=verdict.posts,
+            fills=verdict.fills,
+            halts=verdict.halts,
+            crashes=verdict.crashes,
+            events=verdict.events,
         )
         if verdict.faults:
             failed += 1
@@ -77,20 +81,25 @@ def _soak(tasks: list[tuple[int, str]], jobs: int) -> int:
         if number % 500 == 0 or number == len(tasks):
             rate = number / (time.monotonic() - began)
             counts = ", ".join(f"{count:,} {name}" for name, count in totals.items())
-            print(f"{number:,} seeds, {failed} failed, {rate:.1f} seeds/s on {jobs} cores; {counts}", flush=True)
+            _tell(f"{number:,} seeds, {failed} failed, {rate:.1f} seeds/s on {jobs} cores; {counts}")
     return 1 if failed else 0
 
 
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def _say(verdict: Verdict) -> None:
-    print(
+    _tell(
         f"seed {verdict.seed} of {verdict.profile}: {verdict.simulated_s:.0f} s simulated, {verdict.events:,} events, "
         f"{verdict.posts} orders, {verdict.fills} fills, {verdict.halts} halts, {verdict.crashes} crashes, "
         f"hash {verdict.digest:08x}"
     )
     for fault in verdict.faults:
-        print(f"  BROKEN {fault}")
+        _tell(f"  BROKEN {fault}")
     if verdict.faults:
-        print(f"  again: {replay_command(verdict.seed, verdict.profile)}", flush=True)
+        _tell(f"  again: {replay_command(verdict.seed, verdict.profile)}")
 
 
 if __name__ == "__main__":

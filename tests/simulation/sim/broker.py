@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from sim.faults import FaultMix
+from sim.host import MS, SECOND, Host
+
 from bus.messages import MarketMessage, Quote, QuoteBatch, Side, cash_micros
 from services.execution.brokers import interface
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import OrderRequest, RetryableBrokerError
-from sim.faults import FaultMix
-from sim.host import MS, SECOND, Host
 
 NAME: Final = "PAPER"
 STARTING_CASH: Final = 100_000_000_000
@@ -108,7 +109,7 @@ class BrokerHouse:
     quotes: dict[str, Quote] = field(default_factory=dict)
     market_ns: int = 0
     step: int = 0
-    door: "BrokerDoor | None" = None
+    door: BrokerDoor | None = None
 
     @property
     def cash_micros(self) -> int:
@@ -161,9 +162,7 @@ class BrokerHouse:
             if number and self.host.chance(0.4):
                 # The rest comes later.
                 order.is_slow = True
-                self.host.after(
-                    self.host.between(100 * MS, 2 * SECOND), "rest", lambda: self.work(order, at_once=True)
-                )
+                self.host.after(self.host.between(100 * MS, 2 * SECOND), "rest", lambda: self.work(order, at_once=True))
                 return
             self._book(order, part, price)
 

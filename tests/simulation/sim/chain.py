@@ -7,6 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sim.broker import BrokerHouse
+from sim.faults import SERVICES, FaultMix
+from sim.host import MS, SECOND, Host, SimulatedCrash
+from sim.net import Net, SimSockets
+from sim.services_under_test import IDENTITY, builders
+
 from bus.assembly import Setup
 from bus.codec import decode_message
 from bus.control import ControlFolder
@@ -26,16 +32,13 @@ from bus.runner import Runner
 from bus.store import StoreError
 from bus.transport import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS
 from config.paths import HomePaths
-from sim.broker import BrokerHouse
-from sim.faults import SERVICES, FaultMix, Profile
-from sim.host import MS, SECOND, Host, SimulatedCrash
-from sim.net import Net, SimSockets
-from sim.services_under_test import IDENTITY, builders
 
 #: A service looks by itself so often; what arrives wakes it earlier.
 _POLL_NS: Final = 80 * MS
 _CALM_POLL_NS: Final = 100 * MS
-_KEPT: Final = {kind.__name__.encode(): kind for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot, LedgerSnapshot)}
+_KEPT: Final = {
+    kind.__name__.encode(): kind for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot, LedgerSnapshot)
+}
 
 
 @dataclass

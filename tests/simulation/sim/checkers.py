@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-
-from bus.halt import HaltRecord
-from bus.messages import SubmitOrder
-from bus.store import read_journal
-from config.paths import HomePaths
-from services.execution.orders import client_order_id
 from sim.broker import BrokerHouse, Post
 from sim.chain import Granted
 from sim.host import MS, SECOND
 from sim.market import FLATTEN_NS, OPEN_NS, TTL_NS
 from sim.operator_actor import Stopped
 from sim.services_under_test import IDENTITY
+
+from bus.halt import HaltRecord
+from bus.messages import Leg, SubmitOrder
+from bus.store import read_journal
+from config.paths import HomePaths
+from services.execution.orders import client_order_id
 from services.screener.steps import MINUTE_NS
 
 LEASE_NS: Final = SECOND
@@ -33,6 +33,7 @@ HALT_TO_POST_NS: Final = SECOND
 #: answer, and the process may be down or frozen meanwhile.
 DRAIN_NS: Final = 30 * SECOND
 _ATTEMPTS_MAX: Final = 40
+_LEGS: Final[tuple[Leg, ...]] = ("entry", "stop", "exit")
 #: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
 _OWN_FAULTS: Final = frozenset(
     {"broker_anomaly", "critical_error", "poison_message", "forbidden_message", "ledger_suspended", "refused_stream"}
@@ -92,8 +93,10 @@ def read_books(paths: HomePaths) -> Books:
             (str(source), int(cash or 0), str(units or ""))
             for source, cash, units in db.execute(
                 "SELECT t.source_event_id,"
-                " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq AND p.account_code IN ('1010','1030','1040')),"
-                " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq AND p.account_code = '9010')"
+                " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq"
+                " AND p.account_code IN ('1010', '1030', '1040')),"
+                " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq"
+                " AND p.account_code = '9010')"
                 " FROM tx t ORDER BY t.seq"
             )
         ]
@@ -120,8 +123,7 @@ def read_books(paths: HomePaths) -> Books:
 def check(case: Case) -> list[str]:
     """Return everything that was broken."""
     case.halts_at = [case.boot_of_utc(_utc_ns(halt.raised_at_utc)) for halt in case.books.halts]
-    found = [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
-    return found
+    return [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
 
 
 def _utc_ns(stamp: str) -> int:
@@ -137,10 +139,9 @@ def _one_order_per_leg(case: Case) -> Iterator[str]:
     """Each order is one attempt of one leg of an approved intent, is sent once, and buys no more than approved."""
     known: dict[str, tuple[SubmitOrder, str]] = {}
     for order in (*case.books.approved, *case.forgotten):
-        for leg in ("entry", "stop", "exit"):
+        for leg in _LEGS:
             for attempt in range(1, 2 if leg == "entry" else _ATTEMPTS_MAX):
-                key = client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)  # type: ignore[arg-type]  # one of the three legs
-                known[key] = (order, leg)
+                known[client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)] = (order, leg)
     bought: Counter[str] = Counter()
     for house_order in case.house.orders.values():
         if house_order.key not in known:
@@ -215,7 +216,9 @@ def _entry_has_both_leases(case: Case) -> Iterator[str]:
     """Both leases were granted less than a second before the write began, whenever they were heard."""
     for post in _entries(case):
         for issuer in ("watchdog", "risk"):
-            granted = [lease.boot_ns for lease in case.granted if lease.issuer == issuer and lease.boot_ns <= post.boot_ns]
+            granted = [
+                lease.boot_ns for lease in case.granted if lease.issuer == issuer and lease.boot_ns <= post.boot_ns
+            ]
             age = post.boot_ns - max(granted) if granted else None
             if age is None or age > LEASE_NS:
                 words = "never granted" if age is None else f"{age // MS} ms old"

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from bus.failpoints import Failpoint
 from sim.chain import Chain
 from sim.faults import Profile
 from sim.host import SimulatedCrash
 from sim.run import Run, Verdict
+
+from bus.failpoints import Failpoint
 
 SIDES = ("before", "after")
 

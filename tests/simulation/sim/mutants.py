@@ -11,6 +11,8 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from msgspec import structs
+from sim.broker import BrokerDoor
+from sim.faults import LOST_HISTORY, Profile
 
 import bus.failpoints
 import services.execution.shell
@@ -27,8 +29,6 @@ from services.execution.brokers.interface import NotFoundProof, RetryableBrokerE
 from services.execution.core import ExecutionCore
 from services.execution.recovery import Recovery
 from services.execution.shell import ExecutionShell
-from sim.broker import BrokerDoor
-from sim.faults import LOST_HISTORY, Profile
 
 Plant = Callable[[ExitStack], None]
 
@@ -194,9 +194,7 @@ def _network_error_is_absence(stack: ExitStack) -> None:
             return lookup(self, client_order_id, now_ns)
         except RetryableBrokerError as error:
             return (
-                r.BrokerNotFound(
-                    ts_event=now_ns, ts_init=now_ns, client_order_id=client_order_id, detail=str(error)
-                ),
+                r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=client_order_id, detail=str(error)),
             )
 
     _put(stack, BrokerDoor, "lookup", sure)

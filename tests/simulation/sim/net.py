@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from bus.messages import ServiceName
-from bus.transport import TOPIC_LEASE, TOPIC_MARKET, Received
 from sim.faults import FaultMix
 from sim.host import MS, Host
+
+from bus.messages import ServiceName
+from bus.transport import TOPIC_LEASE, TOPIC_MARKET, Received
 
 _QUEUE_MAX: Final = 1000
 #: An undisturbed message needs so long.
@@ -106,10 +107,9 @@ class SimSockets:
         return True
 
     def answer(self, routing_id: bytes, payload: bytes) -> None:
-        name = routing_id.split(b"#")[0].decode()
+        name, item = routing_id.split(b"#")[0].decode(), (self.name, payload)
         for end in list(self._net.ends.values()):
             if end.name == name and end._me == routing_id:
-                item = (self.name, payload)
                 self._net.carry(self, end.name, lambda other: other.put_answer(routing_id, item), keeps=False)
 
     def put_broadcast(self, item: tuple[ServiceName, bytes, bytes]) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from sim.chain import Chain
+from sim.host import MS, SECOND
+
 from bus.build import build_id
 from bus.clock import iso_utc
 from bus.control import KILL_FILE
 from bus.halt import ArmRecord
 from bus.messages import ChainStatus
-from sim.chain import Chain
-from sim.host import MS, SECOND
 
 _LOOK_NS: Final = 200 * MS
 
@@ -50,7 +51,7 @@ class Operator:
         chain = self.chain
         chain.host.after(_LOOK_NS, "operator", self._look)
         status = chain.status("watchdog", ChainStatus)
-        if status is None or self._is_reacting or chain.house.step and not self.answers:
+        if status is None or self._is_reacting or (chain.house.step and not self.answers):
             return
         if status.state in ("DISARMED", "HALTED", "REDUCING"):
             self._is_reacting = True

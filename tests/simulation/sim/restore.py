@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bus.messages import ServiceName, SubmitOrder
-from bus.store import read_journal
 from sim.chain import Chain
 from sim.host import MS, SECOND
+
+from bus.messages import ServiceName, SubmitOrder
+from bus.store import read_journal
 
 _LATER_NS: Final = (500 * MS, 5 * SECOND)
 

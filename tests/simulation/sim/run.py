@@ -6,8 +6,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
-from services.execution.orders import FINAL_STATES
 from sim import checkers
 from sim.broker import BrokerHouse
 from sim.chain import Chain
@@ -15,9 +13,12 @@ from sim.faults import PROFILES, SERVICES, Profile
 from sim.host import MS, SECOND, Host
 from sim.market import make_day, settings
 from sim.operator_actor import Operator
-from sim.trace import told
 from sim.restore import Restore
 from sim.services_under_test import new_home, simulated_world
+from sim.trace import told
+
+from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
+from services.execution.orders import FINAL_STATES
 
 _CALM_S_MAX: Final = 400
 _CHECK_NS: Final = 500 * MS
@@ -152,9 +153,13 @@ class Run:
         for name in SERVICES:
             beat = chain.status(name, Heartbeat)
             if beat is None or beat.outbox_depth or beat.state != "ready":
-                return f"{name}: {beat.outbox_depth if beat else '?'} messages wait, {beat.state if beat else 'unheard'}"
+                return (
+                    f"{name}: {beat.outbox_depth if beat else '?'} messages wait, {beat.state if beat else 'unheard'}"
+                )
         orders = chain.status("execution", OrdersSnapshot)
-        open_orders = [f"{line.leg} {line.symbol} {line.state}" for line in orders.orders if line.state not in FINAL_STATES]
+        open_orders = [
+            f"{line.leg} {line.symbol} {line.state}" for line in orders.orders if line.state not in FINAL_STATES
+        ]
         if open_orders:
             return f"execution has open orders: {open_orders}"
         if chain.status("ledger", LedgerSnapshot).cash_micros != house.cash_micros:

@@ -15,6 +15,9 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import msgspec
+from sim.broker import BrokerDoor, BrokerHouse
+from sim.host import Host
+from sim.market import EXCHANGE_DAY
 
 import services.execution.shell
 import services.ledger.shell
@@ -33,9 +36,6 @@ from replay.session import DEMO_IDENTITY
 from services.ledger.coa_utils_ledger import load_template
 from services.ledger.provision import ensure_ledger
 from services.screener.steps import MarketDay
-from sim.broker import BrokerDoor, BrokerHouse
-from sim.host import Host
-from sim.market import EXCHANGE_DAY
 
 Build = Callable[[Setup], Assembly[Any]]
 IDENTITY: Final = DEMO_IDENTITY

@@ -32,7 +32,7 @@ def told(chain: Chain) -> Iterator[None]:
     note = chain.host.note
 
     def tell(text: str) -> None:
-        if text.split()[0] not in _QUIET and ">" not in text:
+        if text.split(maxsplit=1)[0] not in _QUIET and ">" not in text:
             logging.getLogger("host").info("* %s", text)
         note(text)
 
