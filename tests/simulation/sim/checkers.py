@@ -21,7 +21,7 @@ from sim.operator_actor import Stopped
 from sim.services_under_test import IDENTITY
 
 from bus.halt import HaltRecord
-from bus.messages import SubmitOrder
+from bus.messages import Leg, SubmitOrder
 from bus.store import read_journal
 from config.paths import HomePaths
 from services.execution.orders import client_order_id
@@ -33,6 +33,7 @@ HALT_TO_POST_NS: Final = SECOND
 #: answer, and the process may be down or frozen meanwhile.
 DRAIN_NS: Final = 30 * SECOND
 _ATTEMPTS_MAX: Final = 40
+_LEGS: Final[tuple[Leg, ...]] = ("entry", "stop", "exit")
 #: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
 _OWN_FAULTS: Final = frozenset(
     {"broker_anomaly", "critical_error", "poison_message", "forbidden_message", "ledger_suspended", "refused_stream"}
@@ -92,8 +93,10 @@ def read_books(paths: HomePaths) -> Books:
             (str(source), int(cash or 0), str(units or ""))
             for source, cash, units in db.execute(
                 "SELECT t.source_event_id,"
-                " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq AND p.account_code IN ('1010','1030','1040')),"
-                " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq AND p.account_code = '9010')"
+                " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq"
+                " AND p.account_code IN ('1010', '1030', '1040')),"
+                " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq"
+                " AND p.account_code = '9010')"
                 " FROM tx t ORDER BY t.seq"
             )
         ]
@@ -120,8 +123,7 @@ def read_books(paths: HomePaths) -> Books:
 def check(case: Case) -> list[str]:
     """Return everything that was broken."""
     case.halts_at = [case.boot_of_utc(_utc_ns(halt.raised_at_utc)) for halt in case.books.halts]
-    found = [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
-    return found
+    return [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
 
 
 def _utc_ns(stamp: str) -> int:
@@ -137,10 +139,9 @@ def _one_order_per_leg(case: Case) -> Iterator[str]:
     """Each order is one attempt of one leg of an approved intent, is sent once, and buys no more than approved."""
     known: dict[str, tuple[SubmitOrder, str]] = {}
     for order in (*case.books.approved, *case.forgotten):
-        for leg in ("entry", "stop", "exit"):
+        for leg in _LEGS:
             for attempt in range(1, 2 if leg == "entry" else _ATTEMPTS_MAX):
-                key = client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)  # type: ignore[arg-type]  # one of the three legs
-                known[key] = (order, leg)
+                known[client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)] = (order, leg)
     bought: Counter[str] = Counter()
     for house_order in case.house.orders.values():
         if house_order.key not in known:

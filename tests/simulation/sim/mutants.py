@@ -11,6 +11,8 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from msgspec import structs
+from sim.broker import BrokerDoor
+from sim.faults import LOST_HISTORY, Profile
 
 import bus.failpoints
 import services.execution.shell
@@ -27,8 +29,6 @@ from services.execution.brokers.interface import NotFoundProof, RetryableBrokerE
 from services.execution.core import ExecutionCore
 from services.execution.recovery import Recovery
 from services.execution.shell import ExecutionShell
-from sim.broker import BrokerDoor
-from sim.faults import LOST_HISTORY, Profile
 
 Plant = Callable[[ExitStack], None]
 

@@ -6,8 +6,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
-from services.execution.orders import FINAL_STATES
 from sim import checkers
 from sim.broker import BrokerHouse
 from sim.chain import Chain
@@ -15,9 +13,12 @@ from sim.faults import PROFILES, SERVICES, Profile
 from sim.host import MS, SECOND, Host
 from sim.market import make_day, settings
 from sim.operator_actor import Operator
-from sim.trace import told
 from sim.restore import Restore
 from sim.services_under_test import new_home, simulated_world
+from sim.trace import told
+
+from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
+from services.execution.orders import FINAL_STATES
 
 _CALM_S_MAX: Final = 400
 _CHECK_NS: Final = 500 * MS
