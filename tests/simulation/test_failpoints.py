@@ -20,6 +20,7 @@ SCENES: tuple[tuple[int, Profile], ...] = (
     (3, Profile("halted", fixed={"halt_rate": 0.6, "stuck": 0.8, "cancel_lost": 0.6})),
     (1, PROFILES["suspended"]),
     *((seed, PROFILES["restore"]) for seed in range(1, 13)),
+    *((seed, PROFILES["restore_execution"]) for seed in (2, 3, 4)),
     *((seed, _EARLY) for seed in range(1, 6)),
 )
 #: Reached only where a process is told to stop: tests/chaos kills there.

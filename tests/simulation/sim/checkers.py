@@ -145,8 +145,8 @@ def _one_order_per_leg(case: Case) -> Iterator[str]:
     bought: Counter[str] = Counter()
     for house_order in case.house.orders.values():
         if house_order.key not in known:
-            asked = f"{house_order.request.side} {house_order.request.symbol} {house_order.key}"
-            yield f"{asked} belongs to no approved intent"
+            asked = house_order.request
+            yield f"{asked.side} {asked.symbol} {house_order.key} belongs to no approved intent"
             continue
         order, leg = known[house_order.key]
         if (house_order.request.side == "BUY") != (leg == "entry") or house_order.request.symbol != order.symbol:

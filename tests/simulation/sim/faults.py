@@ -126,7 +126,16 @@ PROFILES: Final[dict[str, Profile]] = {
         Profile(
             "restore",
             _NET,
-            restores=("screener", "strategy", "risk", "execution", "watchdog"),
+            restores=("screener", "strategy", "risk", "watchdog"),
+            ends_in=LOST_HISTORY,
+            speeds=(40,),
+            fault_s=(12.0, 20.0),
+        ),
+        # Of its own: the journal of what was sent is lost with it, see docs/simulation.md.
+        Profile(
+            "restore_execution",
+            _NET,
+            restores=("execution",),
             ends_in=LOST_HISTORY,
             speeds=(40,),
             fault_s=(12.0, 20.0),
