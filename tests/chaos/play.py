@@ -27,11 +27,11 @@ from config.paths import HomePaths
 from replay.session import DEMO_IDENTITY, SessionChoice
 from replay.stage import Stage, StageError
 
-#: A half day with many breakouts, all through it; over two minutes of market when nothing stops it.
+#: A half day with many breakouts, all through it; a minute and a half of market when nothing stops it.
 SETTINGS = {
     "MARKET_DATA_DATE": "2024-11-29",
     "MARKET_DATA_SEED": "3",
-    "MARKET_DATA_SPEED": "90",
+    "MARKET_DATA_SPEED": "140",
     "MAX_OPEN_POSITIONS": "20",
     "OPEN_BREAKOUT_TIME": "190",
     "OPEN_MONITORING_TIME": "190",
@@ -41,11 +41,12 @@ SETTINGS = {
 }
 POLICIES = ("keep", "flatten")
 _END_TIMEOUT_S = 180.0
+_BEGIN = time.monotonic()
 
 
 def say(line: str) -> None:
-    """Write a line now: a run that hangs shows how far it came."""
-    sys.stdout.write(f"{line}\n")
+    """Write a line now, with the seconds since the start: a run that hangs shows how far it came."""
+    sys.stdout.write(f"{time.monotonic() - _BEGIN:6.1f} {line}\n")
     sys.stdout.flush()
 
 
