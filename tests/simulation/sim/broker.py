@@ -13,7 +13,7 @@ from typing import Final
 from sim.faults import FaultMix
 from sim.host import MS, SECOND, Host
 
-from bus.messages import MarketMessage, Quote, QuoteBatch, Side, cash_micros
+from bus.messages import FeedEnded, MarketMessage, Quote, QuoteBatch, Side, cash_micros
 from services.execution.brokers import interface
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import OrderRequest, RetryableBrokerError
@@ -109,6 +109,7 @@ class BrokerHouse:
     quotes: dict[str, Quote] = field(default_factory=dict)
     market_ns: int = 0
     step: int = 0
+    is_after_last_quote: bool = False
     door: BrokerDoor | None = None
 
     @property
@@ -125,12 +126,21 @@ class BrokerHouse:
         if data.step <= self.step:
             return
         self.step, self.market_ns = data.step, data.ts_event
+        if isinstance(data, FeedEnded):
+            self.is_after_last_quote = True
+            for order in self.working():
+                self._meet_last_quote(order)
         if not isinstance(data, QuoteBatch):
             return
         self.quotes.update({quote.symbol: quote for quote in data.quotes})
         for order in self.working():
             if order.accepted_market_ns < self.market_ns:
                 self.work(order)
+
+    def _meet_last_quote(self, order: HouseOrder) -> None:
+        """Let an order that no further quote will come for meet the ones that stand: the recording ends, not the day."""
+        delay = self.host.between(100 * MS, 2 * SECOND)
+        self.host.after(delay, "last quote", lambda: self.work(order, at_once=True))
 
     def work(self, order: HouseOrder, *, at_once: bool = False) -> None:
         """Let one order meet the quotes that stand; a slow one is filled later, by itself."""
@@ -204,6 +214,8 @@ class BrokerHouse:
         elif request.order_type == "TRAILING_STOP" and request.symbol in self.quotes:
             order.peak_micros = self.quotes[request.symbol].bid_micros
         self.host.note(f"order {order.key} {order.state}")
+        if self.is_after_last_quote:
+            self._meet_last_quote(order)
         return self.first_report(order)
 
     def _refusal(self, request: OrderRequest) -> str:
