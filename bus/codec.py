@@ -54,8 +54,8 @@ class Hello(Struct, frozen=True, array_like=True, tag="h", forbid_unknown_fields
     """The sender shows where its stream stands, before any message of this connection is taken.
 
     `nonce` is the one of the receiver's Greet, empty in the first Hello. Numbers up to `first` - 1 are acknowledged as
-    far as the sender knows; `last` is the newest; those up to `base` were there when the sender's process began, or were
-    sent since, so no others can have been taken.
+    far as the sender knows; `last` is the newest; those up to `base` were there when the sender's process began, or
+    were sent since, so no others can have been taken.
     """
 
     nonce: str

@@ -30,6 +30,8 @@ CANCEL_RETRY_NS: Final = tuple(seconds * 1_000_000_000 for seconds in (2, 2, 5, 
 #: How long an entry waits for the gate, in nanoseconds of boot time, whatever the session's clock does meanwhile.
 LEASE_WAIT_NS_MAX: Final = 60_000_000_000
 _TEXT_MAX: Final = 400
+#: The key of the report of the session's account in the table of retries.
+_ACCOUNT_REPORT: Final = "the account report"
 _log = logging.getLogger(__name__)
 
 #: Put a halt on disk: (rule, detail).
@@ -72,6 +74,8 @@ class ExecutionShell(Shell[ExecutionState]):
         self._may_have_orders = False
         self._is_stopping = False
         self._has_finished = False
+        #: The broker has not reported the account of this session yet.
+        self._lacks_account = False
         #: What is said at the end when the broker has not confirmed all of it by then.
         self._last_words = ""
 
@@ -111,7 +115,11 @@ class ExecutionShell(Shell[ExecutionState]):
         except StopTradingError as error:
             return (broker_halt(error, now_ns),)
         # While older executions may be missing these wait for them: all are taken from the broker, in their order.
-        return () if self._recovery.is_behind else reports
+        if self._recovery.is_behind or not reports:
+            return ()
+        # What is pushed is a hint: a fill before these may have been lost on its way, and whoever books these alone
+        # never asks for it again.
+        return self._recovery.recover(state, (), now_ns)
 
     def before_commit(self, event: m.Message) -> None:
         """Put execution's own halts on disk before they count; a repeated one only adds a record."""
@@ -204,6 +212,8 @@ class ExecutionShell(Shell[ExecutionState]):
     def _take_up(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         if self._recovery.is_behind and self._recovery.is_due(ACCOUNT):
             return self._recover_all(state, now_ns)
+        if self._lacks_account and state.plan is not None and self._recovery.is_due(_ACCOUNT_REPORT):
+            return self._account(state.plan, now_ns)
         reports: list[m.Message] = []
         for order in state.open_orders():
             key = order.client_order_id
@@ -358,12 +368,17 @@ class ExecutionShell(Shell[ExecutionState]):
     def _account(self, plan: m.SessionPlanned, now_ns: int) -> Sequence[m.Message]:
         # Before any market data a replayed session has no time yet; the account is reported as of its open.
         at_ns = now_ns or plan.open_ns
+        self._lacks_account = False
         try:
             with points.ACCOUNT:
-                return (*self._broker.activities(at_ns), self._broker.account(plan.session_date, at_ns))
+                reports = (*self._broker.activities(at_ns), self._broker.account(plan.session_date, at_ns))
         except (RetryableBrokerError, StopTradingError) as error:
-            # Risk allows nothing on an account it does not know, so a day without this report trades nothing.
-            return (broker_halt(error, now_ns),)
+            # Risk allows nothing on an account it does not know, so it is asked for until it is there.
+            self._lacks_account = True
+            halts = (broker_halt(error, now_ns),) if isinstance(error, StopTradingError) else ()
+            return (*self._recovery.again(_ACCOUNT_REPORT, error, now_ns), *halts)
+        self._recovery.settled(_ACCOUNT_REPORT)
+        return reports
 
 
 def _request(prepared: m.OrderPrepared, now_ns: int) -> OrderRequest:

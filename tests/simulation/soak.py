@@ -81,20 +81,25 @@ def _soak(tasks: list[tuple[int, str]], jobs: int) -> int:
         if number % 500 == 0 or number == len(tasks):
             rate = number / (time.monotonic() - began)
             counts = ", ".join(f"{count:,} {name}" for name, count in totals.items())
-            print(f"{number:,} seeds, {failed} failed, {rate:.1f} seeds/s on {jobs} cores; {counts}", flush=True)
+            _tell(f"{number:,} seeds, {failed} failed, {rate:.1f} seeds/s on {jobs} cores; {counts}")
     return 1 if failed else 0
 
 
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def _say(verdict: Verdict) -> None:
-    print(
+    _tell(
         f"seed {verdict.seed} of {verdict.profile}: {verdict.simulated_s:.0f} s simulated, {verdict.events:,} events, "
         f"{verdict.posts} orders, {verdict.fills} fills, {verdict.halts} halts, {verdict.crashes} crashes, "
         f"hash {verdict.digest:08x}"
     )
     for fault in verdict.faults:
-        print(f"  BROKEN {fault}")
+        _tell(f"  BROKEN {fault}")
     if verdict.faults:
-        print(f"  again: {replay_command(verdict.seed, verdict.profile)}", flush=True)
+        _tell(f"  again: {replay_command(verdict.seed, verdict.profile)}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from bus.messages import (
     FeedEnded,
     Heartbeat,
     Lease,
+    LedgerSnapshot,
     Message,
     OrdersSnapshot,
     PortfolioSnapshot,
@@ -35,7 +36,9 @@ from config.paths import HomePaths
 #: A service looks by itself so often; what arrives wakes it earlier.
 _POLL_NS: Final = 80 * MS
 _CALM_POLL_NS: Final = 100 * MS
-_KEPT: Final = {kind.__name__.encode(): kind for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot)}
+_KEPT: Final = {
+    kind.__name__.encode(): kind for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot, LedgerSnapshot)
+}
 
 
 @dataclass

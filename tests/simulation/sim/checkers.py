@@ -21,7 +21,7 @@ from sim.operator_actor import Stopped
 from sim.services_under_test import IDENTITY
 
 from bus.halt import HaltRecord
-from bus.messages import SubmitOrder
+from bus.messages import Leg, SubmitOrder
 from bus.store import read_journal
 from config.paths import HomePaths
 from services.execution.orders import client_order_id
@@ -33,6 +33,7 @@ HALT_TO_POST_NS: Final = SECOND
 #: answer, and the process may be down or frozen meanwhile.
 DRAIN_NS: Final = 30 * SECOND
 _ATTEMPTS_MAX: Final = 40
+_LEGS: Final[tuple[Leg, ...]] = ("entry", "stop", "exit")
 #: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
 _OWN_FAULTS: Final = frozenset(
     {"broker_anomaly", "critical_error", "poison_message", "forbidden_message", "ledger_suspended", "refused_stream"}
@@ -68,14 +69,20 @@ class Case:
     #: Rules of halts that this fault may end in, because only a person can mend it.
     ends_in: frozenset[str] = frozenset()
     must_end_halted: bool = False
+    #: The chain's state as the watchdog said it last.
+    chain_state: str = ""
     #: What risk had approved and does not know any more.
     forgotten: list[SubmitOrder] = field(default_factory=list)
     halts_at: list[int] = field(default_factory=list)
 
     def stands_halted(self) -> bool:
-        """Tell whether a halt that this fault may end in was raised after the last arming."""
+        """Tell whether a halt that this fault may end in was raised, and nothing can be traded since.
+
+        Who arms over it without mending the stream does not get an active chain.
+        """
         answered = max((counter for _, counter in self.armed), default=0)
-        return any(halt.counter > answered and halt.rule in self.ends_in for halt in self.books.halts)
+        counters = [halt.counter for halt in self.books.halts if halt.rule in self.ends_in]
+        return bool(counters) and (max(counters) > answered or self.chain_state not in ("ACTIVE", "REDUCING"))
 
 
 def read_books(paths: HomePaths) -> Books:
@@ -86,8 +93,10 @@ def read_books(paths: HomePaths) -> Books:
             (str(source), int(cash or 0), str(units or ""))
             for source, cash, units in db.execute(
                 "SELECT t.source_event_id,"
-                " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq AND p.account_code IN ('1010','1030','1040')),"
-                " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq AND p.account_code = '9010')"
+                " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq"
+                " AND p.account_code IN ('1010', '1030', '1040')),"
+                " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq"
+                " AND p.account_code = '9010')"
                 " FROM tx t ORDER BY t.seq"
             )
         ]
@@ -114,8 +123,7 @@ def read_books(paths: HomePaths) -> Books:
 def check(case: Case) -> list[str]:
     """Return everything that was broken."""
     case.halts_at = [case.boot_of_utc(_utc_ns(halt.raised_at_utc)) for halt in case.books.halts]
-    found = [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
-    return found
+    return [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
 
 
 def _utc_ns(stamp: str) -> int:
@@ -131,14 +139,14 @@ def _one_order_per_leg(case: Case) -> Iterator[str]:
     """Each order is one attempt of one leg of an approved intent, is sent once, and buys no more than approved."""
     known: dict[str, tuple[SubmitOrder, str]] = {}
     for order in (*case.books.approved, *case.forgotten):
-        for leg in ("entry", "stop", "exit"):
+        for leg in _LEGS:
             for attempt in range(1, 2 if leg == "entry" else _ATTEMPTS_MAX):
-                key = client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)  # type: ignore[arg-type]  # one of the three legs
-                known[key] = (order, leg)
+                known[client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)] = (order, leg)
     bought: Counter[str] = Counter()
     for house_order in case.house.orders.values():
         if house_order.key not in known:
-            yield f"{house_order.request.side} {house_order.request.symbol} {house_order.key} belongs to no approved intent"
+            asked = f"{house_order.request.side} {house_order.request.symbol} {house_order.key}"
+            yield f"{asked} belongs to no approved intent"
             continue
         order, leg = known[house_order.key]
         if (house_order.request.side == "BUY") != (leg == "entry") or house_order.request.symbol != order.symbol:

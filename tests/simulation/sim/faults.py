@@ -64,6 +64,8 @@ class Profile:
     #: These halts may end the run: the fault is one that nobody but a person can mend.
     ends_in: frozenset[str] = frozenset()
     restores: tuple[ServiceName, ...] = ()
+    #: When the copy is made.
+    restore_s: Range = (2.0, 9.0)
     #: What the directed runs of a mutant change in the mix that was drawn.
     fixed: Mapping[str, float] = field(default_factory=dict)
 
@@ -110,7 +112,7 @@ _BROKER: Final[dict[str, Range]] = {
 _HALTS: Final[dict[str, Range]] = {"halt_rate": (0.0, 0.08), "stop_rate": (0.0, 0.03)}
 
 #: How a chain says that one of its files is from another time than the others'.
-_LOST_HISTORY: Final = frozenset({"regressed_producer", "lost_history", "refused_stream", "broker_anomaly"})
+LOST_HISTORY: Final = frozenset({"regressed_producer", "lost_history", "refused_stream", "broker_anomaly"})
 
 PROFILES: Final[dict[str, Profile]] = {
     profile.name: profile
@@ -125,7 +127,7 @@ PROFILES: Final[dict[str, Profile]] = {
             "restore",
             _NET,
             restores=("screener", "strategy", "risk", "execution", "watchdog"),
-            ends_in=_LOST_HISTORY,
+            ends_in=LOST_HISTORY,
             speeds=(40,),
             fault_s=(12.0, 20.0),
         ),

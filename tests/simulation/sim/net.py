@@ -107,10 +107,9 @@ class SimSockets:
         return True
 
     def answer(self, routing_id: bytes, payload: bytes) -> None:
-        name = routing_id.split(b"#")[0].decode()
+        name, item = routing_id.split(b"#")[0].decode(), (self.name, payload)
         for end in list(self._net.ends.values()):
             if end.name == name and end._me == routing_id:
-                item = (self.name, payload)
                 self._net.carry(self, end.name, lambda other: other.put_answer(routing_id, item), keeps=False)
 
     def put_broadcast(self, item: tuple[ServiceName, bytes, bytes]) -> None:

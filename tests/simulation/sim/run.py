@@ -17,7 +17,7 @@ from sim.restore import Restore
 from sim.services_under_test import new_home, simulated_world
 from sim.trace import told
 
-from bus.messages import Heartbeat, OrdersSnapshot, PortfolioSnapshot
+from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
 from services.execution.orders import FINAL_STATES
 
 _CALM_S_MAX: Final = 400
@@ -83,7 +83,8 @@ class Run:
         self.operator.begin()
         if self.profile.restores:
             self.restore = Restore(chain, host.rng.choice(self.profile.restores))
-            self.restore.begin(host.between(2 * SECOND, 9 * SECOND))
+            early, late = self.profile.restore_s
+            self.restore.begin(host.between(int(early * SECOND), int(late * SECOND)))
         seconds = self.profile.fault_s[0] + host.rng.random() * (self.profile.fault_s[1] - self.profile.fault_s[0])
         end = host.boot_ns() + int(seconds * SECOND)
         if any((self.mix.crash_rate, self.mix.pause_rate, self.mix.cut_rate, self.mix.halt_rate, self.mix.stop_rate)):
@@ -161,6 +162,8 @@ class Run:
         ]
         if open_orders:
             return f"execution has open orders: {open_orders}"
+        if chain.status("ledger", LedgerSnapshot).cash_micros != house.cash_micros:
+            return "the ledger does not have the broker's cash"
         positions = chain.status("risk", PortfolioSnapshot).positions
         return f"risk knows of positions: {[line.symbol for line in positions]}" if positions else ""
 
@@ -182,6 +185,7 @@ class Run:
             errors=chain.errors,
             unrest=unrest,
             ends_in=self.profile.ends_in,
+            chain_state=status.state if (status := chain.status("watchdog", ChainStatus)) else "",
             must_end_halted=self.restore.must_halt if self.restore else False,
             forgotten=self.restore.approved if self.restore else [],
         )

@@ -39,6 +39,7 @@ from services.screener.steps import MarketDay
 
 Build = Callable[[Setup], Assembly[Any]]
 IDENTITY: Final = DEMO_IDENTITY
+_FREE_BYTES: Final = 1 << 40
 
 
 def _watchdog() -> ModuleType:
@@ -157,6 +158,9 @@ def simulated_world(
     def door(_path: Path, **_settings: int) -> BrokerDoor:
         return BrokerDoor(house)
 
+    watchdog_shell = functools.partial(
+        WATCHDOG.WatchdogShell, read_day=lambda _day: EXCHANGE_DAY, free_bytes=lambda _path: _FREE_BYTES
+    )
     reads = ControlReads()
     with ExitStack() as stack:
         stack.enter_context(on_host(host))
@@ -168,7 +172,9 @@ def simulated_world(
             (os, "fsync", lambda _descriptor: None),
             (services.execution.shell, "PaperBroker", door),
             (services.screener.feed.MarketFeed, "_open", lambda _self, _plan: day),
-            (WATCHDOG, "read_exchange_day", lambda _day: EXCHANGE_DAY),
+            (WATCHDOG, "WatchdogShell", watchdog_shell),
+            # 64 MiB of nothing for each start of a watchdog: this disk does not fill up.
+            (WATCHDOG, "Ballast", lambda _paths: None),
         ):
             stack.enter_context(patch.object(target, name, value))
         for name, method in list(reads.patches()):

@@ -1,0 +1,307 @@
+"""The test of the tests: mistakes that others have made, planted one by one. Each has to be caught.
+
+A mutant is a patch of the real classes and a profile that makes its window likely. The unchanged code plays the same
+seeds of the same profile without a fault.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from unittest.mock import patch
+
+from msgspec import structs
+from sim.broker import BrokerDoor
+from sim.faults import LOST_HISTORY, Profile
+
+import bus.failpoints
+import services.execution.shell
+from bus.codec import Ack, encode_frame
+from bus.courier import Courier
+from bus.delivery import InboxCursor, OutboxLink, Verdict
+from bus.gate import RunnerGate
+from bus.halt import LeaseBook
+from bus.messages import OrderPrepared, SubmitOrder
+from bus.runner import Runner
+from bus.store import Store
+from services.execution.brokers import reports as r
+from services.execution.brokers.interface import NotFoundProof, RetryableBrokerError
+from services.execution.core import ExecutionCore
+from services.execution.recovery import Recovery
+from services.execution.shell import ExecutionShell
+
+Plant = Callable[[ExitStack], None]
+
+
+def _put(stack: ExitStack, target: Any, name: str, value: Any) -> None:
+    stack.enter_context(patch.object(target, name, value))
+
+
+# --- delivery -----
+
+
+def _no_deduplication(stack: ExitStack) -> None:
+    """Neither the cursor nor the second net of the ids knows a message again."""
+    judge, submit = InboxCursor.judge, ExecutionCore._on_submit
+
+    def careless(self: InboxCursor, epoch: str, seq: int) -> Verdict:
+        verdict = judge(self, epoch, seq)
+        return Verdict.NEXT if verdict is Verdict.DUPLICATE else verdict
+
+    def again(self: ExecutionCore, state: Any, message: SubmitOrder, now_ns: int) -> Any:
+        state.intent_ids.discard(message.intent_id)
+        return submit(self, state, message, now_ns)
+
+    _put(stack, InboxCursor, "judge", careless)
+    _put(stack, ExecutionCore, "_on_submit", again)
+
+
+def _skip_gaps(stack: ExitStack) -> None:
+    judge = InboxCursor.judge
+
+    def careless(self: InboxCursor, epoch: str, seq: int) -> Verdict:
+        verdict = judge(self, epoch, seq)
+        return Verdict.NEXT if verdict is Verdict.GAP else verdict
+
+    _put(stack, InboxCursor, "judge", careless)
+
+
+def _no_retransmit(stack: ExitStack) -> None:
+    due = OutboxLink.due
+
+    def once(self: OutboxLink, now_ns: int) -> Any:
+        self._retry_at = now_ns + 10**18
+        return due(self, now_ns)
+
+    _put(stack, OutboxLink, "due", once)
+
+
+def _ack_before_commit(stack: ExitStack) -> None:
+    take = Courier._take
+
+    def hasty(self: Courier, sender: Any, frame: Any) -> None:
+        self._sockets.answer(self._welcomed[sender], encode_frame(Ack(frame.epoch, frame.seq)))
+        take(self, sender, frame)
+
+    _put(stack, Courier, "_take", hasty)
+
+
+def _two_transactions(stack: ExitStack) -> None:
+    """The state first, then the outbox and the cursor."""
+    commit = Store.commit
+
+    def twice(self: Store, events: Any, outgoing: Any, cursor: Any, acked: Any) -> None:
+        commit(self, events, (), cursor, {})
+        bus.failpoints._reached("mutant.between:before")
+        commit(self, (), outgoing, None, acked)
+
+    _put(stack, Store, "commit", twice)
+
+
+def _restored_producer_accepted(stack: ExitStack) -> None:
+    _put(stack, InboxCursor, "judge_standing", lambda _self, _standing: None)
+    judge = InboxCursor.judge
+    _put(stack, InboxCursor, "judge", lambda self, _epoch, seq: judge(self, self.epoch, seq))
+
+
+# --- the broker -----
+
+
+def _fill_key_qty_price(stack: ExitStack) -> None:
+    """Two executions of the same quantity at the same price are taken for one."""
+    on_fill = ExecutionCore._on_fill
+    seen: set[tuple[int, str, int, int]] = set()
+
+    def merged(self: ExecutionCore, state: Any, report: r.BrokerFill, now_ns: int) -> Any:
+        key = (id(state), report.client_order_id, report.qty_nanos, report.price_micros)
+        if key in seen:
+            return ()
+        seen.add(key)
+        return on_fill(self, state, report, now_ns)
+
+    _put(stack, ExecutionCore, "_on_fill", merged)
+
+
+def _stream_only(stack: ExitStack) -> None:
+    """What the stream brings is booked, and nobody asks for executions."""
+
+    def heard(self: ExecutionShell, state: Any, data: Any, now_ns: int) -> Any:
+        return self._broker.on_quotes(data, "") if hasattr(data, "quotes") else ()
+
+    _put(stack, ExecutionShell, "on_market", heard)
+    _put(stack, Recovery, "missing_fills", lambda _self, _state, _now_ns: [])
+
+
+def _fresh_id_after_timeout(stack: ExitStack) -> None:
+    submit = BrokerDoor.submit
+
+    def stubborn(self: BrokerDoor, request: Any) -> Any:
+        try:
+            return submit(self, request)
+        except RetryableBrokerError:
+            return submit(self, structs.replace(request, client_order_id=f"{request.client_order_id}x"))
+
+    _put(stack, BrokerDoor, "submit", stubborn)
+
+
+def _resend_after_timeout(stack: ExitStack) -> None:
+    submit = BrokerDoor.submit
+
+    def stubborn(self: BrokerDoor, request: Any) -> Any:
+        try:
+            return submit(self, request)
+        except RetryableBrokerError:
+            return submit(self, request)
+
+    _put(stack, BrokerDoor, "submit", stubborn)
+
+
+def _rejected(key: str, detail: object, now_ns: int) -> r.BrokerRejected:
+    return r.BrokerRejected(ts_event=now_ns, ts_init=now_ns, client_order_id=key, detail=str(detail)[:400])
+
+
+def _timeout_is_rejected(stack: ExitStack) -> None:
+    _put(stack, services.execution.shell, "unknown", _rejected)
+
+
+def _duplicate_is_rejected(stack: ExitStack) -> None:
+    """The adapter sends again after a time-out, and takes "must be unique" for a refusal."""
+    submit = BrokerDoor.submit
+
+    def stubborn(self: BrokerDoor, request: Any) -> Any:
+        try:
+            return submit(self, request)
+        except RetryableBrokerError:
+            answer = submit(self, request)
+        if isinstance(answer, r.BrokerDuplicate):
+            return _rejected(answer.client_order_id, answer.detail, request.ts_ns)
+        return answer
+
+    _put(stack, BrokerDoor, "submit", stubborn)
+
+
+def _one_absence_is_proof(stack: ExitStack) -> None:
+    """One "not found" proves that an order was never accepted."""
+    _put(stack, BrokerDoor, "not_found_proof", property(lambda _self: NotFoundProof(answers=1, over_ns=0)))
+
+
+def _network_error_is_absence(stack: ExitStack) -> None:
+    """A query that fails counts as "not found"."""
+    lookup = BrokerDoor.lookup
+
+    def sure(self: BrokerDoor, client_order_id: str, now_ns: int) -> Any:
+        try:
+            return lookup(self, client_order_id, now_ns)
+        except RetryableBrokerError as error:
+            return (
+                r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=client_order_id, detail=str(error)),
+            )
+
+    _put(stack, BrokerDoor, "lookup", sure)
+
+
+def _send_before_persisting(stack: ExitStack) -> None:
+    before, submit = ExecutionShell.before_commit, BrokerDoor.submit
+    early: dict[str, Any] = {}
+
+    def hasty(self: ExecutionShell, event: Any) -> None:
+        before(self, event)
+        if isinstance(event, OrderPrepared) and not self.gate.refusal(reduces=event.leg != "entry"):
+            request = services.execution.shell._request(event, event.ts_init)
+            try:
+                early[event.client_order_id] = submit(self._broker, request)  # type: ignore[arg-type]  # it is a door here
+            except RetryableBrokerError as error:
+                early[event.client_order_id] = error
+
+    def known(self: BrokerDoor, request: Any) -> Any:
+        if request.client_order_id not in early:
+            return submit(self, request)
+        answer = early.pop(request.client_order_id)
+        if isinstance(answer, RetryableBrokerError):
+            raise answer
+        return answer
+
+    _put(stack, ExecutionShell, "before_commit", hasty)
+    _put(stack, BrokerDoor, "submit", known)
+
+
+def _cancel_once(stack: ExitStack) -> None:
+    cancel = ExecutionShell._cancel
+    asked: set[tuple[int, str]] = set()
+
+    def once(self: ExecutionShell, state: Any, order: Any, now_ns: int) -> Any:
+        key = (id(self), order.client_order_id)
+        if key in asked:
+            return ()
+        asked.add(key)
+        return cancel(self, state, order, now_ns)
+
+    _put(stack, ExecutionShell, "_cancel", once)
+
+
+# --- permission -----
+
+
+def _halt_by_broadcast_only(stack: ExitStack) -> None:
+    """Execution asks neither the control folder nor the leases; it stops when a message tells it to."""
+    hear = Runner._hear_control
+
+    def deaf(self: Runner) -> None:
+        if self.name != "execution" or not self._control.read().is_halted():
+            hear(self)
+
+    _put(stack, RunnerGate, "refusal", lambda _self, **_kind: None)
+    _put(stack, RunnerGate, "lapsed_ns", lambda _self: 0)
+    _put(stack, Runner, "_hear_control", deaf)
+
+
+def _lease_not_checked(stack: ExitStack) -> None:
+    _put(stack, LeaseBook, "refusal", lambda _self, _boot_ns: None)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake, where it shows, and within how many seeds it has to."""
+
+    plant: Plant
+    fixed: Mapping[str, float]
+    seeds: int = 40
+    fault_s: tuple[float, float] = (10.0, 16.0)
+    restores: tuple[Any, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.plant.__name__.removeprefix("_")
+
+    def profile(self) -> Profile:
+        """Return the profile of its directed runs."""
+        base = Profile(self.name, fixed=self.fixed, fault_s=self.fault_s, speeds=(40,))
+        if self.restores:
+            return replace(base, restores=self.restores, ends_in=LOST_HISTORY)
+        return base
+
+
+_LOSSY: Final = {"loss": 0.15, "duplicate": 0.15, "delay": 0.2, "delay_ms_max": 200}
+_DEATHS: Final = {"crash_rate": 0.1, "failpoint_crash": 0.006}
+_SILENT: Final = {"response_lost": 0.4, "request_lost": 0.1, "lag": 0.5}
+
+MUTANTS: Final[tuple[Mutant, ...]] = (
+    Mutant(_no_deduplication, _LOSSY),
+    Mutant(_skip_gaps, _LOSSY),
+    Mutant(_no_retransmit, _LOSSY),
+    Mutant(_ack_before_commit, {"failpoint_crash": 0.02}),
+    Mutant(_two_transactions, {"failpoint_crash": 0.02}),
+    Mutant(_restored_producer_accepted, {}, restores=("strategy", "risk", "execution", "watchdog")),
+    Mutant(_fill_key_qty_price, {"partial_fill": 0.8}),
+    Mutant(_stream_only, {"stream_lost": 0.3}),
+    Mutant(_fresh_id_after_timeout, {"response_lost": 0.3}),
+    Mutant(_resend_after_timeout, {"response_lost": 0.3}),
+    Mutant(_timeout_is_rejected, {"response_lost": 0.3}),
+    Mutant(_duplicate_is_rejected, {"response_lost": 0.3}),
+    Mutant(_one_absence_is_proof, _SILENT),
+    Mutant(_network_error_is_absence, {"response_lost": 0.6, "query_error": 0.85}, fault_s=(100.0, 120.0)),
+    Mutant(_send_before_persisting, {"failpoint_crash": 0.02}),
+    Mutant(_cancel_once, {"stuck": 0.6, "cancel_lost": 0.7}),
+    Mutant(_halt_by_broadcast_only, {"halt_rate": 0.4, "cut_rate": 1.0, "loss": 0.3}),
+    Mutant(_lease_not_checked, {"crash_rate": 0.2, "pause_rate": 0.4}),
+)
