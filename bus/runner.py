@@ -307,12 +307,13 @@ class Runner:
         self._control_stamp = stamp
         state = self._control.read()
         refusal = state.refusal(build_id())
+        # Before the core acts on it: the cancels of many orders take a while.
+        self._take_halt(state.halt_counter)
         seen = (state.halt_counter if state.is_halted() else -1, refusal is None, state.arm)
         if seen != self._control_seen and self._hears_control:
             node.on_input(announcement(state, refusal, self._clock.now_ns()))
             self._is_changed = True
         self._control_seen = seen
-        self._take_halt(state.halt_counter)
 
     def _hear_mark(self, step: int) -> None:
         if self._driver:
