@@ -138,7 +138,7 @@ class BrokerHouse:
                 self.work(order)
 
     def _meet_last_quote(self, order: HouseOrder) -> None:
-        """Let an order that no further quote will come for meet the ones that stand: the recording ends, not the day."""
+        """Let an order that no further quote will come for meet those that stand: the recording ends, not the day."""
         delay = self.host.between(100 * MS, 2 * SECOND)
         self.host.after(delay, "last quote", lambda: self.work(order, at_once=True))
 
