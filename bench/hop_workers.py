@@ -17,7 +17,7 @@ from workers import serve
 
 from bus.assembly import Assembly, Setup
 from bus.clock import boot_ns
-from bus.codec import StepMark, decode_frame, encode_message
+from bus.codec import Greet, Hello, StepMark, Welcome, decode_frame, encode_frame, encode_message
 from bus.decider import Shell
 from bus.endpoints import Endpoints
 from bus.keys import KeyRing
@@ -50,6 +50,7 @@ Ages = Any
 AGES_MAX: Final = 4096
 _REPEAT_MS: Final = 250
 _BATCH: Final = 64
+_NONCE: Final = "bench"
 _HEAD: Final = struct.Struct("<qq184x")  # number, time of birth, and padding to 200 bytes
 _IDENTITY: Final = Identity(
     entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
@@ -140,11 +141,25 @@ def run_ticks(connection: Connection, home: Path, pairs: dict[str, CurvePair], a
             now = boot_ns()
             sockets.publish(TOPIC_MARKET, encode_message(BarBatch(ts_event=now, ts_init=now, step=step, bars=(bar,))))
             while marked < step and sockets.wait(_REPEAT_MS):
-                frames = [decode_frame(item.payload) for item in sockets.received(_BATCH)]
-                marked = max([marked, *(frame.step for frame in frames if isinstance(frame, StepMark))])
+                marked = max([marked, *_marks(sockets)])
         return float(ages[step % AGES_MAX]) / 1000
 
     serve(connection, {TICKS: lambda count: [age for age in (tick() for _ in range(count)) if age > 0]})
+
+
+def _marks(sockets: BusSockets) -> list[int]:
+    """Return the steps that execution says are finished; agree with whatever it says of its stream."""
+    steps = []
+    for item in sockets.received(_BATCH):
+        match decode_frame(item.payload):
+            case StepMark() as mark:
+                steps.append(mark.step)
+            case Hello() as hello:
+                answer = Welcome(_NONCE, 0) if hello.nonce == _NONCE else Greet(_NONCE)
+                sockets.answer(item.routing_id, encode_frame(answer))
+            case _:
+                continue
+    return steps
 
 
 def pass_bare(_connection: Connection, heard: str, told: str, ages: Ages | None) -> None:

@@ -20,19 +20,27 @@ class OversizedMessageError(Exception):
 
 
 class Data(Struct, frozen=True, array_like=True, tag="d", forbid_unknown_fields=True):
-    """One reliable message on a link. `seq` counts from 1 for each receiver; `step` is the sender's market step."""
+    """One reliable message on a link. `seq` counts from 1 for each receiver; `step` is the sender's market step.
+
+    `pass_number` counts how often the sender has begun to send its window again.
+    """
 
     epoch: str
     seq: int
     step: int
     payload: bytes
+    pass_number: int = 0
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a", forbid_unknown_fields=True):
-    """Everything up to `cursor` of this epoch is committed at the receiver."""
+    """Everything up to `cursor` of this epoch is committed at the receiver.
+
+    `gap_pass` is the pass of the message that this answers, when the one after `cursor` is missing before it; else 0.
+    """
 
     epoch: str
     cursor: int
+    gap_pass: int = 0
 
 
 class StepMark(Struct, frozen=True, array_like=True, tag="s", forbid_unknown_fields=True):
@@ -46,8 +54,8 @@ class Hello(Struct, frozen=True, array_like=True, tag="h", forbid_unknown_fields
     """The sender shows where its stream stands, before any message of this connection is taken.
 
     `nonce` is the one of the receiver's Greet, empty in the first Hello. Numbers up to `first` - 1 are acknowledged as
-    far as the sender knows; `last` is the newest; those up to `base` were there when the sender's process began or were
-    sent since, so no others can have been taken.
+    far as the sender knows; `last` is the newest; those up to `base` were there when the sender's process began, or
+    were sent since, so no others can have been taken.
     """
 
     nonce: str

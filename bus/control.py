@@ -58,6 +58,10 @@ class ControlFolder:
                 fault=f"the control folder {self._folder} cannot be read: {error}",
             )
 
+    def has_halt(self, counter: int) -> bool:
+        """Tell whether a halt of this number is on disk."""
+        return os.path.exists(f"{self._halts}/{_record_name(counter)}")
+
     def current(self) -> ControlState:
         """Return what `read` says, from memory while nothing has changed: for those who ask many times a second."""
         stamp = self.stamp()
@@ -98,7 +102,7 @@ class ControlFolder:
                 raised_at_utc=iso_utc(utc_ns()),
             )
             try:
-                _write_durably(self._halts, f"{record.counter:06d}.json", msgspec.json.encode(record), exclusive=True)
+                _write_durably(self._halts, _record_name(record.counter), msgspec.json.encode(record), exclusive=True)
             except FileExistsError:
                 continue
             return record
@@ -124,6 +128,10 @@ class ControlFolder:
         """Ask for no new positions; protection and exits go on until an operator arms again."""
         (self._folder / START_FILE).unlink(missing_ok=True)
         _write_durably(self._folder, STOP_FILE, f"{iso_utc(utc_ns())} {operator}\n".encode())
+
+
+def _record_name(counter: int) -> str:
+    return f"{counter:06d}.json"
 
 
 def _read_if_there(path: Path) -> bytes:

@@ -100,7 +100,8 @@ class Courier:
                 self._say_hello(peer, "")
             for row in link.due(now):
                 with self._send_point:
-                    self._sockets.send(peer, encode_frame(Data(node.epoch, row.seq, row.step, row.payload)))
+                    frame = Data(node.epoch, row.seq, row.step, row.payload, link.pass_number)
+                    self._sockets.send(peer, encode_frame(frame))
 
     def _say_hello(self, peer: ServiceName, nonce: str) -> None:
         link = self._node.links[peer]
@@ -122,9 +123,7 @@ class Courier:
         link = node.links[peer]
         match frame:
             case Ack():
-                node.heard_ack(peer, frame.epoch, frame.cursor)
-                if frame.epoch == node.epoch and frame.cursor > link.last:
-                    self._halt("regressed_producer", f"{peer} has more messages of {node.name} than {node.name} knows")
+                self._hear_ack(peer, frame)
             case Greet():
                 link.heard_greet(frame.nonce)
             case Welcome():
@@ -138,6 +137,16 @@ class Courier:
                 self._halt("refused_stream", f"{peer} refuses messages of {node.name}: {frame.detail}")
             case _:
                 self.reject(peer, MalformedMessageError(f"{type(frame).__name__} is no answer"), b"")
+
+    def _hear_ack(self, peer: ServiceName, ack: Ack) -> None:
+        self._node.heard_ack(peer, ack.epoch, ack.cursor)
+        if ack.epoch != self._node.epoch:
+            return
+        link = self._node.links[peer]
+        link.heard_gap(ack.gap_pass)
+        if ack.cursor > link.last:
+            words = f"{peer} has more messages of {self._node.name} than {self._node.name} knows"
+            self._halt("regressed_producer", words)
 
     def tell_step(self, receiver: ServiceName) -> bool:
         """Tell a neighbour that our market step is finished; False while messages of it still wait to be sent."""
@@ -246,6 +255,7 @@ class Courier:
     def _apply(self, sender: ServiceName, routing_id: bytes, frame: Data) -> None:
         node = self._node
         cursor = node.cursors[sender]
+        gap_pass = 0
         stop = self.stopped.get(sender)
         if stop is None:
             verdict = cursor.judge(frame.epoch, frame.seq)
@@ -255,12 +265,14 @@ class Courier:
             elif verdict is Verdict.NEXT:
                 with self._receive_point:
                     self._take(sender, frame)
+            elif verdict is Verdict.GAP:
+                gap_pass = frame.pass_number
             stop = self.stopped.get(sender)
         if stop:
             self._sockets.answer(routing_id, encode_frame(Refusal(stop.detail)))
             return
         with self._ack_point:
-            self._sockets.answer(routing_id, encode_frame(Ack(cursor.epoch, cursor.seq)))
+            self._sockets.answer(routing_id, encode_frame(Ack(cursor.epoch, cursor.seq, gap_pass)))
 
     def _take(self, sender: ServiceName, frame: Data) -> None:
         """Apply the next message, or stop the stream when it cannot be read or may not be said."""

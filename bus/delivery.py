@@ -64,6 +64,8 @@ class OutboxLink:
     base: int = 0
     rows: deque[OutboxRow] = field(default_factory=deque)
     is_welcome: bool = False
+    #: How often the window was begun again; see `heard_gap`.
+    pass_number: int = 1
     _times: deque[int] = field(default_factory=deque)
     _nonce: str = ""
     _hello_at: int = 0
@@ -71,6 +73,7 @@ class OutboxLink:
     _sent: int = 0
     _retry_at: int = 0
     _retry_ns: int = RETRY_FIRST_NS
+    _has_gap: bool = False
 
     def __post_init__(self) -> None:
         """Begin after what was acknowledged before."""
@@ -127,6 +130,7 @@ class OutboxLink:
         self._hello_at = now_ns + RETRY_LAST_NS
         is_news = self.heard_ack(cursor, now_ns)
         self._sent = self.acked
+        self._has_gap = False
         return is_news
 
     def heard_refusal(self) -> None:
@@ -147,13 +151,16 @@ class OutboxLink:
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def due(self, now_ns: int) -> list[OutboxRow]:
-        """Return what to send now: new rows inside the window, or all of the window again when a retry is due."""
+        """Return what to send now: new rows inside the window, or all of it again after a gap or when it is time."""
         rows = self.rows
         if not rows or not self.is_welcome:
             return []
         first = self._sent + 1
-        if self._sent > self.acked and now_ns >= self._retry_at:
-            self._retry_ns = min(self._retry_ns * 2, RETRY_LAST_NS)
+        if self._sent > self.acked and (self._has_gap or now_ns >= self._retry_at):
+            if not self._has_gap:
+                self._retry_ns = min(self._retry_ns * 2, RETRY_LAST_NS)
+            self._has_gap = False
+            self.pass_number += 1
             first = rows[0].seq
         elif first > rows[-1].seq or first >= rows[0].seq + WINDOW:
             return []
@@ -176,6 +183,15 @@ class OutboxLink:
         self._retry_ns = RETRY_FIRST_NS
         self._retry_at = now_ns + self._retry_ns
         return True
+
+    def heard_gap(self, pass_number: int) -> None:
+        """Send the window again at once: the receiver got a message of this pass, and not the one before it.
+
+        A connection keeps the order, so in the present pass that is a loss. The later messages of a pass that was
+        begun again show the same gap; they are of an older pass by then, so each loss is answered once.
+        """
+        if self.is_welcome and pass_number == self.pass_number:
+            self._has_gap = True
 
     def all_sent(self) -> bool:
         """Tell whether every row has been given to the socket at least once."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-#: A real process that finds its point here kills itself there, once: `NAME:before` or `NAME:after`, and a marker file
-#: that it makes first, so that the restarted process lives.
+#: A real process kills itself where this says: `NAME:before@MARKER` or `NAME:after@MARKER`, or several with commas.
+#: It makes the marker file first, so that the restarted process lives; a point whose marker is there does nothing.
 VARIABLE: Final = "TRADEBOT_FAILPOINT"
 
 
@@ -35,13 +35,15 @@ def failpoints(reached: Callable[[str], None]) -> Iterator[None]:
 
 
 def arm_from_environment() -> None:
-    """Let this process die at the point that TRADEBOT_FAILPOINT names (`NAME:SIDE@MARKER`); nothing without it."""
-    wanted, _, marker = os.environ.get(VARIABLE, "").partition("@")
-    if not wanted or not marker or os.path.exists(marker):
+    """Let this process die at the points that TRADEBOT_FAILPOINT names (`NAME:SIDE@MARKER`); nothing without it."""
+    parts = (part.partition("@") for part in os.environ.get(VARIABLE, "").split(","))
+    markers = {name: marker for name, _, marker in parts if name and marker}
+    if not markers:
         return
 
     def die(name: str) -> None:
-        if name == wanted and not os.path.exists(marker):
+        marker = markers.get(name)
+        if marker is not None and not os.path.exists(marker):
             os.close(os.open(marker, os.O_CREAT | os.O_WRONLY, 0o600))
             os.kill(os.getpid(), signal.SIGKILL)
 

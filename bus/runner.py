@@ -263,9 +263,18 @@ class Runner:
 
         Where services share a disk the record is there already; where they do not, it is written here as well.
         """
-        if self._control.read().halt_counter < notice.counter:
+        if not self._control.has_halt(notice.counter):
             self._control.raise_halt(notice.source, notice.rule, notice.detail)
+        # The gate is closed by the record: everybody may know before the core has cancelled what is open.
+        self._take_halt(notice.counter)
         self._hear_control()
+
+    def _take_halt(self, counter: int) -> None:
+        """Let no older lease count from here on, and say in a heartbeat that this halt was taken."""
+        if counter > self._halt_counter:
+            self._halt_counter = counter
+            self._leases.forget()
+            self._publish_status(self._heartbeat())
 
     def _hear_market(self, data: QuoteBatch | BarBatch | FeedEnded) -> None:
         node, courier = self._node, self._courier
@@ -298,16 +307,13 @@ class Runner:
         self._control_stamp = stamp
         state = self._control.read()
         refusal = state.refusal(build_id())
+        # Before the core acts on it: the cancels of many orders take a while.
+        self._take_halt(state.halt_counter)
         seen = (state.halt_counter if state.is_halted() else -1, refusal is None, state.arm)
         if seen != self._control_seen and self._hears_control:
             node.on_input(announcement(state, refusal, self._clock.now_ns()))
             self._is_changed = True
         self._control_seen = seen
-        if state.halt_counter > self._halt_counter:
-            # From here on no older lease counts, and everybody sees in our heartbeat that we have taken the halt.
-            self._halt_counter = state.halt_counter
-            self._leases.forget()
-            self._publish_status(self._heartbeat())
 
     def _hear_mark(self, step: int) -> None:
         if self._driver:

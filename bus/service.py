@@ -14,6 +14,7 @@ from bus.exit_codes import EXIT_CONFIGURATION, EXIT_LOCKED, EXIT_STOPPED, EXIT_U
 from bus.failpoints import arm_from_environment
 from bus.lock import LockTakenError, service_lock
 from bus.messages import ServiceName
+from bus.placement import PlacementError, place
 from bus.runner import Runner
 from bus.sockets import BindError, BusSockets
 from bus.start import ConfigurationError, await_setup
@@ -47,6 +48,7 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
             setup, ring = await_setup(name, paths, is_waiting=not is_check)
             if is_check:
                 return _self_check(name, setup, build)
+            place(name, setup.env.whole("ORDER_PATH_CPU"))
             with halting_on_error(name, paths):
                 runner = Runner(name, setup, BusSockets(ring, Endpoints.from_env(paths, setup.env)))
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,7 +59,7 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
     except LockTakenError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_LOCKED
-    except (HomeError, ConfigurationError, StoreError, BindError) as error:
+    except (HomeError, ConfigurationError, PlacementError, StoreError, BindError) as error:
         sys.stderr.write(f"{name} cannot start: {error}\n")
         return EXIT_CONFIGURATION
     return EXIT_STOPPED

@@ -523,6 +523,18 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         description="First port of the bus when BUS_TRANSPORT is tcp: two for each service.",
     ),
     Setting(
+        key="ORDER_PATH_CPU",
+        group="System",
+        kind="int",
+        proposal="-1",
+        unit="number of a processor",
+        bounds=("-1", "1023"),
+        description=(
+            "Strategy, risk and execution run on this processor alone, which shortens the way of an order. -1: as the "
+            "system places them. Linux only."
+        ),
+    ),
+    Setting(
         key="HEARTBEAT_TIMEOUT",
         group="System",
         kind="int",

@@ -13,6 +13,7 @@ from typing import Final, get_args
 
 from bus import messages as m
 from bus.routes import (
+    COMMANDS,
     CONTROL_ORIGINS,
     LEASE_HOLDER,
     LEASE_ISSUERS,
@@ -124,6 +125,8 @@ def _reliable_row(kind: type[m.Message]) -> tuple[str, ...]:
     ways = [f"{sender} -> {', '.join(targets)}" for (sender, routed), targets in ROUTES.items() if routed is kind]
     if kind in CONTROL_ORIGINS:
         ways.append("control folder -> each core that acts on it")
+    if kind in COMMANDS:
+        ways.append(f"{', '.join(COMMANDS[kind])} -> the service it names, as a command")
     return (*_name_and_meaning(kind), "; ".join(ways) or "own journal")
 
 

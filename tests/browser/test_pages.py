@@ -295,6 +295,57 @@ def test_kill_when_confirmed_then_halts_and_focus_begins_on_cancel(
     assert ControlFolder(site.paths).read().is_halted()
 
 
+def a_beat(*stopped: m.StoppedStream) -> m.Heartbeat:
+    return m.Heartbeat(
+        ts_event=OPEN_NS,
+        ts_init=OPEN_NS,
+        service="execution",
+        build="b",
+        boot_id="one",
+        pid=1,
+        step=0,
+        state="ready",
+        outbox_depth=0,
+        oldest_unacked_ms=0,
+        rejected_messages=0,
+        stopped_streams=stopped,
+    )
+
+
+def test_stopped_streams_when_heard_then_dashboard_leads_to_the_page_where_they_are_answered(
+    site: Any, log_in: Callable[..., Page], check_page: Callable[[Page, str], None]
+) -> None:
+    words = "risk does not fit to execution: 214 messages were taken from it, and it knows of 198"
+    unread = "execution cannot read message 31 of watchdog: not a message of the catalogue: invalid byte 0xc1"
+    ControlFolder(site.paths).raise_halt("execution", "regressed_producer", words)
+    page = log_in()
+    expect(page.locator("#link-state")).to_have_attribute("data-link", "up")
+    expect(page.locator("#stopped")).to_be_hidden()
+    site.hub.publish(
+        a_beat(
+            m.StoppedStream(sender="risk", rule="regressed_producer", seq=198, detail=words),
+            m.StoppedStream(sender="watchdog", rule="poison_message", seq=31, detail=unread),
+        )
+    )
+    expect(page.locator("#stopped")).to_be_visible()
+    check_page(page, "dashboard-stopped")
+    page.get_by_role("link", name="See what stopped it, and answer").click()
+    expect(page.get_by_role("heading", name="From risk to execution")).to_be_visible()
+    check_page(page, "streams")
+    form = page.get_by_role("form", name="From watchdog to execution")
+    form.get_by_label("Reason").fill("seen, not needed")
+    form.get_by_label("Your password again").fill("not the password")
+    form.get_by_role("button", name="Skip this one message").click()
+    expect(page.get_by_role("alert")).to_contain_text("The password is wrong. Nothing was changed.")
+    expect(form.get_by_label("Reason")).to_have_value("seen, not needed")
+    page.goto(f"{site.address}/control/arm")
+    check_page(page, "arm-stopped")
+    page.goto(site.address)
+    expect(page.locator("#stopped")).to_be_visible()
+    site.hub.publish(a_beat())
+    expect(page.locator("#stopped")).to_be_hidden()
+
+
 def test_arm_when_script_is_off_then_form_works_all_the_same(
     site: Any, browser: Any, browser_context_args: dict[str, Any]
 ) -> None:

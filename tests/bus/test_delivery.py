@@ -245,6 +245,49 @@ def test_a_link_when_its_first_row_waits_has_the_age_of_that_row() -> None:
     assert link.oldest_age_ns(5000 * MS) == 3000 * MS
 
 
+# --- a loss that shows --------------------------------------------------------------------------------------------
+
+
+def test_a_link_when_the_receiver_shows_a_gap_sends_the_window_again_at_once() -> None:
+    link = _link(5)
+    link.due(0)
+    link.heard_ack(2, 1)
+    link.heard_gap(link.pass_number)
+    assert [row.seq for row in link.due(2)] == [3, 4, 5]
+    assert link.due(3) == []
+
+
+def test_a_link_when_later_messages_show_the_same_gap_answers_it_once() -> None:
+    link = _link(5)
+    link.due(0)
+    shown_by = link.pass_number
+    for now in (1, 2, 3):
+        link.heard_gap(shown_by)
+        link.due(now)
+    assert link.pass_number == shown_by + 1
+    link.heard_gap(shown_by + 1)
+    assert [row.seq for row in link.due(4)] == [1, 2, 3, 4, 5]
+
+
+def test_a_link_when_a_gap_was_answered_still_repeats_after_the_first_delay_alone() -> None:
+    link = _link(2)
+    link.due(0)
+    link.heard_gap(link.pass_number)
+    assert link.due(10 * MS)
+    assert link.due(259 * MS) == []
+    assert link.due(260 * MS)
+
+
+def test_a_link_when_everything_is_acknowledged_takes_no_gap_for_a_loss() -> None:
+    link = _link(2)
+    link.due(0)
+    link.heard_gap(0)
+    assert link.due(1) == []
+    link.heard_ack(2, 2)
+    link.heard_gap(link.pass_number)
+    assert link.due(3) == []
+
+
 def test_an_idle_link_asks_now_and_then_whether_its_receiver_still_knows_it() -> None:
     link = OutboxLink()
     link.heard_greet("n")

@@ -49,3 +49,17 @@ def test_a_process_when_its_point_is_named_dies_there_once(tmp_path: Path, side:
 def test_a_process_when_nothing_whole_is_named_lives(value: str) -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], env={VARIABLE: value}, capture_output=True, check=False)
     assert run.returncode == 0
+
+
+def test_a_process_when_several_points_are_named_dies_at_those_without_a_marker(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    environment = {VARIABLE: f"execution.submit:before@{first},execution.submit:after@{second}"}
+    first.touch()
+    printed = []
+    command = [sys.executable, "-c", PROGRAM]
+    for _ in range(2):
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        printed.append((run.returncode, run.stdout))
+        first.unlink(missing_ok=True)
+    assert printed == [(-signal.SIGKILL, "sent\n"), (-signal.SIGKILL, "")]
+    assert second.exists()

@@ -576,6 +576,7 @@ def test_a_poison_message_when_an_operator_skips_it_is_kept_and_the_stream_goes_
     risk, web = rig.peer("risk"), rig.peer("web")
     risk.say(order_frame(1), Data("e1", 2, 0, b"\xc1poison"))
     rig.halt_of(risk, "poison_message")
+    risk.answer(Refusal)
     assert not _told(web, _command(rig, command_id="c0", seq=2)).is_done
     assert _told(web, _command(rig, seq=2, action="skip_message")).is_done
     risk.introduce("e1")

@@ -1,5 +1,6 @@
 """From the browser's form to a stream that goes on: a real service, the real listener and the real application."""
 
+import re
 import secrets as random_ids
 import threading
 import time
@@ -144,9 +145,8 @@ def fills(paths: HomePaths) -> list[str]:
 
 def form_of(page: str) -> dict[str, str]:
     """Return the hidden fields of the page's only answer form."""
-    form = page.split('action="/control/streams"')[1].split("</form>", maxsplit=1)[0]
-    fields = [part.split('"') for part in form.split('type="hidden" name="')[1:]]
-    return {part[0]: part[2] for part in fields}
+    form = page.partition('action="/control/streams"')[2].partition("</form>")[0]
+    return dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form))
 
 
 def test_a_poisoned_stream_when_an_operator_skips_the_message_on_the_page_goes_on_and_only_once(
@@ -180,12 +180,7 @@ def test_a_poisoned_stream_when_an_operator_skips_the_message_on_the_page_goes_o
 
 
 def test_a_stopped_stream_when_its_service_is_gone_is_answered_by_nobody(
-    configured: HomePaths,
-    app: Flask,
-    person_of: Callable[[str], Any],
-    hub: StatusHub,
-    say: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    configured: HomePaths, person_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.web.streams_web.ANSWER_TIMEOUT_S", 0.05)
     ControlFolder(configured).raise_halt("ledger", "poison_message", "cannot be read")

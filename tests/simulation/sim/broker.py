@@ -138,7 +138,7 @@ class BrokerHouse:
                 self.work(order)
 
     def _meet_last_quote(self, order: HouseOrder) -> None:
-        """Let an order that no further quote will come for meet those that stand: the recording ends, not the day."""
+        """Let an order that no quote will come for any more meet the ones that stand: only the recording ends."""
         delay = self.host.between(100 * MS, 2 * SECOND)
         self.host.after(delay, "last quote", lambda: self.work(order, at_once=True))
 
