@@ -83,6 +83,8 @@ class Chain:
         self.crashes: list[tuple[int, str, str]] = []
         self.errors: list[str] = []
         self.reached: set[str] = set()
+        #: Where a death is drawn; empty = everywhere.
+        self.points: tuple[str, ...] = ()
         #: Set by a directed run: told of each failpoint, it may raise SimulatedCrash.
         self.at_failpoint: Callable[[str], None] = self._maybe_crash
         self._setup = Setup(paths=paths, env=env, identity=IDENTITY)
@@ -118,7 +120,9 @@ class Chain:
         self.reached.add(name)
         self.at_failpoint(name)
 
-    def _maybe_crash(self, _name: str) -> None:
+    def _maybe_crash(self, name: str) -> None:
+        if self.points and name not in self.points:
+            return
         if self.host.chance(self.mix.failpoint_crash):
             raise SimulatedCrash
 

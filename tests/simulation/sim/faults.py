@@ -60,7 +60,10 @@ class Profile:
     leave_out: float = 0.3
     speeds: tuple[int, ...] = (40, 60, 120)
     fault_s: Range = (10.0, 25.0)
+    #: Who dies, freezes, and is cut off from whom.
     targets: tuple[ServiceName, ...] = SERVICES
+    #: Where a process may die by `failpoint_crash`, as NAME:SIDE; empty = at every point.
+    points: tuple[str, ...] = ()
     #: These halts may end the run: the fault is one that nobody but a person can mend.
     ends_in: frozenset[str] = frozenset()
     restores: tuple[ServiceName, ...] = ()

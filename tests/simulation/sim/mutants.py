@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from msgspec import structs
 from sim.broker import BrokerDoor
-from sim.faults import LOST_HISTORY, Profile
+from sim.faults import LOST_HISTORY, SERVICES, Profile
 
 import bus.failpoints
 import services.execution.shell
@@ -269,6 +269,8 @@ class Mutant:
     seeds: int = 40
     fault_s: tuple[float, float] = (10.0, 16.0)
     restores: tuple[Any, ...] = ()
+    points: tuple[str, ...] = ()
+    targets: tuple[Any, ...] = SERVICES
 
     @property
     def name(self) -> str:
@@ -276,7 +278,14 @@ class Mutant:
 
     def profile(self) -> Profile:
         """Return the profile of its directed runs."""
-        base = Profile(self.name, fixed=self.fixed, fault_s=self.fault_s, speeds=(40,))
+        base = Profile(
+            self.name,
+            fixed=self.fixed,
+            fault_s=self.fault_s,
+            speeds=(40,),
+            points=self.points,
+            targets=self.targets,
+        )
         if self.restores:
             return replace(base, restores=self.restores, ends_in=LOST_HISTORY)
         return base
@@ -291,7 +300,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(_skip_gaps, _LOSSY),
     Mutant(_no_retransmit, _LOSSY),
     Mutant(_ack_before_commit, {"failpoint_crash": 0.02}),
-    Mutant(_two_transactions, {"failpoint_crash": 0.02}),
+    Mutant(_two_transactions, {"failpoint_crash": 0.05}, points=("mutant.between:before",)),
     Mutant(_restored_producer_accepted, {}, restores=("strategy", "risk", "watchdog")),
     Mutant(_fill_key_qty_price, {"partial_fill": 0.8}),
     Mutant(_stream_only, {"stream_lost": 0.3}),
@@ -301,8 +310,17 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(_duplicate_is_rejected, {"response_lost": 0.3}),
     Mutant(_one_absence_is_proof, _SILENT),
     Mutant(_network_error_is_absence, {"response_lost": 0.3, "query_error": 0.3}),
-    Mutant(_send_before_persisting, {"failpoint_crash": 0.02}),
+    Mutant(
+        _send_before_persisting,
+        {"failpoint_crash": 0.1},
+        points=("execution.commit:before", "execution.transaction:before"),
+    ),
     Mutant(_cancel_once, {"stuck": 0.6, "cancel_lost": 0.7}),
-    Mutant(_halt_by_broadcast_only, {"halt_rate": 0.4, "cut_rate": 1.0, "loss": 0.3}),
+    Mutant(
+        _halt_by_broadcast_only,
+        {"halt_rate": 0.3, "pause_rate": 0.6, "loss": 0.2},
+        targets=("execution",),
+        seeds=60,
+    ),
     Mutant(_lease_not_checked, {"crash_rate": 0.2, "pause_rate": 0.4}),
 )

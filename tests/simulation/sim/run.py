@@ -63,6 +63,7 @@ class Run:
         day = make_day(random.Random(rng.getrandbits(32)))
         with new_home() as paths:
             self.chain = chain = Chain(host, self.house, paths, env, self.mix)
+            chain.points = self.profile.points
             self.operator = Operator(chain)
             with simulated_world(host, self.house, day, chain.failpoint, chain.opened) as reads:
                 self.operator.changed = reads.changed
@@ -106,7 +107,7 @@ class Run:
         if host.chance(mix.pause_rate * share):
             chain.freeze(host.rng.choice(self.profile.targets), host.between(100 * MS, 4 * SECOND))
         if host.chance(mix.cut_rate * share):
-            sender, receiver = host.rng.sample(SERVICES, 2)
+            sender, receiver = host.rng.sample(self.profile.targets, 2)
             chain.net.cuts[sender, receiver] = host.boot_ns() + host.between(300 * MS, 6 * SECOND)
         if host.chance(mix.halt_rate * share):
             self.operator.halt()
