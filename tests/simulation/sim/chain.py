@@ -1,6 +1,5 @@
 """One run: the real chain on a simulated host, disturbed for a while, then left in peace until it is at rest."""
 
-import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -243,6 +242,3 @@ class Chain:
     def close(self) -> None:
         for process in self.processes.values():
             self.let_go(process)
-
-
-logging.disable(logging.CRITICAL)

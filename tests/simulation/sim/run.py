@@ -15,7 +15,7 @@ from sim.market import make_day, settings
 from sim.operator_actor import Operator
 from sim.restore import Restore
 from sim.services_under_test import new_home, simulated_world
-from sim.trace import told
+from sim.trace import quiet, told
 
 from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
 from services.execution.orders import FINAL_STATES
@@ -61,7 +61,7 @@ class Run:
         self.house = BrokerHouse(host, self.mix)
         env = settings(rng.choice(self.profile.speeds), rng.choice(("keep", "keep", "flatten")))
         day = make_day(random.Random(rng.getrandbits(32)))
-        with new_home() as paths:
+        with quiet(), new_home() as paths:
             self.chain = chain = Chain(host, self.house, paths, env, self.mix)
             chain.points = self.profile.points
             self.operator = Operator(chain)

@@ -23,6 +23,17 @@ class _Teller(logging.Handler):
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Let nothing be logged inside the block: formatting lines that nobody reads would be most of a run."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
 def told(chain: Chain) -> Iterator[None]:
     """Write everything that is logged inside the block to stdout."""
     root, teller = logging.getLogger(), _Teller(chain)
@@ -42,7 +53,6 @@ def told(chain: Chain) -> Iterator[None]:
     finally:
         root.removeHandler(teller)
         root.setLevel(level)
-        logging.disable(logging.CRITICAL)
 
 
 _QUIET = {"screener", "strategy", "risk", "execution", "ledger", "watchdog", "operator", "trouble", "slow", "rest"}
