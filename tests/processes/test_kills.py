@@ -194,6 +194,12 @@ def test_the_services_when_supervisord_is_killed_end_by_themselves(
     stage.chain.wait()
     _until(lambda: not is_in_use(stage.chain.paths), "services hold their locks", 20)
     _until(lambda: not any(_is_alive(pid) for pid in pids), "services live on", 20)
+    # They died where they stood: what was on its way is delivered after the next start.
+    _restart(stage)
+    _until(lambda: _chain(stage).get("state") in ("DISARMED", "HALTED"), "not ready after the restart")
+    stage.arm("looked at it")
+    _until(stage.is_session_over, "the session does not end after the restart", 90)
+    stage.stop()
     _check_books(stage)
 
 
