@@ -37,6 +37,9 @@ from bus.transport import Received, Transport
 logger = logging.getLogger(__name__)
 _BATCH: Final = 64
 _HELD_MAX: Final = 1_000
+#: No message waits longer than this for its market step. A feed that begins again after a death comes to that step late,
+#: or never where it waits for this very message; the order within a step is for replay, and no message depends on it.
+_HELD_NS_MAX: Final = 1_000_000_000
 _DETAIL_MAX: Final = 400
 
 
@@ -78,6 +81,7 @@ class Courier:
         self._welcomed: dict[ServiceName, bytes] = {}
         self._standings: dict[ServiceName, Standing] = {}
         self._held: dict[ServiceName, deque[tuple[bytes, Data]]] = {}
+        self._held_since: dict[ServiceName, int] = {}
         self._peers = peers_of(node.name)
         self._receive_point = Failpoint(f"{node.name}.receive")
         self._ack_point = Failpoint(f"{node.name}.ack")
@@ -165,6 +169,7 @@ class Courier:
         Raises:
             CannotStartError: the service cannot do what it was told; the message stays unacknowledged.
         """
+        self.apply_held()
         for item in self._sockets.received(_BATCH):
             if item.sender is None:
                 continue
@@ -241,15 +246,18 @@ class Courier:
         # In a life that has heard no market yet nothing can be held: the feed may itself wait for our answer.
         is_ahead = node.name in MARKET_SUBSCRIBERS and 0 < node.step < frame.step
         if waiting or is_ahead:
+            if not waiting:
+                self._held_since[sender] = boot_ns()
             if len(waiting) < _HELD_MAX:
                 waiting.append((routing_id, frame))
             return
         self._apply(sender, routing_id, frame)
 
     def apply_held(self) -> None:
-        """Apply what was held for the market step that has come."""
+        """Apply what was held for the market step that has come, or for too long."""
         for sender, waiting in self._held.items():
-            while waiting and waiting[0][1].step <= self._node.step:
+            is_overdue = bool(waiting) and boot_ns() - self._held_since[sender] > _HELD_NS_MAX
+            while waiting and (is_overdue or waiting[0][1].step <= self._node.step):
                 self._apply(sender, *waiting.popleft())
 
     def _apply(self, sender: ServiceName, routing_id: bytes, frame: Data) -> None:

@@ -63,6 +63,9 @@ class Operator:
         chain, host = self.chain, self.chain.host
         (chain.paths.control / KILL_FILE).unlink(missing_ok=True)
         self.changed()
+        for stopped in self.stops:
+            if stopped.what == "kill file":
+                stopped.until_ns = stopped.until_ns or host.boot_ns()
         state = chain.control.read()
         if state.refusal(build_id()) is None:
             return
