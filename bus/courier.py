@@ -37,9 +37,10 @@ from bus.transport import Received, Transport
 logger = logging.getLogger(__name__)
 _BATCH: Final = 64
 _HELD_MAX: Final = 1_000
-#: No message waits longer than this for its market step. A feed that begins again after a death comes to that step late,
-#: or never where it waits for this very message; the order within a step is for replay, and no message depends on it.
-_HELD_NS_MAX: Final = 1_000_000_000
+#: No message waits longer than this for its market step. A feed that begins again after a death comes to that step
+#: late, or never where it waits for this very message. It is longer than any stall that a step survives, so that an
+#: undisturbed replay stays what it is, and short of the age at which a message that nobody takes halts the chain.
+_HELD_NS_MAX: Final = 3_000_000_000
 _DETAIL_MAX: Final = 400
 
 
