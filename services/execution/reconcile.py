@@ -17,12 +17,14 @@ class OrderFindings(Struct, frozen=True, kw_only=True):
     """What a list of open orders says.
 
     `to_look_up`: ours, and the list says something else than the journal. `over`: those of them that the broker lists
-    though they are over for us. `strangers`: in our name, but not in the journal. `external`: not ours.
+    though they are over for us. `strangers`: in our name, but not in the journal. `never_sent`: prepared by this life
+    and not sent, and listed nevertheless. `external`: not ours.
     """
 
     to_look_up: tuple[str, ...]
     over: tuple[str, ...]
     strangers: tuple[str, ...]
+    never_sent: tuple[str, ...]
     external: tuple[OpenOrder, ...]
 
 
@@ -60,6 +62,7 @@ def compare_orders(state: ExecutionState, listed: Sequence[OpenOrder], unsent: C
         to_look_up=tuple(key for key in to_look_up if key not in unsent),
         over=tuple(over),
         strangers=tuple(strangers),
+        never_sent=tuple(sorted(keys.intersection(unsent))),
         external=tuple(external),
     )
 

@@ -49,11 +49,17 @@ class Recovery:
         self.is_hurried = False
         #: Executions of the account that are not ours, by their ids.
         self.external_executions: set[str] = set()
+        #: Orders in the bot's name that the journal lacked when an execution of them was reported.
+        self._strange: set[str] = set()
         self._broker = broker
         self._boot_ns = clock
         self._retries: dict[str, _Retry] = {}
         #: Authoritative "not found" answers: client id -> (boot ns of the first, how many).
         self._absences: dict[str, tuple[int, int]] = {}
+
+    def has_strange_executions(self, state: ExecutionState) -> bool:
+        """Tell whether executions of ours were reported that the journal has no order for: it may be an older copy."""
+        return any(state.find(key) is None for key in self._strange)
 
     def is_due(self, key: str) -> bool:
         """Tell whether the broker may be asked about this now."""
@@ -138,7 +144,9 @@ class Recovery:
         with points.FILLS:
             fills = self._broker.executions_after(state.last_execution_id, now_ns)
         self.external_executions.update(fill.execution_id for fill in fills if not is_own(fill.client_order_id))
-        return [fill for fill in fills if is_own(fill.client_order_id)]
+        own = [fill for fill in fills if is_own(fill.client_order_id)]
+        self._strange.update(fill.client_order_id for fill in own if state.find(fill.client_order_id) is None)
+        return own
 
     def _absence(self, key: str, now_ns: int) -> Sequence[m.Message]:
         """Count an authoritative "not found": proof for the core once there are enough of them over long enough."""

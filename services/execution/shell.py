@@ -7,7 +7,6 @@ from typing import Final, Literal
 from bus import messages as m
 from bus.assembly import Assembly, CannotStartError, Gate, Ports, Setup
 from bus.clock import boot_ns
-from bus.control import ControlFolder
 from bus.decider import Shell
 from services.execution import failpoints as points
 from services.execution.brokers import reports as r
@@ -41,11 +40,10 @@ RaiseHalt = Callable[[str, str], object]
 class ExecutionShell(Shell[ExecutionState]):
     """Sends what is prepared, once and only through the gate; asks the broker about what is not known.
 
-    The runtime sets `gate`; until then nothing is sent.
+    The runtime's ports come by `attach`; until then nothing is sent.
 
     Args:
         broker: where orders go.
-        raise_halt: puts a halt of execution's own on disk.
         stop_positions: the setting STOP_POSITIONS.
         clock: boot time.
     """
@@ -53,14 +51,13 @@ class ExecutionShell(Shell[ExecutionState]):
     def __init__(
         self,
         broker: Broker,
-        raise_halt: RaiseHalt,
         *,
         stop_positions: Literal["keep", "flatten"],
         clock: Callable[[], int] = boot_ns,
     ) -> None:
         self.gate: Gate = ClosedGate()
+        self._raise_halt: RaiseHalt = _nobody_hears
         self._broker = broker
-        self._raise_halt = raise_halt
         self._stop_positions: Literal["keep", "flatten"] = stop_positions
         self._boot_ns = clock
         self._recovery = Recovery(broker, clock)
@@ -80,8 +77,9 @@ class ExecutionShell(Shell[ExecutionState]):
         self._last_words = ""
 
     def attach(self, ports: Ports) -> None:
-        """Take the runtime's gate; from now on orders may leave."""
+        """Take the runtime's gate and its way to halt; from now on orders may leave."""
         self.gate = ports.gate
+        self._raise_halt = ports.raise_halt
 
     def reconciled_ms(self) -> int:
         """Return how long ago the broker's view and ours agreed; -1 when they do not, or were never compared."""
@@ -91,7 +89,7 @@ class ExecutionShell(Shell[ExecutionState]):
     def on_start(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Ask the broker about every open order, and for every execution that is not in the journal."""
         self._may_have_orders = bool(state.open_orders())
-        reports: list[m.Message] = [*self._recover_all(state, now_ns)]
+        reports: list[m.Message] = [*self._watch.list_first(state, now_ns), *self._recover_all(state, now_ns)]
         if state.plan is not None:
             reports.extend(self._account(state.plan, now_ns))
         return reports
@@ -122,7 +120,7 @@ class ExecutionShell(Shell[ExecutionState]):
         return self._recovery.recover(state, (), now_ns)
 
     def before_commit(self, event: m.Message) -> None:
-        """Put execution's own halts on disk before they count; a repeated one only adds a record."""
+        """Put execution's own halts on disk, and tell everybody, before they count."""
         if isinstance(event, m.HaltRaised) and event.source == "execution" and event.counter == 0:
             self._raise_halt(event.rule, event.detail)
 
@@ -268,8 +266,12 @@ class ExecutionShell(Shell[ExecutionState]):
         if order.state is not OrderState.PREPARED or self._refusal(state, order, now_ns):
             return ()
         # What may be at the broker without our knowing of it decides first; and a bot that stops enters nothing.
-        if self._recovery.is_behind or (self._is_stopping and is_entry):
+        if self._recovery.is_behind or self._watch.lacks_history(state) or (self._is_stopping and is_entry):
             return ()
+        if not self._watch.has_agreed:
+            found = self._found_before_sending(state, order, now_ns)
+            if found is not None:
+                return found
         request = _request(order.prepared, now_ns)
         prepared_ns = self._unsent.pop(key, self._boot_ns())
         # Nothing may come between this question and the write to the broker.
@@ -288,6 +290,29 @@ class ExecutionShell(Shell[ExecutionState]):
             # It was accepted before, whatever we remember: it is adopted, never sent again.
             return self._recovery.recover(state, [order], now_ns)
         return (answer,)
+
+    def _found_before_sending(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message] | None:
+        """Ask whether the broker has an order that this process has never sent; None when it does not.
+
+        Before the two views have agreed once, the journal may be a copy that was put back: then this very order may
+        have been sent, and be over, so that no list of open orders shows it.
+        """
+        key = order.client_order_id
+        if not self._recovery.is_due(key):
+            return ()
+        try:
+            with points.LOOKUP:
+                reports = self._broker.lookup(key, now_ns)
+        except (RetryableBrokerError, StopTradingError) as error:
+            halts = (broker_halt(error, now_ns),) if isinstance(error, StopTradingError) else ()
+            return (*self._recovery.again(key, error, now_ns), *halts)
+        self._recovery.settled(key)
+        if any(isinstance(report, r.BrokerNotFound) for report in reports):
+            return None
+        self._unsent.pop(key, None)
+        detail = f"the broker has {key}, which this process has not sent: the journal is older than the broker's books"
+        disagree = r.BooksDisagree(ts_event=now_ns, ts_init=now_ns, detail=detail)
+        return (*self._recovery.recover(state, [order], now_ns), disagree)
 
     def _cancel(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
         """Ask for a cancel. A stop goes only when the exit after it may be sent: until then it protects."""
@@ -381,6 +406,10 @@ class ExecutionShell(Shell[ExecutionState]):
         return reports
 
 
+def _nobody_hears(rule: str, _detail: str) -> None:
+    raise RuntimeError(f"the halt {rule} was raised before the runtime's ports were attached")
+
+
 def _request(prepared: m.OrderPrepared, now_ns: int) -> OrderRequest:
     return OrderRequest(
         client_order_id=prepared.client_order_id,
@@ -417,12 +446,7 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         )
     except (RetryableBrokerError, StopTradingError) as error:
         raise CannotStartError(str(error)) from error
-    control = ControlFolder(setup.paths)
-    shell = ExecutionShell(
-        broker,
-        lambda rule, detail: control.raise_halt("execution", rule, detail),
-        stop_positions=settings.stop_positions,
-    )
+    shell = ExecutionShell(broker, stop_positions=settings.stop_positions)
     core = ExecutionCore(settings, setup.identity.bot_identity)
     return Assembly(
         core=core,

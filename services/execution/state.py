@@ -11,6 +11,8 @@ from services.execution.intents import Intent, OrderEvent, fold, intent_of
 from services.execution.orders import Order
 
 KILL_SWITCH_REASON: Final = "kill switch: the day's loss went beyond DAILY_LOSS_LIMIT"
+#: So many different reasons are journaled between two armings; a person who has to mend the first needs no more.
+HALT_DETAILS_MAX: Final = 50
 _TEXT_MAX: Final = 400
 
 
@@ -42,6 +44,8 @@ class ExecutionState:
     peaks: dict[str, int] = field(default_factory=dict)
     drain: str = ""
     external: str = ""
+    #: What the chain was halted for since it was armed, in words.
+    halt_details: set[str] = field(default_factory=set)
     _intents: dict[str, Intent] = field(default_factory=dict)
     _intent_of_order: dict[str, str] = field(default_factory=dict)
     _open: dict[str, None] = field(default_factory=dict)
@@ -99,10 +103,12 @@ class ExecutionState:
     def has_answered(self, halt: m.HaltRaised) -> bool:
         """Tell whether a halt is old: the chain stands halted by it, or an operator has answered it.
 
-        `counter` 0 is a halt without a number: it is old only while the chain stands halted by the same words.
+        `counter` 0 is a halt without a number: it is old while the chain stands halted and has heard the same words, or
+        more words than a person reads. What a look finds is found again at each look, all of it.
         """
         if halt.counter == 0:
-            return self.is_halted and halt.detail == self.halt_detail
+            has_heard = halt.detail in self.halt_details or len(self.halt_details) >= HALT_DETAILS_MAX
+            return self.is_halted and has_heard
         if self.is_halted:
             return halt.counter <= self.halt_counter
         return halt.counter <= self.armed_counter
@@ -155,6 +161,7 @@ class ExecutionState:
             case m.HaltRaised():
                 self.is_halted = True
                 self.halt_detail = event.detail
+                self.halt_details.add(event.detail)
                 self.halt_counter = max(self.halt_counter, event.counter)
                 # HALT_POSITIONS: flatten.
                 if self.flattens_on_halt:
@@ -166,6 +173,7 @@ class ExecutionState:
                 self.is_armed = True
                 self.armed_counter = max(self.armed_counter, event.halt_counter)
                 self.is_halted = self.halt_counter > event.halt_counter
+                self.halt_details.clear()
             case m.ChainDisarmed():
                 self.is_armed = False
 

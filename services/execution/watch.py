@@ -42,6 +42,7 @@ class Watch:
         self.reconciled_ns: int | None = None
         #: Symbols in which somebody else has orders or positions at the broker.
         self.external_symbols: frozenset[str] = frozenset()
+        self._has_agreed = False
         self._broker = broker
         self._recovery = recovery
         self._boot_ns = clock
@@ -50,7 +51,8 @@ class Watch:
         self._protective = 0
         self._external_positions: dict[str, int] = {}
         self._external_words = ""
-        self._strangers: frozenset[str] = frozenset()
+        #: Orders in the bot's name that the journal lacks, in the newest list; None before the first list.
+        self._strangers: frozenset[str] | None = None
         self._short: tuple[str, ...] = ()
         #: Over for us and yet listed: client id -> how many looks in a row.
         self._over: dict[str, int] = {}
@@ -59,6 +61,33 @@ class Watch:
         """Forget when the last comparison was: what it found is no longer known to be so."""
         self.reconciled_ns = None
         self._orders_at_ns = self._positions_at_ns = 0
+
+    @property
+    def has_agreed(self) -> bool:
+        """Tell whether the broker's view and ours have agreed since this process began."""
+        return self._has_agreed
+
+    def lacks_history(self, state: ExecutionState) -> bool:
+        """Tell whether the broker may know of orders of ours that the journal lacks; then nothing may be sent.
+
+        A journal that was put back from an older copy knows neither what protects a position nor what sells it
+        already: whoever acts on it sends a second stop, or sells what is not held any more.
+        """
+        return self._strangers is None or bool(self._strangers) or self._recovery.has_strange_executions(state)
+
+    def list_first(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+        """List the broker's open orders at the start, before anything is decided."""
+        try:
+            with points.RECONCILE:
+                listed = self._broker.open_orders(now_ns)
+        except (RetryableBrokerError, StopTradingError) as error:
+            return self._unanswered(error, now_ns)
+        self._strangers = frozenset(compare_orders(state, listed, ()).strangers)
+        return ()
+
+    def _unanswered(self, error: Exception, now_ns: int) -> Sequence[m.Message]:
+        halts = (broker_halt(error, now_ns),) if isinstance(error, StopTradingError) else ()
+        return (*self._recovery.again(_OPEN_ORDERS, error, now_ns), *halts)
 
     def is_still_listed(self, key: str) -> bool:
         """Tell whether the broker goes on listing an order that is over for us."""
@@ -82,8 +111,7 @@ class Watch:
                     account = self._broker.account(state.plan.session_date, now_ns)
         except (RetryableBrokerError, StopTradingError) as error:
             self.drain.unanswered(now)
-            halts = (broker_halt(error, now_ns),) if isinstance(error, StopTradingError) else ()
-            return (*self._recovery.again(_OPEN_ORDERS, error, now_ns), *halts)
+            return self._unanswered(error, now_ns)
         self._recovery.settled(_OPEN_ORDERS)
         found = compare_orders(state, listed, unsent)
         asked = [order for key in found.to_look_up if (order := state.find(key)) is not None]
@@ -95,7 +123,7 @@ class Watch:
             positions = compare_positions(state, dict(zip(account.symbols, account.qtys_nanos, strict=True)))
         contradictions = self._contradictions(found, positions, now_ns)
         self._note_external(found.external, positions)
-        is_clean = is_in_step and not (found.strangers or self._short)
+        is_clean = is_in_step and not (found.strangers or found.never_sent or self._short)
         self._schedule(now, is_clean=is_clean, with_positions=positions is not None)
         return (*recovered, *contradictions, *self._drained(state, listed, now_ns))
 
@@ -105,6 +133,7 @@ class Watch:
 
     def _schedule(self, now: int, *, is_clean: bool, with_positions: bool) -> None:
         if is_clean:
+            self._has_agreed = True
             self.reconciled_ns = now
             self._orders_at_ns = now + ORDERS_EVERY_NS
             if with_positions:
@@ -161,19 +190,37 @@ class Watch:
         if not self.drain.is_active:
             return ()
         own = [item for item in listed if is_own(item.client_order_id)]
-        keys = [item.client_order_id for item in own if state.is_flattening or _adds_exposure(state, item)]
+        keys = [item.client_order_id for item in own if _may_not_stand(state, item)]
         self._protective = len(own) - len(keys)
         why = f"halted: {state.halt_detail}" if state.is_halted else "dead man: no valid leases for a second"
         detail = why[:_TEXT_MAX]
         reports: list[m.Message] = []
         for key in self.drain.heard(self._boot_ns(), keys, utc_ns()):
             order = state.find(key)
+            if order is None:
+                reports.extend(self._cancel_stranger(key, now_ns))
+                continue
             # What was only now accepted was looked up above; what waits for its cancel is asked for again elsewhere.
-            if order is not None and order.is_resting:
+            if order.is_resting:
                 reports.append(r.CancelDue(ts_event=now_ns, ts_init=now_ns, client_order_id=key, detail=detail))
         return reports
 
+    def _cancel_stranger(self, key: str, now_ns: int) -> Sequence[m.Message]:
+        """Cancel an order of ours that the journal lacks; whether it worked is in the next list."""
+        _log.warning("cancelling %s at the broker: it is in the bot's name and not in the journal", key)
+        try:
+            with points.DRAIN:
+                self._broker.cancel(key, now_ns)
+        except RetryableBrokerError as error:
+            _log.warning("the broker did not cancel %s: %s", key, error)
+        except StopTradingError as error:
+            return (broker_halt(error, now_ns),)
+        return ()
 
-def _adds_exposure(state: ExecutionState, item: OpenOrder) -> bool:
+
+def _may_not_stand(state: ExecutionState, item: OpenOrder) -> bool:
+    """Tell whether a drain cancels an order; of those that the journal lacks, the ones that would add exposure."""
     order = state.find(item.client_order_id)
-    return item.side == "BUY" if order is None else order.leg == "entry"
+    if order is None:
+        return item.side == "BUY"
+    return state.is_flattening or order.leg == "entry"

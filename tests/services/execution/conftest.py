@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bus import messages as m
+from bus.assembly import Ports
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, OpenOrder, OrderRequest
@@ -69,11 +70,11 @@ class Rig:
         self.boot_ns = 0
         self.shell = ExecutionShell(
             broker,
-            lambda rule, text: self.halts.append((rule, text)),
             stop_positions=stop_positions,
             clock=lambda: self.boot_ns,
         )
-        self.shell.gate = self.gate
+        ports = Ports(self.gate, lambda _message: None, lambda rule, text: self.halts.append((rule, text)))
+        self.shell.attach(ports)
         self.journal = list(journal)
         self.now_ns = 0
         self.state = self.core.initial()
@@ -122,7 +123,9 @@ class Rig:
         return done
 
     def armed(self) -> "Rig":
+        self.start()
         self.give(a_plan(), arm())
+        self.idle()
         return self
 
     def _run(self, messages: Sequence[m.Message]) -> list[m.Message]:
@@ -159,6 +162,8 @@ class UnreliableBroker:
         self.acts_before_failing = False
         #: The broker takes orders, but finds and lists them only once this is False.
         self.is_lagging = False
+        #: Something on the way sends each order request twice.
+        self.repeats_submits = False
         #: Cancels are answered and not done.
         self.ignores_cancels = False
         #: Orders and positions of somebody else in the same account.
@@ -176,7 +181,8 @@ class UnreliableBroker:
         raise error
 
     def submit(self, request: OrderRequest) -> Any:
-        return self._do("submit", request)
+        answer = self._do("submit", request)
+        return self.real.submit(request) if self.repeats_submits else answer
 
     def cancel(self, key: str, now_ns: int) -> Any:
         if self.ignores_cancels:

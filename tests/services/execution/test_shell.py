@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bus import messages as m
-from bus.assembly import CannotStartError, Setup
+from bus.assembly import CannotStartError, Ports, Setup
 from bus.testing import a_plan
 from config.env_bot import parse, proposals
 from config.identity import Identity
@@ -231,18 +231,16 @@ def test_cancel_when_done_but_the_answer_is_lost_then_the_lookup_ends_it(
     assert_books_agree(rig)
 
 
-def test_submit_when_the_broker_has_the_id_already_then_is_adopted(
+def test_submit_when_the_line_repeats_the_request_then_the_order_is_adopted(
     open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    broker = open_broker()
-    first = kit.Rig(broker).armed()
-    first.market(kit.spy(1))
-    first.give(kit.submit())
-    # The journal was lost, the broker's books were not.
-    second = kit.Rig(broker).armed()
-    assert kit.names(second.give(kit.submit())) == ["OrderPrepared:entry", "OrderAccepted"]
-    second.market(kit.spy(2))
-    assert_books_agree(second)
+    broker = kit.Unreliable(open_broker())
+    broker.repeats_submits = True
+    rig = kit.Rig(broker).armed()
+    rig.market(kit.spy(1))
+    assert kit.names(rig.give(kit.submit())) == ["OrderPrepared:entry", "OrderAccepted"]
+    rig.market(kit.spy(2))
+    assert_books_agree(rig)
 
 
 def play(rig: Any, kit: Any, steps: Any) -> None:
@@ -386,12 +384,16 @@ def test_build_when_the_books_are_damaged_then_says_what_and_where(tmp_path: Pat
         build(setup)
 
 
-def test_own_halt_when_committed_then_is_in_the_control_folder(tmp_path: Path) -> None:
+def test_own_halt_when_committed_then_goes_through_the_runtimes_port(tmp_path: Path) -> None:
     assembly = build(make_setup(tmp_path))
     halt = m.HaltRaised(ts_event=0, ts_init=0, counter=0, source="execution", rule="broker_anomaly", detail="two")
+    with pytest.raises(RuntimeError, match="before the runtime's ports"):
+        assembly.shell.before_commit(halt)
+    raised: list[tuple[str, str]] = []
+    assembly.attach(Ports(ClosedGate(), lambda _message: None, lambda rule, text: raised.append((rule, text))))
     assembly.shell.before_commit(halt)
     assembly.shell.before_commit(
         m.HaltRaised(ts_event=0, ts_init=0, counter=4, source="watchdog", rule="x", detail="y")
     )
-    assert [p.name for p in sorted(HomePaths(tmp_path).halts.iterdir())] == ["000001.json"]
+    assert raised == [("broker_anomaly", "two")]
     assembly.shell.close()
