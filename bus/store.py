@@ -80,6 +80,8 @@ class Store:
             last = max(acked, self._one("SELECT coalesce(max(seq), 0) FROM outbox WHERE receiver=?", receiver))
             kept = self._db.execute("SELECT value FROM meta WHERE key=?", (f"base:{receiver}",)).fetchone()
             base = last if kept is None else int(kept[0])
+            # What is made from now on was never sent before this receiver has agreed, however often we die until then.
+            self.keep_base(receiver, base)
             link = OutboxLink(acked=acked, last=last, base=base)
             link.refill(self.outbox_after(receiver, acked), now_ns)
             links[receiver] = link
@@ -92,7 +94,7 @@ class Store:
             yield OutboxRow(*row)
 
     def keep_base(self, receiver: str, base: int) -> None:
-        """Remember what this stream had when it was first refused, until it is welcome again: see `Standing.base`."""
+        """Remember what this stream had before its receiver agreed to it, until it does: see `Standing.base`."""
         self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"base:{receiver}", str(base)))
 
     def drop_base(self, receiver: str) -> None:

@@ -17,14 +17,14 @@ class OrderFindings(Struct, frozen=True, kw_only=True):
     """What a list of open orders says.
 
     `to_look_up`: ours, and the list says something else than the journal. `over`: those of them that the broker lists
-    though they are over for us. `strangers`: in our name, but not in the journal. `never_sent`: prepared by this life
-    and not sent, and listed nevertheless. `external`: not ours.
+    though they are over for us. `strangers`: in our name, but not in the journal. `unaccounted`: those, and what by the
+    journal never reached the broker and is listed nevertheless. `external`: not ours.
     """
 
     to_look_up: tuple[str, ...]
     over: tuple[str, ...]
     strangers: tuple[str, ...]
-    never_sent: tuple[str, ...]
+    unaccounted: frozenset[str]
     external: tuple[OpenOrder, ...]
 
 
@@ -40,6 +40,7 @@ def compare_orders(state: ExecutionState, listed: Sequence[OpenOrder], unsent: C
     to_look_up: dict[str, None] = {}
     over: list[str] = []
     strangers: list[str] = []
+    unaccounted: set[str] = set()
     external: list[OpenOrder] = []
     for item in listed:
         order = state.find(item.client_order_id)
@@ -53,6 +54,8 @@ def compare_orders(state: ExecutionState, listed: Sequence[OpenOrder], unsent: C
             to_look_up[order.client_order_id] = None
             if order.state in FINAL_STATES:
                 over.append(order.client_order_id)
+            if order.client_order_id in unsent or (order.state is OrderState.EXPIRED and not order.broker_order_id):
+                unaccounted.add(order.client_order_id)
     keys = {item.client_order_id for item in listed}
     for order in state.open_orders():
         if order.state in _MUST_BE_LISTED and order.client_order_id not in keys:
@@ -62,7 +65,7 @@ def compare_orders(state: ExecutionState, listed: Sequence[OpenOrder], unsent: C
         to_look_up=tuple(key for key in to_look_up if key not in unsent),
         over=tuple(over),
         strangers=tuple(strangers),
-        never_sent=tuple(sorted(keys.intersection(unsent))),
+        unaccounted=frozenset(unaccounted.union(strangers)),
         external=tuple(external),
     )
 

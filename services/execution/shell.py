@@ -266,7 +266,7 @@ class ExecutionShell(Shell[ExecutionState]):
         if order.state is not OrderState.PREPARED or self._refusal(state, order, now_ns):
             return ()
         # What may be at the broker without our knowing of it decides first; and a bot that stops enters nothing.
-        if self._recovery.is_behind or self._watch.lacks_history(state) or (self._is_stopping and is_entry):
+        if self._recovery.is_behind or self._watch.lacks_history(state, key) or (self._is_stopping and is_entry):
             return ()
         if not self._watch.has_agreed:
             found = self._found_before_sending(state, order, now_ns)

@@ -51,8 +51,10 @@ class Watch:
         self._protective = 0
         self._external_positions: dict[str, int] = {}
         self._external_words = ""
-        #: Orders in the bot's name that the journal lacks, in the newest list; None before the first list.
-        self._strangers: frozenset[str] | None = None
+        #: Orders in the bot's name that the journal lacks, in the newest list.
+        self._strangers: frozenset[str] = frozenset()
+        #: Those, and what by the journal never reached the broker and was listed; None before the first list.
+        self._unaccounted: frozenset[str] | None = None
         self._short: tuple[str, ...] = ()
         #: Over for us and yet listed: client id -> how many looks in a row.
         self._over: dict[str, int] = {}
@@ -67,13 +69,16 @@ class Watch:
         """Tell whether the broker's view and ours have agreed since this process began."""
         return self._has_agreed
 
-    def lacks_history(self, state: ExecutionState) -> bool:
-        """Tell whether the broker may know of orders of ours that the journal lacks; then nothing may be sent.
+    def lacks_history(self, state: ExecutionState, key: str) -> bool:
+        """Tell whether the broker may know of orders of ours that the journal lacks; then `key` may not be sent.
 
         A journal that was put back from an older copy knows neither what protects a position nor what sells it
-        already: whoever acts on it sends a second stop, or sells what is not held any more.
+        already: whoever acts on it sends a second stop, or sells what is not held any more. The order itself is looked
+        up before it is sent, so it does not hold itself up.
         """
-        return self._strangers is None or bool(self._strangers) or self._recovery.has_strange_executions(state)
+        if self._unaccounted is None or self._unaccounted - {key}:
+            return True
+        return self._recovery.has_strange_executions(state)
 
     def list_first(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """List the broker's open orders at the start, before anything is decided."""
@@ -82,7 +87,7 @@ class Watch:
                 listed = self._broker.open_orders(now_ns)
         except (RetryableBrokerError, StopTradingError) as error:
             return self._unanswered(error, now_ns)
-        self._strangers = frozenset(compare_orders(state, listed, ()).strangers)
+        self._unaccounted = compare_orders(state, listed, ()).unaccounted
         return ()
 
     def _unanswered(self, error: Exception, now_ns: int) -> Sequence[m.Message]:
@@ -121,9 +126,10 @@ class Watch:
         positions = None
         if account is not None and is_in_step:
             positions = compare_positions(state, dict(zip(account.symbols, account.qtys_nanos, strict=True)))
+        self._unaccounted = found.unaccounted
         contradictions = self._contradictions(found, positions, now_ns)
         self._note_external(found.external, positions)
-        is_clean = is_in_step and not (found.strangers or found.never_sent or self._short)
+        is_clean = is_in_step and not (found.unaccounted or self._short)
         self._schedule(now, is_clean=is_clean, with_positions=positions is not None)
         return (*recovered, *contradictions, *self._drained(state, listed, now_ns))
 

@@ -33,6 +33,21 @@ def test_a_store_when_opened_again_has_journal_outbox_and_cursor(tmp_path: Path)
     assert cursor["risk"].seq == 0
 
 
+def test_a_stream_when_its_sender_dies_again_before_it_is_welcome_keeps_what_it_had_before_the_first_death(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "s.db", "NORMAL")
+    store.commit([], [("risk", OutboxRow(1, 0, b"one"))], None, {})
+    for seq in (2, 3):
+        assert store.links(("risk",), 0)["risk"].base == 1
+        store.commit([], [("risk", OutboxRow(seq, 0, b"made, never sent"))], None, {})
+        store.close()
+        store = Store(tmp_path / "s.db", "NORMAL")
+    store.drop_base("risk")
+    assert store.links(("risk",), 0)["risk"].base == 3
+    store.close()
+
+
 def test_a_commit_when_one_row_fails_leaves_nothing_of_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db", "FULL")
     store.commit([], [("risk", OutboxRow(1, 0, b"one"))], None, {})

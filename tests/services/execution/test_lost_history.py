@@ -42,8 +42,6 @@ def test_an_order_in_our_name_that_the_journal_lacks_when_listed_then_nothing_is
     again = put_back(entered, kit, "OrderAccepted")
     events = again.start()
     assert "OrderPrepared:stop" in kit.names(events), "the fill is booked, and its stop decided on"
-    again.idle()
-    assert again.shell.reconciled_ms() == -1
     again.idle_for(30)
     assert submits(again) == 0
     assert again.state.find(kit.order_id("stop")).state is OrderState.WORKING, "it is adopted"

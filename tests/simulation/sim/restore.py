@@ -14,6 +14,9 @@ from bus.messages import ServiceName, SubmitOrder
 from bus.store import read_journal
 
 _LATER_NS: Final = (500 * MS, 5 * SECOND)
+#: Some die again at once, perhaps with new numbers that nobody has heard of yet.
+_DIES_AGAIN: Final = 0.4
+_AGAIN_NS: Final = (5 * MS, 1 * SECOND)
 
 
 @dataclass
@@ -56,6 +59,8 @@ class Restore:
         self.is_done = True
         chain.host.note(f"restored {self.name}: {found}")
         chain.start(self.name)
+        if chain.host.chance(_DIES_AGAIN):
+            chain.host.after(chain.host.between(*_AGAIN_NS), "again", lambda: chain.crash(self.name, "again"))
 
 
 def _contradictions(folder: Path, name: ServiceName, copy: Path) -> list[str]:
