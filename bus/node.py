@@ -116,13 +116,13 @@ class Node(Generic[S]):
         return self.assembly.core.snapshot(self.state, self.clock.now_ns())
 
     def heard_ack(self, receiver: ServiceName, epoch: str, cursor: int) -> None:
-        """Note an acknowledgement; it is made durable with the next commit, which is soon enough."""
+        """Note an acknowledgement; `flush_acks` makes it durable, which is soon enough: see there."""
         link = self.links.get(receiver)
         if link is not None and epoch == self.store.epoch and link.heard_ack(cursor, boot_ns()):
             self.note_ack(receiver, cursor)
 
     def note_ack(self, receiver: str, cursor: int) -> None:
-        """Let the next commit forget what a receiver has, and bring rows that wait on disk into memory."""
+        """Let `flush_acks` forget what a receiver has, and bring rows that wait on disk into memory."""
         self._acked_news[receiver] = cursor
         link = self.links[receiver]
         after = link.wants()
@@ -130,9 +130,14 @@ class Node(Generic[S]):
             link.refill(self.store.outbox_after(receiver, after), boot_ns())
 
     def flush_acks(self) -> None:
-        """Make the newest acknowledgements durable, when nothing else has to be committed anyway."""
+        """Make the newest acknowledgements durable.
+
+        It is not done with each commit, which has to be short. After a death the rows are there once more, and the
+        receiver's Welcome says that it has them.
+        """
         if self._acked_news:
-            self._commit((), None)
+            self.store.forget_acked(self._acked_news)
+            self._acked_news = {}
 
     @property
     def epoch(self) -> str:
@@ -189,8 +194,7 @@ class Node(Generic[S]):
                 last[receiver] += 1
                 outgoing.append((receiver, OutboxRow(last[receiver], self.step, encode_message(event))))
         with self._commit_point:
-            self.store.commit(events, outgoing, cursor, self._acked_news)
-        self._acked_news = {}
+            self.store.commit(events, outgoing, cursor)
         now = boot_ns()
         for name, row in outgoing:
             self.links[name].add(row, now)

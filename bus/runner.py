@@ -63,6 +63,7 @@ _LOOP_GAP_NS: Final = 500_000_000
 _FLUSH_NS: Final = 1_000_000_000
 _SUMMARY_NS: Final = 5_000_000_000
 _POLL_MS: Final = 20
+_YIELD_MS: Final = 1
 _INTRUDER_NS: Final = 1_000_000_000
 #: A power cut must not lose what these two committed; the others reconcile (see docs/decisions.md).
 _SYNCED: Final = ("execution", "ledger")
@@ -97,6 +98,8 @@ class Runner:
         self._shown_ns = 0
         self._last_loop = boot_ns()
         self._control_stamp: tuple[int, ...] = ()
+        self._control_glance: tuple[int, int] | None = None
+        self._owes_control = False
         self._control_seen: tuple[int, bool, ArmRecord | None] | None = None
         self._halt_counter = 0
         self._is_changed = True
@@ -172,6 +175,8 @@ class Runner:
     def turn(self) -> None:
         """Go through the loop once: hear what has arrived, do what is due, send what waits. Never blocks."""
         self._check_loop_gap()
+        if self._owes_control:
+            self._hear_control()
         self._hear_broadcasts()
         courier = self._courier
         if courier is None:
@@ -215,7 +220,9 @@ class Runner:
         self._sockets.close()
 
     def wait_ms(self) -> int:
-        """Return how long the loop may block: a paced feed must not wait for the next heartbeat."""
+        """Return how long the loop may block: neither a paced feed nor a halt waits for the next heartbeat."""
+        if self._owes_control:
+            return _YIELD_MS
         if self._driver is None:
             return _POLL_MS
         return min(_POLL_MS, self._driver.wait_ns(boot_ns()) // 1_000_000)
@@ -265,9 +272,10 @@ class Runner:
         """
         if not self._control.has_halt(notice.counter):
             self._control.raise_halt(notice.source, notice.rule, notice.detail)
-        # The gate is closed by the record: everybody may know before the core has cancelled what is open.
+        # The gate is closed by the record. Everybody says that it knows before anybody begins to cancel, because the
+        # services share the processors.
         self._take_halt(notice.counter)
-        self._hear_control()
+        self._owes_control = True
 
     def _take_halt(self, counter: int) -> None:
         """Let no older lease count from here on, and say in a heartbeat that this halt was taken."""
@@ -280,8 +288,11 @@ class Runner:
         node, courier = self._node, self._courier
         if node is None or courier is None:
             return
-        # The control folder is read first: whoever sees step 1 of a replay also sees the arm record that started it.
-        self._hear_control()
+        # The control folder comes first: whoever sees step 1 of a replay also sees the arm record that started it.
+        glance = self._control.glance()
+        if glance is None or glance != self._control_glance:
+            self._hear_control()
+            self._control_glance = glance
         if data.step <= node.step:
             courier.board.again(data.step)
         else:
@@ -299,6 +310,7 @@ class Runner:
     def _hear_control(self) -> None:
         """Turn a change of the control folder into a message for the core, once, and acknowledge a halt."""
         node = self._node
+        self._owes_control = False
         if node is None:
             return
         stamp = self._control.stamp()

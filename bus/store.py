@@ -3,6 +3,7 @@
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,6 +29,11 @@ CREATE TABLE IF NOT EXISTS quarantine (id INTEGER PRIMARY KEY, sender TEXT NOT N
 """
 
 _QUARANTINE_MAX: Final = 1_000
+#: SQLite moves the log into the file, and begins it again, once it has 1,000 pages of 4 KiB.
+_LOG_BYTES: Final = 4 * 1024 * 1024
+_SPILLING_PAGES: Final = 20
+#: SQLite's own default: 2,000 KiB.
+_CACHE_PAGES: Final = -2_000
 Synchronous = Literal["NORMAL", "FULL"]
 
 
@@ -52,6 +58,8 @@ class Store:
             self._db.execute(f"PRAGMA synchronous={synchronous}")
             self._db.execute("PRAGMA busy_timeout=2000")
             self._db.executescript(_SCHEMA)
+            if synchronous == "FULL":
+                self._lay_out_log()
             row = self._db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()
             if row is None:
                 self.epoch = secrets.token_hex(8)
@@ -108,35 +116,23 @@ class Store:
 
     def stop_stream(self, stop: StoppedStream, payload: bytes) -> None:
         """Take nothing more from a sender until an operator decides, and keep the bytes that were the reason."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._db.execute(
+        with self._transaction() as db:
+            db.execute(
                 "INSERT OR IGNORE INTO stopped VALUES (?, ?, ?, ?)", (stop.sender, stop.rule, stop.seq, stop.detail)
             )
             self._keep(stop.sender, stop.detail, payload)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def resolve_stream(self, event: StreamResolved) -> bool:
         """Let a stream go on after `event.seq`; False when this command was carried out before.
 
         The command's id, the cursor and the journal change together or not at all.
         """
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            is_new = self._db.execute("INSERT OR IGNORE INTO command VALUES (?)", (event.command_id,)).rowcount == 1
+        with self._transaction() as db:
+            is_new = db.execute("INSERT OR IGNORE INTO command VALUES (?)", (event.command_id,)).rowcount == 1
             if is_new:
                 self._journal([event])
-                self._db.execute(
-                    "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", (event.sender, event.epoch, event.seq)
-                )
-                self._db.execute("DELETE FROM stopped WHERE sender=?", (event.sender,))
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+                db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", (event.sender, event.epoch, event.seq))
+                db.execute("DELETE FROM stopped WHERE sender=?", (event.sender,))
         return is_new
 
     def cursors(self, senders: Sequence[str]) -> dict[str, InboxCursor]:
@@ -149,7 +145,6 @@ class Store:
         events: Sequence[Message],
         outgoing: Sequence[tuple[str, OutboxRow]],
         cursor: tuple[str, str, int] | None,
-        acked: dict[str, int],
     ) -> None:
         """Commit all of it or nothing.
 
@@ -157,26 +152,21 @@ class Store:
             events: appended to the journal.
             outgoing: (receiver, row) pairs for the outbox.
             cursor: (sender, epoch, seq) of the message that caused it, or None.
-            acked: what receivers have acknowledged since the last commit; their outbox rows go.
         """
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction() as db:
             self._journal(events)
             with self._midway:
-                db.executemany(
-                    "INSERT INTO outbox VALUES (?, ?, ?, ?)",
-                    [(receiver, row.seq, row.step, row.payload) for receiver, row in outgoing],
-                )
+                for receiver, row in outgoing:
+                    db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", (receiver, row.seq, row.step, row.payload))
             if cursor:
                 db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", cursor)
+
+    def forget_acked(self, acked: dict[str, int]) -> None:
+        """Drop the outbox rows that receivers have acknowledged: receiver -> the newest number it has."""
+        with self._transaction() as db:
             for receiver, seq in acked.items():
                 db.execute("INSERT OR REPLACE INTO acked VALUES (?, ?)", (receiver, seq))
                 db.execute("DELETE FROM outbox WHERE receiver=? AND seq<=?", (receiver, seq))
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
 
     def quarantine(self, sender: str, reason: str, payload: bytes) -> None:
         """Keep bytes that could not be taken, for a person to look at; at most 1,000 of them.
@@ -190,10 +180,34 @@ class Store:
         self._db.execute("INSERT INTO quarantine (sender, reason, payload) VALUES (?, ?, ?)", (sender, reason, payload))
 
     def _journal(self, events: Sequence[Message]) -> None:
-        self._db.executemany(
-            "INSERT INTO journal (ts_ns, type, payload) VALUES (?, ?, ?)",
-            [(event.ts_init, type(event).__name__, encode_message(event)) for event in events],
-        )
+        for event in events:
+            self._db.execute(
+                "INSERT INTO journal (ts_ns, type, payload) VALUES (?, ?, ?)",
+                (event.ts_init, type(event).__name__, encode_message(event)),
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit all that is done inside the block, or nothing of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _lay_out_log(self) -> None:
+        """Let the write-ahead log have its size from the start: a sync of what overwrites costs half of an append.
+
+        What does not fit into the cache goes to the log before it is committed. It never is, so the next commit begins
+        at the start of the log.
+        """
+        self._db.execute(f"PRAGMA cache_size={_SPILLING_PAGES}")
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("INSERT INTO quarantine (sender, reason, payload) VALUES ('', '', zeroblob(?))", (_LOG_BYTES,))
+        self._db.execute("ROLLBACK")
+        self._db.execute(f"PRAGMA cache_size={_CACHE_PAGES}")
 
     def close(self) -> None:
         """Close the file."""

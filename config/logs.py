@@ -14,6 +14,8 @@ import msgspec
 LogFormat = Literal["JSON", "CSV"]
 _FILE_BYTES_MAX: Final = 10 * 1024 * 1024
 _FILES_KEPT: Final = 10
+#: Where a record keeps the line that was made of it.
+_LINE: Final = "tradebot_line"
 
 
 class LineFormatter(logging.Formatter):
@@ -25,7 +27,13 @@ class LineFormatter(logging.Formatter):
         self._format = log_format
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line; it is made once for each record, whoever else writes or measures it."""
+        line = record.__dict__.get(_LINE)
+        if line is None:
+            line = record.__dict__[_LINE] = self._line(record)
+        return str(line)
+
+    def _line(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
         if record.exc_info:
             message = f"{message}\n{self.formatException(record.exc_info)}"

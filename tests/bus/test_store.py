@@ -18,8 +18,8 @@ def test_a_store_when_opened_again_has_journal_outbox_and_cursor(tmp_path: Path)
         ("risk", OutboxRow(2, 4, b"two")),
         ("ledger", OutboxRow(1, 4, b"x")),
     ]
-    store.commit([a_plan(), a_fill()], rows, ("watchdog", "e", 9), {})
-    store.commit([], [], None, {"risk": 1})
+    store.commit([a_plan(), a_fill()], rows, ("watchdog", "e", 9))
+    store.forget_acked({"risk": 1})
     epoch = store.epoch
     store.close()
     again = Store(tmp_path / "s.db", "NORMAL")
@@ -37,10 +37,10 @@ def test_a_stream_when_its_sender_dies_again_before_it_is_welcome_keeps_what_it_
     tmp_path: Path,
 ) -> None:
     store = Store(tmp_path / "s.db", "NORMAL")
-    store.commit([], [("risk", OutboxRow(1, 0, b"one"))], None, {})
+    store.commit([], [("risk", OutboxRow(1, 0, b"one"))], None)
     for seq in (2, 3):
         assert store.links(("risk",), 0)["risk"].base == 1
-        store.commit([], [("risk", OutboxRow(seq, 0, b"made, never sent"))], None, {})
+        store.commit([], [("risk", OutboxRow(seq, 0, b"made, never sent"))], None)
         store.close()
         store = Store(tmp_path / "s.db", "NORMAL")
     store.drop_base("risk")
@@ -50,9 +50,9 @@ def test_a_stream_when_its_sender_dies_again_before_it_is_welcome_keeps_what_it_
 
 def test_a_commit_when_one_row_fails_leaves_nothing_of_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db", "FULL")
-    store.commit([], [("risk", OutboxRow(1, 0, b"one"))], None, {})
+    store.commit([], [("risk", OutboxRow(1, 0, b"one"))], None)
     with pytest.raises(sqlite3.IntegrityError):
-        store.commit([a_fill()], [("risk", OutboxRow(1, 0, b"again"))], ("watchdog", "e", 1), {})
+        store.commit([a_fill()], [("risk", OutboxRow(1, 0, b"again"))], ("watchdog", "e", 1))
     assert list(store.events()) == []
     assert store.cursors(("watchdog",))["watchdog"].seq == 0
 
@@ -70,7 +70,7 @@ def test_read_journal_when_the_service_never_ran_says_so(tmp_path: Path) -> None
 
 def test_read_journal_when_the_store_is_open_elsewhere_reads_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db", "NORMAL")
-    store.commit([a_fill()], [], None, {})
+    store.commit([a_fill()], [], None)
     assert [encode_message(event) for event in read_journal(tmp_path / "s.db")] == [encode_message(a_fill())]
     store.close()
 
