@@ -73,8 +73,6 @@ class StreamPeer(Peer):
         self.answers: list[Ack | Refusal] = []
         self.command_answers: list[CommandAnswer] = []
         self.inbox: list[Data | StepMark] = []
-        self.hellos: list[Hello] = []
-        self.welcome: Callable[[Hello], Frame] = lambda hello: Welcome("n", 0) if hello.nonce == "n" else Greet("n")
 
     def say(self, *frames: Frame | bytes) -> None:
         """Send frames; before the first message of a connection both ends compare where they stand."""
@@ -99,8 +97,7 @@ class StreamPeer(Peer):
 
     def hear_frame(self, frame: Frame) -> None:
         if isinstance(frame, Hello):
-            self.hellos.append(frame)
-            self.reply(self.welcome(frame))
+            self.reply(Welcome("n", 0) if frame.nonce == "n" else Greet("n"))
             return
         assert isinstance(frame, Data | StepMark)
         self.inbox.append(frame)
