@@ -6,13 +6,11 @@ then, and each end is killed and started again many times. At the end both journ
 was taken must be the same numbers in the same order. The exit code is 1 when they are not.
 """
 
-import argparse
 import os
 import random
 import signal
 import sqlite3
 import sys
-import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,13 +18,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from delivery_workers import RECEIVER, SENDER, End, run_end
-from measure import Goal, Row, print_table
+from frame import Report, Sizes, crew_at_home, run_seeded_bench
+from measure import Goal, Row
 from workers import Crew, Worker
 
 from bus.keys import make_pairs
 from bus.messages import OrderDenied, ServiceName, SignalRaised
 from bus.store import read_journal
-from config.paths import HomePaths
 from config.vault import CurvePair
 
 Deed = Literal["kill sender", "kill receiver", "kill both", "freeze receiver"]
@@ -45,8 +43,10 @@ class Size:
     freezes: int
 
 
-_FULL: Final = Size(messages=100_000, kills=50, freezes=10)
-_QUICK: Final = Size(messages=4_000, kills=3, freezes=2)
+_SIZES: Final = Sizes(
+    full=Size(messages=100_000, kills=50, freezes=10),
+    quick=Size(messages=4_000, kills=3, freezes=2),
+)
 
 
 class StuckError(Exception):
@@ -188,19 +188,12 @@ def _resident_mib(pid: int | None) -> float:
         return 0.0
 
 
-def main(arguments: list[str]) -> int:
-    """Run, print the table and the verdict."""
-    parser = argparse.ArgumentParser(description="Carry messages over bad sockets between two ends that are killed.")
-    parser.add_argument("--quick", action="store_true", help="a few thousand messages, to see that it works")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
-    size = _QUICK if options.quick else _FULL
-    rng = random.Random(options.seed)
-    with tempfile.TemporaryDirectory(prefix="tb-") as folder, Crew() as crew:
-        HomePaths(Path(folder)).make()
-        pair = Pair(crew, Path(folder), make_pairs(), options.seed, size.messages)
-        seconds = run(pair, rng, size)
-        faults = verdict(Path(folder), size.messages)
+def bench_delivery(size: Size, seed: int) -> Report:
+    """Carry all messages, and judge what was taken."""
+    with crew_at_home() as (paths, crew):
+        pair = Pair(crew, paths.root, make_pairs(), seed, size.messages)
+        seconds = run(pair, random.Random(seed), size)
+        faults = verdict(paths.root, size.messages)
     rows = [
         Row("delivery, 30 % lost, 20 % doubled, kills and freezes: throughput", size.messages / seconds, "msg/s"),
         Row("delivery: kills of each end", float(pair.starts[SENDER] - 1), ""),
@@ -208,10 +201,14 @@ def main(arguments: list[str]) -> int:
         Row("delivery: sender, largest resident memory", pair.resident_mib[SENDER], "MiB", goal=_MEMORY),
         Row("delivery: receiver, largest resident memory", pair.resident_mib[RECEIVER], "MiB", goal=_MEMORY),
     ]
-    print_table(f"Delivery: {size.messages:,} messages in {seconds:.0f} s, seed {options.seed}", rows)
-    print(f"{size.messages:,} messages: {'; '.join(faults) or '0 lost, 0 doubled, in order'}")
-    return 1 if faults else 0
+    return Report(
+        f"Delivery: {size.messages:,} messages in {seconds:.0f} s, seed {seed}",
+        rows,
+        f"{size.messages:,} messages: {'; '.join(faults) or '0 lost, 0 doubled, in order'}",
+        has_failed=bool(faults),
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    does = "Carry messages over bad sockets between two ends that are killed."
+    sys.exit(run_seeded_bench(does, _SIZES, bench_delivery, sys.argv[1:]))

@@ -14,25 +14,23 @@ is when `raise_halt` returns. From then on the bench looks every millisecond, fr
 The exit code is 1 when an entry order came more than 1,000 ms after a record.
 """
 
-import argparse
 import random
 import sqlite3
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
 import zmq
+from frame import Report, Sizes, crew_at_home, run_seeded_bench
 from halt_workers import hear_bare, run_service_of_bench
 from hop_workers import AGES_MAX, run_hop
-from measure import Goal, Row, median_quantile, print_table, quantile
-from workers import SPAWN, Crew
+from measure import Goal, Row, latency_rows, quantile
+from workers import SPAWN
 
 from bus.build import build_id
 from bus.clock import boot_ns, iso_utc, utc_ns
@@ -60,8 +58,6 @@ _RECORDS_KEPT: Final = 3
 #: A trial begins when so many orders have come after the arming.
 _ORDERS_BEFORE: Final = 20
 _POLICIES: Final = ("keep", "flatten")
-_P50: Final = Goal(1.5)
-_P99: Final = Goal(2.0)
 _SENT_P99: Final = Goal(300, is_ratio=False)
 _SENT_MAX: Final = Goal(_LATE_MS, is_ratio=False)
 _CLOSED: Final = Goal(10_000, is_ratio=False)
@@ -77,8 +73,10 @@ class Size:
     broadcasts: int
 
 
-_FULL: Final = Size(halts=26, rounds=6, broadcasts=40)
-_QUICK: Final = Size(halts=2, rounds=2, broadcasts=5)
+_SIZES: Final = Sizes(
+    full=Size(halts=26, rounds=6, broadcasts=40),
+    quick=Size(halts=2, rounds=2, broadcasts=5),
+)
 
 
 class HaltBenchError(Exception):
@@ -248,9 +246,7 @@ def _chain(policy: str) -> Iterator[tuple[Desk, Books]]:
     """Run the chain of one policy, with its desk and the broker's books."""
     settings = SessionChoice(speed="200").settings() | {"HALT_POSITIONS": policy}
     pairs = make_pairs()
-    with tempfile.TemporaryDirectory(prefix="tb-") as folder, Crew() as crew:
-        paths = HomePaths(Path(folder))
-        paths.make()
+    with crew_at_home() as (paths, crew):
         request = {"coa": load_template(), "currency_code": "USD"}
         (paths.control / "provision_ledger.json").write_bytes(msgspec.json.encode(request))
         for name in _HEARING:
@@ -269,10 +265,8 @@ def bench_broadcast(size: Size, rng: random.Random) -> list[Row]:
     pairs, ages = make_pairs(), SPAWN.RawArray("q", AGES_MAX)
     ours: list[list[float]] = []
     bare: list[list[float]] = []
-    with tempfile.TemporaryDirectory(prefix="tb-") as folder, Crew() as crew:
-        paths = HomePaths(Path(folder))
-        paths.make()
-        addresses = [f"ipc://{folder}/{name}.sock" for name in ("bare_out", "bare_in")]
+    with crew_at_home() as (paths, crew):
+        addresses = [f"ipc://{paths.root}/{name}.sock" for name in ("bare_out", "bare_in")]
         for name in _HEARING:
             crew.start(run_hop, name, paths.root, pairs, ages)
             crew.start(hear_bare, *addresses)
@@ -290,10 +284,7 @@ def bench_broadcast(size: Size, rng: random.Random) -> list[Row]:
         finally:
             desk.close()
     what = f"halt acknowledged by {len(_HEARING)} services, against a bare broadcast"
-    return [
-        Row(f"{what}: p50", median_quantile(ours, 0.5), "us", median_quantile(bare, 0.5), _P50),
-        Row(f"{what}: p99", median_quantile(ours, 0.99), "us", median_quantile(bare, 0.99), _P99),
-    ]
+    return latency_rows(what, ours, bare)
 
 
 def _halt_once(desk: Desk, paths: HomePaths, rng: random.Random) -> float:
@@ -351,28 +342,24 @@ def _three(what: str, values: list[float], goals: tuple[Goal | None, ...]) -> li
     ]
 
 
-def main(arguments: list[str]) -> int:
-    """Measure everything and print the table."""
-    parser = argparse.ArgumentParser(description="Measure how long a halt takes.")
-    parser.add_argument("--quick", action="store_true", help="a few trials, to see that the bench works")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
-    size = _QUICK if options.quick else _FULL
-    rng = random.Random(options.seed)
+def bench_halt(size: Size, seed: int) -> Report:
+    """Measure everything, and judge how late orders came."""
+    rng = random.Random(seed)
     trials = {policy: bench_chain(policy, size.halts, rng) for policy in _POLICIES}
     rows = [*_rows(trials), *bench_broadcast(size, rng)]
     sent: list[float] = [value for found in trials.values() for value in found.sent]
     waiting: list[int] = [value for found in trials.values() for value in found.open_orders]
-    print_table(f"Halt: {len(sent)} trials on a flooded chain, {size.rounds} interleaved rounds of broadcasts", rows)
-    print(
+    late = [value for value in sent if value > _LATE_MS]
+    return Report(
+        f"Halt: {len(sent)} trials on a flooded chain, {size.rounds} interleaved rounds of broadcasts",
+        rows,
         f"{sum(value > 0 for value in sent)} of {len(sent)} halts met an entry order on its way to the broker; "
         f"{min(waiting)} to {max(waiting)} entry orders were open at each.\n"
-        "Last entry order: when it was first seen in the broker's books; 0 when none came after the record."
+        "Last entry order: when it was first seen in the broker's books; 0 when none came after the record.\n"
+        f"{len(late)} halts with an entry order later than {_LATE_MS:,.0f} ms",
+        has_failed=bool(late),
     )
-    late = [value for value in sent if value > _LATE_MS]
-    print(f"{len(late)} halts with an entry order later than {_LATE_MS:,.0f} ms")
-    return 1 if late else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_seeded_bench("Measure how long a halt takes.", _SIZES, bench_halt, sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""What both benches share: rows of a table, quantiles, and the disk's own limit."""
+"""Rows of a table with their goals, quantiles, and the disk's own limit."""
 
 import os
 import statistics
@@ -56,6 +56,10 @@ class Row:
         )
 
 
+#: What is said of every latency: its name, the share of all values below it, and the goal against the bare figure.
+_LATENCY: Final = (("p50", 0.5, Goal(1.5)), ("p99", 0.99, Goal(2.0)))
+
+
 def print_table(title: str, rows: Sequence[Row]) -> None:
     """Print the rows in aligned columns, separated by ` | `."""
     lines = [_COLUMNS, *(row.cells() for row in rows)]
@@ -74,6 +78,14 @@ def quantile(values: Sequence[float], share: float) -> float:
 def median_quantile(rounds: Sequence[Sequence[float]], share: float) -> float:
     """Return the median over the rounds of each round's quantile: one disturbed round does not decide."""
     return statistics.median(quantile(values, share) for values in rounds)
+
+
+def latency_rows(what: str, ours: Sequence[Sequence[float]], bare: Sequence[Sequence[float]]) -> list[Row]:
+    """Return the rows of a latency in microseconds beside the bare one, both measured in the same rounds."""
+    return [
+        Row(f"{what}: {name}", median_quantile(ours, share), "us", median_quantile(bare, share), goal)
+        for name, share, goal in _LATENCY
+    ]
 
 
 def synced_appends_us(folder: Path, count: int) -> list[float]:

@@ -1,6 +1,5 @@
 """Replay and processes: a session's whole life, the opening range against bare numpy, import time and memory."""
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
-from measure import Goal, Row, print_table
+from frame import Report, Sizes, run_bench
+from measure import Goal, Row
 from opening_range import SESSION_MINUTES, evaluate_bare, evaluate_service, make_bars
 
 from bus.messages import BarBatch
@@ -67,8 +67,10 @@ class Size:
     starts: int
 
 
-_FULL: Final = Size(plays=5, rounds=8, days=20, starts=5)
-_QUICK: Final = Size(plays=1, rounds=2, days=2, starts=1)
+_SIZES: Final = Sizes(
+    full=Size(plays=5, rounds=8, days=20, starts=5),
+    quick=Size(plays=1, rounds=2, days=2, starts=1),
+)
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -165,19 +167,15 @@ def _timed(work: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - begin, answer
 
 
-def main(arguments: list[str]) -> int:
-    """Measure everything and print the table; the goals are reported, not enforced."""
-    parser = argparse.ArgumentParser(description="Measure replay, strategy and the processes.")
-    parser.add_argument("--quick", action="store_true", help="a few rounds, to see that the bench works")
-    size = _QUICK if parser.parse_args(arguments).quick else _FULL
-    rows = [*bench_session(size), *bench_opening_range(size), *bench_processes(size)]
-    print_table("Replay and processes: interleaved rounds, medians", rows)
-    print(
+def bench_replay(size: Size) -> Report:
+    """Measure everything; the goals are reported, not enforced."""
+    return Report(
+        "Replay and processes: interleaved rounds, medians",
+        [*bench_session(size), *bench_opening_range(size), *bench_processes(size)],
         "Session: the generated market of the proposed settings, through every core in one process, ledger and paper\n"
-        "broker on disk. Resident: MiB after the imports, before any work; bare is python with nothing imported."
+        "broker on disk. Resident: MiB after the imports, before any work; bare is python with nothing imported.",
     )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_bench("Measure replay, strategy and the processes.", _SIZES, bench_replay, sys.argv[1:]))

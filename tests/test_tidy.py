@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bus", "config", "services", "replay", "supervisor", "bench")
 SOURCES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SERVICES = sorted(path.name for path in (ROOT / "services").iterdir() if (path / "__main__.py").is_file())
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
@@ -35,6 +36,11 @@ def test_a_source_file_is_short_and_its_functions_too(path: Path) -> None:
             assert lines <= FUNCTION_LINES_MAX, f"{node.name} has {lines} lines"
             positional = [a.arg for a in node.args.posonlyargs + node.args.args if a.arg not in ("self", "cls")]
             assert len(positional) + len(node.args.kwonlyargs) <= 6, f"{node.name} has too many arguments"
+
+
+def test_no_test_file_is_long() -> None:
+    lines = {_name(path): path.read_text(encoding="utf-8").count("\n") for path in TESTS}
+    assert {name: count for name, count in lines.items() if count > FILE_LINES_MAX} == {}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -105,12 +111,12 @@ def test_no_machine_paths_and_no_unfinished_marks() -> None:
 
 def test_no_test_is_skipped() -> None:
     marks = re.compile(r"pytest\.(?:mark\.)?(?:skip|xfail)|importorskip|unittest\.skip")
-    found = [_name(p) for p in (ROOT / "tests").rglob("*.py") if p != Path(__file__) and marks.search(p.read_text())]
+    found = [_name(p) for p in TESTS if p != Path(__file__) and marks.search(p.read_text())]
     assert found == []
 
 
 def test_every_ignore_has_its_reason_beside_it() -> None:
-    for path in [*SOURCES, *(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))]:
+    for path in [*SOURCES, *(path for path in TESTS if path != Path(__file__))]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if "# noqa" in line or "type: ignore" in line:
                 assert re.search(r"# (?:noqa|type: ignore)[^#]*(?: - |#) ?\w+", line), f"{_name(path)}:{number}"

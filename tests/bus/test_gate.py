@@ -1,11 +1,15 @@
-"""How long nobody may send: the pair of leases, from the moment it was last whole."""
+"""Who may send and how long nobody may: every permission by itself, and the pair of leases since it was whole."""
 
 from pathlib import Path
+
+from runner_rig import RunnerRig
 
 from bus.clock import boot_ns
 from bus.control import ControlFolder
 from bus.gate import RunnerGate
 from bus.halt import LEASE_VALID_NS, LeaseBook
+from bus.messages import NANOS, ServiceName
+from bus.routes import LEASE_ISSUERS
 from config.paths import HomePaths
 
 PAIR = ("watchdog", "risk")
@@ -50,3 +54,40 @@ def test_gate_when_no_lease_was_ever_heard_then_the_lapse_is_this_processs_own_a
     for issuer in PAIR:
         book.heard(issuer, now + LEASE_VALID_NS, now)
     assert gate.lapsed_ns() == 0
+
+
+def test_the_gate_when_any_permission_is_taken_away_refuses_entries_and_lets_exits_pass(rig: RunnerRig) -> None:
+    leases = LeaseBook(LEASE_ISSUERS)
+    gate = RunnerGate(rig.control, leases)
+
+    def lease(issuer: ServiceName) -> None:
+        leases.heard(issuer, boot_ns() + 3600 * NANOS, boot_ns())
+
+    def refusal() -> str:
+        assert gate.refusal(reduces=True) is None
+        return gate.refusal(reduces=False) or ""
+
+    assert "not armed" in refusal()
+    lease("watchdog")
+    lease("risk")
+    assert "not armed" in refusal()
+    rig.arm()
+    assert refusal() == ""
+    leases.forget()
+    assert refusal() == "no lease from watchdog and risk"
+    lease("watchdog")
+    assert refusal() == "no lease from risk"
+    lease("risk")
+    rig.control.request_stop("ann")
+    assert "stopped: arm it again" in refusal()
+    rig.arm()
+    assert refusal() == ""
+    rig.control.raise_halt("risk", "test", "a test")
+    assert refusal() == "halted: a test"
+    rig.arm()
+    assert refusal() == ""
+    (rig.paths.control / "kill.txt").touch()
+    assert "kill.txt" in refusal()
+    (rig.paths.control / "kill.txt").unlink()
+    (rig.paths.control / "arm.json").write_bytes(b"{broken")
+    assert "cannot be read" in refusal()

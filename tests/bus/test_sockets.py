@@ -8,17 +8,12 @@ import zmq
 
 from bus.codec import FRAME_BYTES_MAX
 from bus.endpoints import Endpoints
-from bus.keys import KeyRing, make_pairs
+from bus.keys import KeyRing
 from bus.processes import free_port
 from bus.sockets import BindError, BusSockets
 from bus.transport import TOPIC_STATUS
 from config.paths import HomePaths
 from config.vault import CurvePair
-
-
-@pytest.fixture(scope="module")
-def pairs() -> dict[str, CurvePair]:
-    return make_pairs()
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Real chains of real processes, each on a home of its own, stopped whatever happens."""
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,9 @@ from bus.processes import free_port
 from config.paths import HomePaths
 from replay.session import DEMO_IDENTITY, SessionChoice
 from replay.stage import Stage
+
+# The tests' own modules stand beside them.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 MakeStage = Callable[..., Stage]
 

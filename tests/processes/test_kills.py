@@ -3,12 +3,12 @@
 import os
 import signal
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import pytest
+from waiting import is_alive, until
 
 from bus.control import ControlFolder
 from bus.messages import KillSwitchTripped, OrderPrepared
@@ -23,16 +23,6 @@ pytestmark = pytest.mark.processes
 
 #: Slow enough that something can happen in mid-session: a day in about ten seconds, if nothing stops it.
 PACED = SessionChoice(speed="2400")
-
-
-def _until(holds: Callable[[], Any], what: str, timeout_s: float = 60) -> Any:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        found = holds()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"after {timeout_s} s: {what}")
 
 
 def _shown(stage: Stage) -> dict[str, Any]:
@@ -53,7 +43,7 @@ def _line(stage: Stage, service: str) -> dict[str, Any]:
 def _in_mid_session(make_stage: Callable[[SessionChoice], Stage]) -> Stage:
     stage = make_stage(PACED)
     stage.arm("test")
-    _until(lambda: _shown(stage).get("portfolio") and _shown(stage)["portfolio"]["positions"], "no position")
+    until(lambda: _shown(stage).get("portfolio") and _shown(stage)["portfolio"]["positions"], "no position")
     return stage
 
 
@@ -78,12 +68,12 @@ def test_a_killed_service_when_in_mid_session_halts_the_chain_and_loses_nothing(
     stage = _in_mid_session(make_stage)
     pid = _line(stage, service)["pid"]
     os.kill(pid, signal.SIGKILL)
-    _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+    until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
     assert service in _chain(stage)["detail"]
-    _until(lambda: _line(stage, service).get("status") == "up" and _line(stage, service)["pid"] != pid, "no restart")
+    until(lambda: _line(stage, service).get("status") == "up" and _line(stage, service)["pid"] != pid, "no restart")
     before = len(_shown(stage)["fills"])
     stage.arm("the service is back")
-    _until(stage.is_session_over, "the session does not end after the restart", 90)
+    until(stage.is_session_over, "the session does not end after the restart", 90)
     assert len(_shown(stage)["fills"]) > before
     assert _shown(stage)["portfolio"]["positions"] == []
     stage.stop()
@@ -96,8 +86,8 @@ def test_the_watchdog_when_killed_comes_back_and_the_session_goes_on(
     stage = _in_mid_session(make_stage)
     pid = int((stage.chain.paths.run / "watchdog.lock").read_text())
     os.kill(pid, signal.SIGKILL)
-    _until(lambda: (stage.chain.paths.run / "watchdog.lock").read_text() not in ("", str(pid)), "no restart")
-    _until(stage.is_session_over, "the session does not end", 90)
+    until(lambda: (stage.chain.paths.run / "watchdog.lock").read_text() not in ("", str(pid)), "no restart")
+    until(stage.is_session_over, "the session does not end", 90)
     assert _chain(stage)["state"] == "ACTIVE"
     stage.stop()
     _check_books(stage)
@@ -114,10 +104,10 @@ def test_the_web_ui_when_killed_does_not_stop_trading(make_stage: Callable[[Sess
             return False
         return True
 
-    _until(logged_in_again, "no web UI")
-    _until(lambda: _chain(stage), "no status after the restart")
+    until(logged_in_again, "no web UI")
+    until(lambda: _chain(stage), "no status after the restart")
     assert _chain(stage)["state"] == "ACTIVE"
-    _until(stage.is_session_over, "the session does not end", 90)
+    until(stage.is_session_over, "the session does not end", 90)
     stage.stop()
     _check_books(stage)
 
@@ -127,11 +117,11 @@ def test_the_day_when_its_loss_goes_beyond_the_limit_halts_and_everything_is_sol
 ) -> None:
     stage = make_stage(PACED, DAILY_LOSS_LIMIT="0.1", MAX_RISK_PER_TRADE="0.1")
     stage.arm("test")
-    _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+    until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
     assert "beyond DAILY_LOSS_LIMIT $100.00" in _chain(stage)["detail"]
-    _until(lambda: _shown(stage)["portfolio"]["positions"] == [], "positions are not sold")
+    until(lambda: _shown(stage)["portfolio"]["positions"] == [], "positions are not sold")
     stage.arm("armed again on the same day")
-    _until(stage.is_session_over, "the session does not end", 90)
+    until(stage.is_session_over, "the session does not end", 90)
     stage.stop()
     entries = [e for e in read_journal(stage.chain.paths.state / "execution.db") if isinstance(e, OrderPrepared)]
     assert not [e for e in entries if e.leg == "entry" and e.ts_init > _tripped_at(stage)]
@@ -149,7 +139,7 @@ def test_a_frozen_service_when_in_mid_session_halts_the_chain(make_stage: Callab
     pid = _line(stage, "risk")["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+        until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
         assert "no heartbeat from risk" in _chain(stage)["detail"]
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -160,7 +150,7 @@ def test_a_frozen_service_when_in_mid_session_halts_the_chain(make_stage: Callab
 def _restart(stage: Stage) -> None:
     """Start the same home again and log in to its new web UI."""
     stage.chain.start(quiet=True)
-    _until(stage.browser.is_up, "no web UI")
+    until(stage.browser.is_up, "no web UI")
     stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
 
 
@@ -175,10 +165,10 @@ def test_the_whole_chain_when_it_ends_in_mid_session_comes_back_disarmed_and_can
     stage.stop()
     _check_books(stage)
     _restart(stage)
-    _until(lambda: _chain(stage).get("state") in ("DISARMED", "HALTED"), "not ready after the restart")
+    until(lambda: _chain(stage).get("state") in ("DISARMED", "HALTED"), "not ready after the restart")
     assert "armed" in _chain(stage)["detail"] or _chain(stage)["state"] == "HALTED"
     stage.arm("looked at it")
-    _until(stage.is_session_over, "the session does not end after the restart", 90)
+    until(stage.is_session_over, "the session does not end after the restart", 90)
     assert _shown(stage)["portfolio"]["positions"] == []
     stage.stop()
     _check_books(stage)
@@ -192,23 +182,15 @@ def test_the_services_when_supervisord_is_killed_end_by_themselves(
     pids.append(int((stage.chain.paths.run / "watchdog.lock").read_text()))
     os.kill(int((stage.chain.paths.run / "supervisord.pid").read_text()), signal.SIGKILL)
     stage.chain.wait()
-    _until(lambda: not is_in_use(stage.chain.paths), "services hold their locks", 20)
-    _until(lambda: not any(_is_alive(pid) for pid in pids), "services live on", 20)
+    until(lambda: not is_in_use(stage.chain.paths), "services hold their locks", 20)
+    until(lambda: not any(is_alive(pid) for pid in pids), "services live on", 20)
     # They died where they stood: what was on its way is delivered after the next start.
     _restart(stage)
-    _until(lambda: _chain(stage).get("state") in ("DISARMED", "HALTED"), "not ready after the restart")
+    until(lambda: _chain(stage).get("state") in ("DISARMED", "HALTED"), "not ready after the restart")
     stage.arm("looked at it")
-    _until(stage.is_session_over, "the session does not end after the restart", 90)
+    until(stage.is_session_over, "the session does not end after the restart", 90)
     stage.stop()
     _check_books(stage)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_the_kill_file_when_put_there_halts_the_chain_and_arming_needs_it_gone(
@@ -217,8 +199,8 @@ def test_the_kill_file_when_put_there_halts_the_chain_and_arming_needs_it_gone(
     stage = _in_mid_session(make_stage)
     kill_file = stage.chain.paths.control / "kill.txt"
     kill_file.touch()
-    _until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
-    _until(lambda: ControlFolder(stage.chain.paths).read().halt_counter, "no halt record")
+    until(lambda: _chain(stage).get("state") == "HALTED", "no halt")
+    until(lambda: ControlFolder(stage.chain.paths).read().halt_counter, "no halt record")
     entries = len(_shown(stage)["orders"]["orders"])
     with pytest.raises(PageError, match=r"kill\.txt"):
         stage.browser.fill_in("/control/arm", {"reason": "too early", "password": stage.password})
@@ -226,6 +208,6 @@ def test_the_kill_file_when_put_there_halts_the_chain_and_arming_needs_it_gone(
     assert _chain(stage)["state"] == "HALTED"
     assert len(_shown(stage)["orders"]["orders"]) >= entries
     stage.arm("the file is gone")
-    _until(lambda: _chain(stage).get("state") == "ACTIVE", "not armed again")
+    until(lambda: _chain(stage).get("state") == "ACTIVE", "not armed again")
     stage.stop()
     _check_books(stage)

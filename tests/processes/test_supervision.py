@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from waiting import is_alive, until
 
 from bus.control import ControlFolder
 from bus.lock import service_lock
@@ -26,16 +25,6 @@ pytestmark = pytest.mark.processes
 
 SUPERVISORD = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c"]
 STATUS = re.compile(r"tradebot:(\w+)\s+(\w+)(?:\s+pid (\d+))?")
-
-
-def _until(holds: Callable[[], Any], what: str, timeout_s: float = 60) -> Any:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        found = holds()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"after {timeout_s} s: {what}")
 
 
 @pytest.fixture
@@ -52,7 +41,7 @@ def chain(paths: HomePaths) -> Iterator[Chain]:
     made = Chain(paths, free_port())
     try:
         made.start(quiet=True)
-        _until(lambda: _all_run(made), "not all run")
+        until(lambda: _all_run(made), "not all run")
         yield made
     finally:
         made.stop()
@@ -64,14 +53,6 @@ def _states(status: str) -> dict[str, str]:
 
 def _pids(chain: Chain) -> dict[str, int]:
     return {name: int(pid) for name, _, pid in STATUS.findall(chain.control("status")) if pid}
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _is_through(chain: Chain, service: str, pid: int) -> bool:
@@ -87,7 +68,7 @@ def _runs_again(chain: Chain, service: str, before: int) -> int:
         pid = _pids(chain).get(service, before)
         return pid if pid != before and _is_through(chain, service, pid) else 0
 
-    return int(_until(next_pid, f"{service} does not come back"))
+    return int(until(next_pid, f"{service} does not come back"))
 
 
 def _all_run(chain: Chain) -> bool:
@@ -102,7 +83,7 @@ def test_one_service_when_stopped_started_and_restarted_leaves_the_others_alone(
     before = _pids(chain)
     assert set(before) == set(SERVICES)
     assert chain.control("stop", "tradebot:risk").strip() == "tradebot:risk: stopped"
-    assert not _is_alive(before["risk"])
+    assert not is_alive(before["risk"])
     assert _states(chain.control("status"))["risk"] == "STOPPED"
     assert chain.control("start", "tradebot:risk").strip() == "tradebot:risk: started"
     started = _runs_again(chain, "risk", before["risk"])
@@ -118,9 +99,9 @@ def test_the_group_when_restarted_stopped_and_started_is_all_there_or_all_gone(c
     before = _pids(chain)
     assert chain.control("restart", "tradebot:*").count("started") == 7
     after = {service: _runs_again(chain, service, before[service]) for service in SERVICES}
-    assert not [pid for pid in before.values() if _is_alive(pid)]
+    assert not [pid for pid in before.values() if is_alive(pid)]
     assert chain.control("stop", "tradebot:*").count("stopped") == 7
-    assert not [pid for pid in after.values() if _is_alive(pid)]
+    assert not [pid for pid in after.values() if is_alive(pid)]
     assert _states(chain.control("status")) == dict.fromkeys(SERVICES, "STOPPED")
     assert chain.is_running()
     assert chain.control("start", "tradebot:*").count("started") == 7
@@ -139,7 +120,7 @@ def test_the_chain_when_shut_down_leaves_no_process_and_a_free_home(chain: Chain
     pids = _pids(chain)
     assert chain.control("shutdown").strip() == "Shut down"
     assert chain.wait() == 0
-    assert not [pid for pid in pids.values() if _is_alive(pid)]
+    assert not [pid for pid in pids.values() if is_alive(pid)]
     assert not is_in_use(chain.paths)
     assert not list(chain.paths.run.glob("*.starts.json"))
 
@@ -180,7 +161,7 @@ def test_a_failpoint_when_named_to_supervisord_reaches_the_services(
     chain = Chain(paths, free_port())
     try:
         chain.start(quiet=True)
-        pid = str(_until(lambda: _pids(chain).get("execution"), "execution does not run"))
+        pid = str(until(lambda: _pids(chain).get("execution"), "execution does not run"))
         shown = subprocess.run(["ps", "eww", "-p", pid], capture_output=True, text=True, check=True).stdout
         assert f"TRADEBOT_FAILPOINT={value}" in shown
     finally:
@@ -261,7 +242,7 @@ def test_two_supervisords_when_started_at_once_on_one_home_with_files_of_their_o
         return sorted((set(status(path).values()) for path in (configuration, other)), key=sorted)
 
     try:
-        _until(lambda: of_states() == [{"EXITED"}, {"RUNNING"}], "not one whole chain and one refused")
+        until(lambda: of_states() == [{"EXITED"}, {"RUNNING"}], "not one whole chain and one refused")
         (loser,) = [path for path in (configuration, other) if set(status(path).values()) == {"EXITED"}]
         winner = supervisors[1 if loser == configuration else 0]
         assert (paths.run / "home.lock").read_text() == str(winner.pid)
@@ -280,7 +261,7 @@ def test_a_service_when_refused_is_not_tried_again(chain: Chain) -> None:
     before = log.read_text().count("spawned: 'risk'")
     with service_lock(chain.paths, "risk"):
         chain.control("start", "tradebot:risk")
-        _until(lambda: _states(chain.control("status"))["risk"] == "EXITED", "risk is not refused")
+        until(lambda: _states(chain.control("status"))["risk"] == "EXITED", "risk is not refused")
     assert "already runs on the home" in chain.control("tail", "tradebot:risk")
     assert "exited: risk (exit status 75; expected)" in log.read_text()
     # Whatever supervisord repeats, it would have repeated while it brought another service back.
@@ -304,10 +285,10 @@ def test_supervisord_when_killed_leaves_no_process_not_even_a_frozen_one(chain: 
             os.kill(pids[service], signal.SIGSTOP)
     os.kill(int((chain.paths.run / "supervisord.pid").read_text()), signal.SIGKILL)
     chain.wait()
-    _until(lambda: not [pid for pid in pids.values() if _is_alive(pid)], "services live on", 20)
+    until(lambda: not [pid for pid in pids.values() if is_alive(pid)], "services live on", 20)
     assert not is_in_use(chain.paths)
     chain.start(quiet=True)
-    _until(lambda: _all_run(chain), "does not start again")
+    until(lambda: _all_run(chain), "does not start again")
 
 
 def test_a_service_when_killed_four_times_in_a_minute_halts_the_chain_and_waits_for_a_person(chain: Chain) -> None:
@@ -317,7 +298,7 @@ def test_a_service_when_killed_four_times_in_a_minute_halts_the_chain_and_waits_
         pid = _runs_again(chain, "risk", pid)
     assert not ControlFolder(chain.paths).read().is_halted()
     os.kill(pid, signal.SIGKILL)
-    _until(lambda: _states(chain.control("status"))["risk"] == "EXITED", "risk does not stay down")
+    until(lambda: _states(chain.control("status"))["risk"] == "EXITED", "risk does not stay down")
     halt = ControlFolder(chain.paths).read().halt
     assert halt is not None
     assert (halt.source, halt.rule) == ("risk", "crash_loop")

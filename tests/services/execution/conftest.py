@@ -3,6 +3,7 @@
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from bus import messages as m
 from bus.assembly import Ports
+from bus.failpoints import failpoints
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, OpenOrder, OrderRequest
@@ -382,6 +384,43 @@ class Kit:
         rig.market(spy(first_step))
         rig.give(submit())
         return rig.market(spy(first_step + 1))
+
+    @staticmethod
+    def entered(open_broker: Callable[..., PaperBroker], count: int = 1, **options: Any) -> Rig:
+        """Return an armed rig whose entries, one in each symbol, wait at the broker."""
+        rig = Rig(UnreliableBroker(open_broker()), **options).armed()
+        symbols = ["SPY", "QQQ", "IWM"][:count]
+        rig.market(quotes(1, *((symbol, 100.0, 100.02, 1000, 1000) for symbol in symbols)))
+        rig.idle()
+        for symbol in symbols:
+            rig.give(submit(intent_id=f"2013-10-08:open:{symbol}:BULLISH", symbol=symbol))
+        return rig
+
+    @staticmethod
+    def die_at(point: str, *, at_visit: int = 1) -> AbstractContextManager[None]:
+        """Die when this point is reached for the n-th time."""
+        visits = 0
+
+        def reached(name: str) -> None:
+            nonlocal visits
+            if name == point:
+                visits += 1
+                if visits == at_visit:
+                    raise CrashError
+
+        return failpoints(reached)
+
+    @staticmethod
+    def fills(rig: Rig) -> list[tuple[str, int]]:
+        return [(e.execution_id, e.qty_nanos) for e in rig.journal if isinstance(e, m.OrderFilled)]
+
+    @staticmethod
+    def broker_fills(broker: Any) -> list[tuple[str, int]]:
+        return [(f.execution_id, f.qty_nanos) for f in broker.executions_after("", 0)]
+
+    @staticmethod
+    def listed(broker: Any) -> list[str]:
+        return [order.client_order_id for order in broker.open_orders(0)]
 
     @staticmethod
     def order_id(leg: m.Leg, attempt: int = 1, intent_id: str = INTENT) -> str:

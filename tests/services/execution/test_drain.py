@@ -1,9 +1,13 @@
-"""The drain alone: when it begins and ends, when it looks, what it cancels and what it says."""
+"""The drain, alone and in the service: when it begins and ends, when it looks, what it cancels and what it says."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from services.execution.brokers.interface import RetryableBrokerError
+from services.execution.brokers.paper import PaperBroker
 from services.execution.drain import (
     BACK_OFF_NS,
     CONFIRM_NS,
@@ -16,6 +20,7 @@ from services.execution.drain import (
 NOON_UTC_NS = 1_381_233_600_000_000_000  # 2013-10-08 12:00:00
 SECOND = 1_000_000_000
 START = 7 * SECOND
+OpenBroker = Callable[..., PaperBroker]
 
 
 def _judged(drain: Drain, now: int = START, *, lapsed: int = 0, halted: bool = True, orders: bool = True) -> Drain:
@@ -115,3 +120,66 @@ def test_times_keep_what_was_promised() -> None:
     assert LOOK_NS * 2 <= 2 * SECOND, "an order has to be cancelled within two seconds of being seen"
     assert max(BACK_OFF_NS) <= 10 * SECOND
     assert CONFIRM_NS == 60 * SECOND > CONFIRMED_LOOK_NS
+
+
+# --- in the service -----
+
+
+def test_halt_when_executions_cannot_be_had_then_the_entries_are_cancelled_all_the_same(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    rig = kit.entered(open_broker)
+    rig.broker.errors["executions_after"] = [RetryableBrokerError("no route")] * 1000
+    rig.gap()
+    rig.give(kit.disarm())
+    rig.gate.lapsed = DEAD_MAN_NS
+    rig.idle_for(2)
+    assert kit.listed(rig.broker.real) == []
+    assert rig.broker.calls.count("executions_after") < 6, "asked with back-off"
+
+
+def test_dead_man_when_leases_are_missing_for_a_second_then_entries_are_cancelled_and_stops_stay(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    rig = kit.Rig(kit.Unreliable(open_broker())).armed()
+    kit.enter(rig)
+    rig.idle()
+    rig.give(kit.submit(intent_id="2013-10-08:open:QQQ:BULLISH", symbol="QQQ"))
+    rig.gate.lapsed = DEAD_MAN_NS - 1
+    assert rig.idle() == []
+    rig.gate.lapsed = DEAD_MAN_NS
+    assert kit.names(rig.idle()) == ["CancelRequested", "OrderCancelled", "IntentClosed"]
+    assert kit.listed(rig.broker.real) == [kit.order_id("stop")]
+    rig.idle_for(62)
+    assert "protective orders that stay there: 1" in rig.state.drain
+    rig.gate.lapsed = 0
+    rig.idle()
+    assert rig.state.drain == ""
+    assert rig.halts == []
+
+
+def test_dead_man_when_the_chain_was_never_armed_and_has_no_orders_then_asks_for_nothing(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    rig = kit.Rig(kit.Unreliable(open_broker()))
+    rig.gate.lapsed = 10 * DEAD_MAN_NS
+    rig.give(kit.halt())
+    rig.idle_for(4)
+    assert rig.state.drain == ""
+    assert rig.broker.calls.count("open_orders") == 1, "only the regular look"
+
+
+@pytest.mark.parametrize("by", ["halt", "kill switch"])
+def test_drain_when_everything_is_sold_then_nothing_of_ours_stays_open(
+    open_broker: OpenBroker, kit: Any, by: str
+) -> None:
+    rig = kit.Rig(kit.Unreliable(open_broker()), halt_positions="flatten").armed()
+    kit.enter(rig)
+    rig.idle()
+    rig.give(kit.halt() if by == "halt" else kit.kill())
+    rig.idle()
+    assert rig.state.drain == "cancelling: 1 order open at the broker", "the exit waits for a quote"
+    rig.market(kit.spy(3))
+    rig.idle_for(61)
+    assert rig.state.drain.startswith("no order of ours is open at the broker, confirmed")
+    assert rig.state.open_intents() == []

@@ -1,0 +1,35 @@
+"""Makes the rigs of these tests importable, and gives each test a home with a short name and keys."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from runner_rig import RunnerRig
+
+from bus.keys import make_pairs
+from config.paths import HomePaths
+from config.vault import CurvePair
+
+
+@pytest.fixture(scope="module")
+def pairs() -> dict[str, CurvePair]:
+    return make_pairs()
+
+
+@pytest.fixture
+def short_home(tmp_path_factory: pytest.TempPathFactory) -> HomePaths:
+    """Return a home whose folder has a short name: unix sockets hang off it."""
+    paths = HomePaths(tmp_path_factory.mktemp("h"))
+    paths.make()
+    return paths
+
+
+@pytest.fixture
+def rig(short_home: HomePaths, pairs: dict[str, CurvePair]) -> Iterator[RunnerRig]:
+    made = RunnerRig(short_home, pairs)
+    yield made
+    made.stop()
