@@ -83,6 +83,8 @@ class Courier:
         self._standings: dict[ServiceName, Standing] = {}
         self._held: dict[ServiceName, deque[tuple[bytes, Data]]] = {}
         self._held_since: dict[ServiceName, int] = {}
+        #: Who is owed an acknowledgement: on which connection, and for which pass a gap was seen (0 = none).
+        self._owed: dict[ServiceName, tuple[bytes, int]] = {}
         self._peers = peers_of(node.name)
         self._receive_point = Failpoint(f"{node.name}.receive")
         self._ack_point = Failpoint(f"{node.name}.ack")
@@ -91,7 +93,10 @@ class Courier:
     # --- the sending end ----------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        """Say Hello where a connection is new, and send what is due."""
+        """Say Hello where a connection is new, send what is due, and acknowledge what was taken.
+
+        Acknowledgements come last: nobody waits for them, and the next service waits for the message.
+        """
         now = boot_ns()
         node = self._node
         for peer in self._peers:
@@ -107,6 +112,8 @@ class Courier:
                 with self._send_point:
                     frame = Data(node.epoch, row.seq, row.step, row.payload, link.pass_number)
                     self._sockets.send(peer, encode_frame(frame))
+        for sender in tuple(self._owed):
+            self._acknowledge(sender)
 
     def _say_hello(self, peer: ServiceName, nonce: str) -> None:
         link = self._node.links[peer]
@@ -264,7 +271,6 @@ class Courier:
     def _apply(self, sender: ServiceName, routing_id: bytes, frame: Data) -> None:
         node = self._node
         cursor = node.cursors[sender]
-        gap_pass = 0
         stop = self.stopped.get(sender)
         if stop is None:
             verdict = cursor.judge(frame.epoch, frame.seq)
@@ -274,12 +280,19 @@ class Courier:
             elif verdict is Verdict.NEXT:
                 with self._receive_point:
                     self._take(sender, frame)
-            elif verdict is Verdict.GAP:
-                gap_pass = frame.pass_number
             stop = self.stopped.get(sender)
-        if stop:
-            self._sockets.answer(routing_id, encode_frame(Refusal(stop.detail)))
-            return
+            if stop is None:
+                self._owed[sender] = (routing_id, frame.pass_number if verdict is Verdict.GAP else 0)
+                return
+            if sender in self._owed:
+                # What was taken before the stop is acknowledged while the sender still listens.
+                self._acknowledge(sender)
+        self._sockets.answer(routing_id, encode_frame(Refusal(stop.detail)))
+
+    def _acknowledge(self, sender: ServiceName) -> None:
+        """Say what was taken of a stream: one answer for all that came at once."""
+        routing_id, gap_pass = self._owed.pop(sender)
+        cursor = self._node.cursors[sender]
         with self._ack_point:
             self._sockets.answer(routing_id, encode_frame(Ack(cursor.epoch, cursor.seq, gap_pass)))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 WINDOW: Final = 32
 RETRY_FIRST_NS: Final = 250_000_000
@@ -33,8 +33,7 @@ class Verdict(Enum):
     REFUSED = "another epoch: take nothing until an operator reconciles"
 
 
-@dataclass(frozen=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     """A committed message on its way: its number, the sender's market step, and its bytes."""
 
     seq: int

@@ -16,6 +16,9 @@ from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, R
 
 _QUEUE_MAX: Final = 1000
 _HANDSHAKE_MS: Final = 2000
+# As numbers: arithmetic with pyzmq's own enumerations costs more than the question to the socket.
+_READABLE: Final = int(zmq.POLLIN)
+_NOT_LAST: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class BindError(Exception):
@@ -94,7 +97,8 @@ class BusSockets:
     def publish(self, topic: bytes, payload: bytes) -> None:
         """Publish without waiting; a slow subscriber loses messages."""
         if self._publisher is not None:
-            self._publisher.send_multipart([topic, payload])
+            self._publisher.send(topic, zmq.SNDMORE)
+            self._publisher.send(payload)
 
     def send(self, peer: ServiceName, payload: bytes) -> bool:
         """Send to a peer's inbox without waiting; False when its queue is full, and delivery repeats later."""
@@ -107,7 +111,8 @@ class BusSockets:
     def answer(self, routing_id: bytes, payload: bytes) -> None:
         """Answer on the connection a message came from; dropped when that is gone, and asked for again."""
         if self._inbox is not None:
-            self._inbox.send_multipart([routing_id, payload], zmq.NOBLOCK)
+            self._inbox.send(routing_id, _NOT_LAST)
+            self._inbox.send(payload, zmq.NOBLOCK)
 
     def also_wait_for(self, descriptor: int) -> None:
         """Let `wait` end, too, when this file descriptor can be read; whoever owns it reads it empty."""
@@ -219,4 +224,4 @@ class BusSockets:
 
 def _has_more(socket: zmq.Socket[bytes]) -> bool:
     """Ask the socket itself; it costs less than the exception of a receive that finds nothing."""
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & _READABLE)

@@ -1,8 +1,7 @@
 """What carries bytes between services, as the runtime sees it: ZeroMQ in production, a simulated net in tests."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from bus.messages import ServiceName
 
@@ -12,8 +11,7 @@ TOPIC_LEASE: Final = b"l"
 TOPIC_HALT: Final = b"h"
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(NamedTuple):
     """One message from an inbox: the sender by its key (None = not a key of ours) and the bytes."""
 
     sender: ServiceName | None

@@ -57,4 +57,7 @@ def set_up_logs(service: str, log_format: LogFormat, folder: Path) -> None:
     to_file.setFormatter(LineFormatter(service, log_format))
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(LineFormatter(service, log_format))
+    # Nobody reads where in the code a line comes from: its logger's name says so, and finding out costs as much as the
+    # rest of the line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr], force=True)
