@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 from sim.broker import BrokerHouse, Post
 from sim.chain import Granted
-from sim.host import MS, SECOND
+from sim.drains import LEASE_NS, Cause, Drained, drained, lapses
+from sim.host import MS, SECOND, Span
 from sim.market import FLATTEN_NS, OPEN_NS, TTL_NS
 from sim.operator_actor import Stopped
 from sim.services_under_test import IDENTITY
@@ -27,11 +28,7 @@ from config.paths import HomePaths
 from services.execution.orders import client_order_id
 from services.screener.steps import MINUTE_NS
 
-LEASE_NS: Final = SECOND
 HALT_TO_POST_NS: Final = SECOND
-#: From a halt, or from when an entry can be seen at the broker, to its end there. The broker may forget a cancel, not
-#: answer, and the process may be down or frozen meanwhile.
-DRAIN_NS: Final = 30 * SECOND
 _ATTEMPTS_MAX: Final = 40
 _LEGS: Final[tuple[Leg, ...]] = ("entry", "stop", "exit")
 #: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
@@ -64,6 +61,8 @@ class Case:
     stops: list[Stopped]
     boot_of_utc: Callable[[int], int]
     ended_ns: int
+    #: When execution was dead or frozen.
+    away: list[Span]
     errors: list[str]
     unrest: str
     #: Rules of halts that this fault may end in, because only a person can mend it.
@@ -239,17 +238,29 @@ def _entry_is_in_time(case: Case) -> Iterator[str]:
             yield f"{post.client_order_id} was sent {age // SECOND} s after the minute that it is about"
 
 
+def drains(case: Case) -> Iterator[Drained]:
+    """Yield how long each entry stayed at the broker under each cause for it to go."""
+    causes = [
+        Cause(f"halt {halt.counter} ({halt.rule})", at, _answered_ns(case, halt.counter))
+        for halt, at in zip(case.books.halts, case.halts_at, strict=True)
+    ]
+    causes.extend(Cause(f"a {stop.what}", stop.since_ns, stop.until_ns or case.ended_ns) for stop in case.stops)
+    causes.extend(lapses(case.granted, case.ended_ns))
+    held_up = [*case.away, *case.house.waits]
+    for order in case.house.orders.values():
+        if order.is_entry and order.state != "REJECTED":
+            yield from drained(order, causes, held_up, case.house.troubles, case.ended_ns)
+
+
+def _answered_ns(case: Case, counter: int) -> int:
+    return min((when for when, answered in case.armed if answered >= counter), default=case.ended_ns)
+
+
 def _halt_ends_entries(case: Case) -> Iterator[str]:
-    """After a halt, no entry stays open at the broker for longer than it takes to drain."""
-    for halt, at in zip(case.books.halts, case.halts_at, strict=True):
-        ends = min((when for when, counter in case.armed if counter >= halt.counter), default=case.ended_ns)
-        for order in case.house.orders.values():
-            if not order.is_entry or order.state == "REJECTED":
-                continue
-            since = max(at, order.visible_ns)
-            until = min(ends, order.over_ns or case.ended_ns)
-            if until - since > DRAIN_NS:
-                yield f"{order.key} stayed open for {(until - since) // SECOND} s in halt {halt.counter} ({halt.rule})"
+    """No entry stays at the broker under a halt, a stop, or without leases, for longer than a drain needs."""
+    for one in drains(case):
+        if one.is_too_long():
+            yield one.words()
 
 
 # --- words and life -----

@@ -37,6 +37,8 @@ class Operator:
     chain: Chain
     answers: bool = True
     reaction_ns: tuple[int, int] = (300 * MS, 4 * SECOND)
+    #: How long a halt stands once the chain was armed; None = as every other state.
+    slow_ns: tuple[int, int] | None = None
     #: (boot time, halt counter answered) of each arming.
     armed: list[tuple[int, int]] = field(default_factory=list)
     stops: list[Stopped] = field(default_factory=list)
@@ -55,7 +57,8 @@ class Operator:
             return
         if status.state in ("DISARMED", "HALTED", "REDUCING"):
             self._is_reacting = True
-            chain.host.after(chain.host.between(*self.reaction_ns), "operator arms", self._arm)
+            reaction = self.slow_ns if self.slow_ns and self.armed else self.reaction_ns
+            chain.host.after(chain.host.between(*reaction), "operator arms", self._arm)
 
     def _arm(self) -> None:
         """Answer what has been read, as the web UI does."""
