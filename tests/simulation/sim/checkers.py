@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from sim.broker import BrokerHouse, Post
+from sim.broker import BrokerHouse, HouseOrder, Post
 from sim.chain import Granted
 from sim.drains import LEASE_NS, Cause, Drained, drained, lapses
 from sim.host import MS, SECOND, Span
@@ -30,6 +30,7 @@ from services.screener.steps import MINUTE_NS
 
 HALT_TO_POST_NS: Final = SECOND
 _ATTEMPTS_MAX: Final = 40
+_CANCELS_OWED: Final = 5
 _LEGS: Final[tuple[Leg, ...]] = ("entry", "stop", "exit")
 #: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
 _OWN_FAULTS: Final = frozenset(
@@ -249,11 +250,27 @@ def drains(case: Case) -> Iterator[Drained]:
     held_up = [*case.away, *case.house.waits]
     for order in case.house.orders.values():
         if order.is_entry and order.state != "REJECTED":
-            yield from drained(order, causes, held_up, case.house.troubles, case.ended_ns)
+            yield from drained(order, causes, held_up, case.house.troubles, _left_to_a_person_ns(case, order))
 
 
 def _answered_ns(case: Case, counter: int) -> int:
     return min((when for when, answered in case.armed if answered >= counter), default=case.ended_ns)
+
+
+def _left_to_a_person_ns(case: Case, order: HouseOrder) -> int:
+    """Return when a halt asked a person to cancel what the broker had forgotten to cancel; the end of the run if none.
+
+    Only as many cancels as the bot owes the broker excuse it.
+    """
+    lost = [trouble.boot_ns for trouble in case.house.troubles if trouble.key == order.key]
+    for halt, at in zip(case.books.halts, case.halts_at, strict=True):
+        if (
+            halt.rule == "broker_failure"
+            and order.key in halt.detail
+            and sum(one <= at for one in lost) >= _CANCELS_OWED
+        ):
+            return at
+    return case.ended_ns
 
 
 def _halt_ends_entries(case: Case) -> Iterator[str]:

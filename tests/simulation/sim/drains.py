@@ -57,7 +57,7 @@ class Drained:
 
 
 def lapses(granted: Sequence[Granted], ended_ns: int) -> Iterator[Cause]:
-    """Yield the times in which, by issue, a pair of leases had been missing for a second; none before the first pair."""
+    """Yield the times in which, by issue, no pair of leases had been there for a second; none before the first."""
     newest: dict[str, int] = {}
     valid_until = 0
     for lease in sorted(granted, key=lambda one: one.boot_ns):
@@ -74,10 +74,10 @@ def lapses(granted: Sequence[Granted], ended_ns: int) -> Iterator[Cause]:
 def drained(
     order: HouseOrder, causes: Sequence[Cause], held_up: Sequence[Span], troubles: Sequence[Trouble], ended_ns: int
 ) -> Iterator[Drained]:
-    """Yield what each cause made of an entry that could be seen at the broker under it."""
+    """Yield what each cause made of an entry that could be seen at the broker under it, before `ended_ns`."""
     for cause in causes:
         since = max(cause.since_ns, order.visible_ns)
-        until = min(cause.until_ns, order.over_ns or ended_ns)
+        until = min(cause.until_ns, order.over_ns or ended_ns, ended_ns)
         if until > since:
             yield _measured(order, Cause(cause.what, since, until), held_up, troubles, ended_ns)
 

@@ -70,6 +70,11 @@ class Operator:
             if stopped.what == "kill file":
                 stopped.until_ns = stopped.until_ns or host.boot_ns()
         state = chain.control.read()
+        if state.halt is not None and state.halt.rule == "broker_failure":
+            # The words of this halt ask for it: the broker has forgotten every cancel of this order.
+            for order in chain.house.working():
+                if f"to cancel {order.key} " in state.halt.detail:
+                    chain.house.cancel(order.key)
         if state.refusal(build_id()) is None:
             return
         for stopped in self.stops:
