@@ -426,7 +426,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         _lease_counted_from_receipt,
-        {"pause_rate": 0.6, "crash_rate": 0.1},
+        {"pause_rate": 1.0, "crash_rate": 0.2},
         targets=("execution", "watchdog"),
         seeds=200,
     ),
