@@ -138,7 +138,7 @@ def _stream_only(stack: ExitStack) -> None:
 
 
 def _fresh_id_after_timeout(stack: ExitStack) -> None:
-    """An order that timed out is given up, and the next attempt goes out at once."""
+    """The next attempt of an entry goes out at once when the one before timed out."""
     on_unknown = ExecutionCore._on_unknown
 
     def fresh(self: ExecutionCore, state: Any, report: r.BrokerUnknown, now_ns: int) -> Any:
@@ -149,9 +149,8 @@ def _fresh_id_after_timeout(stack: ExitStack) -> None:
         attempt = order.prepared.attempt + 1
         key = client_order_id(self._account, order.prepared.intent_id, "entry", attempt=attempt)
         step = self._step(state.intent_with(order), now_ns)
-        step.expire(report.client_order_id, report.detail)
         step.say(structs.replace(order.prepared, client_order_id=key, attempt=attempt))
-        return step.events
+        return (*events, *step.events)
 
     _put(stack, ExecutionCore, "_on_unknown", fresh)
 
