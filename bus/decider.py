@@ -13,7 +13,7 @@ On start the journal is folded with `evolve`; then `shell.on_start` recovers wha
 process's own life, `shell.on_gap`; when the process is told to stop, `shell.on_stop` until it has nothing more to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from bus.messages import MarketMessage, Message, StatusMessage
@@ -52,7 +52,9 @@ class Core(Protocol[S]):
 class Shell(Generic[S]):
     """The world of one service. The base does nothing; a service overrides what it needs.
 
-    A returned message is a *report*: the runtime gives it to `core.decide` at once.
+    A returned message is a *report*: the runtime gives it to `core.decide` at once. A shell that does several effects
+    in one call yields their reports: each is decided and committed before the next effect is done. Its state has to be
+    one that is folded in place, so that it is the newest all the while.
     """
 
     def on_start(self, state: S, now_ns: int) -> Sequence[Message]:
@@ -70,7 +72,7 @@ class Shell(Generic[S]):
         """Do an effect that must not be doubled, and report its outcome."""
         return ()
 
-    def on_idle(self, state: S, now_ns: int) -> Sequence[Message]:
+    def on_idle(self, state: S, now_ns: int) -> Iterable[Message]:
         """Report what became due by itself; called at least every 50 ms, and before a step is declared complete."""
         return ()
 
@@ -82,7 +84,7 @@ class Shell(Generic[S]):
         """
         return ()
 
-    def on_stop(self, state: S, now_ns: int) -> Sequence[Message]:
+    def on_stop(self, state: S, now_ns: int) -> Iterable[Message]:
         """Report what has to be decided before the process ends; an empty answer means that it may end now.
 
         Called when the process was told to stop, before `close`, and called again with an idle pause between (20 ms)

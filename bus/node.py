@@ -3,8 +3,7 @@
 A process (bus/service.py) and the chain in one process (bus/local.py) drive the same Node.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
 
 from bus.assembly import Assembly
@@ -99,13 +98,11 @@ class Node(Generic[S]):
 
     def on_stop(self) -> bool:
         """Let the shell do what is owed before the process ends; return whether nothing is left to do."""
-        reports = self.assembly.shell.on_stop(self.state, self.clock.now_ns())
-        self._run(reports)
-        return not reports
+        return self._run(self.assembly.shell.on_stop(self.state, self.clock.now_ns())) == 0
 
     def settle(self) -> None:
         """Let the core decide what needs a complete step."""
-        self._run_events(self.assembly.core.settle(self.state, self.clock.now_ns()), None)
+        self._run(self._run_events(self.assembly.core.settle(self.state, self.clock.now_ns()), None))
 
     def is_settled(self) -> bool:
         """Tell whether nothing of the present step waits for a permission or an answer."""
@@ -157,21 +154,29 @@ class Node(Generic[S]):
         now = boot_ns()
         return max((link.oldest_age_ns(now) for link in self.links.values()), default=0) // 1_000_000
 
-    def _run(self, messages: Sequence[Message], cursor: tuple[ServiceName, str, int] | None = None) -> None:
-        """Decide each message and, in turn, every report that follows; the cursor goes with the first commit."""
-        queue = deque(messages)
-        for _ in range(_REPORTS_MAX):
-            if not queue:
-                return
-            events = self.assembly.core.decide(self.state, queue.popleft(), self.clock.now_ns())
-            queue.extend(self._run_events(events, cursor))
+    def _run(self, messages: Iterable[Message], cursor: tuple[ServiceName, str, int] | None = None) -> int:
+        """Decide each message and, before the next one, every report that follows; the cursor goes with the first.
+
+        Both are taken one by one as they are asked for. So what an effect reported is known before the next effect is
+        done: an order that was sent is never taken for one that still waits, because another one's answer came first.
+
+        Returns:
+            How many messages were decided.
+        """
+        waiting = [iter(messages)]
+        for number in range(_REPORTS_MAX):
+            message = _next_of(waiting)
+            if message is None:
+                return number
+            events = self.assembly.core.decide(self.state, message, self.clock.now_ns())
+            waiting.append(self._run_events(events, cursor))
             cursor = None
         raise RuntimeError(f"{self.name}: more than {_REPORTS_MAX} reports follow from one message")
 
-    def _run_events(self, events: Sequence[Message], cursor: tuple[ServiceName, str, int] | None) -> list[Message]:
-        """Commit events, then fold them, then do their effects; return what the effects reported."""
+    def _run_events(self, events: Sequence[Message], cursor: tuple[ServiceName, str, int] | None) -> Iterator[Message]:
+        """Commit events and fold them; then return what does their effects, one by one, and yields the reports."""
         if not events and cursor is None:
-            return []
+            return iter(())
         if self.oldest_unacked_ms() * 1_000_000 > STALLED_NS:
             events = [self.assembly.when_stalled(event) for event in events]
         for event in events:
@@ -179,12 +184,14 @@ class Node(Generic[S]):
         self._commit(events, cursor)
         for event in events:
             self._evolve(event)
-        reports: list[Message] = []
-        for event in events:
             self._on_event(event)
+        return self._effects(events)
+
+    def _effects(self, events: Sequence[Message]) -> Iterator[Message]:
+        for event in events:
             with self._effect_point:
-                reports.extend(self.assembly.shell.after_commit(self.state, event, self.clock.now_ns()))
-        return reports
+                reports = self.assembly.shell.after_commit(self.state, event, self.clock.now_ns())
+            yield from reports
 
     def _commit(self, events: Sequence[Message], cursor: tuple[ServiceName, str, int] | None) -> None:
         outgoing: list[tuple[str, OutboxRow]] = []
@@ -206,3 +213,13 @@ class Node(Generic[S]):
         if isinstance(event, SessionPlanned):
             self.plan = event
         self.state = self.assembly.core.evolve(self.state, event)
+
+
+def _next_of(waiting: list[Iterator[Message]]) -> Message | None:
+    """Return the next message of the newest iterator that has one, or None when all are at their end."""
+    while waiting:
+        message = next(waiting[-1], None)
+        if message is not None:
+            return message
+        waiting.pop()
+    return None

@@ -18,7 +18,7 @@ CONFIRMED_LOOK_NS: Final = 5 * NS_PER_SECOND
 #: The broker has to list none for so long: an order may be accepted late.
 CONFIRM_NS: Final = 60 * NS_PER_SECOND
 #: A broker that does not answer is asked again after these; the last one repeats.
-BACK_OFF_NS: Final = tuple(int(seconds * NS_PER_SECOND) for seconds in (0.5, 1, 2, 5, 10))
+BACK_OFF_NS: Final = tuple(int(seconds * NS_PER_SECOND) for seconds in (0.5, 1, 2, 5))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from services.execution.state import ExecutionState
 #: How long after each try the broker is asked again, in nanoseconds of boot time; the last one repeats.
 RETRY_NS: Final = tuple(int(seconds * 1_000_000_000) for seconds in (0.5, 1, 2, 5, 10, 20, 40, 60))
 #: While orders are cancelled after a halt, without leases or at the end, the broker is asked again after this at most.
-HURRIED_RETRY_NS_MAX: Final = 10_000_000_000
+HURRIED_RETRY_NS_MAX: Final = 5_000_000_000
 #: An order that nobody can find or exclude for so long stops the chain.
 UNKNOWN_NS_MAX: Final = 120_000_000_000
 #: The key of the whole account among the orders in the table of retries.

@@ -1,7 +1,7 @@
 """The world of execution: the gate, the broker, and what a crash or a silent broker left open."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 from bus import messages as m
@@ -25,7 +25,7 @@ from services.execution.watch import Watch
 PAPER_BOOKS: Final = "paper_broker.db"
 #: A cancel that the broker answered without doing it is asked for again after these, in nanoseconds of boot time;
 #: after as many tries the chain halts, and the order is only looked up from then on, after the last of them.
-CANCEL_RETRY_NS: Final = tuple(seconds * 1_000_000_000 for seconds in (2, 2, 5, 10, 10))
+CANCEL_RETRY_NS: Final = tuple(seconds * 1_000_000_000 for seconds in (2, 2, 5, 5, 5))
 #: How long an entry waits for the gate, in nanoseconds of boot time, whatever the session's clock does meanwhile.
 LEASE_WAIT_NS_MAX: Final = 60_000_000_000
 _TEXT_MAX: Final = 400
@@ -140,17 +140,19 @@ class ExecutionShell(Shell[ExecutionState]):
             case _:
                 return ()
 
-    def on_idle(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+    def on_idle(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         """Take up what waits: unsent orders, cancels the broker did not confirm, orders nobody knows of; then look."""
         self._judge(state)
-        reports = self._take_up(state, now_ns)
+        is_quiet = True
+        for report in self._take_up(state, now_ns):
+            is_quiet = False
+            yield report
         # What is reported has to be decided before the two sides are compared.
-        if not reports and self._watch.is_due():
-            reports = self._watch.look(state, self._unsent, now_ns)
+        if is_quiet and self._watch.is_due():
+            yield from self._watch.look(state, self._unsent, now_ns)
         self._watch.show(state)
-        return reports
 
-    def on_stop(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+    def on_stop(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         """Cancel entries, sell where STOP_POSITIONS says so, and say what stays; until nothing is left to be done."""
         # The core decides what is still to be done; what it has decided already it does not decide again.
         requested = r.StopRequested(ts_event=now_ns, ts_init=now_ns)
@@ -159,20 +161,25 @@ class ExecutionShell(Shell[ExecutionState]):
         words = words_of_stop(state, self._stop_positions, now_ns)
         self._last_words = f"stopped before the broker had confirmed everything: {words}"
         if is_first:
-            return (requested,)
-        reports = self._take_up(state, now_ns)
-        if reports:
-            return reports
+            yield requested
+            return
+        is_quiet = True
+        for report in self._take_up(state, now_ns):
+            is_quiet = False
+            yield report
+        if not is_quiet:
+            return
         if self._recovery.is_behind or has_more_to_stop(state, self._stop_positions, now_ns):
-            return (requested,)
+            yield requested
+            return
         if not self._has_finished:
             self._has_finished = True
-            reports = self._finish(now_ns)
-            if reports:
-                return reports
-        self._last_words = ""
-        _log.warning("stopped %s", words)
-        return ()
+            for report in self._finish(now_ns):
+                is_quiet = False
+                yield report
+        if is_quiet:
+            self._last_words = ""
+            _log.warning("stopped %s", words)
 
     def is_settled(self, state: ExecutionState) -> bool:
         """Tell whether no order waits for the gate or for the broker.
@@ -207,26 +214,32 @@ class ExecutionShell(Shell[ExecutionState]):
         )
         self._recovery.is_hurried = self._watch.drain.is_active or self._is_stopping
 
-    def _take_up(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+    def _take_up(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         if self._recovery.is_behind and self._recovery.is_due(ACCOUNT):
-            return self._recover_all(state, now_ns)
+            yield from self._recover_all(state, now_ns)
+            return
         if self._lacks_account and state.plan is not None and self._recovery.is_due(_ACCOUNT_REPORT):
-            return self._account(state.plan, now_ns)
-        reports: list[m.Message] = []
-        for order in state.open_orders():
-            key = order.client_order_id
-            match order.state:
-                case OrderState.PREPARED if key in self._unsent:
-                    reports.extend(self._send_or_give_up(state, order, now_ns))
-                case OrderState.CANCEL_PENDING if self._recovery.is_due(key):
-                    reports.extend(self._cancel(state, order, now_ns))
-                case OrderState.PREPARED | OrderState.UNKNOWN if self._may_ask_about(key):
-                    reports.extend(self._recovery.recover(state, [order], now_ns))
-                case _ if self._recovery.is_missed(key) and self._may_ask_about(key):
-                    reports.extend(self._recovery.recover(state, [order], now_ns))
-                case _:
-                    continue
-        return reports
+            yield from self._account(state.plan, now_ns)
+            return
+        for key in [order.client_order_id for order in state.open_orders()]:
+            # What was reported of the one before may have changed this one.
+            order = state.find(key)
+            if order is not None:
+                yield from self._take_up_order(state, order, now_ns)
+
+    def _take_up_order(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
+        key = order.client_order_id
+        match order.state:
+            case OrderState.PREPARED if key in self._unsent:
+                return self._send_or_give_up(state, order, now_ns)
+            case OrderState.CANCEL_PENDING if self._recovery.is_due(key):
+                return self._cancel(state, order, now_ns)
+            case OrderState.PREPARED | OrderState.UNKNOWN if self._may_ask_about(key):
+                return self._recovery.recover(state, [order], now_ns)
+            case _ if self._recovery.is_missed(key) and self._may_ask_about(key):
+                return self._recovery.recover(state, [order], now_ns)
+            case _:
+                return ()
 
     def _may_ask_about(self, key: str) -> bool:
         return not self._recovery.is_behind and self._recovery.is_due(key)

@@ -1,8 +1,7 @@
 """A rig for execution: core and shell driven as the runtime drives them, over a journal that survives a crash."""
 
 import copy
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -109,10 +108,9 @@ class Rig:
         """Stop as the runtime does: ask until there is nothing more to do, at most for 20 seconds."""
         done: list[m.Message] = []
         for _ in range(1000):
-            reports = self.shell.on_stop(self.state, self.now_ns)
-            if not reports:
+            done += self._run(self.shell.on_stop(self.state, self.now_ns))
+            if not self.decided:
                 break
-            done += self._run(reports)
             self.boot_ns += SECOND // 50
         return done
 
@@ -130,13 +128,18 @@ class Rig:
         self.idle()
         return self
 
-    def _run(self, messages: Sequence[m.Message]) -> list[m.Message]:
-        queue = deque(messages)
+    def _run(self, messages: Iterable[m.Message]) -> list[m.Message]:
+        """Decide as the runtime does: what an effect reports comes before the next effect."""
         done: list[m.Message] = []
-        for _ in range(10_000):
-            if not queue:
-                return done
-            message = queue.popleft()
+        self.decided = 0
+        waiting = [iter(messages)]
+        while waiting:
+            message = next(waiting[-1], None)
+            if message is None:
+                waiting.pop()
+                continue
+            self.decided += 1
+            assert self.decided < 10_000, "the reports never end"
             self.report_failpoint(message)
             events = list(self.core.decide(self.state, message, self.now_ns))
             for event in events:
@@ -144,11 +147,14 @@ class Rig:
             self.journal.extend(events)
             for event in events:
                 self.state = self.core.evolve(self.state, event)
-            for event in events:
-                self.failpoint(event)
-                done.append(event)
-                queue.extend(self.shell.after_commit(self.state, event, self.now_ns))
-        raise AssertionError("the reports never end")
+            waiting.append(self._effects(events, done))
+        return done
+
+    def _effects(self, events: Sequence[m.Message], done: list[m.Message]) -> Iterator[m.Message]:
+        for event in events:
+            self.failpoint(event)
+            done.append(event)
+            yield from self.shell.after_commit(self.state, event, self.now_ns)
 
 
 class UnreliableBroker:

@@ -301,7 +301,7 @@ def test_f75_a_cancel_that_cannot_be_asked_for_when_the_broker_is_back_then_is_a
     assert rig.state.drain == "NOT CONFIRMED: the broker does not answer"
     assert rig.core.snapshot(rig.state, 0)[0].drain == rig.state.drain
     asked = rig.broker.calls.count("open_orders")
-    assert 300 / 10 <= asked < 60, "asked with back-off, and at least every ten seconds"
+    assert 300 / 5 <= asked < 80, "asked with back-off, and at least every five seconds"
     for errors in rig.broker.errors.values():
         errors.clear()
     rig.idle_for(11)

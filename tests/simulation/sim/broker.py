@@ -6,12 +6,12 @@ log of every order POST is what the checkers read; nothing in it comes from the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from sim.faults import FaultMix
-from sim.host import MS, SECOND, Host
+from sim.host import MS, SECOND, Host, Span
 
 from bus.messages import FeedEnded, MarketMessage, Quote, QuoteBatch, Side, cash_micros
 from services.execution.brokers import interface
@@ -92,6 +92,14 @@ class HouseFill:
 
 
 @dataclass
+class Trouble:
+    """A question or a cancel that did not get its answer; `key` is the order of a cancel, empty = any order's."""
+
+    boot_ns: int
+    key: str = ""
+
+
+@dataclass
 class BrokerHouse:
     """Orders, executions, cash and positions; and the market as the broker itself sees it."""
 
@@ -104,13 +112,20 @@ class BrokerHouse:
     wrong_asks: list[str] = field(default_factory=list)
     #: Refusals that were drawn, by side: a refused sale lets the bot halt by itself.
     refused_sales: int = 0
+    troubles: list[Trouble] = field(default_factory=list)
+    #: When the bot stood in a call that timed out.
+    waits: list[Span] = field(default_factory=list)
     on_the_way: int = 0
     positions: dict[str, int] = field(default_factory=dict)
     quotes: dict[str, Quote] = field(default_factory=dict)
     market_ns: int = 0
+    #: The market's time as the bot could know it when its order was sent; None = the feed waits, so it is the same.
+    told_ns: int | None = None
     step: int = 0
     is_after_last_quote: bool = False
     door: BrokerDoor | None = None
+    #: Told of each entry that is sent.
+    entered: Callable[[], None] = lambda: None
 
     @property
     def cash_micros(self) -> int:
@@ -307,7 +322,10 @@ class BrokerDoor:
 
     def _times_out(self, words: str, low_ms: int = 200, high_ms: int = 1_500) -> RetryableBrokerError:
         """Spend the time until we give up, and return the error that this is."""
-        self.house.host.spend(self.house.host.between(low_ms * MS, high_ms * MS))
+        host = self.house.host
+        since = host.boot_ns()
+        host.spend(host.between(low_ms * MS, high_ms * MS))
+        self.house.waits.append(Span(since, host.boot_ns()))
         return RetryableBrokerError(words)
 
     def _asks(self, what: str) -> None:
@@ -315,7 +333,9 @@ class BrokerDoor:
         host, mix = self.house.host, self.house.mix
         host.spend(host.between(1 * MS, 8 * MS))
         if host.chance(mix.query_error):
-            raise self._times_out(f"no answer about {what}", 20, 600)
+            error = self._times_out(f"no answer about {what}", 20, 600)
+            self.house.troubles.append(Trouble(host.boot_ns()))
+            raise error
 
     def submit(self, request: OrderRequest) -> r.OrderReport:
         house, host, mix = self.house, self.house.host, self.house.mix
@@ -326,10 +346,12 @@ class BrokerDoor:
                 request.side,
                 request.symbol,
                 request.qty_nanos,
-                house.market_ns,
+                house.market_ns if house.told_ns is None else house.told_ns,
             )
         )
         host.note(f"post {request.client_order_id}")
+        if request.side == "BUY":
+            house.entered()
         host.spend(host.between(2 * MS, 20 * MS))
         if host.chance(mix.request_lost):
             raise self._times_out("time-out: connection reset")
@@ -354,9 +376,11 @@ class BrokerDoor:
         order = house.orders.get(client_order_id)
         if host.chance(mix.cancel_lost):
             # Half of them look well to us: the broker took the request and forgot it.
-            if host.chance(0.5):
-                return ()
-            raise self._times_out("time-out of a cancel")
+            error = None if host.chance(0.5) else self._times_out("time-out of a cancel")
+            house.troubles.append(Trouble(host.boot_ns(), client_order_id))
+            if error is not None:
+                raise error
+            return ()
         if order is None or order.state != "WORKING":
             return self.lookup(client_order_id, now_ns)
         if host.chance(mix.cancel_late):

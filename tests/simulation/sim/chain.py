@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sim.broker import BrokerHouse
 from sim.faults import SERVICES, FaultMix
-from sim.host import MS, SECOND, Host, SimulatedCrash
+from sim.host import MS, SECOND, Host, SimulatedCrash, Span
 from sim.net import Net, SimSockets
 from sim.services_under_test import IDENTITY, builders
 
@@ -27,6 +27,7 @@ from bus.messages import (
     PortfolioSnapshot,
     ServiceName,
 )
+from bus.routes import LEASE_ISSUERS
 from bus.runner import Runner
 from bus.store import StoreError
 from bus.transport import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS
@@ -35,6 +36,7 @@ from config.paths import HomePaths
 #: A service looks by itself so often; what arrives wakes it earlier.
 _POLL_NS: Final = 80 * MS
 _CALM_POLL_NS: Final = 100 * MS
+_RESTART_NS: Final = (20 * MS, 2 * SECOND)
 _KEPT: Final = {
     kind.__name__.encode(): kind for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot, LedgerSnapshot)
 }
@@ -73,13 +75,18 @@ class Chain:
         self.mix = mix
         self.control = ControlFolder(paths)
         self.poll_ns = _POLL_NS
-        self.net = Net(host, mix, self._heard)
+        self.net = Net(host, mix, self._heard, self._told)
         self.processes = {name: Process(name) for name in SERVICES}
         self.running: Process | None = None
         self.granted: list[Granted] = []
+        self._times: dict[bytes, int] = {}
         self.newest: dict[tuple[ServiceName, str], bytes] = {}
         self.feed_ended = False
         self.crashes: list[tuple[int, str, str]] = []
+        #: When execution was dead or frozen.
+        self.away: list[Span] = []
+        #: How long who grants leases stays away.
+        self.restart_ns = _RESTART_NS
         self.errors: list[str] = []
         self.reached: set[str] = set()
         #: Where a death is drawn; empty = everywhere.
@@ -90,11 +97,17 @@ class Chain:
 
     # --- what the world hears of the chain -----
 
+    def _told(self, payload: bytes) -> None:
+        """Note the market's time that execution takes from its sockets, where it may lag behind."""
+        if self.house.told_ns is not None:
+            self.house.told_ns = max(self.house.told_ns, self._times[payload])
+
     def _heard(self, publisher: ServiceName, topic: bytes, payload: bytes) -> None:
         if topic == TOPIC_MARKET:
             data = decode_message(payload)
             self.feed_ended = self.feed_ended or isinstance(data, FeedEnded)
             self.house.hear_market(data)  # type: ignore[arg-type]  # only market data has this topic
+            self._times[payload] = data.ts_event
         elif topic == TOPIC_LEASE:
             lease = decode_message(payload)
             if isinstance(lease, Lease):
@@ -132,6 +145,7 @@ class Chain:
         process = self.processes[name]
         process.life += 1
         process.frozen_until_ns = process.busy_until_ns = 0
+        self._is_back(name)
         life = process.life
         process.sockets = SimSockets(name, life, self.net, lambda: self._wake(process, life))
         runner = process.runner = Runner(name, self._setup, process.sockets)
@@ -163,9 +177,10 @@ class Chain:
         self.host.note(f"crash {name} {why}")
         self.crashes.append((self.host.boot_ns(), name, why))
         self.let_go(process)
+        self._is_away(name)
         if restarts:
             life = process.life
-            delay = self.host.between(20 * MS, 2 * SECOND)
+            delay = self.host.between(*(self.restart_ns if name in LEASE_ISSUERS else _RESTART_NS))
             self.host.after(delay, f"restart {name}", lambda: self._restart(name, life))
 
     def let_go(self, process: Process) -> None:
@@ -190,7 +205,22 @@ class Chain:
     def freeze(self, name: ServiceName, ns: int) -> None:
         """Stop a process as SIGSTOP does: its messages queue up, and it goes on as if nothing had been."""
         self.host.note(f"freeze {name}")
-        self.processes[name].frozen_until_ns = self.host.boot_ns() + ns
+        process = self.processes[name]
+        process.frozen_until_ns = self.host.boot_ns() + ns
+        if process.runner is not None:
+            self._is_back(name)
+            self._is_away(name, process.frozen_until_ns)
+
+    def _is_away(self, name: ServiceName, until_ns: int = 0) -> None:
+        if name == "execution":
+            self.away.append(Span(self.host.boot_ns(), until_ns))
+
+    def _is_back(self, name: ServiceName) -> None:
+        """End what has not ended yet: a death by a new start, a frozen time by a death or by the calm."""
+        now = self.host.boot_ns()
+        for away in self.away if name == "execution" else ():
+            if not away.until_ns or away.until_ns > now:
+                away.until_ns = now
 
     # --- turns -----
 
@@ -236,6 +266,7 @@ class Chain:
         for process in self.processes.values():
             process.frozen_until_ns = min(process.frozen_until_ns, now)
             if process.runner is not None:
+                self._is_back(process.name)
                 process.next_at_ns = 0
                 self._plan_turn(process, now)
 

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from sim.broker import BrokerHouse, Post
+from sim.broker import BrokerHouse, HouseOrder, Post
 from sim.chain import Granted
-from sim.host import MS, SECOND
+from sim.drains import LEASE_NS, Cause, Drained, drained, lapses
+from sim.host import MS, SECOND, Span
 from sim.market import FLATTEN_NS, OPEN_NS, TTL_NS
 from sim.operator_actor import Stopped
 from sim.services_under_test import IDENTITY
@@ -27,12 +28,9 @@ from config.paths import HomePaths
 from services.execution.orders import client_order_id
 from services.screener.steps import MINUTE_NS
 
-LEASE_NS: Final = SECOND
 HALT_TO_POST_NS: Final = SECOND
-#: From a halt, or from when an entry can be seen at the broker, to its end there. The broker may forget a cancel, not
-#: answer, and the process may be down or frozen meanwhile.
-DRAIN_NS: Final = 30 * SECOND
 _ATTEMPTS_MAX: Final = 40
+_CANCELS_OWED: Final = 5
 _LEGS: Final[tuple[Leg, ...]] = ("entry", "stop", "exit")
 #: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
 _OWN_FAULTS: Final = frozenset(
@@ -64,6 +62,8 @@ class Case:
     stops: list[Stopped]
     boot_of_utc: Callable[[int], int]
     ended_ns: int
+    #: When execution was dead or frozen.
+    away: list[Span]
     errors: list[str]
     unrest: str
     #: Rules of halts that this fault may end in, because only a person can mend it.
@@ -239,17 +239,45 @@ def _entry_is_in_time(case: Case) -> Iterator[str]:
             yield f"{post.client_order_id} was sent {age // SECOND} s after the minute that it is about"
 
 
-def _halt_ends_entries(case: Case) -> Iterator[str]:
-    """After a halt, no entry stays open at the broker for longer than it takes to drain."""
+def drains(case: Case) -> Iterator[Drained]:
+    """Yield how long each entry stayed at the broker under each cause for it to go."""
+    causes = [
+        Cause(f"halt {halt.counter} ({halt.rule})", at, _answered_ns(case, halt.counter))
+        for halt, at in zip(case.books.halts, case.halts_at, strict=True)
+    ]
+    causes.extend(Cause(f"a {stop.what}", stop.since_ns, stop.until_ns or case.ended_ns) for stop in case.stops)
+    causes.extend(lapses(case.granted, case.ended_ns))
+    held_up = [*case.away, *case.house.waits]
+    for order in case.house.orders.values():
+        if order.is_entry and order.state != "REJECTED":
+            yield from drained(order, causes, held_up, case.house.troubles, _left_to_a_person_ns(case, order))
+
+
+def _answered_ns(case: Case, counter: int) -> int:
+    return min((when for when, answered in case.armed if answered >= counter), default=case.ended_ns)
+
+
+def _left_to_a_person_ns(case: Case, order: HouseOrder) -> int:
+    """Return when a halt asked a person to cancel what the broker had forgotten to cancel; the end of the run if none.
+
+    Only as many cancels as the bot owes the broker excuse it.
+    """
+    lost = [trouble.boot_ns for trouble in case.house.troubles if trouble.key == order.key]
     for halt, at in zip(case.books.halts, case.halts_at, strict=True):
-        ends = min((when for when, counter in case.armed if counter >= halt.counter), default=case.ended_ns)
-        for order in case.house.orders.values():
-            if not order.is_entry or order.state == "REJECTED":
-                continue
-            since = max(at, order.visible_ns)
-            until = min(ends, order.over_ns or case.ended_ns)
-            if until - since > DRAIN_NS:
-                yield f"{order.key} stayed open for {(until - since) // SECOND} s in halt {halt.counter} ({halt.rule})"
+        if (
+            halt.rule == "broker_failure"
+            and order.key in halt.detail
+            and sum(one <= at for one in lost) >= _CANCELS_OWED
+        ):
+            return at
+    return case.ended_ns
+
+
+def _halt_ends_entries(case: Case) -> Iterator[str]:
+    """No entry stays at the broker under a halt, a stop, or without leases, for longer than a drain needs."""
+    for one in drains(case):
+        if one.is_too_long():
+            yield one.words()
 
 
 # --- words and life -----

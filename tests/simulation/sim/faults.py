@@ -42,6 +42,8 @@ class FaultMix:
     cancel_late: float = 0.0
     #: Orders that no market fills until somebody cancels them.
     stuck: float = 0.0
+    #: Soon after an entry was sent somebody halts the chain, or who grants leases dies; perhaps execution as well.
+    strike: float = 0.0
     #: The broker reports a movement of money that no ledger can book.
     odd_activity: float = 0.0
 
@@ -59,6 +61,8 @@ class Profile:
     #: Each fault is left out altogether in this share of the seeds, so that others can go further.
     leave_out: float = 0.3
     speeds: tuple[int, ...] = (40, 60, 120)
+    #: ENTRY_TIMEOUT, in the market's seconds.
+    entry_timeout_s: int = 60
     fault_s: Range = (10.0, 25.0)
     #: Who dies, freezes, and is cut off from whom.
     targets: tuple[ServiceName, ...] = SERVICES
@@ -69,6 +73,12 @@ class Profile:
     restores: tuple[ServiceName, ...] = ()
     #: When the copy is made.
     restore_s: Range = (2.0, 9.0)
+    #: How long who grants leases stays away when it died.
+    restart_s: Range = (0.02, 2.0)
+    #: How long the operator leaves a halt standing, once the chain was armed; None = soon.
+    answers_after_s: Range | None = None
+    #: Whether the feed waits until everybody has finished a step, as a recording does; a live one would not.
+    feed_waits: bool = True
     #: What the directed runs of a mutant change in the mix that was drawn.
     fixed: Mapping[str, float] = field(default_factory=dict)
 
@@ -134,7 +144,7 @@ PROFILES: Final[dict[str, Profile]] = {
             speeds=(40,),
             fault_s=(12.0, 20.0),
         ),
-        # Of its own: the journal of what was sent is lost with it, see docs/simulation.md.
+        # Of its own: what was sent is not in the journal any more, so only the broker knows of it.
         Profile(
             "restore_execution",
             _NET,
@@ -142,6 +152,22 @@ PROFILES: Final[dict[str, Profile]] = {
             ends_in=LOST_HISTORY,
             speeds=(40,),
             fault_s=(12.0, 20.0),
+        ),
+        # A halt stands for long, who grants leases stays away for long, and entries are filled by nobody.
+        Profile(
+            "drain",
+            _BROKER
+            | {
+                "slow_disk": (0.0, 0.01),
+                "stuck": (0.5, 0.9),
+                "strike": (0.3, 1.0),
+            },
+            leave_out=0.2,
+            speeds=(10, 20),
+            entry_timeout_s=600,
+            fault_s=(20.0, 30.0),
+            restart_s=(0.02, 20.0),
+            answers_after_s=(5.0, 30.0),
         ),
         Profile("suspended", fixed={"odd_activity": 1.0}, ends_in=frozenset({"ledger_suspended"})),
     )

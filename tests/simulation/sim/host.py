@@ -3,6 +3,7 @@
 import heapq
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
 
@@ -15,6 +16,14 @@ _BOOT_AT_START: Final = 3_600 * SECOND
 
 class SimulatedCrash(BaseException):
     """kill -9: no handler of the program may see it, so it is no Exception."""
+
+
+@dataclass
+class Span:
+    """A time on a host in boot nanoseconds; `until_ns` 0 = it is not over."""
+
+    since_ns: int
+    until_ns: int = 0
 
 
 class Host:

@@ -22,7 +22,7 @@ _SIZE: Final = 10_000 * NANOS
 EXCHANGE_DAY: Final = ExchangeDay(day=DATE, is_session=True, open_ns=OPEN_NS, close_ns=CLOSE_NS, is_half_day=False)
 
 
-def settings(speed: int, halt_positions: str) -> EnvBot:
+def settings(speed: int, halt_positions: str, entry_timeout_s: int) -> EnvBot:
     """Return settings that fit this session."""
     chosen = {
         "MARKET_DATA_DATE": DATE,
@@ -35,6 +35,7 @@ def settings(speed: int, halt_positions: str) -> EnvBot:
         "MIN_VOLUME_THRESHOLD": "0",
         "SCREENER_VOLUME_MIN": "0",
         "HALT_POSITIONS": halt_positions,
+        "ENTRY_TIMEOUT": str(entry_timeout_s),
         "MAX_RISK_PER_TRADE": "0.1",
         "DAILY_LOSS_LIMIT": "20",
     }

@@ -11,23 +11,28 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from msgspec import structs
-from sim.broker import BrokerDoor
-from sim.faults import LOST_HISTORY, SERVICES, Profile
+from sim.faults import LOST_HISTORY, PROFILES, SERVICES, Profile
+from sim.host import SECOND
 
 import bus.failpoints
+import services.execution.decisions
 import services.execution.shell
+from bus.build import build_id
+from bus.clock import boot_ns
 from bus.codec import Ack, encode_frame
 from bus.courier import Courier
 from bus.delivery import InboxCursor, OutboxLink, Verdict
 from bus.gate import RunnerGate
-from bus.halt import LeaseBook
+from bus.halt import LEASE_VALID_NS, LeaseBook
 from bus.messages import OrderPrepared, SubmitOrder
 from bus.runner import Runner
 from bus.store import Store
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import NotFoundProof, RetryableBrokerError
+from services.execution.brokers.interface import RetryableBrokerError
 from services.execution.core import ExecutionCore
-from services.execution.recovery import Recovery
+from services.execution.drain import Drain
+from services.execution.orders import Order, client_order_id
+from services.execution.recovery import Recovery, unknown
 from services.execution.shell import ExecutionShell
 
 Plant = Callable[[ExitStack], None]
@@ -133,27 +138,43 @@ def _stream_only(stack: ExitStack) -> None:
 
 
 def _fresh_id_after_timeout(stack: ExitStack) -> None:
-    submit = BrokerDoor.submit
+    """The next attempt of an entry goes out at once when the one before timed out."""
+    on_unknown = ExecutionCore._on_unknown
 
-    def stubborn(self: BrokerDoor, request: Any) -> Any:
+    def fresh(self: ExecutionCore, state: Any, report: r.BrokerUnknown, now_ns: int) -> Any:
+        events = on_unknown(self, state, report, now_ns)
+        order = state.find(report.client_order_id)
+        if not events or order.leg != "entry":
+            return events
+        attempt = order.prepared.attempt + 1
+        key = client_order_id(self._account, order.prepared.intent_id, "entry", attempt=attempt)
+        step = self._step(state.intent_with(order), now_ns)
+        step.say(structs.replace(order.prepared, client_order_id=key, attempt=attempt))
+        return (*events, *step.events)
+
+    _put(stack, ExecutionCore, "_on_unknown", fresh)
+
+
+def _send_again(stack: ExitStack, duplicate: Callable[[ExecutionShell, Any, Order, int], Any]) -> None:
+    """An order that timed out is sent once more; `duplicate` makes reports of the answer that it is there already."""
+    send = ExecutionShell._send
+
+    def stubborn(self: ExecutionShell, state: Any, order: Order, now_ns: int) -> Any:
+        reports = send(self, state, order, now_ns)
+        if not any(isinstance(report, r.BrokerUnknown) for report in reports):
+            return reports
         try:
-            return submit(self, request)
+            answer = self._broker.submit(services.execution.shell._request(order.prepared, now_ns))
         except RetryableBrokerError:
-            return submit(self, structs.replace(request, client_order_id=f"{request.client_order_id}x"))
+            return reports
+        self._recovery.settled(order.client_order_id)
+        return duplicate(self, state, order, now_ns) if isinstance(answer, r.BrokerDuplicate) else (answer,)
 
-    _put(stack, BrokerDoor, "submit", stubborn)
+    _put(stack, ExecutionShell, "_send", stubborn)
 
 
 def _resend_after_timeout(stack: ExitStack) -> None:
-    submit = BrokerDoor.submit
-
-    def stubborn(self: BrokerDoor, request: Any) -> Any:
-        try:
-            return submit(self, request)
-        except RetryableBrokerError:
-            return submit(self, request)
-
-    _put(stack, BrokerDoor, "submit", stubborn)
+    _send_again(stack, lambda self, state, order, now_ns: self._recovery.recover(state, [order], now_ns))
 
 
 def _rejected(key: str, detail: object, now_ns: int) -> r.BrokerRejected:
@@ -165,44 +186,43 @@ def _timeout_is_rejected(stack: ExitStack) -> None:
 
 
 def _duplicate_is_rejected(stack: ExitStack) -> None:
-    """The adapter sends again after a time-out, and takes "must be unique" for a refusal."""
-    submit = BrokerDoor.submit
+    """What timed out is sent again, and "must be unique" is taken for a refusal."""
+    _send_again(
+        stack, lambda _self, _state, order, now_ns: (_rejected(order.client_order_id, "must be unique", now_ns),)
+    )
 
-    def stubborn(self: BrokerDoor, request: Any) -> Any:
-        try:
-            return submit(self, request)
-        except RetryableBrokerError:
-            answer = submit(self, request)
-        if isinstance(answer, r.BrokerDuplicate):
-            return _rejected(answer.client_order_id, answer.detail, request.ts_ns)
-        return answer
 
-    _put(stack, BrokerDoor, "submit", stubborn)
+def _not_found(key: str, detail: str, now_ns: int) -> r.BrokerNotFound:
+    return r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=key, detail=detail)
 
 
 def _one_absence_is_proof(stack: ExitStack) -> None:
     """One "not found" proves that an order was never accepted."""
-    _put(stack, BrokerDoor, "not_found_proof", property(lambda _self: NotFoundProof(answers=1, over_ns=0)))
+
+    def sure(self: Recovery, key: str, now_ns: int) -> Any:
+        self._retries.pop(key, None)
+        return (_not_found(key, "not found", now_ns),)
+
+    _put(stack, Recovery, "_absence", sure)
 
 
 def _network_error_is_absence(stack: ExitStack) -> None:
     """A query that fails counts as "not found", where one such answer is proof."""
     _one_absence_is_proof(stack)
-    lookup = BrokerDoor.lookup
+    recover = Recovery.recover
 
-    def sure(self: BrokerDoor, client_order_id: str, now_ns: int) -> Any:
-        try:
-            return lookup(self, client_order_id, now_ns)
-        except RetryableBrokerError as error:
-            return (
-                r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=client_order_id, detail=str(error)),
-            )
+    def sure(self: Recovery, state: Any, orders: Any, now_ns: int) -> Any:
+        reports = recover(self, state, orders, now_ns)
+        return [
+            _not_found(report.client_order_id, report.detail, now_ns) if isinstance(report, r.BrokerUnknown) else report
+            for report in reports
+        ]
 
-    _put(stack, BrokerDoor, "lookup", sure)
+    _put(stack, Recovery, "recover", sure)
 
 
 def _send_before_persisting(stack: ExitStack) -> None:
-    before, submit = ExecutionShell.before_commit, BrokerDoor.submit
+    before, send = ExecutionShell.before_commit, ExecutionShell._send
     early: dict[str, Any] = {}
 
     def hasty(self: ExecutionShell, event: Any) -> None:
@@ -210,20 +230,22 @@ def _send_before_persisting(stack: ExitStack) -> None:
         if isinstance(event, OrderPrepared) and not self.gate.refusal(reduces=event.leg != "entry"):
             request = services.execution.shell._request(event, event.ts_init)
             try:
-                early[event.client_order_id] = submit(self._broker, request)  # type: ignore[arg-type]  # it is a door here
+                early[event.client_order_id] = self._broker.submit(request)
             except RetryableBrokerError as error:
                 early[event.client_order_id] = error
 
-    def known(self: BrokerDoor, request: Any) -> Any:
-        if request.client_order_id not in early:
-            return submit(self, request)
-        answer = early.pop(request.client_order_id)
+    def known(self: ExecutionShell, state: Any, order: Order, now_ns: int) -> Any:
+        key = order.client_order_id
+        if key not in early:
+            return send(self, state, order, now_ns)
+        answer = early.pop(key)
+        self._unsent.pop(key, None)
         if isinstance(answer, RetryableBrokerError):
-            raise answer
-        return answer
+            return (unknown(key, answer, now_ns), *self._recovery.again(key, answer, now_ns))
+        return (answer,)
 
     _put(stack, ExecutionShell, "before_commit", hasty)
-    _put(stack, BrokerDoor, "submit", known)
+    _put(stack, ExecutionShell, "_send", known)
 
 
 def _cancel_once(stack: ExitStack) -> None:
@@ -260,6 +282,71 @@ def _lease_not_checked(stack: ExitStack) -> None:
     _put(stack, LeaseBook, "refusal", lambda _self, _boot_ns: None)
 
 
+def _lease_checked_at_the_queue(stack: ExitStack) -> None:
+    """The leases are asked when the loop takes its messages, and not again before each order is written."""
+    turn = Runner.turn
+    taken_ns = [0]
+
+    def noted(self: Runner) -> None:
+        taken_ns[0] = boot_ns()
+        turn(self)
+
+    def early(self: RunnerGate, *, reduces: bool) -> str | None:
+        if reduces:
+            return None
+        return self._control.read().refusal(build_id()) or self._leases.refusal(taken_ns[0])
+
+    _put(stack, Runner, "turn", noted)
+    _put(stack, RunnerGate, "refusal", early)
+
+
+def _lease_counted_from_receipt(stack: ExitStack) -> None:
+    heard = LeaseBook.heard
+
+    def late(self: LeaseBook, issuer: str, expires_boot_ns: int, now_boot_ns: int) -> None:
+        heard(self, issuer, max(expires_boot_ns, now_boot_ns + LEASE_VALID_NS), now_boot_ns)
+
+    _put(stack, LeaseBook, "heard", late)
+
+
+def _no_ttl_check(stack: ExitStack) -> None:
+    """An order is sent although the time to live of its signal has passed."""
+    refusal = services.execution.decisions.send_refusal
+
+    def patient(state: Any, order: OrderPrepared, now_ns: int) -> str | None:
+        return refusal(state, structs.replace(order, expires_ns=now_ns), now_ns)
+
+    _put(stack, services.execution.decisions, "send_refusal", patient)
+    _put(stack, services.execution.shell, "send_refusal", patient)
+
+
+# --- the drain -----
+
+
+def _no_drain(stack: ExitStack) -> None:
+    """A halt cancels what is known to be open; nobody asks the broker, and nobody misses the leases."""
+    _put(stack, Drain, "judge", lambda _self, _now_ns, **_facts: None)
+
+
+def _drain_is_late(stack: ExitStack) -> None:
+    """The broker is asked for open orders 15 s after the cause."""
+    judge = Drain.judge
+
+    def late(self: Drain, now_ns: int, **facts: Any) -> None:
+        before = self._course
+        judge(self, now_ns, **facts)
+        if before is None and self._course is not None:
+            self._course.look_at_ns += 15 * SECOND
+
+    _put(stack, Drain, "judge", late)
+
+
+def _halt_only_closes_the_gate(stack: ExitStack) -> None:
+    """Nothing new is sent, and what is open stays."""
+    _no_drain(stack)
+    _put(stack, ExecutionCore, "_after_halt", lambda *_args: ())
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A mistake, where it shows, and within how many seeds it has to."""
@@ -271,6 +358,8 @@ class Mutant:
     restores: tuple[Any, ...] = ()
     points: tuple[str, ...] = ()
     targets: tuple[Any, ...] = SERVICES
+    #: What else its runs have in common; None = nothing goes wrong but what is `fixed`.
+    base: Profile | None = None
 
     @property
     def name(self) -> str:
@@ -278,6 +367,8 @@ class Mutant:
 
     def profile(self) -> Profile:
         """Return the profile of its directed runs."""
+        if self.base is not None:
+            return replace(self.base, name=self.name, fixed=self.fixed)
         base = Profile(
             self.name,
             fixed=self.fixed,
@@ -294,6 +385,9 @@ class Mutant:
 _LOSSY: Final = {"loss": 0.15, "duplicate": 0.15, "delay": 0.2, "delay_ms_max": 200}
 _DEATHS: Final = {"crash_rate": 0.1, "failpoint_crash": 0.006}
 _SILENT: Final = {"response_lost": 0.4, "request_lost": 0.1, "lag": 0.5}
+_STRUCK: Final = {"stuck": 0.9, "strike": 1.0}
+#: A feed that does not wait for the chain, and a watchdog that stands still: time passes while a lease is missing.
+_FREE_RUNNING: Final = Profile("free_running", speeds=(40,), feed_waits=False, targets=("watchdog",))
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(_no_deduplication, _LOSSY),
@@ -323,4 +417,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         seeds=60,
     ),
     Mutant(_lease_not_checked, {"crash_rate": 0.2, "pause_rate": 0.4}),
+    Mutant(
+        _lease_checked_at_the_queue,
+        {"request_lost": 0.7, "crash_rate": 0.3, "pause_rate": 0.3, "halt_rate": 0.2},
+        targets=("watchdog", "risk"),
+        seeds=200,
+    ),
+    Mutant(
+        _lease_counted_from_receipt,
+        {"pause_rate": 1.0, "crash_rate": 0.2},
+        targets=("execution", "watchdog"),
+        seeds=200,
+    ),
+    Mutant(_no_ttl_check, {"pause_rate": 0.5}, base=_FREE_RUNNING),
+    Mutant(_no_drain, _STRUCK, base=PROFILES["drain"]),
+    Mutant(_drain_is_late, _STRUCK, base=PROFILES["drain"]),
+    Mutant(_halt_only_closes_the_gate, _STRUCK, base=PROFILES["drain"]),
 )

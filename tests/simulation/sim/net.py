@@ -29,6 +29,8 @@ class Net:
     host: Host
     mix: FaultMix
     heard: Callable[[ServiceName, bytes, bytes], None]
+    #: Told of the market data that execution takes.
+    told: Callable[[bytes], None]
     ends: dict[ServiceName, "SimSockets"] = field(default_factory=dict)
     #: What was sent to a service while it was down, and waits in its sender's queue.
     kept: dict[ServiceName, list[Put]] = field(default_factory=dict)
@@ -134,7 +136,12 @@ class SimSockets:
         return bool(self._inbox or self._answers or self._broadcasts)
 
     def broadcasts(self, limit: int) -> list[tuple[ServiceName, bytes, bytes]]:
-        return _taken(self._broadcasts, limit * 6)
+        taken = _taken(self._broadcasts, limit * 6)
+        if self.name == "execution":
+            for _, topic, payload in taken:
+                if topic == TOPIC_MARKET:
+                    self._net.told(payload)
+        return taken
 
     def received(self, limit: int) -> list[Received]:
         return _taken(self._inbox, limit)

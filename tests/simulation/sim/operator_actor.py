@@ -37,6 +37,8 @@ class Operator:
     chain: Chain
     answers: bool = True
     reaction_ns: tuple[int, int] = (300 * MS, 4 * SECOND)
+    #: How long a halt stands once the chain was armed; None = as every other state.
+    slow_ns: tuple[int, int] | None = None
     #: (boot time, halt counter answered) of each arming.
     armed: list[tuple[int, int]] = field(default_factory=list)
     stops: list[Stopped] = field(default_factory=list)
@@ -55,7 +57,8 @@ class Operator:
             return
         if status.state in ("DISARMED", "HALTED", "REDUCING"):
             self._is_reacting = True
-            chain.host.after(chain.host.between(*self.reaction_ns), "operator arms", self._arm)
+            reaction = self.slow_ns if self.slow_ns and self.armed else self.reaction_ns
+            chain.host.after(chain.host.between(*reaction), "operator arms", self._arm)
 
     def _arm(self) -> None:
         """Answer what has been read, as the web UI does."""
@@ -67,6 +70,11 @@ class Operator:
             if stopped.what == "kill file":
                 stopped.until_ns = stopped.until_ns or host.boot_ns()
         state = chain.control.read()
+        if state.halt is not None and state.halt.rule == "broker_failure":
+            # The words of this halt ask for it: the broker has forgotten every cancel of this order.
+            for order in chain.house.working():
+                if f"to cancel {order.key} " in state.halt.detail:
+                    chain.house.cancel(order.key)
         if state.refusal(build_id()) is None:
             return
         for stopped in self.stops:

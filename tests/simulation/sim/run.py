@@ -9,12 +9,12 @@ from typing import Final
 from sim import checkers
 from sim.broker import BrokerHouse
 from sim.chain import Chain
-from sim.faults import PROFILES, SERVICES, Profile
+from sim.faults import PROFILES, SERVICES, Profile, Range
 from sim.host import MS, SECOND, Host
 from sim.market import make_day, settings
 from sim.operator_actor import Operator
 from sim.restore import Restore
-from sim.services_under_test import new_home, simulated_world
+from sim.services_under_test import feed_that_goes_on, new_home, simulated_world
 from sim.trace import quiet, told
 
 from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
@@ -59,16 +59,21 @@ class Run:
         rng = host.rng
         self.mix = self.profile.draw(rng)
         self.house = BrokerHouse(host, self.mix)
-        env = settings(rng.choice(self.profile.speeds), rng.choice(("keep", "keep", "flatten")))
+        speed, positions = rng.choice(self.profile.speeds), rng.choice(("keep", "keep", "flatten"))
+        env = settings(speed, positions, self.profile.entry_timeout_s)
         day = make_day(random.Random(rng.getrandbits(32)))
         with quiet(), new_home() as paths:
             self.chain = chain = Chain(host, self.house, paths, env, self.mix)
             chain.points = self.profile.points
+            chain.restart_ns = _ns(self.profile.restart_s)
             self.operator = Operator(chain)
+            self.operator.slow_ns = _ns(self.profile.answers_after_s) if self.profile.answers_after_s else None
             with simulated_world(host, self.house, day, chain.failpoint, chain.opened) as reads:
                 self.operator.changed = reads.changed
                 teller = told(chain) if self.is_told else nullcontext()
-                with teller, closing(chain):
+                feed = nullcontext() if self.profile.feed_waits else feed_that_goes_on()
+                self.house.told_ns = None if self.profile.feed_waits else 0
+                with teller, feed, closing(chain):
                     self._disturbed()
                     self._calm()
                     return self._verdict()
@@ -82,6 +87,7 @@ class Run:
         for name in SERVICES:
             host.after(host.between(0, 300 * MS), f"start {name}", lambda name=name: chain.start(name))  # type: ignore[misc]  # mypy cannot infer the default
         self.operator.begin()
+        self.house.entered = self._entered
         if self.profile.restores:
             self.restore = Restore(chain, host.rng.choice(self.profile.restores))
             early, late = self.profile.restore_s
@@ -114,10 +120,36 @@ class Run:
         if host.chance(mix.stop_rate * share):
             self.operator.stop()
 
+    def _entered(self) -> None:
+        host = self.chain.host
+        if host.chance(self.chain.mix.strike):
+            host.after(host.between(0, 2 * SECOND), "strike", self._strike)
+
+    def _strike(self) -> None:
+        """Give a reason why entries may not stand any more, and perhaps disturb whoever has to cancel them."""
+        chain, host = self.chain, self.chain.host
+        cause = host.rng.choice(("halt", "stop", "watchdog", "risk"))
+        if cause == "halt":
+            self.operator.halt()
+        elif cause == "stop":
+            self.operator.stop()
+        else:
+            chain.crash("watchdog" if cause == "watchdog" else "risk", "struck")
+        if host.chance(0.3):
+            host.after(host.between(0, 3 * SECOND), "strike", self._strike_execution)
+
+    def _strike_execution(self) -> None:
+        chain, host = self.chain, self.chain.host
+        if host.chance(0.5):
+            chain.crash("execution", "struck")
+        else:
+            chain.freeze("execution", host.between(500 * MS, 4 * SECOND))
+
     def _calm(self) -> None:
         chain, host = self.chain, self.chain.host
         chain.calm_down()
         self.operator.reaction_ns = (300 * MS, 600 * MS)
+        self.operator.slow_ns = None
         self.calm_ns = host.boot_ns()
         end = host.boot_ns() + _CALM_S_MAX * SECOND
         while host.boot_ns() < end:
@@ -183,6 +215,7 @@ class Run:
             stops=self.operator.stops,
             boot_of_utc=host.boot_of_utc,
             ended_ns=ended_ns,
+            away=chain.away,
             errors=chain.errors,
             unrest=unrest,
             ends_in=self.profile.ends_in,
@@ -206,6 +239,10 @@ class Run:
             reached=chain.reached,
             unrest=unrest,
         )
+
+
+def _ns(seconds: Range) -> tuple[int, int]:
+    return int(seconds[0] * SECOND), int(seconds[1] * SECOND)
 
 
 def run_seed(seed: int, profile: str = "swarm") -> Verdict:

@@ -29,6 +29,7 @@ from bus.assembly import Assembly, Setup
 from bus.clock import on_host, utc_now
 from bus.control import ControlFolder
 from bus.failpoints import failpoints
+from bus.feed import FeedDriver
 from bus.messages import ServiceName
 from bus.processes import ROOT
 from config.paths import HomePaths
@@ -130,6 +131,19 @@ def new_home() -> Iterator[HomePaths]:
         yield HomePaths(Path(folder))
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def feed_that_goes_on() -> Iterator[None]:
+    """Let the feed play on by its own clock, whether the chain has finished a step or not."""
+    due = FeedDriver.due
+
+    def at_once(self: FeedDriver, now_ns: int) -> Any:
+        self._is_finished = True
+        return due(self, now_ns)
+
+    with patch.object(FeedDriver, "due", at_once):
+        yield
 
 
 @contextmanager
