@@ -5,8 +5,9 @@ The runtime (bus/service.py for a process, bus/local.py for the whole chain in o
 * market data: `core.observe` folds the facts, `core.decide` answers; then `shell.on_market` reports what the world
   made of it (the paper broker's fills), and each report is decided;
 * a reliable message: `core.decide`; the events, the outbox rows of those that have receivers, and the sender's cursor
-  are committed together; then it is acknowledged, then sent;
-* each event: `shell.before_commit`, commit, `core.evolve`, `shell.after_commit`; what that reports is decided in turn;
+  are committed together; then they are sent, then it is acknowledged;
+* each event: `shell.before_commit`, commit, `core.evolve`, `shell.after_commit`; what that reports is decided before
+  the effect of the next event is done;
 * when a step of a replay is complete, and after each market message when live: `core.settle`.
 
 On start the journal is folded with `evolve`; then `shell.on_start` recovers what a crash left open. After a gap in the

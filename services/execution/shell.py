@@ -210,7 +210,7 @@ class ExecutionShell(Shell[ExecutionState]):
             self._boot_ns(),
             lapsed_ns=lapsed_ns,
             is_halted=state.is_halted,
-            may_have_orders=self._may_have_orders or bool(state.open_orders()),
+            may_have_orders=self._may_have_orders or bool(state.open_orders()) or self._watch.lists_unaccounted,
         )
         self._recovery.is_hurried = self._watch.drain.is_active or self._is_stopping
 

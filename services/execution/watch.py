@@ -69,6 +69,11 @@ class Watch:
         """Tell whether the broker's view and ours have agreed since this process began."""
         return self._has_agreed
 
+    @property
+    def lists_unaccounted(self) -> bool:
+        """Tell whether the newest list has orders of ours that by the journal are not there."""
+        return bool(self._unaccounted)
+
     def lacks_history(self, state: ExecutionState, key: str) -> bool:
         """Tell whether the broker may know of orders of ours that the journal lacks; then `key` may not be sent.
 

@@ -71,6 +71,18 @@ def test_an_order_in_our_name_when_it_would_add_exposure_then_the_drain_cancels_
     assert len(rig.halts) == 1
 
 
+def test_an_order_in_our_name_when_the_chain_was_never_armed_in_this_life_then_the_drain_cancels_it_all_the_same(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    broker = kit.Unreliable(open_broker())
+    broker.others = [OpenOrder(client_order_id="tb1-lost", broker_order_id="Y", symbol="QQQ", side="BUY")]
+    rig = kit.Rig(broker)
+    rig.gate.lapsed = kit.SECOND
+    rig.start()
+    rig.idle_for(1)
+    assert "cancel" in broker.calls
+
+
 def test_an_order_that_is_over_when_the_journal_has_lost_it_then_is_found_before_it_is_sent_again(
     entered: Any, kit: Any
 ) -> None:
