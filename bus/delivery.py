@@ -67,6 +67,8 @@ class OutboxLink:
     pass_number: int = 1
     _times: deque[int] = field(default_factory=deque)
     _nonce: str = ""
+    #: The newest Greet of the receiver's present life.
+    _greeted: tuple[str, int] = ("", -1)
     _hello_at: int = 0
     _hello_ns: int = RETRY_FIRST_NS
     _sent: int = 0
@@ -115,7 +117,18 @@ class OutboxLink:
         return self._nonce
 
     def heard_greet(self, nonce: str) -> None:
-        """Begin anew: the receiver does not know this connection."""
+        """Begin anew: the receiver does not know this connection.
+
+        A nonce is the receiver's life and a number that grows. One that is older than another of the same life has been
+        overtaken by it, and one that was agreed on is not asked for again: to go back to either would let a Hello count
+        that tells of less than has been sent since.
+        """
+        life, _, digits = nonce.rpartition(":")
+        number = int(digits) if digits.isdecimal() else 0
+        known_life, known = self._greeted
+        if life == known_life and (number < known or (number == known and self.is_welcome)):
+            return
+        self._greeted = life, number
         self.is_welcome = False
         self._nonce = nonce
         self._hello_at = 0

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.delivery import ROWS_IN_MEMORY, WINDOW, InboxCursor, OutboxLink, OutboxRow, Standing, StepBoard, Verdict
+from bus.delivery import (
+    RETRY_LAST_NS,
+    ROWS_IN_MEMORY,
+    WINDOW,
+    InboxCursor,
+    OutboxLink,
+    OutboxRow,
+    Standing,
+    StepBoard,
+    Verdict,
+)
 
 MS = 1_000_000
 
@@ -310,3 +320,22 @@ def test_a_link_when_it_has_sent_messages_counts_them_among_those_that_may_have_
     link = _link(3)
     link.due(0)
     assert link.base == 3
+
+
+def test_a_greet_when_a_newer_one_of_the_same_life_was_heard_is_overtaken() -> None:
+    link = OutboxLink()
+    for second, nonce in enumerate(("life1:3", "life1:2", "life1:3")):
+        link.heard_greet(nonce)
+        assert link.hello_nonce(second * RETRY_LAST_NS) == "life1:3"
+    link.heard_welcome("life1:3", 0, 0)
+    link.heard_greet("life1:3")
+    assert link.is_welcome, "what was agreed on is not asked for again"
+    link.heard_greet("life1:4")
+    assert not link.is_welcome
+
+
+def test_a_greet_when_it_is_of_another_life_counts_whatever_its_number() -> None:
+    link = OutboxLink()
+    for nonce in ("life1:3", "life2:1", "life1:1"):
+        link.heard_greet(nonce)
+        assert link.hello_nonce(0) == nonce

@@ -132,6 +132,8 @@ PROFILES: Final[dict[str, Profile]] = {
     for profile in (
         Profile("calm"),
         Profile("net", _NET),
+        # Slower than any retry: what was said before arrives after its answer.
+        Profile("late", _NET | {"delay": (0.1, 0.5), "delay_ms_max": (300, 4_000)}, speeds=(40,)),
         Profile("process", _PROCESS),
         Profile("broker", _BROKER),
         Profile("swarm", _NET | _PROCESS | _BROKER | _HALTS),
