@@ -63,7 +63,8 @@ _LOOP_GAP_NS: Final = 500_000_000
 _FLUSH_NS: Final = 1_000_000_000
 _SUMMARY_NS: Final = 5_000_000_000
 _POLL_MS: Final = 20
-_YIELD_MS: Final = 1
+#: How long a service that has taken a halt lets the others take it before it begins to cancel.
+_HALT_YIELD_NS: Final = 5_000_000
 _INTRUDER_NS: Final = 1_000_000_000
 #: A power cut must not lose what these two committed; the others reconcile (see docs/decisions.md).
 _SYNCED: Final = ("execution", "ledger")
@@ -99,7 +100,7 @@ class Runner:
         self._last_loop = boot_ns()
         self._control_stamp: tuple[int, ...] = ()
         self._control_glance: tuple[int, int] | None = None
-        self._owes_control = False
+        self._control_due = 0
         self._control_seen: tuple[int, bool, ArmRecord | None] | None = None
         self._halt_counter = 0
         self._is_changed = True
@@ -175,7 +176,7 @@ class Runner:
     def turn(self) -> None:
         """Go through the loop once: hear what has arrived, do what is due, send what waits. Never blocks."""
         self._check_loop_gap()
-        if self._owes_control:
+        if self._control_due and boot_ns() >= self._control_due:
             self._hear_control()
         self._hear_broadcasts()
         courier = self._courier
@@ -221,8 +222,8 @@ class Runner:
 
     def wait_ms(self) -> int:
         """Return how long the loop may block: neither a paced feed nor a halt waits for the next heartbeat."""
-        if self._owes_control:
-            return _YIELD_MS
+        if self._control_due:
+            return _HALT_YIELD_NS // 1_000_000
         if self._driver is None:
             return _POLL_MS
         return min(_POLL_MS, self._driver.wait_ns(boot_ns()) // 1_000_000)
@@ -275,7 +276,7 @@ class Runner:
         # The gate is closed by the record. Everybody says that it knows before anybody begins to cancel, because the
         # services share the processors.
         self._take_halt(notice.counter)
-        self._owes_control = True
+        self._control_due = boot_ns() + _HALT_YIELD_NS
 
     def _take_halt(self, counter: int) -> None:
         """Let no older lease count from here on, and say in a heartbeat that this halt was taken."""
@@ -310,7 +311,7 @@ class Runner:
     def _hear_control(self) -> None:
         """Turn a change of the control folder into a message for the core, once, and acknowledge a halt."""
         node = self._node
-        self._owes_control = False
+        self._control_due = 0
         if node is None:
             return
         stamp = self._control.stamp()

@@ -128,9 +128,13 @@ class BusSockets:
         found = []
         for socket, publisher in self._subscriptions.items():
             for _ in range(limit if socket in self._ready else 0):
-                frames = socket.recv_multipart()
-                if len(frames) == 2:
-                    found.append((publisher, frames[0], frames[1]))
+                topic = socket.recv()
+                if socket.getsockopt(zmq.RCVMORE):
+                    last = socket.recv(copy=False)
+                    if last.more:
+                        _drop_rest(socket)
+                    else:
+                        found.append((publisher, topic, last.bytes))
                 if not _has_more(socket):
                     break
         return found
@@ -145,8 +149,7 @@ class BusSockets:
             frame = self._inbox.recv(copy=False)
             if frame.more:
                 # Nobody of ours sends three frames: drop them all.
-                while self._inbox.getsockopt(zmq.RCVMORE):
-                    self._inbox.recv()
+                _drop_rest(self._inbox)
             else:
                 sender = self._ring.owners.get(str(frame.get("User-Id")))
                 found.append(Received(sender, routing_id, frame.bytes))
@@ -225,3 +228,9 @@ class BusSockets:
 def _has_more(socket: zmq.Socket[bytes]) -> bool:
     """Ask the socket itself; it costs less than the exception of a receive that finds nothing."""
     return bool(int(socket.getsockopt(zmq.EVENTS)) & _READABLE)
+
+
+def _drop_rest(socket: zmq.Socket[bytes]) -> None:
+    """Read the frames that are left of a message and forget them."""
+    while socket.getsockopt(zmq.RCVMORE):
+        socket.recv()
