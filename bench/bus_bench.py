@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame import Report, Sizes, crew_at_home, run_bench
-from hop_workers import AGES_MAX, TICKS, pass_bare, run_bare_ticks, run_hop, run_ticks
+from hop_workers import AGES_MAX, DECIDED, TICKS, pass_bare, run_bare_ticks, run_hop, run_ticks
 from link_workers import FLOOD, TRIPS, answer_bare, answer_typed, ask_bare, ask_typed
 from measure import Goal, Row, latency_rows, median_quantile, synced_appends_us
 from workers import SPAWN, placements
@@ -61,7 +61,7 @@ def bench_link(size: Size) -> list[Row]:
 
 def bench_hops(size: Size) -> list[Row]:
     """Measure tick -> strategy -> risk -> execution's intent on disk, the bare chain and the disk in turn."""
-    ages = SPAWN.RawArray("q", AGES_MAX)
+    ages = SPAWN.RawArray("q", 2 * AGES_MAX)
     bare_ages = SPAWN.RawArray("q", AGES_MAX)
     rows = []
     with crew_at_home() as (paths, crew):
@@ -77,11 +77,13 @@ def bench_hops(size: Size) -> list[Row]:
             worker.ask(TICKS, _WARM_UP)
         for place, cores in placements().items():
             crew.place(cores)
-            ours, limit, appends = [], [], []
+            ours, decided, limit, appends = [], [], [], []
             for _ in range(size.rounds):
                 ours.append(typed.ask(TICKS, size.ticks))
+                decided.append(typed.ask(DECIDED, size.ticks))
                 limit.append(bare.ask(TICKS, size.ticks))
                 appends.append(synced_appends_us(folder, size.appends))
+            rows += latency_rows(f"3 hops, nothing synced yet, {place}", decided, limit)
             rows += _hop_rows(place, ours, limit, appends)
     return rows
 
@@ -103,7 +105,8 @@ def bench_bus(size: Size) -> Report:
         [*bench_link(size), *bench_hops(size)],
         f"Round trip: {size.trips:,} OrderFilled in a Data frame, there and back, against 200 bytes DEALER/ROUTER.\n"
         f"Hops: {size.ticks:,} ticks a round; the real Runner, Node, Store (NORMAL, NORMAL, FULL), log files and\n"
-        "lock-step marks, from the tick's publishing to execution's intent on disk, against PUSH/PULL of 200 bytes.\n"
+        "lock-step marks, from the tick's publishing to execution's decision and to its intent on disk, against 200 bytes\n"
+        "through PUSH/PULL. Appends come one a millisecond, as ticks do: a disk that is never idle answers sooner.\n"
         "One core: all processes of the row on one core. Free: as the system places them, which is how the chain runs.",
     )
 

@@ -262,7 +262,7 @@ def _chain(policy: str) -> Iterator[tuple[Desk, Books]]:
 
 def bench_broadcast(size: Size, rng: random.Random) -> list[Row]:
     """Halt six processes with the service's own loop, and tell six bare ones, in turn."""
-    pairs, ages = make_pairs(), SPAWN.RawArray("q", AGES_MAX)
+    pairs, ages = make_pairs(), SPAWN.RawArray("q", 2 * AGES_MAX)
     ours: list[list[float]] = []
     bare: list[list[float]] = []
     with crew_at_home() as (paths, crew):

@@ -45,7 +45,10 @@ from config.paths import HomePaths
 from config.vault import CurvePair
 
 TICKS: Final = "ticks"
-#: The ages of the newest ticks in nanoseconds, at the tick's number modulo the size.
+#: Asks for the ages, in the newest round of ticks, at which execution had decided and nothing was synced yet.
+DECIDED: Final = "decided"
+#: The ages of the newest ticks in nanoseconds, at the tick's number modulo the size; where decisions are noted as well,
+#: their ages are in the second half.
 Ages = Any
 AGES_MAX: Final = 4096
 _REPEAT_MS: Final = 250
@@ -100,10 +103,15 @@ class DeafHopCore(HopCore):
 
 
 class ArrivalShell(Shell[None]):
-    """Notes the age of each intent once it is on disk: the moment at which the broker would hear of it."""
+    """Notes the age of each intent when it is decided, and once it is on disk: when the broker would hear of it."""
 
     def __init__(self, ages: Ages) -> None:
         self._ages = ages
+
+    def before_commit(self, event: Message) -> None:
+        """Note the age in the second half of the ages."""
+        if isinstance(event, OrderPrepared):
+            self._ages[AGES_MAX + int(event.intent_id) % AGES_MAX] = boot_ns() - event.ts_event
 
     def after_commit(self, state: None, event: Message, now_ns: int) -> Sequence[Message]:
         """Note the age at the tick's number, which is in the intent's id."""
@@ -144,7 +152,19 @@ def run_ticks(connection: Connection, home: Path, pairs: dict[str, CurvePair], a
                 marked = max([marked, *_marks(sockets)])
         return float(ages[step % AGES_MAX]) / 1000
 
-    serve(connection, {TICKS: lambda count: [age for age in (tick() for _ in range(count)) if age > 0]})
+    decided: list[float] = []
+
+    def ticks(count: int) -> list[float]:
+        decided.clear()
+        on_disk = []
+        for _ in range(count):
+            age = tick()
+            if age > 0:
+                on_disk.append(age)
+                decided.append(float(ages[AGES_MAX + step % AGES_MAX]) / 1000)
+        return on_disk
+
+    serve(connection, {TICKS: ticks, DECIDED: lambda _count: decided})
 
 
 def _marks(sockets: BusSockets) -> list[int]:
