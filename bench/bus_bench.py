@@ -105,7 +105,7 @@ def bench_bus(size: Size) -> Report:
         [*bench_link(size), *bench_hops(size)],
         f"Round trip: {size.trips:,} OrderFilled in a Data frame, there and back, against 200 bytes DEALER/ROUTER.\n"
         f"Hops: {size.ticks:,} ticks a round; the real Runner, Node, Store (NORMAL, NORMAL, FULL), log files and\n"
-        "lock-step marks, from the tick's publishing to execution's decision and to its intent on disk, against 200 bytes\n"
+        "lock-step marks, from the tick to execution's decision and to its intent on disk, against 200 bytes\n"
         "through PUSH/PULL. Appends come one a millisecond, as ticks do: a disk that is never idle answers sooner.\n"
         "One core: all processes of the row on one core. Free: as the system places them, which is how the chain runs.",
     )
