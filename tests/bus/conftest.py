@@ -1,4 +1,4 @@
-"""Makes the rigs of these tests importable, and gives each test a home with a short name and keys."""
+"""Makes the rigs of these tests importable, and gives each test keys."""
 
 import sys
 from collections.abc import Iterator
@@ -18,14 +18,6 @@ from config.vault import CurvePair
 @pytest.fixture(scope="module")
 def pairs() -> dict[str, CurvePair]:
     return make_pairs()
-
-
-@pytest.fixture
-def short_home(tmp_path_factory: pytest.TempPathFactory) -> HomePaths:
-    """Return a home whose folder has a short name: unix sockets hang off it."""
-    paths = HomePaths(tmp_path_factory.mktemp("h"))
-    paths.make()
-    return paths
 
 
 @pytest.fixture

@@ -18,20 +18,12 @@ Process = subprocess.Popen[str]
 
 
 @pytest.fixture
-def paths(tmp_path_factory: pytest.TempPathFactory) -> HomePaths:
-    # The folder's name is short: unix sockets hang off it.
-    home = HomePaths(tmp_path_factory.mktemp("h"))
-    home.make()
-    return home
-
-
-@pytest.fixture
-def start(paths: HomePaths) -> Iterator[Callable[[str], Process]]:
+def start(short_home: HomePaths) -> Iterator[Callable[[str], Process]]:
     """Return a starter of services on this home, which nobody has configured: they wait, and say so."""
     started: list[Process] = []
 
     def run(name: str) -> Process:
-        environment = {**os.environ, "TRADEBOT_HOME": str(paths.root), "SUPERVISOR_ENABLED": "1"}
+        environment = {**os.environ, "TRADEBOT_HOME": str(short_home.root), "SUPERVISOR_ENABLED": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "bus.supervised", name], env=environment, stderr=subprocess.PIPE, text=True
         )
@@ -63,92 +55,94 @@ def _crash(process: Process) -> None:
 @pytest.mark.parametrize("name", ["risk", "watchdog"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_service_when_told_to_stop_ends_with_zero_and_its_start_is_forgotten(
-    paths: HomePaths, start: Callable[[str], Process], name: str, number: int
+    short_home: HomePaths, start: Callable[[str], Process], name: str, number: int
 ) -> None:
     process = start(name)
     assert "waits for the configuration" in _said(process)
-    assert (paths.run / f"{name}.starts.json").exists()
-    assert (paths.run / f"{name}.lock").read_text() == str(process.pid)
+    assert (short_home.run / f"{name}.starts.json").exists()
+    assert (short_home.run / f"{name}.lock").read_text() == str(process.pid)
     process.send_signal(number)
     assert _end(process) == (exit_codes.EXIT_STOPPED, "")
-    assert not (paths.run / f"{name}.starts.json").exists()
+    assert not (short_home.run / f"{name}.starts.json").exists()
 
 
 def test_a_service_when_killed_over_and_over_halts_the_chain_and_stays_down_until_somebody_starts_it(
-    paths: HomePaths, start: Callable[[str], Process]
+    short_home: HomePaths, start: Callable[[str], Process]
 ) -> None:
     for _ in range(4):
         _crash(start("risk"))
-        assert not ControlFolder(paths).read().is_halted()
+        assert not ControlFolder(short_home).read().is_halted()
     code, said = _end(start("risk"))
     assert code == exit_codes.EXIT_CRASH_LOOP
     assert "more than 3 times within 60 s" in said
-    halt = ControlFolder(paths).read().halt
+    halt = ControlFolder(short_home).read().halt
     assert halt is not None
     assert (halt.source, halt.rule) == ("risk", "crash_loop")
-    assert str(paths.logs / "risk.log") in halt.detail
+    assert str(short_home.logs / "risk.log") in halt.detail
     assert "start tradebot:risk" in halt.detail
     _crash(start("risk"))
-    assert ControlFolder(paths).read().halt_counter == halt.counter
+    assert ControlFolder(short_home).read().halt_counter == halt.counter
 
 
 def test_a_service_when_it_cannot_even_be_imported_is_a_crash_loop_too(
-    paths: HomePaths, start: Callable[[str], Process]
+    short_home: HomePaths, start: Callable[[str], Process]
 ) -> None:
     codes = [_end(start("no_such_service"))[0] for _ in range(5)]
     assert codes == [1, 1, 1, 1, exit_codes.EXIT_CRASH_LOOP]
-    assert ControlFolder(paths).read().is_halted()
+    assert ControlFolder(short_home).read().is_halted()
 
 
 def test_a_service_when_its_halt_cannot_be_written_stays_down_all_the_same(
-    paths: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    short_home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(supervised.Starts, "note", lambda _starts, _now_ns: False)
-    paths.halts.rmdir()
-    assert supervised._run(paths, "risk", supervised.Starts(paths, "risk", 1)) == exit_codes.EXIT_CRASH_LOOP
+    short_home.halts.rmdir()
+    assert supervised._run(short_home, "risk", supervised.Starts(short_home, "risk", 1)) == exit_codes.EXIT_CRASH_LOOP
     assert "halt could not be written" in capsys.readouterr().err
 
 
 def test_a_start_when_it_cannot_be_counted_is_a_start_all_the_same(
-    paths: HomePaths, start: Callable[[str], Process]
+    short_home: HomePaths, start: Callable[[str], Process]
 ) -> None:
-    (paths.run / "risk.starts.json").mkdir()
+    (short_home.run / "risk.starts.json").mkdir()
     process = start("risk")
     assert "this start is not counted" in _said(process)
     assert "waits for the configuration" in _said(process)
 
 
 def test_a_service_when_another_chain_has_the_home_ends_with_75_before_it_takes_anything(
-    paths: HomePaths, start: Callable[[str], Process]
+    short_home: HomePaths, start: Callable[[str], Process]
 ) -> None:
-    with home_lock(paths, 4711):
+    with home_lock(short_home, 4711):
         code, said = _end(start("risk"))
     assert code == exit_codes.EXIT_LOCKED
     assert "supervisord is process 4711" in said
-    assert sorted(path.name for path in paths.run.iterdir()) == ["home.lock"]
+    assert sorted(path.name for path in short_home.run.iterdir()) == ["home.lock"]
 
 
-def test_a_service_when_refused_is_not_counted_as_a_crash(paths: HomePaths, start: Callable[[str], Process]) -> None:
+def test_a_service_when_refused_is_not_counted_as_a_crash(
+    short_home: HomePaths, start: Callable[[str], Process]
+) -> None:
     holder = start("risk")
     assert "waits for the configuration" in _said(holder)
     assert [_end(start("risk"))[0] for _ in range(6)] == [exit_codes.EXIT_LOCKED] * 6
-    assert not ControlFolder(paths).read().is_halted()
+    assert not ControlFolder(short_home).read().is_halted()
 
 
 def test_a_service_when_its_supervisord_died_before_it_could_look_does_not_start(
-    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+    short_home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert supervised._is_orphan(paths, 1)
-    assert not supervised._is_orphan(paths, os.getpid())
-    (paths.run / "supervisord.pid").write_text("4711\n")
-    assert supervised._is_orphan(paths, 1)
-    (paths.run / "supervisord.pid").write_text("1\n")
-    assert not supervised._is_orphan(paths, 1)
-    monkeypatch.setenv("TRADEBOT_HOME", str(paths.root))
+    assert supervised._is_orphan(short_home, 1)
+    assert not supervised._is_orphan(short_home, os.getpid())
+    (short_home.run / "supervisord.pid").write_text("4711\n")
+    assert supervised._is_orphan(short_home, 1)
+    (short_home.run / "supervisord.pid").write_text("1\n")
+    assert not supervised._is_orphan(short_home, 1)
+    monkeypatch.setenv("TRADEBOT_HOME", str(short_home.root))
     monkeypatch.setattr(supervised, "die_with", lambda _parent: False)
     monkeypatch.setattr(supervised, "_end_on_request", lambda _starts: None)
     assert supervised.main(["risk"]) == exit_codes.EXIT_STOPPED
-    assert not (paths.run / "home.lock").exists()
+    assert not (short_home.run / "home.lock").exists()
 
 
 def test_a_service_when_its_home_cannot_be_used_ends_with_78(

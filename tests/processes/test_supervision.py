@@ -28,17 +28,9 @@ STATUS = re.compile(r"tradebot:(\w+)\s+(\w+)(?:\s+pid (\d+))?")
 
 
 @pytest.fixture
-def paths(tmp_path_factory: pytest.TempPathFactory) -> HomePaths:
-    # The folder's name is short: unix sockets hang off it.
-    home = HomePaths(tmp_path_factory.mktemp("h"))
-    home.make()
-    return home
-
-
-@pytest.fixture
-def chain(paths: HomePaths) -> Iterator[Chain]:
+def chain(short_home: HomePaths) -> Iterator[Chain]:
     """Return a chain that runs; it is stopped whatever happens."""
-    made = Chain(paths, free_port())
+    made = Chain(short_home, free_port())
     try:
         made.start(quiet=True)
         until(lambda: _all_run(made), "not all run")
@@ -154,11 +146,11 @@ def test_the_password_is_in_no_log_no_environment_and_no_command_line(chain: Cha
 
 
 def test_a_failpoint_when_named_to_supervisord_reaches_the_services(
-    paths: HomePaths, monkeypatch: pytest.MonkeyPatch
+    short_home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    value = f"nowhere:before@{paths.run / 'marker'}"
+    value = f"nowhere:before@{short_home.run / 'marker'}"
     monkeypatch.setenv("TRADEBOT_FAILPOINT", value)
-    chain = Chain(paths, free_port())
+    chain = Chain(short_home, free_port())
     try:
         chain.start(quiet=True)
         pid = str(until(lambda: _pids(chain).get("execution"), "execution does not run"))
@@ -187,8 +179,8 @@ def test_a_second_supervisord_when_on_the_same_configuration_is_refused_in_words
     assert _pids(chain) == before
 
 
-def test_chains_when_started_at_the_same_moment_on_one_home_are_one(paths: HomePaths) -> None:
-    chains = [Chain(paths, free_port()) for _ in range(4)]
+def test_chains_when_started_at_the_same_moment_on_one_home_are_one(short_home: HomePaths) -> None:
+    chains = [Chain(short_home, free_port()) for _ in range(4)]
     barrier = threading.Barrier(len(chains))
     refusals: list[str] = []
 
@@ -215,11 +207,11 @@ def test_chains_when_started_at_the_same_moment_on_one_home_are_one(paths: HomeP
 
 
 def test_two_supervisords_when_started_at_once_on_one_home_with_files_of_their_own_are_one_chain(
-    paths: HomePaths,
+    short_home: HomePaths,
 ) -> None:
-    configuration = write_configuration(paths)
+    configuration = write_configuration(short_home)
     text = configuration.read_text()
-    other = paths.run / "other.conf"
+    other = short_home.run / "other.conf"
     # Nothing in common but the home: socket, process id and logs of the second are its own.
     other.write_text(text.replace("/run/supervis", "/run/x").replace("/output/logs/", "/output/logs/x-"))
     supervisors = [
@@ -245,8 +237,8 @@ def test_two_supervisords_when_started_at_once_on_one_home_with_files_of_their_o
         until(lambda: of_states() == [{"EXITED"}, {"RUNNING"}], "not one whole chain and one refused")
         (loser,) = [path for path in (configuration, other) if set(status(path).values()) == {"EXITED"}]
         winner = supervisors[1 if loser == configuration else 0]
-        assert (paths.run / "home.lock").read_text() == str(winner.pid)
-        log = paths.logs / ("risk.log" if loser == configuration else "x-risk.log")
+        assert (short_home.run / "home.lock").read_text() == str(winner.pid)
+        log = short_home.logs / ("risk.log" if loser == configuration else "x-risk.log")
         assert f"Another chain (supervisord is process {winner.pid})" in log.read_text()
     finally:
         for supervisor in supervisors:
@@ -309,15 +301,15 @@ def test_a_service_when_killed_four_times_in_a_minute_halts_the_chain_and_waits_
     _runs_again(chain, "risk", pid)
 
 
-def test_the_command_when_interrupted_stops_every_service(paths: HomePaths) -> None:
-    command = [sys.executable, "-m", "bus.processes", "--home", str(paths.root), "--port", str(free_port())]
+def test_the_command_when_interrupted_stops_every_service(short_home: HomePaths) -> None:
+    command = [sys.executable, "-m", "bus.processes", "--home", str(short_home.root), "--port", str(free_port())]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         assert "The chain runs on the home" in process.stdout.readline()
-        assert is_in_use(paths)
+        assert is_in_use(short_home)
         process.send_signal(signal.SIGINT)
         said = process.stdout.read()
         assert process.wait(60) == 0
     assert "Stopping the services." in said
-    assert _password(paths.run / "supervisord.conf") not in said
-    assert not is_in_use(paths)
+    assert _password(short_home.run / "supervisord.conf") not in said
+    assert not is_in_use(short_home)

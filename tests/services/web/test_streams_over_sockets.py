@@ -81,11 +81,9 @@ class Execution:
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> HomePaths:
-    """A home with a short name: unix sockets hang off it."""
-    paths = HomePaths(tmp_path_factory.mktemp("h"))
-    paths.make()
-    return paths
+def home(short_home: HomePaths) -> HomePaths:
+    """The home that the shared fixtures configure."""
+    return short_home
 
 
 @pytest.fixture
