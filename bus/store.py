@@ -57,6 +57,7 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={synchronous}")
             self._db.execute("PRAGMA busy_timeout=2000")
+            self._check_pages()
             self._db.executescript(_SCHEMA)
             if synchronous == "FULL":
                 self._lay_out_log()
@@ -196,6 +197,12 @@ class Store:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    def _check_pages(self) -> None:
+        """Read every page: a damaged one would show itself only where it is used, perhaps in mid-session."""
+        damage = [str(found[0]) for found in self._db.execute("PRAGMA quick_check(3)")]
+        if damage != ["ok"]:
+            raise sqlite3.DatabaseError("; ".join(damage))
 
     def _lay_out_log(self) -> None:
         """Let the write-ahead log have its size from the start: a sync of what overwrites costs half of an append.

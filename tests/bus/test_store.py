@@ -10,6 +10,8 @@ from bus.delivery import OutboxRow
 from bus.store import Store, StoreError, read_journal
 from bus.testing import a_fill, a_plan
 
+_PAGE = 4096
+
 
 def test_a_store_when_opened_again_has_journal_outbox_and_cursor(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db", "NORMAL")
@@ -61,6 +63,21 @@ def test_a_store_when_the_file_is_not_a_database_says_what_to_do(tmp_path: Path)
     (tmp_path / "s.db").write_bytes(b"this is no database at all" * 50)
     with pytest.raises(StoreError, match="restore the file from a backup"):
         Store(tmp_path / "s.db", "NORMAL")
+
+
+@pytest.mark.parametrize("page", [2, 5, -2])
+def test_a_store_when_a_page_of_it_is_damaged_is_not_opened(tmp_path: Path, page: int) -> None:
+    path = tmp_path / "s.db"
+    store = Store(path, "NORMAL")
+    store.commit([a_fill() for _ in range(200)], [], None)
+    store.close()
+    content = bytearray(path.read_bytes())
+    at = (page if page > 0 else len(content) // _PAGE + page) * _PAGE
+    content[at : at + _PAGE] = b"\xa5" * _PAGE
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="restore the file from a backup"):
+        Store(path, "NORMAL")
+    assert path.read_bytes() == content, "what can still be read of it is left as it is"
 
 
 def test_read_journal_when_the_service_never_ran_says_so(tmp_path: Path) -> None:
