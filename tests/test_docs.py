@@ -17,6 +17,7 @@ from config.env_bot_settings import SETTINGS
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 SPEC_MAP = DOCS / "spec_map.md"
+FAILURES = DOCS / "failures.md"
 VERSION = ROOT / "VERSION.md"
 PAGES = sorted(path for path in (ROOT / "README.md", VERSION, *DOCS.glob("*.md")) if path.is_file())
 STATES = ("done", "partly", "not yet", "outside")
@@ -101,6 +102,17 @@ def test_every_test_in_the_map_exists() -> None:
         path, _, name = word.partition("::")
         if not (ROOT / path).is_file() or not name.startswith("test_") or name not in _tests_in(ROOT / path):
             missing.append(word)
+    assert missing == []
+
+
+def test_every_test_named_for_a_failure_exists() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", FAILURES.read_text(encoding="utf-8")))
+    assert len(named) > 60
+    missing = [
+        f"{path}::{name}"
+        for path, name in sorted(named)
+        if not (ROOT / path).is_file() or f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")
+    ]
     assert missing == []
 
 

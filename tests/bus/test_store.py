@@ -1,6 +1,7 @@
 """The store: all of a commit or nothing of it, and everything back after a restart."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_a_commit_when_one_row_fails_leaves_nothing_of_it(tmp_path: Path) -> Non
         store.commit([a_fill()], [("risk", OutboxRow(1, 0, b"again"))], ("watchdog", "e", 1))
     assert list(store.events()) == []
     assert store.cursors(("watchdog",))["watchdog"].seq == 0
+
+
+def test_a_commit_when_another_process_holds_the_file_for_too_long_leaves_nothing_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db", "FULL")
+    with closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.commit([a_fill()], [("risk", OutboxRow(1, 0, b"one"))], ("watchdog", "e", 1))
+        other.execute("ROLLBACK")
+    assert list(store.events()) == []
+    store.commit([a_fill()], [("risk", OutboxRow(1, 0, b"one"))], ("watchdog", "e", 1))
+    assert list(store.events()) == [a_fill()]
+    store.close()
 
 
 def test_a_store_when_the_file_is_not_a_database_says_what_to_do(tmp_path: Path) -> None:
