@@ -1,6 +1,7 @@
 """What every test over real sockets begins with: a home with keys, and other services around the one that is tested."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 DEADLINE_S = 10.0
 
 
-class Peer:
+class Peer(ABC):
     """Another service of the chain, with its own key: what it hears of the tested service is kept.
 
     What it makes of frames differs: each kind of peer says so in `hear_frame` and `hear_answer`.
@@ -66,13 +67,13 @@ class Peer:
             self._routing_ids[item.sender] = item.routing_id
             self.hear_frame(decode_frame(item.payload))
 
+    @abstractmethod
     def hear_frame(self, frame: Frame) -> None:
         """Take a frame that came into the inbox."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hear_answer(self, frame: Frame) -> None:
         """Take an answer to what was sent."""
-        raise NotImplementedError
 
     def heard(self) -> str:
         """Say what a person should see of this peer when something did not come."""
