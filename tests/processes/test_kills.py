@@ -36,6 +36,14 @@ def _chain(stage: Stage) -> dict[str, Any]:
     return dict(_shown(stage).get("chain") or {})
 
 
+def _logged_in_again(stage: Stage) -> bool:
+    try:
+        stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
+    except (OSError, PageError):
+        return False
+    return True
+
+
 def _line(stage: Stage, service: str) -> dict[str, Any]:
     return next((line for line in _chain(stage).get("services", []) if line["service"] == service), {})
 
@@ -97,14 +105,7 @@ def test_the_web_ui_when_killed_does_not_stop_trading(make_stage: Callable[[Sess
     stage = _in_mid_session(make_stage)
     os.kill(_line(stage, "web")["pid"], signal.SIGKILL)
 
-    def logged_in_again() -> bool:
-        try:
-            stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
-        except (OSError, PageError):
-            return False
-        return True
-
-    until(logged_in_again, "no web UI")
+    until(lambda: _logged_in_again(stage), "no web UI")
     until(lambda: _chain(stage), "no status after the restart")
     assert _chain(stage)["state"] == "ACTIVE"
     until(stage.is_session_over, "the session does not end", 90)
@@ -154,14 +155,26 @@ def _restart(stage: Stage) -> None:
     stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
 
 
+def _all_up_again(stage: Stage, killed: set[int]) -> bool:
+    """Say whether each service is up with another process; the page is a new one too, and needs a new log-in."""
+    if not _chain(stage) and not _logged_in_again(stage):
+        return False
+    lines = _chain(stage).get("services", [])
+    return bool(lines) and all(line["status"] == "up" and line["pid"] not in killed for line in lines)
+
+
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_the_whole_chain_when_it_ends_in_mid_session_comes_back_disarmed_and_can_go_on(
     make_stage: Callable[[SessionChoice], Stage], how: str
 ) -> None:
     stage = _in_mid_session(make_stage)
     if how == "killed":
-        for line in _chain(stage)["services"]:
-            os.kill(line["pid"], signal.SIGKILL)
+        pids = {line["pid"] for line in _chain(stage)["services"]}
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        # What was on its way when they died is delivered once supervisord has them up again, not before.
+        until(lambda: _all_up_again(stage, pids), "not every service is up again", 30)
+        until(lambda: compare_books(stage.chain.paths, DEMO_IDENTITY) == [], "what was on its way is not booked", 30)
     stage.stop()
     _check_books(stage)
     _restart(stage)
