@@ -70,10 +70,10 @@ class FloodingCore(Core[RiskState]):
         events = self._core.decide(state, message, now_ns)
         standing, plan = state.day.standing, state.day.plan
         is_open = standing.is_armed and not standing.is_halted and plan is not None and now_ns < plan.flatten_ns
-        if not isinstance(message, QuoteBatch) or plan is None or not is_open or not state.market.quotes:
+        if not isinstance(message, QuoteBatch) or plan is None or not is_open or not message.quotes:
             return events
         # The cheapest name: the account must not be what ends the flood.
-        quote = min(state.market.quotes.values(), key=lambda quote: (quote.ask_micros or 1 << 62, quote.symbol))
+        quote = min(message.quotes, key=lambda quote: (quote.ask_micros or 1 << 62, quote.symbol))
         numbers = range(ORDERS_AT_ONCE * message.step, ORDERS_AT_ONCE * (message.step + 1))
         return [*events, *(_order(number, quote, plan, now_ns) for number in numbers)]
 

@@ -147,7 +147,7 @@ def run_ticks(connection: Connection, home: Path, pairs: dict[str, CurvePair], a
         marked = 0
         while marked < step:
             now = boot_ns()
-            sockets.publish(TOPIC_MARKET, encode_message(BarBatch(ts_event=now, ts_init=now, step=step, bars=(bar,))))
+            sockets.publish(TOPIC_MARKET, encode_message(BarBatch.of((bar,), ts_event=now, ts_init=now, step=step)))
             while marked < step and sockets.wait(_REPEAT_MS):
                 marked = max([marked, *_marks(sockets)])
         return float(ages[step % AGES_MAX]) / 1000

@@ -6,9 +6,12 @@ of a share (`_nanos`); times are UTC nanoseconds since 1970 (`ts_` and `_ns`). `
 tense, snapshots nouns. Derive a new type, never edit one: journals keep old messages.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+from bus.columns import check_columns, pack, rows_of, unpack, value_at
 
 MICROS = 1_000_000
 NANOS = 1_000_000_000
@@ -16,7 +19,8 @@ CENT_MICROS = 10_000
 
 Symbol = Annotated[str, Meta(min_length=1, max_length=24, pattern=r"^[A-Z0-9][A-Z0-9.\-/ ]*$")]
 Micros = Annotated[int, Meta(ge=-(2**62), le=2**62)]
-PriceMicros = Annotated[int, Meta(ge=0, le=2**53)]
+PRICE_MICROS_MAX = 2**53
+PriceMicros = Annotated[int, Meta(ge=0, le=PRICE_MICROS_MAX)]
 Nanos = Annotated[int, Meta(ge=0, le=2**62)]
 Ns = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Text = Annotated[str, Meta(max_length=400)]
@@ -95,44 +99,135 @@ class Item(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fi
 # --- market data: lossy ------------------------------------------------------------------------------------------
 
 
-class Quote(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One symbol's best bid and ask. Zero price or size = that side is absent."""
+class Quote(Struct, frozen=True):
+    """One symbol's best bid and ask. Zero price or size = that side is absent. `ts_event` is when it was heard."""
 
-    symbol: Symbol
-    bid_micros: PriceMicros
-    ask_micros: PriceMicros
-    bid_size_nanos: Nanos
-    ask_size_nanos: Nanos
-    ts_event: Ns
+    symbol: str
+    bid_micros: int
+    ask_micros: int
+    bid_size_nanos: int
+    ask_size_nanos: int
+    ts_event: int
 
 
-class Bar(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Bar(Struct, frozen=True):
     """One symbol's trades of one minute; `volume_nanos` in billionths of a share."""
 
-    symbol: Symbol
-    open_micros: PriceMicros
-    high_micros: PriceMicros
-    low_micros: PriceMicros
-    close_micros: PriceMicros
-    volume_nanos: Nanos
+    symbol: str
+    open_micros: int
+    high_micros: int
+    low_micros: int
+    close_micros: int
+    volume_nanos: int
 
 
 class QuoteBatch(Message, frozen=True, kw_only=True):
-    """Quotes of many symbols at one moment. `step` numbers every market message of a session from 1, gapless."""
+    """Quotes of many symbols at one moment, as columns (see bus/columns.py): element i is of `symbols[i]`, each once.
 
-    step: Annotated[int, Meta(ge=1)]
-    quotes: tuple[Quote, ...]
+    `step` numbers every market message of a session from 1, gapless.
 
-
-class BarBatch(Message, frozen=True, kw_only=True):
-    """Completed one-minute bars. `ts_event` is the END of the minute; symbols that did not trade are absent.
-
-    `parts_left` is how many more messages of the same minute follow, where one frame cannot hold them all.
+    Raises:
+        ValueError: the columns are not all as long as `symbols`.
     """
 
     step: Annotated[int, Meta(ge=1)]
-    bars: tuple[Bar, ...]
+    symbols: tuple[Symbol, ...]
+    bids_micros: bytes
+    asks_micros: bytes
+    bid_sizes_nanos: bytes
+    ask_sizes_nanos: bytes
+    times_ns: bytes
+
+    def __post_init__(self) -> None:
+        """Check the lengths."""
+        check_columns(
+            self.symbols,
+            (self.bids_micros, self.asks_micros, self.bid_sizes_nanos, self.ask_sizes_nanos, self.times_ns),
+        )
+
+    @classmethod
+    def of(cls, quotes: Iterable[Quote], *, ts_event: int, ts_init: int, step: int) -> "QuoteBatch":
+        """Return the batch of single quotes."""
+        rows = tuple(quotes)
+        return cls(
+            ts_event=ts_event,
+            ts_init=ts_init,
+            step=step,
+            symbols=tuple(quote.symbol for quote in rows),
+            bids_micros=pack(quote.bid_micros for quote in rows),
+            asks_micros=pack(quote.ask_micros for quote in rows),
+            bid_sizes_nanos=pack(quote.bid_size_nanos for quote in rows),
+            ask_sizes_nanos=pack(quote.ask_size_nanos for quote in rows),
+            times_ns=pack(quote.ts_event for quote in rows),
+        )
+
+    def quote_of(self, symbol: str) -> Quote | None:
+        """Return one symbol's quote, None when it is not in the batch or one of its numbers is below zero."""
+        row = rows_of(self.symbols).get(symbol)
+        return None if row is None else self._quote(row)
+
+    @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """Return every quote that makes sense."""
+        found = (self._quote(row) for row in range(len(self.symbols)))
+        return tuple(quote for quote in found if quote is not None)
+
+    def _quote(self, row: int) -> Quote | None:
+        bid, ask = value_at(self.bids_micros, row), value_at(self.asks_micros, row)
+        bid_size, ask_size = value_at(self.bid_sizes_nanos, row), value_at(self.ask_sizes_nanos, row)
+        if min(bid, ask, bid_size, ask_size) < 0 or max(bid, ask) > PRICE_MICROS_MAX:
+            return None
+        return Quote(self.symbols[row], bid, ask, bid_size, ask_size, value_at(self.times_ns, row))
+
+
+class BarBatch(Message, frozen=True, kw_only=True):
+    """Completed one-minute bars as columns (see bus/columns.py): element i is of `symbols[i]`, each once.
+
+    `ts_event` is the END of the minute; symbols that did not trade are absent. `parts_left` is how many more messages
+    of the same minute follow, where one frame cannot hold them all.
+
+    Raises:
+        ValueError: the columns are not all as long as `symbols`.
+    """
+
+    step: Annotated[int, Meta(ge=1)]
+    symbols: tuple[Symbol, ...]
+    opens_micros: bytes
+    highs_micros: bytes
+    lows_micros: bytes
+    closes_micros: bytes
+    volumes_nanos: bytes
     parts_left: Annotated[int, Meta(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        """Check the lengths."""
+        check_columns(
+            self.symbols,
+            (self.opens_micros, self.highs_micros, self.lows_micros, self.closes_micros, self.volumes_nanos),
+        )
+
+    @classmethod
+    def of(cls, bars: Iterable[Bar], *, ts_event: int, ts_init: int, step: int, parts_left: int = 0) -> "BarBatch":
+        """Return the batch of single bars."""
+        rows = tuple(bars)
+        return cls(
+            ts_event=ts_event,
+            ts_init=ts_init,
+            step=step,
+            symbols=tuple(bar.symbol for bar in rows),
+            opens_micros=pack(bar.open_micros for bar in rows),
+            highs_micros=pack(bar.high_micros for bar in rows),
+            lows_micros=pack(bar.low_micros for bar in rows),
+            closes_micros=pack(bar.close_micros for bar in rows),
+            volumes_nanos=pack(bar.volume_nanos for bar in rows),
+            parts_left=parts_left,
+        )
+
+    @property
+    def bars(self) -> tuple[Bar, ...]:
+        """Return every bar."""
+        columns = (self.opens_micros, self.highs_micros, self.lows_micros, self.closes_micros, self.volumes_nanos)
+        return tuple(Bar(*row) for row in zip(self.symbols, *map(unpack, columns), strict=True))
 
 
 class FeedEnded(Message, frozen=True, kw_only=True):

@@ -86,7 +86,7 @@ def a_quote_batch(step: int = 1, symbol: str = "SPY", bid: int = 100, ask: int =
     """Return one symbol's quote, 100 shares on each side, prices in dollars."""
     at = OPEN_NS + step * NANOS
     quote = Quote(symbol, bid * MICROS, ask * MICROS, 100 * NANOS, 100 * NANOS, at)
-    return QuoteBatch(ts_event=at, ts_init=at, step=step, quotes=(quote,))
+    return QuoteBatch.of((quote,), ts_event=at, ts_init=at, step=step)
 
 
 def a_beat(service: ServiceName, boot_id: str = "one", state: str = "ready", outbox_depth: int = 0) -> Heartbeat:

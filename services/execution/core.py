@@ -64,7 +64,7 @@ class ExecutionCore:
     def observe(self, state: ExecutionState, data: m.MarketMessage) -> ExecutionState:
         """Follow the best bid of each open position's trailing stop, to show where it rests; the broker decides."""
         if isinstance(data, m.QuoteBatch):
-            state.follow_bids({quote.symbol: quote.bid_micros for quote in data.quotes})
+            state.follow_bids(data)
         return state
 
     def decide(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:

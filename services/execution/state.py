@@ -1,6 +1,5 @@
 """What execution remembers: the orders of the day by intent, who may trade, and what was ever asked."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,16 +53,18 @@ class ExecutionState:
         """Return the intents that are not closed, oldest first."""
         return [self._intents[intent_id] for intent_id in self._open]
 
-    def follow_bids(self, bids: Mapping[str, int]) -> None:
+    def follow_bids(self, batch: m.QuoteBatch) -> None:
         """Raise the peak of every open trailing stop whose symbol has a higher bid now; not journaled."""
         if not self._open:
             self.peaks.clear()
             return
         for order in self.open_orders():
             prepared = order.prepared
-            bid = bids.get(prepared.symbol, 0)
-            if prepared.order_type == "TRAILING_STOP" and bid > self.peaks.get(prepared.client_order_id, 0):
-                self.peaks[prepared.client_order_id] = bid
+            if prepared.order_type != "TRAILING_STOP":
+                continue
+            quote = batch.quote_of(prepared.symbol)
+            if quote is not None and quote.bid_micros > self.peaks.get(prepared.client_order_id, 0):
+                self.peaks[prepared.client_order_id] = quote.bid_micros
 
     def show(self, *, drain: str, external: str) -> None:
         """Keep what the snapshot says about the broker's side; not journaled."""

@@ -76,7 +76,7 @@ def means(facts: Facts) -> Means:
 
 def size_of(signal: SignalRaised, facts: Facts) -> Sizing:
     """Return how many shares of the signal's instrument the limits allow at the ask; 0 without a quote."""
-    quote = facts.market.quotes.get(signal.instrument)
+    quote = facts.market.quote_of(signal.instrument)
     ask = quote.ask_micros if quote else 0
     return size_entry(facts.limits, means(facts), ask_micros=ask, trail_bps=signal.trail_bps)
 
@@ -155,7 +155,7 @@ def _books_agree(_: SignalRaised, facts: Facts) -> Finding | None:
 
 
 def _marked(_: SignalRaised, facts: Facts) -> Finding | None:
-    unmarked = book.unmarked_symbols(facts.day.portfolio, facts.market.bids)
+    unmarked = book.unmarked_symbols(facts.day.portfolio, _bids(facts))
     if not unmarked:
         return None
     return (
@@ -169,12 +169,16 @@ def _within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
     if facts.day.account is None:
         return ("no account report for this session", "an account report")
     limit = loss_limit_micros(facts.day.start_equity_micros, facts.limits.daily_loss_limit_ppm)
-    pnl = book.pnl_micros(facts.day.portfolio, facts.market.bids)
+    pnl = book.pnl_micros(facts.day.portfolio, _bids(facts))
     return (f"{dollars(pnl)} today", f"a loss of at most {dollars(limit)}") if is_breached(pnl, limit) else None
 
 
+def _bids(facts: Facts) -> dict[str, int]:
+    return facts.market.bids(book.open_symbols(facts.day.portfolio))
+
+
 def _quote_of(signal: SignalRaised, facts: Facts) -> Quote | None:
-    return facts.market.quotes.get(signal.instrument)
+    return facts.market.quote_of(signal.instrument)
 
 
 def _no_quote(signal: SignalRaised) -> Finding:

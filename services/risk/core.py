@@ -1,6 +1,6 @@
 """Decides on entries. Facts and time in, approvals, denials and the kill switch out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -74,13 +74,14 @@ class RiskCore:
 
     def initial(self) -> RiskState:
         """Return the state before anything happened: no session, not armed, no fact known."""
-        return RiskState(day=days.EMPTY, market=markets.EMPTY)
+        return RiskState(day=days.EMPTY, market=markets.blank())
 
     def observe(self, state: RiskState, data: MarketMessage) -> RiskState:
         """Fold quotes and the day's volume."""
         match data:
             case QuoteBatch():
-                return replace(state, market=markets.hear_quotes(state.market, data))
+                held = book.open_symbols(state.day.portfolio)
+                return replace(state, market=markets.hear_quotes(state.market, data, held))
             case BarBatch():
                 # Without a plan the open is not known, so no minute counts: what is missing denies later.
                 if state.day.plan is None:
@@ -103,7 +104,7 @@ class RiskCore:
         match event:
             case SessionPlanned():
                 is_new = days.is_new_session(state.day, event)
-                market = markets.EMPTY if is_new else state.market
+                market = markets.blank() if is_new else state.market
                 return RiskState(day=days.fold(state.day, event), market=market)
             case SubmitOrder():
                 return replace(state, day=days.approve(state.day, event))
@@ -116,14 +117,14 @@ class RiskCore:
         if day.plan is None or day.account is None or day.is_tripped:
             return ()
         limit = kill_switch.loss_limit_micros(day.start_equity_micros, self._limits.daily_loss_limit_ppm)
-        pnl = book.pnl_micros(day.portfolio, state.market.bids)
+        pnl = book.pnl_micros(day.portfolio, state.market.bids(book.open_symbols(day.portfolio)))
         if not kill_switch.is_breached(pnl, limit):
             return ()
         return (kill_switch.trip(day.plan.session_date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
 
     def snapshot(self, state: RiskState, now_ns: int) -> Sequence[StatusMessage]:
         """Return the account as risk sees it: result, limits, positions and the newest refusals."""
-        day, bids = state.day, state.market.bids
+        day, bids = state.day, state.market.bids(book.open_symbols(state.day.portfolio))
         start = day.start_equity_micros
         unrealized = book.unrealized_micros(day.portfolio, bids)
         held = (e for e in day.portfolio.exposures.values() if e.qty_nanos > 0)
@@ -139,7 +140,7 @@ class RiskCore:
                 loss_limit_micros=kill_switch.loss_limit_micros(start, self._limits.daily_loss_limit_ppm),
                 allocated_micros=book.allocated_micros(day.portfolio),
                 allocation_limit_micros=allocation_limit_micros(self._limits, start),
-                positions=tuple(_line(exposure, state.market) for exposure in held),
+                positions=tuple(_line(exposure, bids) for exposure in held),
                 denied=day.denied,
                 denied_total=day.denied_total,
             ),
@@ -173,7 +174,7 @@ def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:
 
 def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
     """Return the order, with the ask it stands on: a restart reserves the same amount from the journal."""
-    now, sizing = facts.now_ns, size_of(signal, facts)
+    now, sizing, quote = facts.now_ns, size_of(signal, facts), facts.market.quote_of(signal.instrument)
     flatten = facts.day.plan.flatten_ns if facts.day.plan else signal.exit_at_ns
     exit_at = min(signal.exit_at_ns, flatten)
     return SubmitOrder(
@@ -187,7 +188,7 @@ def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
         qty_nanos=sizing.qty_shares * NANOS,
         order_type="MARKET",
         limit_micros=0,
-        reference_micros=facts.market.quotes[signal.instrument].ask_micros,
+        reference_micros=quote.ask_micros if quote else 0,
         trail_bps=signal.trail_bps,
         expires_ns=signal.expires_ns,
         # ENTRY_TIMEOUT ends an entry's life, and so does its exit where that comes first.
@@ -206,7 +207,7 @@ def _reason(signal: SignalRaised, bound: str) -> str:
     return f"{words}; sized by {bound}"[:_TEXT_MAX]
 
 
-def _line(exposure: Exposure, market: Market) -> PositionLine:
+def _line(exposure: Exposure, bids: Mapping[str, int]) -> PositionLine:
     average = book.average_micros(exposure)
     return PositionLine(
         intent_id=exposure.intent_id,
@@ -214,6 +215,6 @@ def _line(exposure: Exposure, market: Market) -> PositionLine:
         symbol=exposure.symbol,
         qty_nanos=exposure.qty_nanos,
         entry_micros=average,
-        last_micros=market.bids.get(exposure.symbol, average),
-        pnl_micros=book.position_gain_micros(exposure, market.bids),
+        last_micros=bids.get(exposure.symbol, average),
+        pnl_micros=book.position_gain_micros(exposure, bids),
     )

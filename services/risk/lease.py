@@ -26,7 +26,7 @@ def _day_refusal(state: RiskState) -> str | None:
         return "the kill switch tripped this session"
     if day.portfolio.oversold:
         return f"the books disagree: {day.portfolio.oversold}"
-    unmarked = book.unmarked_symbols(day.portfolio, state.market.bids)
+    unmarked = book.unmarked_symbols(day.portfolio, state.market.bids(book.open_symbols(day.portfolio)))
     return f"the day's result is not known: no bid heard for {', '.join(unmarked)}" if unmarked else None
 
 

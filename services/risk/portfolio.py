@@ -142,6 +142,11 @@ def unmarked_symbols(portfolio: Portfolio, bids: Mapping[str, int]) -> tuple[str
     return tuple(sorted(held - bids.keys()))
 
 
+def open_symbols(portfolio: Portfolio) -> list[str]:
+    """Return the symbols of all positions and entries that are not over; one may be there twice."""
+    return [exposure.symbol for exposure in portfolio.exposures.values()]
+
+
 def open_count(portfolio: Portfolio) -> int:
     """Return how many positions and entries are open, positions that are not the bot's included."""
     return len(portfolio.exposures) + len(portfolio.externals)

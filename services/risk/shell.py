@@ -66,7 +66,7 @@ def build(setup: Setup) -> Assembly[RiskState]:
 
 def self_check(settings: RiskSettings) -> Sequence[str]:
     """Check that the checks deny without facts, and a known size."""
-    nothing = Facts(now_ns=2, limits=settings, day=days.EMPTY, market=markets.EMPTY)
+    nothing = Facts(now_ns=2, limits=settings, day=days.EMPTY, market=markets.blank())
     faults = [
         f"The risk check '{check.rule}' passes when nothing is known: do not trade with this build"
         for check in CHECKS

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bus.messages import NANOS, Bar, SessionPlanned
+from bus.messages import NANOS, SessionPlanned
 from services.screener.faults import UnknownSymbolError
 from services.screener.names import NAMES, Name
-from services.screener.steps import MarketDay, MinuteQuotes, SymbolDay, minutes_of
+from services.screener.steps import BarColumns, MarketDay, QuoteColumns, in_played_order, minutes_of
 from services.screener.universe import UniverseRow
 
 Floats = NDArray[np.float64]
@@ -75,10 +75,14 @@ def generate(plan: SessionPlanned, seed: int, wanted: Sequence[str] = ()) -> Mar
     halted = _halts(rng, minutes)
     tape = _tape(rng, overnight, halted)
     chosen = [i for i, name in enumerate(NAMES) if not wanted or name.symbol in wanted]
+    chosen.sort(key=lambda i: NAMES[i].symbol)
+    places = np.array(chosen, dtype=np.int64)
     return MarketDay(
         source=f"generated session of {plan.session_date}, seed {seed}",
-        rows=tuple(sorted((_row(NAMES[i], i, overnight) for i in chosen), key=lambda row: row.symbol)),
-        symbols=tuple(_symbol_day(NAMES[i].symbol, i, tape) for i in chosen),
+        rows=tuple(_row(NAMES[i], i, overnight) for i in chosen),
+        symbols=tuple(NAMES[i].symbol for i in chosen),
+        bars=_bar_columns(tape, places),
+        quotes=_quote_columns(tape, places),
     )
 
 
@@ -235,41 +239,41 @@ def _micros(dollars: np.float64) -> int:
     return round(float(dollars) * 100) * _MICROS_PER_CENT
 
 
-def _symbol_day(symbol: str, place: int, tape: _Tape) -> SymbolDay:
-    return SymbolDay(symbol=symbol, quotes=_quotes(place, tape), bars=_bars(symbol, place, tape))
+def _quote_columns(tape: _Tape, chosen: Ints) -> QuoteColumns:
+    """Return the quotes of these names; a halted minute has none."""
+    bid, spread = tape.bid[chosen], tape.spread[chosen]
+    bids = _ohlc(bid[:, :, 0], bid.max(axis=2), bid.min(axis=2), bid[:, :, -1])
+    asks = bids + spread.T[:, None, :] * _MICROS_PER_CENT
+    runs = ~tape.halted[chosen].T[:, None, :]
+    played_bids, played_asks = in_played_order(bids * runs, asks * runs)
+    sizes = tape.lots[chosen] * 100 * NANOS
+    return QuoteColumns(
+        bids=played_bids,
+        asks=played_asks,
+        bid_sizes=np.ascontiguousarray(sizes[:, :, 0].T),
+        ask_sizes=np.ascontiguousarray(sizes[:, :, 1].T),
+    )
 
 
-def _ohlc(first: Ints, high: Ints, low: Ints, last: Ints) -> list[list[int]]:
-    """Return [open, high, low, close] in micros for each minute."""
-    rows: list[list[int]] = (np.stack([first, high, low, last], axis=1) * _MICROS_PER_CENT).tolist()
-    return rows
+def _bar_columns(tape: _Tape, chosen: Ints) -> BarColumns:
+    price, traded, volume = tape.price[chosen], tape.traded[chosen], tape.volume[chosen]
+    first = traded.argmax(axis=2)
+    last = _POINTS - 1 - traded[:, :, ::-1].argmax(axis=2)
+    never = np.iinfo(np.int64).max // _MICROS_PER_CENT
+    prices = (
+        _ohlc(
+            np.take_along_axis(price, first[:, :, None], axis=2)[:, :, 0],
+            np.where(traded, price, 0).max(axis=2),
+            np.where(traded, price, never).min(axis=2),
+            np.take_along_axis(price, last[:, :, None], axis=2)[:, :, 0],
+        )
+        * (volume > 0).T[:, None, :]
+    )
+    opens, highs, lows, closes = (np.ascontiguousarray(prices[:, letter]) for letter in range(4))
+    volumes = np.ascontiguousarray(volume.T) * NANOS
+    return BarColumns(opens=opens, highs=highs, lows=lows, closes=closes, volumes=volumes)
 
 
-def _quotes(place: int, tape: _Tape) -> list[MinuteQuotes | None]:
-    bid, spread = tape.bid[place], tape.spread[place]
-    bids = _ohlc(bid[:, 0], bid.max(axis=1), bid.min(axis=1), bid[:, -1])
-    asks = _ohlc(*(side + spread for side in (bid[:, 0], bid.max(axis=1), bid.min(axis=1), bid[:, -1])))
-    sizes: list[list[int]] = tape.lots[place].tolist()
-    halted: list[bool] = tape.halted[place].tolist()
-    return [
-        None if stopped else MinuteQuotes((b[0], b[1], b[2], b[3]), (a[0], a[1], a[2], a[3]), *_lots(lots))
-        for stopped, b, a, lots in zip(halted, bids, asks, sizes, strict=True)
-    ]
-
-
-def _lots(lots: list[int]) -> tuple[int, int]:
-    return lots[0] * 100 * NANOS, lots[1] * 100 * NANOS
-
-
-def _bars(symbol: str, place: int, tape: _Tape) -> list[Bar | None]:
-    price, traded = tape.price[place], tape.traded[place]
-    each = np.arange(len(price))
-    first = price[each, traded.argmax(axis=1)]
-    last = price[each, _POINTS - 1 - traded[:, ::-1].argmax(axis=1)]
-    high = np.where(traded, price, 0).max(axis=1)
-    low = np.where(traded, price, np.iinfo(np.int64).max // _MICROS_PER_CENT).min(axis=1)
-    volumes: list[int] = tape.volume[place].tolist()
-    return [
-        Bar(symbol, o, h, least, c, shares * NANOS) if shares else None
-        for (o, h, least, c), shares in zip(_ohlc(first, high, low, last), volumes, strict=True)
-    ]
+def _ohlc(*letters: Ints) -> Ints:
+    """Return open, high, low and close of cents, each (names, minutes), in micros, (minutes, 4, names)."""
+    return np.stack([letter.T for letter in letters], axis=1) * _MICROS_PER_CENT

@@ -6,13 +6,14 @@ Source: the file formats in QuantConnect LEAN's repository (Data/equity/readme.m
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from bus.messages import Bar, SessionPlanned
+import numpy as np
+
+from bus.messages import NANOS, SessionPlanned
 from services.screener.faults import (
     CorruptFileError,
     DayMissingError,
@@ -22,9 +23,21 @@ from services.screener.faults import (
     QuotesMissingError,
     UnknownSymbolError,
 )
-from services.screener.lean_lines import check_bar, lines_of, price, time_ms, volume
+from services.screener.lean_lines import (
+    MICROS_PER_UNIT,
+    MS_PER_MINUTE,
+    PRICE_UNITS_MAX,
+    VOLUME_SHARES_MAX,
+    are_minutes,
+    check_bar,
+    lines_of,
+    price,
+    time_ms,
+    volume,
+    whole_numbers,
+)
 from services.screener.lean_prior import Prior, prior_day
-from services.screener.steps import MINUTE_NS, MarketDay, MinuteQuotes, SymbolDay, minutes_of
+from services.screener.steps import BarColumns, Ints, MarketDay, QuoteColumns, in_played_order, minutes_of
 from services.screener.universe import UniverseRow
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -34,9 +47,14 @@ _FILE = re.compile(r"^(\d{8})_(?:trade|quote)\.zip$", re.ASCII)
 #: 9:30 and 16:00 in New York: which bars of an earlier day count, where only its minutes are there.
 _REGULAR_MS = range(34_200_000, 57_600_000)
 _NS_PER_MS = 1_000_000
-_TRADE_FIELDS = 6
-_QUOTE_FIELDS = 11
-T = TypeVar("T")
+TRADE_FIELDS = 6
+QUOTE_FIELDS = 11
+# Places of fields in a row of trades, and of quotes.
+_CLOSE, _VOLUME = 4, 5
+_BIDS, _BID_SIZE, _ASKS, _ASK_SIZE = slice(1, 5), 5, slice(6, 10), 10
+_PRICES_AND_SIZE = [MICROS_PER_UNIT] * 4 + [NANOS]
+_TRADE_SCALES = np.array([1, *_PRICES_AND_SIZE], dtype=np.int64)
+_QUOTE_SCALES = np.array([1, *_PRICES_AND_SIZE, *_PRICES_AND_SIZE], dtype=np.int64)
 
 
 class LeanFolder:
@@ -96,12 +114,20 @@ class LeanFolder:
         """
         symbols = self.choose(plan.session_date, wanted)
         loaded = [self._load_symbol(symbol, plan) for symbol in symbols]
-        if not any(bar is not None for one, _ in loaded for bar in one.bars):
+        # (symbols, minutes, fields) becomes (fields, minutes, symbols): a minute of all names lies in one piece.
+        trades = np.ascontiguousarray(np.stack([one for one, _, _ in loaded]).transpose(2, 1, 0))
+        quotes = np.ascontiguousarray(np.stack([one for _, one, _ in loaded]).transpose(2, 1, 0))
+        if not trades[_CLOSE].any():
             raise self._no_day(plan.session_date)
+        bids, asks = in_played_order(quotes[_BIDS].transpose(1, 0, 2), quotes[_ASKS].transpose(1, 0, 2))
         return MarketDay(
             source=f"recorded minutes of {plan.session_date} from {self._root}"[:400],
-            symbols=tuple(one for one, _ in loaded),
-            rows=tuple(row for _, row in loaded),
+            rows=tuple(row for _, _, row in loaded),
+            symbols=symbols,
+            bars=BarColumns(
+                opens=trades[1], highs=trades[2], lows=trades[3], closes=trades[_CLOSE], volumes=trades[_VOLUME]
+            ),
+            quotes=QuoteColumns(bids=bids, asks=asks, bid_sizes=quotes[_BID_SIZE], ask_sizes=quotes[_ASK_SIZE]),
         )
 
     def _no_day(self, session_date: str) -> DayMissingError:
@@ -112,11 +138,12 @@ class LeanFolder:
         folder, day = self._folders[symbol], session_date.replace("-", "")
         return folder / f"{day}_trade.zip", folder / f"{day}_quote.zip"
 
-    def _load_symbol(self, symbol: str, plan: SessionPlanned) -> tuple[SymbolDay, UniverseRow]:
+    def _load_symbol(self, symbol: str, plan: SessionPlanned) -> tuple[Ints, Ints, UniverseRow]:
+        """Return trades and quotes of the session, (minutes, fields), a row of 0 where a minute has nothing."""
         trades, quotes = self._files(symbol, plan.session_date)
-        midnight_ns = _midnight_ns(plan.session_date)
-        bars = list(read_trades(trades, symbol)) if trades.exists() else []
-        before_open = [bar.close_micros for ms, bar in bars if midnight_ns + ms * _NS_PER_MS < plan.open_ns]
+        open_ms = (plan.open_ns - _midnight_ns(plan.session_date)) // _NS_PER_MS
+        bars = read_trades(trades) if trades.exists() else np.zeros((0, TRADE_FIELDS), np.int64)
+        before_open = bars[bars[:, 0] < open_ms, _CLOSE].tolist()
         prior = self._prior(symbol, plan.session_date)
         row = UniverseRow(
             symbol=symbol,
@@ -125,58 +152,75 @@ class LeanFolder:
             price_micros=before_open[-1] if before_open else prior.close_micros,
             float_shares=0,
         )
-        day = SymbolDay(
-            symbol=symbol,
-            quotes=_by_minute(read_quotes(quotes), plan, midnight_ns),
-            bars=_by_minute(bars, plan, midnight_ns),
-        )
-        return day, row
+        minutes = minutes_of(plan)
+        return _by_minute(bars, open_ms, minutes), _by_minute(read_quotes(quotes), open_ms, minutes), row
 
     def _prior(self, symbol: str, session_date: str) -> Prior:
         equity = self._root / "equity" / "usa"
         earlier = [(day, self._files(symbol, day)[0]) for day in reversed(self.days(symbol)) if day < session_date]
-        minutes = (
-            (day, (bar for ms, bar in read_trades(path, symbol) if ms in _REGULAR_MS))
-            for day, path in earlier
-            if path.exists()
-        )
+        minutes = ((day, _regular(read_trades(path))) for day, path in earlier if path.exists())
         return prior_day(equity, symbol, session_date, minutes)
 
 
-def read_trades(path: Path, symbol: str) -> Iterator[tuple[int, Bar]]:
-    """Yield (milliseconds since midnight, bar) of each minute of trades, in the order of time.
+def read_trades(path: Path) -> Ints:
+    """Return one row for each minute: milliseconds since midnight, open, high, low, close (micros), volume (nanos).
 
     Raises:
         CannotStartError: CorruptFileError or MalformedLineError.
     """
+    table = whole_numbers(path, TRADE_FIELDS)
+    if table is not None:
+        opens, highs, lows, closes = (table[:, field] for field in range(1, 5))
+        is_sound = (lows > 0) & (lows <= np.minimum(opens, closes)) & (np.maximum(opens, closes) <= highs)
+        if is_sound.all() and are_minutes(table[:, 0]) and _fits(highs, table[:, _VOLUME]):
+            return table * _TRADE_SCALES
+    # Something is unusual in it: line by line it is either read, or said what is wrong in which line.
+    return _as_table([[ms, *row] for ms, row in _trade_lines(path)], TRADE_FIELDS)
+
+
+def read_quotes(path: Path) -> Ints:
+    """Return one row for each minute: milliseconds since midnight, then of bid and ask open, high, low, close and size.
+
+    Prices are in micros and sizes in nanos; what is empty is 0.
+
+    Raises:
+        CannotStartError: CorruptFileError or MalformedLineError.
+    """
+    table = whole_numbers(path, QUOTE_FIELDS)
+    if table is not None:
+        prices = np.concatenate([table[:, 1:5], table[:, 6:10]])
+        if are_minutes(table[:, 0]) and _fits(prices, table[:, [_BID_SIZE, _ASK_SIZE]]):
+            return table * _QUOTE_SCALES
+    return _as_table([[ms, *row] for ms, row in _quote_lines(path)], QUOTE_FIELDS)
+
+
+def _fits(prices: Ints, volumes: Ints) -> bool:
+    return bool((prices <= PRICE_UNITS_MAX).all() and (volumes <= VOLUME_SHARES_MAX).all())
+
+
+def _as_table(rows: list[list[int]], fields: int) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(len(rows), fields)
+
+
+def _trade_lines(path: Path) -> Iterator[tuple[int, tuple[int, ...]]]:
     before_ms = -1
-    for number, fields in lines_of(path, _TRADE_FIELDS):
+    for number, fields in lines_of(path, TRADE_FIELDS):
         try:
             before_ms = time_ms(fields[0], before_ms)
             o, h, low, c = (price(text) for text in fields[1:5])
             check_bar((o, h, low, c))
-            yield before_ms, Bar(symbol, o, h, low, c, volume(fields[5]))
+            yield before_ms, (o, h, low, c, volume(fields[5]))
         except ValueError as error:
             raise MalformedLineError(path, number, str(error)) from error
 
 
-def read_quotes(path: Path) -> Iterator[tuple[int, MinuteQuotes]]:
-    """Yield (milliseconds since midnight, quotes) of each minute, in the order of time; empty fields are 0.
-
-    Raises:
-        CannotStartError: CorruptFileError or MalformedLineError.
-    """
+def _quote_lines(path: Path) -> Iterator[tuple[int, tuple[int, ...]]]:
     before_ms = -1
-    for number, fields in lines_of(path, _QUOTE_FIELDS):
+    for number, fields in lines_of(path, QUOTE_FIELDS):
         try:
             before_ms = time_ms(fields[0], before_ms)
-            bid_o, bid_h, bid_l, bid_c = (price(text or "0") for text in fields[1:5])
-            ask_o, ask_h, ask_l, ask_c = (price(text or "0") for text in fields[6:10])
-            sizes = volume(fields[5] or "0"), volume(fields[10] or "0")
-            yield (
-                before_ms,
-                MinuteQuotes((bid_o, bid_h, bid_l, bid_c), (ask_o, ask_h, ask_l, ask_c), *sizes),
-            )
+            bids, asks = ([price(text or "0") for text in fields[first : first + 4]] for first in (1, 6))
+            yield before_ms, (*bids, volume(fields[5] or "0"), *asks, volume(fields[10] or "0"))
         except ValueError as error:
             raise MalformedLineError(path, number, str(error)) from error
 
@@ -196,14 +240,20 @@ def _day(compact: str) -> str:
         return ""
 
 
-def _by_minute(rows: Iterable[tuple[int, T]], plan: SessionPlanned, midnight_ns: int) -> list[T | None]:
+def _by_minute(table: Ints, open_ms: int, minutes: int) -> Ints:
     """Lay the regular session's minutes out from the open; what is outside [open, close) is left out."""
-    minutes: list[T | None] = [None] * minutes_of(plan)
-    for ms, item in rows:
-        index = (midnight_ns + ms * _NS_PER_MS - plan.open_ns) // MINUTE_NS
-        if 0 <= index < len(minutes):
-            minutes[index] = item
-    return minutes
+    laid = np.zeros((minutes, table.shape[1]), np.int64)
+    places = (table[:, 0] - open_ms) // MS_PER_MINUTE
+    inside = (table[:, 0] >= open_ms) & (places < minutes)
+    laid[places[inside]] = table[inside]
+    return laid
+
+
+def _regular(trades: Ints) -> list[tuple[int, int]]:
+    """Return (close, volume) of the minutes of a whole regular session."""
+    times = trades[:, 0]
+    is_regular = (times >= _REGULAR_MS.start) & (times < _REGULAR_MS.stop)
+    return [(close, shares) for close, shares in trades[is_regular][:, [_CLOSE, _VOLUME]].tolist()]
 
 
 def _midnight_ns(session_date: str) -> int:

@@ -7,6 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bus.messages import NANOS
 from services.screener.faults import CorruptFileError, MalformedLineError
 
@@ -18,6 +21,10 @@ BYTES_MAX = 64 * 1024 * 1024
 MICROS_PER_UNIT = 100
 _PRICE_MICROS_MAX = 2**53
 _VOLUME_NANOS_MAX = 2**62
+PRICE_UNITS_MAX = _PRICE_MICROS_MAX // MICROS_PER_UNIT
+VOLUME_SHARES_MAX = _VOLUME_NANOS_MAX // NANOS
+_LONG = re.compile(r"[0-9]{18}", re.ASCII)
+_WHOLE = re.compile(r"[0-9,\r\n]*", re.ASCII)
 _NUMBER = re.compile(r"^[0-9]{1,19}(\.[0-9]{1,9})?$", re.ASCII)
 
 
@@ -36,6 +43,29 @@ def lines_of(path: Path, fields: int) -> Iterator[tuple[int, list[str]]]:
         if len(parts) != fields:
             raise MalformedLineError(path, number, f"it has {len(parts)} fields and must have {fields}")
         yield number, parts
+
+
+def whole_numbers(path: Path, fields: int) -> NDArray[np.int64] | None:
+    """Return the file as a table (lines, fields) when it is whole numbers throughout; None when it is anything else.
+
+    Raises:
+        CorruptFileError: as `lines_of`.
+    """
+    text = _read(path)
+    lines = text.split()
+    if not _WHOLE.fullmatch(text) or any(line.count(",") != fields - 1 for line in lines):
+        return None
+    # An empty field, or one of more digits than 64 bits hold, is for the reader of lines.
+    joined = ",".join(lines)
+    if ",," in f",{joined}," or _LONG.search(joined):
+        return None
+    return np.fromstring(joined, dtype=np.int64, sep=",").reshape(len(lines), fields)
+
+
+def are_minutes(times_ms: NDArray[np.int64]) -> bool:
+    """Tell whether these are starts of minutes of one day, each later than the one before."""
+    is_minute = (times_ms < MS_PER_DAY) & (times_ms % MS_PER_MINUTE == 0)
+    return bool(is_minute.all() and (np.diff(times_ms) > 0).all())
 
 
 def time_ms(text: str, before_ms: int) -> int:

@@ -7,7 +7,6 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.messages import Bar
 from services.screener.faults import CorruptFileError, MalformedLineError
 from services.screener.lean_lines import MICROS_PER_UNIT, check_bar, lines_of, price, volume
 
@@ -18,6 +17,8 @@ _DAILY_FIELDS = 6
 _FACTOR_FIELDS = 4
 _DAY = re.compile(r"^\d{8}( |$)", re.ASCII)
 _MINUTES_OF_A_SESSION_MAX = 1_440
+#: For each day, newest first, the (close, volume) of each minute of its regular session.
+Minutes = Iterable[tuple[str, Iterable[tuple[int, int]]]]
 
 
 class Prior(NamedTuple):
@@ -27,11 +28,10 @@ class Prior(NamedTuple):
     volume_nanos: int = 0
 
 
-def prior_day(equity: Path, symbol: str, session_date: str, minutes: Iterable[tuple[str, Iterable[Bar]]]) -> Prior:
+def prior_day(equity: Path, symbol: str, session_date: str, minutes: Minutes) -> Prior:
     """Return the newest day before the session, from the daily bars, else from the newest earlier `minutes`.
 
-    `minutes` has (day, the bars of its regular session), newest day first; the last trade counts as the
-    close. A split between the two days is taken out of both values.
+    Of `minutes` the last trade counts as the close. A split between the two days is taken out of both values.
 
     Raises:
         CannotStartError: CorruptFileError or MalformedLineError of the daily or the factor file.
@@ -80,13 +80,13 @@ def _daily_bar(path: Path, found: tuple[str, int, list[str]], session_date: str)
         raise MalformedLineError(path, number, str(error)) from error
 
 
-def _from_minutes(minutes: Iterable[tuple[str, Iterable[Bar]]], session_date: str) -> tuple[str, Prior] | None:
+def _from_minutes(minutes: Minutes, session_date: str) -> tuple[str, Prior] | None:
     for day, bars in minutes:
         if not _is_yesterday(day, session_date):
             return None
         kept = list(bars)[:_MINUTES_OF_A_SESSION_MAX]
         if kept:
-            return day, Prior(kept[-1].close_micros, sum(bar.volume_nanos for bar in kept))
+            return day, Prior(kept[-1][0], sum(volume_nanos for _, volume_nanos in kept))
     return None
 
 

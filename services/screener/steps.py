@@ -1,61 +1,63 @@
 """From one day's minutes to market messages: order, times and numbers are the same for every source."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import count
-from typing import TypeVar
+from typing import Final, NamedTuple
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from bus.messages import Bar, BarBatch, FeedEnded, MarketMessage, Quote, QuoteBatch, SessionPlanned
+from bus.messages import BarBatch, FeedEnded, MarketMessage, QuoteBatch, SessionPlanned
 from services.screener.universe import UniverseRow
 
-T = TypeVar("T")
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-MINUTE_NS = 60_000_000_000
-BATCH_MAX = 500
+MINUTE_NS: Final = 60_000_000_000
+#: How many names one message holds: with five numbers each it fits a frame.
+BATCH_MAX: Final = 1_000
 #: When each of a minute's four quotes is played, from the start of the minute. The first comes a moment after the
 #: bars of the minute before: what is decided on those bars is sent before it.
-OFFSETS_NS = (100_000_000, 20_000_000_000, 40_000_000_000, 59_900_000_000)
-# Positions in (open, high, low, close): a minute that closes no lower went down first, else up first.
-_RISING = (0, 2, 1, 3)
-_FALLING = (0, 1, 2, 3)
+OFFSETS_NS: Final = (100_000_000, 20_000_000_000, 40_000_000_000, 59_900_000_000)
+#: Positions in (open, high, low, close): a minute that closes no lower went down first, else up first.
+_RISING: Final = np.array([0, 2, 1, 3])
+_FALLING: Final = np.array([0, 1, 2, 3])
 
 
-class MinuteQuotes(Struct, frozen=True):
-    """One minute of one symbol's quotes: (open, high, low, close) of each side in micros, and the last sizes.
+class BarColumns(Struct, frozen=True, kw_only=True, eq=False):
+    """A day's bars: int64 arrays (minutes, names) in micro-dollars and nano-shares; close 0 = no bar."""
 
-    Zero = that side is absent.
+    opens: Ints
+    highs: Ints
+    lows: Ints
+    closes: Ints
+    volumes: Ints
+
+
+class QuoteColumns(Struct, frozen=True, kw_only=True, eq=False):
+    """A day's quotes: bids and asks in micro-dollars, int64 (minutes, 4, names), in the order they are played.
+
+    The sizes are (minutes, names) in nano-shares. A price of 0 = that side is absent.
     """
 
-    bid: tuple[int, int, int, int]
-    ask: tuple[int, int, int, int]
-    bid_size_nanos: int
-    ask_size_nanos: int
-
-    def path(self) -> tuple[int, int, int, int]:
-        """Return the order in which open, high, low and close are played; the ask decides where no bid is."""
-        side = self.bid if self.bid[0] and self.bid[3] else self.ask
-        return _RISING if side[3] >= side[0] else _FALLING
-
-    def is_crossed(self, letter: int) -> bool:
-        """Tell whether bid > ask at this position of (open, high, low, close), both being present."""
-        return 0 < self.ask[letter] < self.bid[letter]
+    bids: Ints
+    asks: Ints
+    bid_sizes: Ints
+    ask_sizes: Ints
 
 
-class SymbolDay(Struct, frozen=True, kw_only=True):
-    """One symbol's session: element i is minute i from the open, None where the minute has nothing."""
+class MarketDay(Struct, frozen=True, kw_only=True, eq=False):
+    """One session of one source, ready to be screened and played. `source` says to people what data it is.
 
-    symbol: str
-    quotes: Sequence[MinuteQuotes | None]
-    bars: Sequence[Bar | None]
-
-
-class MarketDay(Struct, frozen=True, kw_only=True):
-    """One session of one source, ready to be screened and played. `source` says to people what data it is."""
+    `symbols` are in order of the alphabet; name i is column i of every array.
+    """
 
     source: str
     rows: tuple[UniverseRow, ...]
-    symbols: tuple[SymbolDay, ...]
+    symbols: tuple[str, ...]
+    bars: BarColumns
+    quotes: QuoteColumns
 
 
 def minutes_of(plan: SessionPlanned) -> int:
@@ -63,65 +65,134 @@ def minutes_of(plan: SessionPlanned) -> int:
     return (plan.close_ns - plan.open_ns) // MINUTE_NS
 
 
-def messages(day: MarketDay, plan: SessionPlanned) -> Iterator[MarketMessage]:
+def in_played_order(bids: Ints, asks: Ints) -> tuple[Ints, Ints]:
+    """Return open, high, low and close, (minutes, 4, names), in the order in which a minute is played.
+
+    The bid says whether the minute rose; the ask does where the bid's open or close is absent.
+    """
+    has_bid = (bids[:, 0] > 0) & (bids[:, 3] > 0)
+    side = np.where(has_bid[:, None], bids, asks)
+    rises = side[:, 3] >= side[:, 0]
+    order = np.where(rises[:, None], _RISING[None, :, None], _FALLING[None, :, None])
+    return np.take_along_axis(bids, order, axis=1), np.take_along_axis(asks, order, axis=1)
+
+
+def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -> Iterator[MarketMessage]:
     """Yield the session in order: for each minute four moments of quotes, then its bars; FeedEnded last.
 
     Steps count from 1 without a gap. Crossed quotes are left out; a batch with nothing in it is not said.
     """
     steps = count(1)
-    ordered = sorted(day.symbols, key=lambda one: one.symbol)
+    quoted, traded = _is_quoted(day.quotes), day.bars.closes > 0
+    lists = _NameLists(day.symbols)
     for minute in range(minutes_of(plan)):
         start_ns = plan.open_ns + minute * MINUTE_NS
-        quoted = [(one.symbol, quotes) for one in ordered if (quotes := one.quotes[minute]) is not None]
         for moment, offset_ns in enumerate(OFFSETS_NS):
-            at_ns = start_ns + offset_ns
-            present = [quote for pair in quoted if (quote := _quote(pair, moment, at_ns)) is not None]
-            for part in _parts(present):
-                yield QuoteBatch(ts_event=at_ns, ts_init=at_ns, step=next(steps), quotes=part)
-        end_ns = start_ns + MINUTE_NS
-        parts = list(_parts([bar for one in ordered if (bar := one.bars[minute]) is not None]))
-        for left, bars in zip(reversed(range(len(parts))), parts, strict=True):
-            yield BarBatch(ts_event=end_ns, ts_init=end_ns, step=next(steps), bars=bars, parts_left=left)
+            for names in lists.parts(quoted[minute, moment], names_max):
+                yield _quotes(day.quotes, (minute, moment), names, _At(start_ns + offset_ns, next(steps)))
+        parts = lists.parts(traded[minute], names_max)
+        for left, names in zip(reversed(range(len(parts))), parts, strict=True):
+            yield _bars(day.bars, minute, names, _At(start_ns + MINUTE_NS, next(steps), left))
     last = next(steps)
     yield FeedEnded(ts_event=plan.close_ns, ts_init=plan.close_ns, step=last, steps=last)
 
 
+class _At(NamedTuple):
+    """When a message is said: session time, its number, and how many more of the same minute follow."""
+
+    ts_ns: int
+    step: int
+    parts_left: int = 0
+
+
+class _Names(Struct, frozen=True, eq=False):
+    """Names of one message: their symbols, and their columns in the arrays; None = all, in order."""
+
+    symbols: tuple[str, ...]
+    columns: Ints | None
+
+    def of(self, row: Ints) -> bytes:
+        """Return one row of an array for these names, as a message's column."""
+        return (row if self.columns is None else row[self.columns]).astype("<i8", copy=False).tobytes()
+
+
+class _NameLists:
+    """The lists of names that a day says; equal ones are one and the same, so that who hears them knows them again."""
+
+    def __init__(self, symbols: tuple[str, ...]) -> None:
+        self._symbols = symbols
+        self._all = [_Names(symbols, None)]
+        self._newest: tuple[bytes, list[_Names]] = (b"", [])
+
+    def parts(self, present: Bools, names_max: int) -> list[_Names]:
+        """Return the names that are present, cut into messages."""
+        if len(self._symbols) <= names_max and present.all():
+            return self._all
+        key = present.tobytes()
+        if key != self._newest[0]:
+            self._newest = (key, self._cut(np.flatnonzero(present), names_max))
+        return self._newest[1]
+
+    def _cut(self, columns: Ints, names_max: int) -> list[_Names]:
+        starts = range(0, len(columns), names_max)
+        pieces = [columns[start : start + names_max] for start in starts]
+        return [_Names(tuple(self._symbols[column] for column in piece.tolist()), piece) for piece in pieces]
+
+
+def _is_quoted(quotes: QuoteColumns) -> Bools:
+    """Return which quotes are said, (minutes, 4, names): one side at least, and not crossed."""
+    present: Bools = (quotes.bids > 0) | (quotes.asks > 0)
+    return present & ~_is_crossed(quotes)
+
+
+def _is_crossed(quotes: QuoteColumns) -> Bools:
+    crossed: Bools = (quotes.asks > 0) & (quotes.asks < quotes.bids)
+    return crossed
+
+
+def _quotes(quotes: QuoteColumns, place: tuple[int, int], names: _Names, at: _At) -> QuoteBatch:
+    minute, _ = place
+    bids, asks = quotes.bids[place], quotes.asks[place]
+    return QuoteBatch(
+        ts_event=at.ts_ns,
+        ts_init=at.ts_ns,
+        step=at.step,
+        symbols=names.symbols,
+        bids_micros=names.of(bids),
+        asks_micros=names.of(asks),
+        # An absent side has no size either.
+        bid_sizes_nanos=names.of(quotes.bid_sizes[minute] * (bids > 0)),
+        ask_sizes_nanos=names.of(quotes.ask_sizes[minute] * (asks > 0)),
+        times_ns=np.full(len(names.symbols), at.ts_ns, "<i8").tobytes(),
+    )
+
+
+def _bars(bars: BarColumns, minute: int, names: _Names, at: _At) -> BarBatch:
+    return BarBatch(
+        ts_event=at.ts_ns,
+        ts_init=at.ts_ns,
+        step=at.step,
+        symbols=names.symbols,
+        opens_micros=names.of(bars.opens[minute]),
+        highs_micros=names.of(bars.highs[minute]),
+        lows_micros=names.of(bars.lows[minute]),
+        closes_micros=names.of(bars.closes[minute]),
+        volumes_nanos=names.of(bars.volumes[minute]),
+        parts_left=at.parts_left,
+    )
+
+
 def crossed_quotes(day: MarketDay) -> int:
     """Count the quotes that `messages` leaves out because the bid is above the ask."""
-    return sum(
-        quotes.is_crossed(letter)
-        for one in day.symbols
-        for quotes in one.quotes
-        if quotes is not None
-        for letter in range(4)
-    )
+    return int(np.count_nonzero(_is_crossed(day.quotes)))
 
 
 def minutes_with_data(day: MarketDay) -> int:
     """Count the session's minutes in which any symbol has quotes or a bar."""
-    return sum(
-        any(item is not None for item in minute)
-        for minute in zip(*(column for one in day.symbols for column in (one.quotes, one.bars)), strict=True)
-    )
+    quoted = ((day.quotes.bids > 0) | (day.quotes.asks > 0)).any(axis=(1, 2))
+    return int(np.count_nonzero(quoted | (day.bars.closes > 0).any(axis=1)))
 
 
 def bars_in(day: MarketDay) -> int:
     """Count the bars of all symbols."""
-    return sum(bar is not None for one in day.symbols for bar in one.bars)
-
-
-def _quote(pair: tuple[str, MinuteQuotes], moment: int, at_ns: int) -> Quote | None:
-    """Return the quote of this moment; None when it is crossed or both sides are absent."""
-    symbol, quotes = pair
-    letter = quotes.path()[moment]
-    bid, ask = quotes.bid[letter], quotes.ask[letter]
-    if quotes.is_crossed(letter) or not (bid or ask):
-        return None
-    bid_size = quotes.bid_size_nanos if bid else 0
-    ask_size = quotes.ask_size_nanos if ask else 0
-    return Quote(symbol, bid, ask, bid_size, ask_size, at_ns)
-
-
-def _parts(items: list[T]) -> Iterator[tuple[T, ...]]:
-    for start in range(0, len(items), BATCH_MAX):
-        yield tuple(items[start : start + BATCH_MAX])
+    return int(np.count_nonzero(day.bars.closes))

@@ -165,15 +165,15 @@ class StrategyCore:
         if not is_range and not windows.is_breakout(batch.ts_event):
             # No strategy needs this minute, so its names are not looked up.
             return state
-        alignment = align(state.watch, batch.bars, state.alignment)
+        alignment = align(state.watch, batch.symbols, state.alignment)
         state = replace(state, alignment=alignment)
         if not is_range:
             return state
         opening = fold_minute(
             state.opening,
             alignment.rows,
-            highs=column(batch.bars, alignment, "high_micros"),
-            lows=column(batch.bars, alignment, "low_micros"),
+            highs=column(batch, alignment, "highs_micros"),
+            lows=column(batch, alignment, "lows_micros"),
             is_early=windows.is_early(batch.ts_event),
         )
         return replace(state, opening=opening)
@@ -264,7 +264,7 @@ class StrategyCore:
         if state.plan is None or state.alignment is None:
             return ()
         opening, alignment = state.opening, state.alignment
-        closes = column(batch.bars, alignment, "close_micros")
+        closes = column(batch, alignment, "closes_micros")
         up, down = breakouts(opening, alignment.rows, closes)
         if not up.size and not down.size:
             return ()

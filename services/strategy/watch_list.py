@@ -1,16 +1,15 @@
 """The day's names in rank order, and where the bars of a batch lie in arrays of that order."""
 
-from collections.abc import Sequence
 from operator import attrgetter
 from typing import Literal
 
 import numpy as np
 from msgspec import Struct
 
-from bus.messages import Bar, CandidatesRanked
+from bus.messages import BarBatch, CandidatesRanked
 from services.strategy.open import IntArray, as_array
 
-BarField = Literal["high_micros", "low_micros", "close_micros"]
+BarField = Literal["highs_micros", "lows_micros", "closes_micros"]
 
 
 class WatchList(Struct, frozen=True, kw_only=True):
@@ -24,8 +23,8 @@ class WatchList(Struct, frozen=True, kw_only=True):
 class Alignment(Struct, frozen=True, kw_only=True, eq=False):
     """Where a batch's bars lie: bar `picks[k]` of the batch belongs to row `rows[k]`. None picks all bars."""
 
-    batch_symbols: list[str]
-    picks: tuple[int, ...] | None
+    batch_symbols: tuple[str, ...]
+    picks: IntArray | None
     rows: IntArray
 
 
@@ -40,13 +39,12 @@ def watch_list(ranked: CandidatesRanked) -> WatchList:
     return WatchList(session_date=ranked.session_date, symbols=symbols, row_of=row_of)
 
 
-def align(watch: WatchList, bars: Sequence[Bar], last: Alignment | None) -> Alignment:
-    """Find the rows of these bars; bars of other names, and a second bar of a name, are left out.
+def align(watch: WatchList, symbols: tuple[str, ...], last: Alignment | None) -> Alignment:
+    """Find the rows of these names' bars; those of other names, and a second bar of a name, are left out.
 
     `last` is the previous answer for the same watch list: it stands when the batch has the same names in
     the same order, which is the common case and spares one dictionary look-up per name.
     """
-    symbols = [bar.symbol for bar in bars]
     if last is not None and symbols == last.batch_symbols:
         return last
     first_pick: dict[int, int] = {}
@@ -55,19 +53,11 @@ def align(watch: WatchList, bars: Sequence[Bar], last: Alignment | None) -> Alig
         if row is not None:
             first_pick.setdefault(row, pick)
     is_all = len(first_pick) == len(symbols)
-    picks = None if is_all else tuple(first_pick.values())
+    picks = None if is_all else as_array(list(first_pick.values()))
     return Alignment(batch_symbols=symbols, picks=picks, rows=as_array(list(first_pick)))
 
 
-def column(bars: Sequence[Bar], alignment: Alignment, field: BarField) -> IntArray:
-    """Return one price of the aligned bars, in micro-dollars, parallel to `alignment.rows`."""
-    picked = bars if alignment.picks is None else [bars[pick] for pick in alignment.picks]
-    # Written out for each field: a list of plain attributes is the fastest way from structs into an array.
-    prices: list[int]
-    if field == "high_micros":
-        prices = [bar.high_micros for bar in picked]
-    elif field == "low_micros":
-        prices = [bar.low_micros for bar in picked]
-    else:
-        prices = [bar.close_micros for bar in picked]
-    return np.fromiter(prices, np.int64, len(prices))
+def column(batch: BarBatch, alignment: Alignment, field: BarField) -> IntArray:
+    """Return one column of the aligned bars, in micro-dollars, parallel to `alignment.rows`; read-only."""
+    values: IntArray = np.frombuffer(getattr(batch, field), dtype="<i8")
+    return values if alignment.picks is None else values[alignment.picks]

@@ -121,6 +121,8 @@ def _sample(info: Any) -> Any:
             return False
         case i.LiteralType():
             return info.values[0]
+        case i.BytesType():
+            return b""
         case i.VarTupleType():
             return ()
         case _:

@@ -78,7 +78,7 @@ def test_decode_when_given_any_bytes_answers_or_refuses(payload: bytes) -> None:
 def test_encode_when_a_message_is_larger_than_a_frame_refuses() -> None:
     quotes = tuple(m.Quote(f"S{i}", 2**50, 2**50, 2**60, 2**60, 2**60) for i in range(2000))
     with pytest.raises(OversizedMessageError, match="65536 are allowed"):
-        encode_message(m.QuoteBatch(ts_event=1, ts_init=1, step=1, quotes=quotes))
+        encode_message(m.QuoteBatch.of(quotes, ts_event=1, ts_init=1, step=1))
 
 
 def test_the_catalogue_when_listed_has_every_message_class_of_the_module() -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from bus.messages import NANOS, Quote, QuoteBatch, cash_micros
+from bus.quote_board import QuoteBoard
 from services.execution.brokers import matching
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import NotFoundProof, OpenOrder, OrderRequest
@@ -53,7 +54,7 @@ class PaperBroker:
         self._working = {order.client_order_id: order for order in self._books.working_orders()}
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
-        self._quotes: dict[str, Quote] = {}
+        self._board = QuoteBoard()
 
     def submit(self, request: OrderRequest) -> r.OrderReport:
         """Place an order; whatever the answer is, it is on disk first."""
@@ -88,7 +89,7 @@ class PaperBroker:
 
     def _standing_bid(self, request: OrderRequest) -> int:
         """Return the bid that stands at the acceptance: a trailing stop's first peak. 0 = none heard."""
-        quote = self._quotes.get(request.symbol)
+        quote = self._board.quote_of(request.symbol)
         if request.order_type != "TRAILING_STOP" or quote is None or not matching.is_tradable(quote):
             return 0
         return quote.bid_micros
@@ -129,7 +130,7 @@ class PaperBroker:
         )
 
     def _cost(self, symbol: str, limit_micros: int, qty_nanos: int) -> int:
-        quote = self._quotes.get(symbol)
+        quote = self._board.quote_of(symbol)
         price = limit_micros or (quote.ask_micros if quote else 0)
         return cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos)
 
@@ -205,11 +206,10 @@ class PaperBroker:
         newest = self._account
         if session_date == newest.session_date and batch.step <= newest.step:
             return ()
-        heard = {quote.symbol: quote for quote in batch.quotes}
-        self._quotes.update(heard)
+        self._board = self._board.heard(batch)
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, self._positions)
         for order in self._working.values():
-            quote = heard.get(order.symbol)
+            quote = batch.quote_of(order.symbol)
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
             if quote is not None and batch.ts_event > order.accepted_ns and matching.is_tradable(quote):
                 self._work(draft, order, quote, batch.ts_event)
@@ -224,7 +224,7 @@ class PaperBroker:
         newest = self._account
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, self._positions)
         for order in self._working.values():
-            quote = self._quotes.get(order.symbol)
+            quote = self._board.quote_of(order.symbol)
             is_at_market = order.order_type == "MARKET" or order.is_triggered
             if is_at_market and quote is not None and matching.is_tradable(quote):
                 self._work(draft, order, quote, max(now_ns, order.accepted_ns))

@@ -264,7 +264,7 @@ class Desk:
     def at(self, seconds: int) -> list[m.Message]:
         """Let market data come at so many seconds after the open."""
         self.now = self.kit.OPEN_NS + seconds * self.kit.SECOND
-        return self.give(m.BarBatch(ts_event=self.now, ts_init=self.now, step=1, bars=()))
+        return self.give(m.BarBatch.of((), ts_event=self.now, ts_init=self.now, step=1))
 
     def accepted(self, key: str) -> list[m.Message]:
         return self.give(
@@ -358,7 +358,7 @@ def quotes(step: int, *rows: tuple[str, float, float, int, int], at_s: int | Non
         m.Quote(s, round(bid * m.MICROS), round(ask * m.MICROS), bid_size * m.NANOS, ask_size * m.NANOS, at)
         for s, bid, ask, bid_size, ask_size in rows
     )
-    return m.QuoteBatch(ts_event=at, ts_init=at, step=step, quotes=items)
+    return m.QuoteBatch.of(items, ts_event=at, ts_init=at, step=step)
 
 
 def spy(step: int, bid: float = 100.0, size: int = 1000, at_s: int | None = None) -> m.QuoteBatch:

@@ -163,16 +163,16 @@ class World:
             ask_size * NANOS,
             changes.get("ts", self.now),
         )
-        return QuoteBatch(ts_event=self.now, ts_init=self.now, step=3, quotes=(row,))
+        return QuoteBatch.of((row,), ts_event=self.now, ts_init=self.now, step=3)
 
     def quotes(self, **asks: int) -> QuoteBatch:
         """Quotes a cent wide; asks in cents."""
         rows = tuple(self.quote(symbol, ask - 1, ask).quotes[0] for symbol, ask in asks.items())
-        return QuoteBatch(ts_event=self.now, ts_init=self.now, step=1, quotes=rows)
+        return QuoteBatch.of(rows, ts_event=self.now, ts_init=self.now, step=1)
 
     def bars(self, *symbols: str, volume: int = 60_000, step: int = 2, end: int = OPEN + MINUTE) -> BarBatch:
         rows = tuple(Bar(symbol, MICROS, MICROS, MICROS, MICROS, volume * NANOS) for symbol in symbols)
-        return BarBatch(ts_event=end, ts_init=end, step=step, bars=rows)
+        return BarBatch.of(rows, ts_event=end, ts_init=end, step=step)
 
     def signal(self, symbol: str = "AAA", **changes: Any) -> SignalRaised:
         raised = SignalRaised(

@@ -28,7 +28,7 @@ def test_approval_when_given_then_a_market_order_with_its_protection_and_its_tim
     (order,) = world.hear(world.signal(reasons=(reason,)))
 
     assert isinstance(order, SubmitOrder)
-    assert order.reference_micros == world.state.market.quotes["AAA"].ask_micros
+    assert order.reference_micros == world.state.market.quote_of("AAA").ask_micros
     assert (order.side, order.order_type, order.qty_nanos) == ("BUY", "MARKET", 200 * NANOS)
     assert order.intent_id == f"{world.DAY}:open:AAA:BULLISH"
     assert order.trail_bps == 200
@@ -110,7 +110,8 @@ def test_session_when_a_new_one_begins_then_yesterdays_facts_do_not_approve(new_
     denied = world.hear(world.signal(session_date="2013-10-09", signal_id="next day"))[-1]
     assert isinstance(denied, OrderDenied)
     assert denied.rule == "not_a_candidate"
-    assert world.state.market.quotes == world.state.market.volumes == {}
+    assert world.state.market.quote_of("AAA") is None
+    assert world.state.market.volumes == {}
 
 
 def test_session_when_its_plan_is_told_again_then_nothing_changes(new_world: type[Any]) -> None:
@@ -135,7 +136,7 @@ def test_restart_when_the_journal_is_folded_then_the_same_day_and_no_market_fact
     again = world.restarted()
 
     assert again.state.day == world.state.day
-    assert again.state.market.bids == again.state.market.volumes == {}
+    assert again.state.market.marks == again.state.market.volumes == {}
     denied = again.hear(again.signal("CCC", signal_id="late"))[-1]
     assert (type(denied), denied.rule) == (OrderDenied, "unmarked_position")
 
@@ -229,7 +230,7 @@ def _fill_one(world: Any, orders: dict[str, SubmitOrder], data: st.DataObject) -
     order = orders.pop(intent_id)
     total = order.qty_nanos // NANOS
     shares = data.draw(st.integers(1, total))
-    ask = world.state.market.quotes[order.symbol].ask_micros // 10_000
+    ask = world.state.market.quote_of(order.symbol).ask_micros // 10_000
     ids = {"intent_id": intent_id, "client_order_id": f"tb1-{intent_id}"}
     # A market order may be filled no worse here than its reservation, as a reservation at the ask promises.
     reserved = world.state.day.portfolio.exposures[intent_id].ask_micros // 10_000

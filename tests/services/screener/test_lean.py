@@ -5,6 +5,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from symbol_days import symbol_days
 
 from bus.assembly import CannotStartError
 from bus.messages import MICROS, NANOS, BarBatch, FeedEnded, QuoteBatch, SessionPlanned
@@ -18,7 +19,7 @@ from services.screener.faults import (
     UnknownSymbolError,
 )
 from services.screener.lean import NEW_YORK, LeanFolder
-from services.screener.steps import OFFSETS_NS, MarketDay, crossed_quotes, messages, minutes_with_data
+from services.screener.steps import OFFSETS_NS, MarketDay, bars_in, crossed_quotes, messages, minutes_with_data
 
 REAL = (Path(__file__).resolve().parents[3] / "../shared/data/lean").resolve()
 OPEN_MS = 34_200_000
@@ -83,13 +84,13 @@ def load(root: Path, day: str = SUMMER, wanted: tuple[str, ...] = ()) -> MarketD
 def test_load_when_a_day_is_there_then_units_are_micros_and_nanos(tmp_path: Path) -> None:
     write_day(tmp_path, "abc", SUMMER)
     day = load(tmp_path)
-    bar = day.symbols[0].bars[0]
+    bar = symbol_days(day)[0].bars[0]
     assert bar is not None
     assert (bar.symbol, bar.open_micros, bar.close_micros) == ("ABC", 50 * MICROS, 50_050_000)
     assert bar.volume_nanos == 100 * NANOS
-    quotes = day.symbols[0].quotes[0]
+    quotes = symbol_days(day)[0].quotes[0]
     assert quotes is not None
-    assert quotes.bid == (49_990_000, 50_090_000, 49_890_000, 50_040_000)
+    assert quotes.bid == (49_990_000, 49_890_000, 50_090_000, 50_040_000)
     assert (quotes.bid_size_nanos, quotes.ask_size_nanos) == (200 * NANOS, 300 * NANOS)
 
 
@@ -176,25 +177,24 @@ def test_load_when_a_half_day_then_minutes_after_the_close_are_left_out(tmp_path
     write_day(tmp_path, "abc", HALF_DAY, [trade(209), trade(210)], [quote(209), quote(210)])
     plan = plan_of(HALF_DAY, "14:30", "18:00")
     day = LeanFolder(tmp_path).load(plan, ())
-    assert len(day.symbols[0].bars) == 210
+    assert len(day.bars.closes) == 210
     assert minutes_with_data(day) == 1
     assert max(m.ts_event for m in messages(day, plan)) == plan.close_ns
 
 
 def test_load_when_more_than_a_message_holds_then_there_are_further_messages(tmp_path: Path) -> None:
-    write_day(tmp_path, "abc", SUMMER, [trade(0)], [quote(0)])
-    one = load(tmp_path).symbols[0]
-    many = MarketDay(source="many", rows=(), symbols=(one,) * 501)
-    played = list(messages(many, plan_of(SUMMER)))
-    assert [len(m.quotes) for m in played[:2] if isinstance(m, QuoteBatch)] == [500, 1]
-    assert [(len(m.bars), m.parts_left) for m in played if isinstance(m, BarBatch)] == [(500, 1), (1, 0)]
+    for symbol in ("abc", "def", "ghi"):
+        write_day(tmp_path, symbol, SUMMER, [trade(0)], [quote(0)])
+    played = list(messages(load(tmp_path), plan_of(SUMMER), names_max=2))
+    assert [m.symbols for m in played[:2] if isinstance(m, QuoteBatch)] == [("ABC", "DEF"), ("GHI",)]
+    assert [(len(m.bars), m.parts_left) for m in played if isinstance(m, BarBatch)] == [(2, 1), (1, 0)]
     assert [m.step for m in played] == list(range(1, 12))
 
 
 def test_load_when_symbols_are_set_then_only_these_are_loaded(tmp_path: Path) -> None:
     for symbol in ("abc", "brk.b", "xyz"):
         write_day(tmp_path, symbol, SUMMER)
-    assert [one.symbol for one in load(tmp_path, wanted=("XYZ", "BRK.B")).symbols] == ["BRK.B", "XYZ"]
+    assert load(tmp_path, wanted=("XYZ", "BRK.B")).symbols == ("BRK.B", "XYZ")
 
 
 def test_load_when_there_is_a_pre_market_then_its_last_price_is_the_price(tmp_path: Path) -> None:
@@ -388,11 +388,12 @@ def test_real_days_when_played_then_steps_are_gapless_and_quotes_are_those_of_th
         plan = real_plan(day)
         loaded = LeanFolder(REAL).load(plan, (symbol,))
         played = list(messages(loaded, plan))
+        minutes = symbol_days(loaded)[0].quotes
         assert [m.step for m in played] == list(range(1, len(played) + 1))
         assert [m.ts_event for m in played] == sorted(m.ts_event for m in played)
         for batch in played:
             for one in batch.quotes if isinstance(batch, QuoteBatch) else ():
-                recorded = loaded.symbols[0].quotes[(one.ts_event - plan.open_ns) // (60 * NANOS)]
+                recorded = minutes[(one.ts_event - plan.open_ns) // (60 * NANOS)]
                 assert recorded is not None
                 assert one.bid_micros in recorded.bid
                 assert one.ask_micros in recorded.ask
@@ -403,5 +404,5 @@ def test_real_aig_when_2013_10_07_then_it_has_389_of_390_bars() -> None:
     for symbol, day in real_sessions():
         if (symbol, day) == ("AIG", "2013-10-07"):
             loaded = LeanFolder(REAL).load(plan_of(day), (symbol,))
-            assert sum(bar is not None for bar in loaded.symbols[0].bars) == 389
+            assert bars_in(loaded) == 389
             assert loaded.rows[0].prior_close_micros == 49_530_000

@@ -56,7 +56,7 @@ class Day:
         return said
 
     def quote(self, minute: int) -> None:
-        self.market(m.QuoteBatch(**times(OPEN + minute * MINUTE), step=self.step + 1, quotes=()))
+        self.market(m.QuoteBatch.of((), **times(OPEN + minute * MINUTE), step=self.step + 1))
 
     def restart(self) -> None:
         """Lose everything but the journal; the feed goes on where it is."""
@@ -107,7 +107,7 @@ def ranked(symbols: tuple[str, ...], date: str = DATE) -> m.CandidatesRanked:
 
 def batch(step: int, minute: int, bars: dict[str, tuple[int, int, int]]) -> m.BarBatch:
     rows = tuple(m.Bar(symbol, close, high, low, close, m.NANOS) for symbol, (high, low, close) in bars.items())
-    return m.BarBatch(**times(OPEN + (minute + 1) * MINUTE), step=step, bars=rows)
+    return m.BarBatch.of(rows, **times(OPEN + (minute + 1) * MINUTE), step=step)
 
 
 @pytest.fixture

@@ -407,10 +407,10 @@ def test_range_when_a_minute_comes_in_two_messages_then_complete_with_the_second
     day.plan()
     day.watch("AAA", "BBB")
     day.analysis("AAA", "BBB", minutes=range(14))
-    first = m.BarBatch(
-        ts_event=day.OPEN + 15 * day.MINUTE, ts_init=0, step=day.step + 1, bars=(_bar("AAA", 100),), parts_left=1
+    first = m.BarBatch.of(
+        (_bar("AAA", 100),), ts_event=day.OPEN + 15 * day.MINUTE, ts_init=0, step=day.step + 1, parts_left=1
     )
-    last = m.BarBatch(ts_event=first.ts_event, ts_init=0, step=day.step + 2, bars=(_bar("BBB", 999),))
+    last = m.BarBatch.of((_bar("BBB", 999),), ts_event=first.ts_event, ts_init=0, step=day.step + 2)
     assert day.market(first) == []
     (completed,) = day.market(last)
     assert isinstance(completed, m.RangeCompleted)

@@ -2,34 +2,35 @@
 
 from typing import Any
 
-from bus.messages import Bar
+from bus.messages import BarBatch
 from services.strategy.watch_list import align, column, watch_list
 
 BAR = (10, 5, 7)
 
 
-def bars_of(make: Any, *symbols: str) -> tuple[Bar, ...]:
-    return make.batch(1, 0, {symbol: (10 + n, 5 + n, 7 + n) for n, symbol in enumerate(symbols)}).bars
+def batch_of(make: Any, *symbols: str) -> BarBatch:
+    bars = [make.batch(1, 0, {symbol: (10 + n, 5 + n, 7 + n)}).bars[0] for n, symbol in enumerate(symbols)]
+    return BarBatch.of(bars, ts_event=1, ts_init=1, step=1)
 
 
 def test_alignment_when_the_order_is_the_same_then_the_last_one_stands(make: Any) -> None:
     watch = watch_list(make.ranked(("A", "B")))
-    first = align(watch, bars_of(make, "B", "A"), None)
+    first = align(watch, ("B", "A"), None)
     assert first.rows.tolist() == [1, 0]
-    assert align(watch, bars_of(make, "B", "A"), first) is first
-    assert align(watch, bars_of(make, "A", "B"), first).rows.tolist() == [0, 1]
+    assert align(watch, ("B", "A"), first) is first
+    assert align(watch, ("A", "B"), first).rows.tolist() == [0, 1]
 
 
 def test_alignment_when_names_are_unknown_or_doubled_then_left_out(make: Any) -> None:
     watch = watch_list(make.ranked(("A", "B")))
-    bars = (*bars_of(make, "X", "B", "A"), *bars_of(make, "B"))
-    alignment = align(watch, bars, None)
+    batch = batch_of(make, "X", "B", "A", "B")
+    alignment = align(watch, batch.symbols, None)
     assert alignment.rows.tolist() == [1, 0]
-    assert column(bars, alignment, "close_micros").tolist() == [8, 9]
-    assert column(bars, alignment, "high_micros").tolist() == [11, 12]
+    assert column(batch, alignment, "closes_micros").tolist() == [8, 9]
+    assert column(batch, alignment, "highs_micros").tolist() == [11, 12]
 
 
 def test_alignment_when_there_are_no_bars_then_empty(make: Any) -> None:
     watch = watch_list(make.ranked(("A",)))
     alignment = align(watch, (), None)
-    assert column((), alignment, "low_micros").tolist() == []
+    assert column(batch_of(make), alignment, "lows_micros").tolist() == []

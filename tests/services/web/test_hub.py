@@ -136,7 +136,7 @@ def test_stream_when_server_stops_then_ends_at_once_and_none_opens(hub: StatusHu
 
 def test_hub_when_market_data_or_heartbeats_come_then_browsers_are_not_told(hub: StatusHub) -> None:
     client = hub.subscribe()
-    hub.publish(m.QuoteBatch(ts_event=1, ts_init=1, step=1, quotes=()))
+    hub.publish(m.QuoteBatch.of((), ts_event=1, ts_init=1, step=1))
     hub.publish(m.Lease(ts_event=1, ts_init=1, issuer="risk", seq=1, halt_counter=0, expires_boot_ns=1))
     hub.close()
     assert list(client.read()) == []

@@ -14,6 +14,7 @@ from sim.faults import FaultMix
 from sim.host import MS, SECOND, Host, Span
 
 from bus.messages import FeedEnded, MarketMessage, Quote, QuoteBatch, Side, cash_micros
+from bus.quote_board import QuoteBoard
 from services.execution.brokers import interface
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import OrderRequest, RetryableBrokerError
@@ -117,7 +118,7 @@ class BrokerHouse:
     waits: list[Span] = field(default_factory=list)
     on_the_way: int = 0
     positions: dict[str, int] = field(default_factory=dict)
-    quotes: dict[str, Quote] = field(default_factory=dict)
+    board: QuoteBoard = field(default_factory=QuoteBoard)
     market_ns: int = 0
     #: The market's time as the bot could know it when its order was sent; None = the feed waits, so it is the same.
     told_ns: int | None = None
@@ -147,7 +148,7 @@ class BrokerHouse:
                 self._meet_last_quote(order)
         if not isinstance(data, QuoteBatch):
             return
-        self.quotes.update({quote.symbol: quote for quote in data.quotes})
+        self.board = self.board.heard(data)
         for order in self.working():
             if order.accepted_market_ns < self.market_ns:
                 self.work(order)
@@ -159,7 +160,7 @@ class BrokerHouse:
 
     def work(self, order: HouseOrder, *, at_once: bool = False) -> None:
         """Let one order meet the quotes that stand; a slow one is filled later, by itself."""
-        quote = self.quotes.get(order.request.symbol)
+        quote = self.board.quote_of(order.request.symbol)
         if order.is_stuck or quote is None or order.state != "WORKING" or (order.is_slow and not at_once):
             return
         if order.request.order_type == "TRAILING_STOP":
@@ -226,8 +227,8 @@ class BrokerHouse:
         refusal = self._refusal(request)
         if refusal:
             self._end(order, "REJECTED", refusal)
-        elif request.order_type == "TRAILING_STOP" and request.symbol in self.quotes:
-            order.peak_micros = self.quotes[request.symbol].bid_micros
+        elif request.order_type == "TRAILING_STOP" and (quote := self.board.quote_of(request.symbol)):
+            order.peak_micros = quote.bid_micros
         self.host.note(f"order {order.key} {order.state}")
         if self.is_after_last_quote:
             self._meet_last_quote(order)

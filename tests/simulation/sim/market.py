@@ -1,12 +1,15 @@
 """A short session with something to trade: minutes of a few names, most of which break out of their range."""
 
 import random
+from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from bus.calendar import ExchangeDay
-from bus.messages import MICROS, NANOS, Bar
+from bus.messages import MICROS, NANOS
 from config.env_bot import EnvBot, parse, proposals
-from services.screener.steps import MINUTE_NS, MarketDay, MinuteQuotes, SymbolDay
+from services.screener.steps import MINUTE_NS, BarColumns, MarketDay, QuoteColumns, in_played_order
 from services.screener.universe import UniverseRow
 
 DATE: Final = "2025-03-12"
@@ -44,28 +47,40 @@ def settings(speed: int, halt_positions: str, entry_timeout_s: int) -> EnvBot:
 
 def make_day(rng: random.Random) -> MarketDay:
     """Return a day whose breakouts come in minutes that this seed draws."""
-    symbols = []
-    for symbol in SYMBOLS:
+    paths = np.zeros((MINUTES, len(SYMBOLS), 2), np.int64)
+    for name, symbol in enumerate(SYMBOLS):
         start = rng.randrange(20, 120) * MICROS
         leaves_at = rng.randrange(1, 5)
-        symbols.append(_symbol_day(symbol, start, leaves_at, rng))
+        paths[:, name] = list(_minutes(symbol, start, leaves_at, rng))
+    opens, closes = (np.ascontiguousarray(paths[:, :, side]) for side in (0, 1))
+    highs, lows = np.maximum(opens, closes), np.minimum(opens, closes)
+    bids = np.stack([opens, highs, lows, closes], axis=1)
+    played_bids, played_asks = in_played_order(bids, bids * 10_004 // 10_000)
+    sizes = np.full(opens.shape, _SIZE)
     rows = tuple(
         UniverseRow(
-            symbol=one.symbol,
-            prior_close_micros=one.bars[0].open_micros if one.bars[0] else 0,
+            symbol=symbol,
+            prior_close_micros=price,
             prior_volume_nanos=1_000_000 * NANOS,
-            price_micros=one.bars[0].open_micros if one.bars[0] else 0,
+            price_micros=price,
             float_shares=0,
         )
-        for one in symbols
+        for symbol, price in zip(SYMBOLS, opens[0].tolist(), strict=True)
     )
-    return MarketDay(source="a simulated market", rows=rows, symbols=tuple(symbols))
+    return MarketDay(
+        source="a simulated market",
+        rows=rows,
+        symbols=SYMBOLS,
+        bars=BarColumns(
+            opens=opens, highs=highs, lows=lows, closes=closes, volumes=np.full(opens.shape, 50_000 * NANOS)
+        ),
+        quotes=QuoteColumns(bids=played_bids, asks=played_asks, bid_sizes=sizes, ask_sizes=sizes),
+    )
 
 
-def _symbol_day(symbol: str, start: int, leaves_at: int, rng: random.Random) -> SymbolDay:
+def _minutes(symbol: str, start: int, leaves_at: int, rng: random.Random) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last price of each minute."""
     sign = {"FLAT": 0, "SH": 0, "SPY": -1}.get(symbol, 1)
-    quotes: list[MinuteQuotes | None] = []
-    bars: list[Bar | None] = []
     price = start
     for minute in range(MINUTES):
         if minute == leaves_at and sign:
@@ -76,10 +91,5 @@ def _symbol_day(symbol: str, start: int, leaves_at: int, rng: random.Random) -> 
         else:
             move = rng.randrange(-300, 300)
         close = price * (MICROS + move) // MICROS
-        low, high = min(price, close), max(price, close)
-        bars.append(Bar(symbol, price, high, low, close, 50_000 * NANOS))
-        bid = (price, high, low, close)
-        ask = (*(value * 10_004 // 10_000 for value in bid),)
-        quotes.append(MinuteQuotes(bid, (ask[0], ask[1], ask[2], ask[3]), _SIZE, _SIZE))
+        yield price, close
         price = close
-    return SymbolDay(symbol=symbol, quotes=quotes, bars=bars)

@@ -331,7 +331,7 @@ def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explaine
                 broker.cancel(f"o{1 + qty % count}", at)
             elif action == "quotes":
                 quote = m.Quote(symbol, price, price + size * 100, size * m.NANOS // 3, size * m.NANOS // 7, at)
-                batch = m.QuoteBatch(ts_event=at, ts_init=at, step=n, quotes=(quote,))
+                batch = m.QuoteBatch.of((quote,), ts_event=at, ts_init=at, step=n)
                 told += broker.on_quotes(batch, DAY)
             elif action == "restart":
                 broker.close()

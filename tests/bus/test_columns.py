@@ -1,0 +1,63 @@
+"""Columns of numbers on the wire: what goes in comes out, and what cannot be right is refused at the border."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus import messages as m
+from bus.codec import MalformedMessageError, decode_message, encode_message
+from bus.columns import pack, rows_of, unpack, value_at
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.lists(INT64, max_size=20))
+def test_a_column_when_packed_is_read_back_whole_and_one_by_one(values: list[int]) -> None:
+    column = pack(values)
+    assert unpack(column) == values
+    assert [value_at(column, row) for row in range(len(values))] == values
+
+
+def test_a_number_when_beyond_64_bits_is_refused() -> None:
+    with pytest.raises(OverflowError):
+        pack([2**63])
+
+
+def test_rows_when_many_lists_are_asked_for_are_those_of_each_list() -> None:
+    lists = [tuple(f"S{n}" for n in range(size)) for size in range(80)]
+    assert all(rows_of(one) == {symbol: row for row, symbol in enumerate(one)} for one in lists * 2)
+
+
+BARS = (m.Bar("AAA", 1, 4, 1, 3, 100), m.Bar("BBB", 5, 8, 5, 7, 200))
+QUOTES = (m.Quote("AAA", 10, 11, 100, 200, 7), m.Quote("BBB", 0, 21, 0, 300, 8))
+
+
+def test_batches_when_encoded_and_decoded_hold_the_same_rows() -> None:
+    bars = m.BarBatch.of(BARS, ts_event=1, ts_init=2, step=3, parts_left=1)
+    quotes = m.QuoteBatch.of(QUOTES, ts_event=1, ts_init=2, step=3)
+    heard_bars, heard_quotes = decode_message(encode_message(bars)), decode_message(encode_message(quotes))
+    assert isinstance(heard_bars, m.BarBatch)
+    assert isinstance(heard_quotes, m.QuoteBatch)
+    assert (heard_bars.bars, heard_bars.parts_left) == (BARS, 1)
+    assert heard_quotes.quotes == QUOTES
+    assert heard_quotes.quote_of("BBB") == QUOTES[1]
+    assert heard_quotes.quote_of("CCC") is None
+
+
+@pytest.mark.parametrize("column", ["closes_micros", "volumes_nanos"])
+@pytest.mark.parametrize("length", [0, 8, 15, 24])
+def test_a_batch_when_a_column_has_another_length_does_not_get_in(column: str, length: int) -> None:
+    fields = msgspec.to_builtins(m.BarBatch.of(BARS, ts_event=1, ts_init=2, step=3), builtin_types=(bytes,))
+    fields[column] = bytes(length)
+    with pytest.raises(MalformedMessageError, match="must have 16"):
+        decode_message(msgspec.msgpack.encode(fields))
+
+
+@pytest.mark.parametrize(
+    "wrong", [m.Quote("AAA", -1, 11, 1, 1, 7), m.Quote("AAA", 10, 2**53 + 1, 1, 1, 7), m.Quote("AAA", 10, 11, 1, -1, 7)]
+)
+def test_a_quote_when_its_numbers_make_no_sense_is_no_quote(wrong: m.Quote) -> None:
+    batch = m.QuoteBatch.of((wrong, QUOTES[1]), ts_event=1, ts_init=1, step=1)
+    assert batch.quote_of("AAA") is None
+    assert batch.quotes == (QUOTES[1],)
