@@ -5,13 +5,14 @@ gives the processes: everybody sees a market message first, then every message t
 left, then `settle`, then the next market message.
 """
 
-import functools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
+from bus.actor import Actor, Cause
 from bus.assembly import Assembly, Gate, Ports
 from bus.clock import SessionClock
-from bus.codec import decode_message
+from bus.decider import Shell
 from bus.messages import (
     ChainArmed,
     FeedEnded,
@@ -21,10 +22,9 @@ from bus.messages import (
     SessionPlanned,
     StatusMessage,
 )
-from bus.node import Node
-from bus.routes import MARKET_PUBLISHER, MARKET_SUBSCRIBERS, SERVICES
-from bus.store import Store
+from bus.routes import MARKET_PUBLISHER, MARKET_SUBSCRIBERS, SERVICES, peers_of, receivers
 
+S = TypeVar("S")
 _DELIVERIES_MAX: Final = 100_000
 
 
@@ -38,6 +38,42 @@ class OpenGate:
     def lapsed_ns(self) -> int:
         """Return 0: there is no lease that could lapse."""
         return 0
+
+
+class LocalNode(Actor[S]):
+    """One service of the chain in one process; what it says waits in memory until it is delivered."""
+
+    def __init__(
+        self,
+        name: ServiceName,
+        assembly: Assembly[S],
+        *,
+        clock: SessionClock,
+        on_event: Callable[[Message], None],
+    ) -> None:
+        super().__init__(name, assembly, clock=clock, on_event=on_event)
+        self.outbox: dict[ServiceName, deque[Message]] = {receiver: deque() for receiver in peers_of(name)}
+
+    def start(self) -> None:
+        """Let the shell open what it works with."""
+        self._run(self.assembly.shell.on_start(self.state, self.clock.now_ns()))
+
+    def on_reliable(self, message: Message) -> None:
+        """Take one message of another service."""
+        self.clock.heard(message.ts_event)
+        self._run([message])
+
+    def outbox_depth(self) -> int:
+        """Return how many messages are not delivered yet."""
+        return sum(map(len, self.outbox.values()))
+
+    def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
+        for event in events:
+            self.assembly.shell.before_commit(event)
+        for event in events:
+            for receiver in receivers(self.name, type(event)):
+                self.outbox[receiver].append(event)
+        return events
 
 
 class LocalChain:
@@ -56,22 +92,21 @@ class LocalChain:
         gate: Gate | None = None,
     ) -> None:
         self.clock = SessionClock(follows_feed=True)
-        self.nodes: dict[ServiceName, Node[Any]] = {}
+        self.nodes: dict[ServiceName, LocalNode[Any]] = {}
+        #: Something was committed since everything was delivered.
+        self._has_news = False
         for name in SERVICES:
             if name not in assemblies:
                 continue
             assembly = assemblies[name]
             assembly.attach(Ports(gate or OpenGate(), _ignore_status, _ignore_halt))
-            self.nodes[name] = Node(
-                name,
-                assembly,
-                Store(":memory:", "NORMAL"),
-                clock=self.clock,
-                on_event=functools.partial(on_event, name),
-            )
+            self.nodes[name] = LocalNode(name, assembly, clock=self.clock, on_event=self._teller(name, on_event))
+        self._streams = [
+            (outbox, self.nodes.get(receiver))
+            for node in self.nodes.values()
+            for receiver, outbox in node.outbox.items()
+        ]
         for node in self.nodes.values():
-            for link in node.links.values():
-                link.is_welcome = True
             node.start()
 
     def begin(self, plan: SessionPlanned) -> None:
@@ -90,14 +125,17 @@ class LocalChain:
     def play(self, feed: Iterable[MarketMessage]) -> int:
         """Play a session to its end; return how many market messages it had."""
         steps = 0
+        market = [self.nodes[name] for name in MARKET_SUBSCRIBERS if name in self.nodes]
+        waking = [node for node in self.nodes.values() if type(node.assembly.shell).on_idle is not Shell.on_idle]
+        publisher = self.nodes[MARKET_PUBLISHER]
         for data in feed:
-            self.nodes[MARKET_PUBLISHER].step = data.step
-            for name in MARKET_SUBSCRIBERS:
-                if name in self.nodes:
-                    self.nodes[name].on_market(data)
+            publisher.step = data.step
+            for node in market:
+                node.on_market(data)
             self._deliver()
-            for node in self.nodes.values():
+            for node in waking:
                 node.on_idle()
+            for node in self.nodes.values():
                 node.settle()
             self._deliver()
             steps = data.step if isinstance(data, FeedEnded) else steps + 1
@@ -107,28 +145,27 @@ class LocalChain:
         """Close shells and stores."""
         for node in self.nodes.values():
             node.assembly.shell.close()
-            node.close()
+
+    def _teller(self, name: ServiceName, on_event: Callable[[ServiceName, Message], None]) -> Callable[[Message], None]:
+        def tell(event: Message) -> None:
+            self._has_news = True
+            on_event(name, event)
+
+        return tell
 
     def _deliver(self) -> None:
         """Deliver until every outbox is empty; senders in the order of SERVICES, each stream in its own order."""
+        if not self._has_news:
+            return
+        self._has_news = False
         for _ in range(_DELIVERIES_MAX):
-            if not any(self._deliver_one(name, node) for name, node in self.nodes.items()):
+            stream = next((stream for stream in self._streams if stream[0]), None)
+            if stream is None:
                 return
+            message = stream[0].popleft()
+            if stream[1] is not None:
+                stream[1].on_reliable(message)
         raise RuntimeError(f"more than {_DELIVERIES_MAX} deliveries follow from one market message")
-
-    def _deliver_one(self, sender: ServiceName, node: Node[Any]) -> bool:
-        for receiver, link in node.links.items():
-            target = next((n for name, n in self.nodes.items() if name == receiver), None)
-            if not link.rows:
-                continue
-            row = link.rows[0]
-            if target is not None:
-                target.on_reliable(sender, node.epoch, row.seq, decode_message(row.payload))
-                node.heard_ack(target.name, node.epoch, row.seq)
-            else:
-                link.heard_ack(row.seq, 0)
-            return True
-        return False
 
 
 def _ignore_halt(_rule: str, _detail: str) -> None:

@@ -1,0 +1,152 @@
+"""One service's core and shell in the order that makes an effect happen once, wherever its events are kept.
+
+A process keeps them on disk (bus/node.py), the chain in one process in memory (bus/local.py).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Generic, TypeVar
+
+from bus.assembly import Assembly
+from bus.clock import SessionClock
+from bus.failpoints import Failpoint
+from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage, StreamResolved
+from bus.routes import receivers
+
+S = TypeVar("S")
+#: The message that caused events: its sender, the sender's epoch, and its number. It is committed with them.
+Cause = tuple[ServiceName, str, int]
+_REPORTS_MAX: Final = 10_000
+
+
+class Actor(Generic[S]):
+    """Drives one core and its shell.
+
+    Args:
+        name: which service this is.
+        assembly: its core and shell.
+        clock: session time.
+        on_event: called with each committed event, for the status topic.
+    """
+
+    def __init__(
+        self,
+        name: ServiceName,
+        assembly: Assembly[S],
+        *,
+        clock: SessionClock,
+        on_event: Callable[[Message], None],
+    ) -> None:
+        self.name = name
+        self.assembly = assembly
+        self.clock = clock
+        self.step = 0
+        self.plan: SessionPlanned | None = None
+        self.state = assembly.core.initial()
+        self._effect_point = Failpoint(f"{name}.effect")
+        self._on_event = on_event
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether this service knows the session, where it is told of it at all."""
+        return self.plan is not None or self.name not in receivers("watchdog", SessionPlanned)
+
+    def on_market(self, data: MarketMessage) -> None:
+        """Take one market message; a repeated step is ignored."""
+        if data.step <= self.step:
+            return
+        self.step = data.step
+        self.clock.heard(data.ts_event)
+        core, shell = self.assembly.core, self.assembly.shell
+        self.state = core.observe(self.state, data)
+        self._follow(core.decide(self.state, data, self.clock.now_ns()))
+        self._run(shell.on_market(self.state, data, self.clock.now_ns()))
+
+    def on_input(self, message: Message) -> None:
+        """Take a message from this host: what the control folder says, or a report."""
+        self._run([message])
+
+    def on_idle(self) -> None:
+        """Let the shell report what became due by itself."""
+        self._run(self.assembly.shell.on_idle(self.state, self.clock.now_ns()))
+
+    def on_gap(self) -> None:
+        """Let the shell find out what happened while this process stood still."""
+        self._run(self.assembly.shell.on_gap(self.state, self.clock.now_ns()))
+
+    def on_stop(self) -> bool:
+        """Let the shell do what is owed before the process ends; return whether nothing is left to do."""
+        return self._run(self.assembly.shell.on_stop(self.state, self.clock.now_ns())) == 0
+
+    def settle(self) -> None:
+        """Let the core decide what needs a complete step."""
+        self._follow(self.assembly.core.settle(self.state, self.clock.now_ns()))
+
+    def is_settled(self) -> bool:
+        """Tell whether nothing of the present step waits for a permission or an answer."""
+        return self.assembly.shell.is_settled(self.state)
+
+    def snapshot(self) -> Sequence[StatusMessage]:
+        """Return what the status topic should show now."""
+        return self.assembly.core.snapshot(self.state, self.clock.now_ns())
+
+    def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
+        """Commit events, and what caused them, all or nothing; return them as they were committed."""
+        raise NotImplementedError
+
+    def _follow(self, events: Sequence[Message]) -> None:
+        """Commit what was decided, if it is anything, and decide what follows."""
+        if events:
+            self._run(self._run_events(events, None))
+
+    def _run(self, messages: Iterable[Message], cause: Cause | None = None) -> int:
+        """Decide each message and, before the next one, every report that follows; the cause goes with the first.
+
+        Both are taken one by one as they are asked for. So what an effect reported is known before the next effect is
+        done: an order that was sent is never taken for one that still waits, because another one's answer came first.
+
+        Returns:
+            How many messages were decided.
+        """
+        waiting = [iter(messages)]
+        for number in range(_REPORTS_MAX):
+            message = _next_of(waiting)
+            if message is None:
+                return number
+            events = self.assembly.core.decide(self.state, message, self.clock.now_ns())
+            waiting.append(self._run_events(events, cause))
+            cause = None
+        raise RuntimeError(f"{self.name}: more than {_REPORTS_MAX} reports follow from one message")
+
+    def _run_events(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message]:
+        """Commit events and fold them; then return what does their effects, one by one, and yields the reports."""
+        if not events and cause is None:
+            return iter(())
+        events = self._keep(events, cause)
+        for event in events:
+            self._evolve(event)
+            self._on_event(event)
+        return self._effects(events)
+
+    def _effects(self, events: Sequence[Message]) -> Iterator[Message]:
+        for event in events:
+            with self._effect_point:
+                reports = self.assembly.shell.after_commit(self.state, event, self.clock.now_ns())
+            yield from reports
+
+    def _evolve(self, event: Message) -> None:
+        if isinstance(event, StreamResolved):
+            # It is the runtime's own: where a stream goes on is in the cursor that was committed with it.
+            return
+        if isinstance(event, SessionPlanned):
+            self.plan = event
+        self.state = self.assembly.core.evolve(self.state, event)
+
+
+def _next_of(waiting: list[Iterator[Message]]) -> Message | None:
+    """Return the next message of the newest iterator that has one, or None when all are at their end."""
+    while waiting:
+        message = next(waiting[-1], None)
+        if message is not None:
+            return message
+        waiting.pop()
+    return None
