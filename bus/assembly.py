@@ -22,11 +22,16 @@ class CannotStartError(Exception):
 
 @dataclass(frozen=True)
 class Setup:
-    """What every service starts from: the home, the checked settings, and who this bot is."""
+    """What every service starts from: the home, the checked settings, and who this bot is.
+
+    `is_buffered`: a replay, which nobody resumes. The paper broker's books and the ledger are committed once, when
+    they are closed, and not with each change.
+    """
 
     paths: HomePaths
     env: EnvBot
     identity: Identity
+    is_buffered: bool = False
 
 
 class Gate(Protocol):

@@ -6,7 +6,8 @@ without numpy read one number at a time.
 
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Final
 
 WIDTH: Final = 8
@@ -61,6 +62,39 @@ def check_columns(symbols: tuple[str, ...], columns: tuple[bytes, ...]) -> None:
     for column in columns:
         if len(column) != size:
             raise ValueError(f"a column has {len(column)} bytes for {len(symbols)} symbols and must have {size}")
+
+
+class Picks:
+    """Takes the numbers of the same few names out of batch after batch.
+
+    Args:
+        wanted: the names, in the order of the answers; each may be there more than once.
+    """
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self.wanted = tuple(wanted)
+        self._symbols: tuple[str, ...] | None = None
+        self._take: Callable[[list[int]], Sequence[int]] | None = None
+
+    def of(self, symbols: tuple[str, ...], *columns: bytes) -> list[Sequence[int]] | None:
+        """Return each column's numbers for the wanted names; None when the batch does not have them all.
+
+        `symbols` are the batch's; for the very same tuple as last time nothing is looked up again.
+        """
+        if symbols is not self._symbols:
+            self._symbols = symbols
+            self._take = self._taker(rows_of(symbols))
+        take = self._take
+        return None if take is None else [take(unpack(column)) for column in columns]
+
+    def _taker(self, rows: dict[str, int]) -> Callable[[list[int]], Sequence[int]] | None:
+        found = [rows[symbol] for symbol in self.wanted if symbol in rows]
+        if not found or len(found) < len(self.wanted):
+            return None
+        if len(found) == 1:
+            row = found[0]
+            return lambda values: (values[row],)
+        return itemgetter(*found)
 
 
 def rows_of(symbols: tuple[str, ...]) -> dict[str, int]:

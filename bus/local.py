@@ -113,10 +113,12 @@ class LocalChain:
         """Tell every service that hears of sessions about this one, then arm the chain."""
         armed = ChainArmed(ts_event=0, ts_init=0, halt_counter=0, operator="local", reason="played in one process")
         for node in self.nodes.values():
-            if node.is_ready:
-                continue
-            node.on_input(plan)
-            self._deliver()
+            # The steps of a session's feed count from 1.
+            node.step = 0
+        for name in receivers("watchdog", SessionPlanned):
+            if name in self.nodes:
+                self.nodes[name].on_input(plan)
+                self._deliver()
         for name in ("strategy", "risk", "execution"):
             if name in self.nodes:
                 self.nodes[name].on_input(armed)

@@ -52,7 +52,7 @@ def play_in(session: OpenedSession, paths: HomePaths) -> Played:
     paths.make()
     request = {"coa": load_template(), "currency_code": "USD"}
     (paths.control / "provision_ledger.json").write_bytes(msgspec.json.encode(request))
-    setup = Setup(paths=paths, env=session.setup.env, identity=session.setup.identity)
+    setup = Setup(paths=paths, env=session.setup.env, identity=session.setup.identity, is_buffered=True)
     assemblies = {name: build(setup) for name, build in BUILDERS.items()}
     events: list[tuple[ServiceName, Message]] = []
     chain = LocalChain(assemblies, lambda service, event: events.append((service, event)))

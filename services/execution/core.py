@@ -116,6 +116,8 @@ class ExecutionCore:
         return step.events
 
     def _on_market(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:
+        if now_ns < state.due_ns:
+            return ()
         events: list[m.Message] = []
         for intent in state.open_intents():
             step = self._step(intent, now_ns)

@@ -66,6 +66,11 @@ class Recovery:
         retry = self._retries.get(key)
         return retry is None or self._boot_ns() >= retry.due_ns
 
+    @property
+    def has_misses(self) -> bool:
+        """Tell whether the broker did not find any order, and has not proven that it never had it."""
+        return bool(self._absences)
+
     def is_missed(self, key: str) -> bool:
         """Tell whether the broker did not find an order, and has not proven that it never had it."""
         return key in self._absences

@@ -88,7 +88,7 @@ class ExecutionShell(Shell[ExecutionState]):
 
     def on_start(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Ask the broker about every open order, and for every execution that is not in the journal."""
-        self._may_have_orders = bool(state.open_orders())
+        self._may_have_orders = state.has_open_orders
         reports: list[m.Message] = [*self._watch.list_first(state, now_ns), *self._recover_all(state, now_ns)]
         if state.plan is not None:
             reports.extend(self._account(state.plan, now_ns))
@@ -210,7 +210,7 @@ class ExecutionShell(Shell[ExecutionState]):
             self._boot_ns(),
             lapsed_ns=lapsed_ns,
             is_halted=state.is_halted,
-            may_have_orders=self._may_have_orders or bool(state.open_orders()) or self._watch.lists_unaccounted,
+            may_have_orders=self._may_have_orders or state.has_open_orders or self._watch.lists_unaccounted,
         )
         self._recovery.is_hurried = self._watch.drain.is_active or self._is_stopping
 
@@ -221,7 +221,11 @@ class ExecutionShell(Shell[ExecutionState]):
         if self._lacks_account and state.plan is not None and self._recovery.is_due(_ACCOUNT_REPORT):
             yield from self._account(state.plan, now_ns)
             return
-        for key in [order.client_order_id for order in state.open_orders()]:
+        # An order that rests at the broker is only taken up where the broker has once not found it.
+        keys = state.restless_orders
+        if self._recovery.has_misses:
+            keys = [order.client_order_id for order in state.open_orders()]
+        for key in keys:
             # What was reported of the one before may have changed this one.
             order = state.find(key)
             if order is not None:
@@ -456,6 +460,7 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
             setup.paths.state / PAPER_BOOKS,
             starting_cash_micros=settings.paper_starting_cash_micros,
             slippage_ppm=settings.paper_slippage_ppm,
+            is_buffered=setup.is_buffered,
         )
     except (RetryableBrokerError, StopTradingError) as error:
         raise CannotStartError(str(error)) from error

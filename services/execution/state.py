@@ -1,18 +1,22 @@
 """What execution remembers: the orders of the day by intent, who may trade, and what was ever asked."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from bus import messages as m
+from bus.columns import Picks
 from services.execution.intents import Intent, OrderEvent, fold, intent_of
 from services.execution.orders import Order
 
 KILL_SWITCH_REASON: Final = "kill switch: the day's loss went beyond DAILY_LOSS_LIMIT"
 #: So many different reasons are journaled between two armings; a person who has to mend the first needs no more.
 HALT_DETAILS_MAX: Final = 50
+#: Later than every session.
+NEVER_DUE_NS: Final = 2**63 - 1
 _TEXT_MAX: Final = 400
+_GONE: Final = object()
 
 
 def halt_reason(halt: m.HaltRaised) -> str:
@@ -48,6 +52,14 @@ class ExecutionState:
     _intents: dict[str, Intent] = field(default_factory=dict)
     _intent_of_order: dict[str, str] = field(default_factory=dict)
     _open: dict[str, None] = field(default_factory=dict)
+    #: When each open intent has to be looked at; 0 = at every moment.
+    _due_ns: dict[str, int] = field(default_factory=dict)
+    #: Of the open orders: all, those that do not rest at the broker, and the symbols of the trailing stops.
+    _open_orders: dict[str, None] = field(default_factory=dict)
+    _restless: dict[str, None] = field(default_factory=dict)
+    _trailing: dict[str, str] = field(default_factory=dict)
+    #: The symbols of the trailing stops, as `peaks` has them; None after one came or went.
+    _trails: Picks | None = None
 
     def open_intents(self) -> list[Intent]:
         """Return the intents that are not closed, oldest first."""
@@ -55,16 +67,20 @@ class ExecutionState:
 
     def follow_bids(self, batch: m.QuoteBatch) -> None:
         """Raise the peak of every open trailing stop whose symbol has a higher bid now; not journaled."""
-        if not self._open:
+        if not self._trailing:
             self.peaks.clear()
             return
-        for order in self.open_orders():
-            prepared = order.prepared
-            if prepared.order_type != "TRAILING_STOP":
-                continue
-            quote = batch.quote_of(prepared.symbol)
-            if quote is not None and quote.bid_micros > self.peaks.get(prepared.client_order_id, 0):
-                self.peaks[prepared.client_order_id] = quote.bid_micros
+        if self._trails is None:
+            self._trails = Picks(tuple(self._trailing.values()))
+            self.peaks = {key: self.peaks.get(key, 0) for key in self._trailing}
+        found = self._trails.of(batch.symbols, batch.bids_micros)
+        if found is not None:
+            self.peaks = dict(zip(self.peaks, map(max, self.peaks.values(), found[0]), strict=True))
+            return
+        for key, symbol in self._trailing.items():
+            quote = batch.quote_of(symbol)
+            if quote is not None and quote.bid_micros > self.peaks[key]:
+                self.peaks[key] = quote.bid_micros
 
     def show(self, *, drain: str, external: str) -> None:
         """Keep what the snapshot says about the broker's side; not journaled."""
@@ -79,6 +95,21 @@ class ExecutionState:
     def open_orders(self) -> list[Order]:
         """Return the orders that may still fill or be sent, by intent."""
         return [order for intent_id in self._open for order in self._intents[intent_id].open_orders]
+
+    @property
+    def has_open_orders(self) -> bool:
+        """Tell whether any order may still fill or be sent."""
+        return bool(self._open_orders)
+
+    @property
+    def restless_orders(self) -> list[str]:
+        """Return the ids of the open orders that do not rest at the broker, oldest first."""
+        return list(self._restless)
+
+    @property
+    def due_ns(self) -> int:
+        """Return the session time at which an open intent has to be looked at, the earliest; 0 = at every moment."""
+        return min(self._due_ns.values(), default=NEVER_DUE_NS)
 
     def orders(self) -> list[Order]:
         """Return every order of the day, in the order of preparation."""
@@ -133,8 +164,7 @@ class ExecutionState:
             case m.OrderPrepared():
                 self._prepare(event)
             case m.IntentClosed():
-                self._intents[event.intent_id] = fold(self._intents[event.intent_id], event)
-                self._open.pop(event.intent_id, None)
+                self._put(fold(self._intents[event.intent_id], event))
             case (
                 m.OrderUnknown()
                 | m.OrderAccepted()
@@ -156,6 +186,8 @@ class ExecutionState:
             self._intents = {intent_id: self._intents[intent_id] for intent_id in self._open}
             self._intent_of_order = {k: v for k, v in self._intent_of_order.items() if v in self._intents}
         self.plan = event
+        for intent in self.open_intents():
+            self._put(intent)
 
     def _fold_control(self, event: m.HaltRaised | m.ChainArmed | m.ChainDisarmed | m.KillSwitchTripped) -> None:
         match event:
@@ -180,21 +212,47 @@ class ExecutionState:
 
     def _leave_all(self, reason: str) -> None:
         for intent in self.open_intents():
-            self._intents[intent.intent_id] = replace(intent, exit_reason=intent.exit_reason or reason)
+            self._put(replace(intent, exit_reason=intent.exit_reason or reason))
 
     def _prepare(self, event: m.OrderPrepared) -> None:
         intent = self._intents.get(event.intent_id) or intent_of(event)
-        self._intents[event.intent_id] = fold(intent, event)
         self._intent_of_order[event.client_order_id] = event.intent_id
-        self._open[event.intent_id] = None
+        self._put(fold(intent, event))
         self.intent_ids.add(event.intent_id)
 
     def _fold_order(self, event: OrderEvent) -> None:
         intent_id = self._intent_of_order[event.client_order_id]
-        intent = fold(self._intents[intent_id], event)
-        self._intents[intent_id] = intent
-        if not intent.is_closed:
-            self._open[intent_id] = None
+        self._put(fold(self._intents[intent_id], event))
         if isinstance(event, m.OrderFilled):
             newest = max(self.last_execution_id, event.execution_id, key=lambda name: (len(name), name))
             self.last_execution_id = newest
+
+    def _put(self, intent: Intent) -> None:
+        """Put an intent in its place, and note of it what is asked for at every moment."""
+        self._intents[intent.intent_id] = intent
+        for order in intent.orders:
+            _note(self._open_orders, order.client_order_id, None if order.is_open else _GONE)
+            _note(self._restless, order.client_order_id, None if order.is_open and not order.is_resting else _GONE)
+            trails = order.is_open and order.prepared.order_type == "TRAILING_STOP"
+            if trails != (order.client_order_id in self._trailing):
+                self._trails = None
+                _note(self._trailing, order.client_order_id, order.prepared.symbol if trails else _GONE)
+        _note(self._open, intent.intent_id, _GONE if intent.is_closed else None)
+        _note(self._due_ns, intent.intent_id, _GONE if intent.is_closed else self._due_of(intent))
+
+    def _due_of(self, intent: Intent) -> int:
+        """Return when an open intent has to be looked at: for its exit, or for what is unfilled of its entry."""
+        if intent.exit_reason:
+            return 0
+        due = intent.exit_at_ns
+        if self.plan is not None and self.plan.session_date == intent.session_date:
+            due = min(due, self.plan.flatten_ns)
+        has_entry = any(order.leg == "entry" and order.is_open for order in intent.orders)
+        return min(due, intent.cancel_at_ns) if has_entry else due
+
+
+def _note(notes: dict[str, Any], key: str, value: object) -> None:
+    if value is _GONE:
+        notes.pop(key, None)
+    else:
+        notes[key] = value

@@ -50,12 +50,15 @@ class Balance(Struct, frozen=True, kw_only=True):
 class Book:
     """An open ledger. Made by `open_book`; `close` it."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, *, is_buffered: bool = False) -> None:
         self._path = path
         self._db = db
+        self._is_buffered = is_buffered
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file; a buffered book is committed before."""
+        if self._is_buffered and self._db.in_transaction:
+            self._db.execute("COMMIT")
         self._db.close()
 
     def last_seq(self) -> int:
@@ -142,6 +145,9 @@ class Book:
         if any(type(line.amount) is not int for line in entry.lines):
             # A STRICT table would quietly turn the text '12' into a number.
             raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
+        if self._is_buffered:
+            self._write_into_open_transaction(entry)
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._insert(entry)
@@ -149,6 +155,18 @@ class Book:
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+
+    def _write_into_open_transaction(self, entry: EntryPosted) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("SAVEPOINT entry")
+        try:
+            self._insert(entry)
+        except BaseException:
+            self._db.execute("ROLLBACK TO entry")
+            raise
+        finally:
+            self._db.execute("RELEASE entry")
 
     def _insert(self, entry: EntryPosted) -> None:
         """Lines and lots first, the header last: the header's trigger seals the entry."""
@@ -279,7 +297,7 @@ class Book:
         return int(self._db.execute(sql, parameters).fetchone()[0])
 
 
-def open_book(path: Path, identity: Identity, *, may_write: bool) -> Book:
+def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: bool = False) -> Book:
     """Open a ledger and check all of it: integrity, schema, chart of accounts, owner, and that it balances.
 
     Raises:
@@ -306,7 +324,7 @@ def open_book(path: Path, identity: Identity, *, may_write: bool) -> Book:
         db.close()
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise LedgerError(f"The ledger {path} is not as it must be:\n{listed}\n{_REMEDY}")
-    return Book(path, db)
+    return Book(path, db, is_buffered=is_buffered)
 
 
 def harden(db: sqlite3.Connection) -> None:

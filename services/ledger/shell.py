@@ -19,7 +19,8 @@ from services.ledger.settings import LedgerSettings
 class LedgerShell(Shell[LedgerState]):
     """Opens the ledger file at start, creates it where the web interface asked so, writes each entry."""
 
-    def __init__(self, paths: HomePaths, identity: Identity) -> None:
+    def __init__(self, paths: HomePaths, identity: Identity, *, is_buffered: bool = False) -> None:
+        self._is_buffered = is_buffered
         self._paths = paths
         self._identity = identity
         self._book: Book | None = None
@@ -34,7 +35,7 @@ class LedgerShell(Shell[LedgerState]):
         try:
             # The wall clock, not the session's: a replayed day does not change when the ledger was created.
             path = ensure_ledger(self._paths, self._identity, utc_now())
-            self._book = open_book(path, self._identity, may_write=True)
+            self._book = open_book(path, self._identity, may_write=True, is_buffered=self._is_buffered)
         except LedgerError as error:
             raise CannotStartError(str(error)) from error
         if difference := _difference(state, self._book):
@@ -83,7 +84,7 @@ def build(setup: Setup) -> Assembly[LedgerState]:
 
     return Assembly(
         core=LedgerCore(LedgerSettings.from_env(setup.env), setup.identity.ledger_file),
-        shell=LedgerShell(setup.paths, setup.identity),
+        shell=LedgerShell(setup.paths, setup.identity, is_buffered=setup.is_buffered),
         self_check=self_check,
     )
 

@@ -260,7 +260,7 @@ def _spread(signal: SignalRaised, facts: Facts) -> Finding | None:
 
 def _volume(signal: SignalRaised, facts: Facts) -> Finding | None:
     limit = f"at least {shares(facts.limits.min_volume_nanos)} since the open"
-    volume = facts.market.volumes.get(signal.instrument)
+    volume = facts.market.volumes.of(signal.instrument)
     if volume is None:
         return (f"no minute of {signal.instrument} was heard", limit)
     # MIN_VOLUME_THRESHOLD counts the minutes heard by this process: a restart begins again at nothing.

@@ -40,6 +40,7 @@ from services.risk.market import Market
 from services.risk.portfolio import Exposure
 from services.risk.settings import RiskSettings
 from services.risk.sizing import allocation_limit_micros
+from services.risk.valuation import Valuation
 
 _TEXT_MAX = 400
 
@@ -71,6 +72,9 @@ class RiskCore:
 
     def __init__(self, settings: RiskSettings) -> None:
         self._limits = settings
+        self._valuation = Valuation(book.EMPTY)
+        #: The day's result, and what it was reckoned from.
+        self._reckoned: tuple[book.Portfolio | None, dict[str, int], int] = (None, {}, 0)
 
     def initial(self) -> RiskState:
         """Return the state before anything happened: no session, not armed, no fact known."""
@@ -80,8 +84,8 @@ class RiskCore:
         """Fold quotes and the day's volume."""
         match data:
             case QuoteBatch():
-                held = book.open_symbols(state.day.portfolio)
-                return replace(state, market=markets.hear_quotes(state.market, data, held))
+                valuation = self._valuation_of(state.day.portfolio)
+                return replace(state, market=markets.hear_quotes(state.market, data, valuation.picks))
             case BarBatch():
                 # Without a plan the open is not known, so no minute counts: what is missing denies later.
                 if state.day.plan is None:
@@ -117,10 +121,21 @@ class RiskCore:
         if day.plan is None or day.account is None or day.is_tripped:
             return ()
         limit = kill_switch.loss_limit_micros(day.start_equity_micros, self._limits.daily_loss_limit_ppm)
-        pnl = book.pnl_micros(day.portfolio, state.market.bids(book.open_symbols(day.portfolio)))
+        pnl = self._pnl(day.portfolio, state.market)
         if not kill_switch.is_breached(pnl, limit):
             return ()
         return (kill_switch.trip(day.plan.session_date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
+
+    def _pnl(self, portfolio: book.Portfolio, market: Market) -> int:
+        """Return the day's result. Nothing new was heard in most steps: then it is what it was."""
+        if self._reckoned[0] is not portfolio or self._reckoned[1] is not market.marks:
+            self._reckoned = (portfolio, market.marks, self._valuation_of(portfolio).pnl_micros(market))
+        return self._reckoned[2]
+
+    def _valuation_of(self, portfolio: book.Portfolio) -> Valuation:
+        if self._valuation.portfolio is not portfolio:
+            self._valuation = Valuation(portfolio)
+        return self._valuation
 
     def snapshot(self, state: RiskState, now_ns: int) -> Sequence[StatusMessage]:
         """Return the account as risk sees it: result, limits, positions and the newest refusals."""

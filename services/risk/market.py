@@ -4,20 +4,54 @@ They are not journaled. After a restart, what depends on them denies until they 
 a new session begins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import add, le
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.columns import unpack
-from bus.messages import BarBatch, Quote, QuoteBatch
+from bus.columns import Picks, rows_of, unpack
+from bus.messages import PRICE_MICROS_MAX, BarBatch, Quote, QuoteBatch
 from bus.quote_board import QuoteBoard
 
 _NS_PER_MINUTE = 60_000_000_000
+#: A feed says few different lists of names. Of more than that the oldest are laid out by symbol.
+_LISTS_MAX = 8
+
+
+class Volumes:
+    """How much of each symbol was traded since the open, in nano-shares; added to in place.
+
+    The volumes of one list of names are added up as a list: it is the same names minute after minute.
+    """
+
+    def __init__(self) -> None:
+        self._lists: list[tuple[tuple[str, ...], list[int]]] = []
+        self._older: dict[str, int] = {}
+
+    def add(self, batch: BarBatch) -> None:
+        """Add a minute."""
+        minute = unpack(batch.volumes_nanos)
+        for place, (symbols, sums) in enumerate(self._lists):
+            if symbols is batch.symbols or symbols == batch.symbols:
+                self._lists[place] = (symbols, list(map(add, sums, minute)))
+                return
+        self._lists.append((batch.symbols, minute))
+        if len(self._lists) > _LISTS_MAX:
+            symbols, sums = self._lists.pop(0)
+            for symbol, volume in zip(symbols, sums, strict=True):
+                self._older[symbol] = self._older.get(symbol, 0) + volume
+
+    def of(self, symbol: str) -> int | None:
+        """Return a symbol's volume; None when no minute of it was heard."""
+        found = [sums[row] for symbols, sums in self._lists if (row := rows_of(symbols).get(symbol)) is not None]
+        if symbol in self._older:
+            found.append(self._older[symbol])
+        return sum(found) if found else None
 
 
 class Market(Struct, frozen=True, kw_only=True):
-    """What was heard. `marks` is the last good bid of what is held; `volumes` are nanos since the open.
+    """What was heard. `marks` is the newest good bid of what is held; `volumes` are nanos since the open.
 
     `bars_step` is the newest market step that brought bars, 0 before any. `volumes` is changed in place: only
     the newest state is ever kept.
@@ -25,7 +59,7 @@ class Market(Struct, frozen=True, kw_only=True):
 
     board: QuoteBoard
     marks: dict[str, int]
-    volumes: dict[str, int]
+    volumes: Volumes
     bars_step: int
 
     def quote_of(self, symbol: str) -> Quote | None:
@@ -33,27 +67,43 @@ class Market(Struct, frozen=True, kw_only=True):
         return self.board.quote_of(symbol)
 
     def bids(self, symbols: Iterable[str]) -> dict[str, int]:
-        """Return what one share of each symbol can be sold for: the newest bid, else the last good one; or nothing."""
+        """Return the newest good bid of each symbol that has had one: what a share of it can be sold for."""
         found = {}
         for symbol in symbols:
-            quote = self.board.quote_of(symbol)
-            if quote is not None and _has_bid(quote):
-                found[symbol] = quote.bid_micros
-            elif symbol in self.marks:
-                found[symbol] = self.marks[symbol]
+            bid = self.marks.get(symbol)
+            if bid is None:
+                # It was not held yet when the newest quotes came.
+                quote = self.board.quote_of(symbol)
+                bid = quote.bid_micros if quote is not None and _has_bid(quote) else None
+            if bid is not None:
+                found[symbol] = bid
         return found
 
 
 def blank() -> Market:
     """Return a market that nothing was heard of."""
-    return Market(board=QuoteBoard(), marks={}, volumes={}, bars_step=0)
+    return Market(board=QuoteBoard(), marks={}, volumes=Volumes(), bars_step=0)
 
 
-def hear_quotes(market: Market, batch: QuoteBatch, held: Iterable[str]) -> Market:
-    """Keep the quotes, and the last good bid of each symbol that is held."""
-    newer = replace(market, board=market.board.heard(batch))
-    marks = newer.bids(held)
-    return newer if marks == market.marks else replace(newer, marks=marks)
+def hear_quotes(market: Market, batch: QuoteBatch, held: Picks) -> Market:
+    """Keep the quotes, and the newest good bid of each symbol that is held."""
+    board = market.board.heard(batch)
+    columns = held.of(batch.symbols, batch.bids_micros, batch.asks_micros, batch.bid_sizes_nanos)
+    if columns is not None and _are_good(*columns):
+        marks = dict(zip(held.wanted, columns[0], strict=True))
+    else:
+        marks = market.bids(held.wanted) | _good_bids(batch, held.wanted)
+    return Market(board=board, marks=marks, volumes=market.volumes, bars_step=market.bars_step)
+
+
+def _are_good(bids: Sequence[int], asks: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Tell whether each of these is a bid as `_has_bid` wants it, and below its ask."""
+    return min(bids) > 0 and min(sizes) > 0 and max(bids) <= PRICE_MICROS_MAX and all(map(le, bids, asks))
+
+
+def _good_bids(batch: QuoteBatch, symbols: Iterable[str]) -> dict[str, int]:
+    quotes = (batch.quote_of(symbol) for symbol in symbols)
+    return {quote.symbol: quote.bid_micros for quote in quotes if quote is not None and _has_bid(quote)}
 
 
 def hear_bars(market: Market, batch: BarBatch, *, open_ns: int) -> Market:
@@ -61,9 +111,7 @@ def hear_bars(market: Market, batch: BarBatch, *, open_ns: int) -> Market:
     # Counting a step twice would let a thin name pass MIN_VOLUME_THRESHOLD; missing one only denies.
     if batch.step <= market.bars_step or batch.ts_event - _NS_PER_MINUTE < open_ns:
         return market
-    volumes = market.volumes
-    for symbol, volume in zip(batch.symbols, unpack(batch.volumes_nanos), strict=True):
-        volumes[symbol] = volumes.get(symbol, 0) + volume
+    market.volumes.add(batch)
     return replace(market, bars_step=batch.step)
 
 

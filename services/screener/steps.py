@@ -20,6 +20,7 @@ BATCH_MAX: Final = 1_000
 #: When each of a minute's four quotes is played, from the start of the minute. The first comes a moment after the
 #: bars of the minute before: what is decided on those bars is sent before it.
 OFFSETS_NS: Final = (100_000_000, 20_000_000_000, 40_000_000_000, 59_900_000_000)
+_FIRST_AND_LAST: Final = (OFFSETS_NS[0], OFFSETS_NS[-1])
 #: Positions in (open, high, low, close): a minute that closes no lower went down first, else up first.
 _RISING: Final = np.array([0, 2, 1, 3])
 _FALLING: Final = np.array([0, 1, 2, 3])
@@ -38,7 +39,8 @@ class BarColumns(Struct, frozen=True, kw_only=True, eq=False):
 class QuoteColumns(Struct, frozen=True, kw_only=True, eq=False):
     """A day's quotes: bids and asks in micro-dollars, int64 (minutes, 4, names), in the order they are played.
 
-    The sizes are (minutes, names) in nano-shares. A price of 0 = that side is absent.
+    Where a minute's path is not known they are (minutes, 2, names): one after its start and one before its end. The
+    sizes are (minutes, names) in nano-shares. A price of 0 = that side is absent.
     """
 
     bids: Ints
@@ -78,18 +80,20 @@ def in_played_order(bids: Ints, asks: Ints) -> tuple[Ints, Ints]:
 
 
 def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -> Iterator[MarketMessage]:
-    """Yield the session in order: for each minute four moments of quotes, then its bars; FeedEnded last.
+    """Yield the session in order: for each minute its moments of quotes, then its bars; FeedEnded last.
 
     Steps count from 1 without a gap. Crossed quotes are left out; a batch with nothing in it is not said.
     """
     steps = count(1)
     quoted, traded = _is_quoted(day.quotes), day.bars.closes > 0
     lists = _NameLists(day.symbols)
+    sayer = _QuoteSayer(day.quotes)
+    offsets = OFFSETS_NS if day.quotes.bids.shape[1] == len(OFFSETS_NS) else _FIRST_AND_LAST
     for minute in range(minutes_of(plan)):
         start_ns = plan.open_ns + minute * MINUTE_NS
-        for moment, offset_ns in enumerate(OFFSETS_NS):
+        for moment, offset_ns in enumerate(offsets):
             for names in lists.parts(quoted[minute, moment], names_max):
-                yield _quotes(day.quotes, (minute, moment), names, _At(start_ns + offset_ns, next(steps)))
+                yield sayer.batch((minute, moment), names, _At(start_ns + offset_ns, next(steps)))
         parts = lists.parts(traded[minute], names_max)
         for left, names in zip(reversed(range(len(parts))), parts, strict=True):
             yield _bars(day.bars, minute, names, _At(start_ns + MINUTE_NS, next(steps), left))
@@ -150,21 +154,32 @@ def _is_crossed(quotes: QuoteColumns) -> Bools:
     return crossed
 
 
-def _quotes(quotes: QuoteColumns, place: tuple[int, int], names: _Names, at: _At) -> QuoteBatch:
-    minute, _ = place
-    bids, asks = quotes.bids[place], quotes.asks[place]
-    return QuoteBatch(
-        ts_event=at.ts_ns,
-        ts_init=at.ts_ns,
-        step=at.step,
-        symbols=names.symbols,
-        bids_micros=names.of(bids),
-        asks_micros=names.of(asks),
-        # An absent side has no size either.
-        bid_sizes_nanos=names.of(quotes.bid_sizes[minute] * (bids > 0)),
-        ask_sizes_nanos=names.of(quotes.ask_sizes[minute] * (asks > 0)),
-        times_ns=np.full(len(names.symbols), at.ts_ns, "<i8").tobytes(),
-    )
+class _QuoteSayer:
+    """Makes the messages of a day's quotes."""
+
+    def __init__(self, quotes: QuoteColumns) -> None:
+        self._quotes = quotes
+        self._is_two_sided = bool((quotes.bids > 0).all() and (quotes.asks > 0).all())
+
+    def batch(self, place: tuple[int, int], names: _Names, at: _At) -> QuoteBatch:
+        """Return the quotes of one moment, place (minute, moment)."""
+        quotes, minute = self._quotes, place[0]
+        bids, asks = quotes.bids[place], quotes.asks[place]
+        bid_sizes, ask_sizes = quotes.bid_sizes[minute], quotes.ask_sizes[minute]
+        if not self._is_two_sided:
+            # An absent side has no size either.
+            bid_sizes, ask_sizes = bid_sizes * (bids > 0), ask_sizes * (asks > 0)
+        return QuoteBatch(
+            ts_event=at.ts_ns,
+            ts_init=at.ts_ns,
+            step=at.step,
+            symbols=names.symbols,
+            bids_micros=names.of(bids),
+            asks_micros=names.of(asks),
+            bid_sizes_nanos=names.of(bid_sizes),
+            ask_sizes_nanos=names.of(ask_sizes),
+            times_ns=at.ts_ns.to_bytes(8, "little") * len(names.symbols),
+        )
 
 
 def _bars(bars: BarColumns, minute: int, names: _Names, at: _At) -> BarBatch:

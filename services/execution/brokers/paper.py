@@ -4,17 +4,19 @@ It stands for a broker in another house: its books are its own, each change is o
 so a crash of the bot at any point leaves it consistent and its look-ups authoritative.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
+from bus.columns import Picks, rows_of
 from bus.messages import NANOS, Quote, QuoteBatch, cash_micros
 from bus.quote_board import QuoteBoard
 from services.execution.brokers import matching
 from services.execution.brokers import reports as r
+from services.execution.brokers.buffered_books import BufferedBooks
 from services.execution.brokers.interface import NotFoundProof, OpenOrder, OrderRequest
 from services.execution.brokers.matching import BookOrder
 from services.execution.brokers.paper_books import Account, Execution, PaperBooks
@@ -34,6 +36,46 @@ class _Draft:
     moved: set[str] = field(default_factory=set)
 
 
+class _Waits:
+    """Working orders, laid out so that one look at a batch tells which of them it concerns."""
+
+    def __init__(self, orders: Iterable[BookOrder]) -> None:
+        self._orders = list(orders)
+        self._place = {order.client_order_id: place for place, order in enumerate(self._orders)}
+        self._picks = Picks([order.symbol for order in self._orders])
+        corridors = [_corridor(order) for order in self._orders]
+        self._above = [above for above, _ in corridors]
+        self._below = [below for _, below in corridors]
+
+    def put(self, order: BookOrder) -> None:
+        """Put a changed order in its place."""
+        place = self._place[order.client_order_id]
+        self._orders[place] = order
+        self._above[place], self._below[place] = _corridor(order)
+
+    def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
+        """Return the orders whose symbol is quoted, and whose corridor the bid has left, in their order."""
+        if not self._orders:
+            return []
+        found = self._picks.of(batch.symbols, batch.bids_micros)
+        if found is None:
+            quoted = rows_of(batch.symbols)
+            return [order for order in self._orders if order.symbol in quoted]
+        return [
+            order
+            for order, bid, above, below in zip(self._orders, found[0], self._above, self._below, strict=True)
+            if bid > above or bid <= below
+        ]
+
+
+def _corridor(order: BookOrder) -> tuple[int, int]:
+    """Return between which bids (above the second, up to the first) nothing happens to an order."""
+    if order.order_type != "TRAILING_STOP" or order.is_triggered:
+        return -1, -1
+    floor = order.peak_micros * (matching.BASIS_POINTS - order.trail_bps) // matching.BASIS_POINTS
+    return order.peak_micros, floor
+
+
 class PaperBroker:
     """A cash account without shorting and without commissions; see `matching` for the prices."""
 
@@ -41,20 +83,24 @@ class PaperBroker:
     #: Its books are in this house and are read whole: one look is enough.
     not_found_proof: Final = NotFoundProof(answers=1, over_ns=0)
 
-    def __init__(self, path: Path, *, starting_cash_micros: int, slippage_ppm: int = 0) -> None:
-        """Open the books.
+    def __init__(
+        self, path: Path, *, starting_cash_micros: int, slippage_ppm: int = 0, is_buffered: bool = False
+    ) -> None:
+        """Open the books; buffered ones are on disk only once the broker is closed.
 
         Raises:
             RetryableBrokerError: another process holds the file.
             StopTradingError: the file cannot be used.
         """
-        self._books = PaperBooks(path, starting_cash_micros)
+        self._books = (BufferedBooks if is_buffered else PaperBooks)(path, starting_cash_micros)
         self._slippage_ppm = slippage_ppm
         self._account = self._books.account()
         self._working = {order.client_order_id: order for order in self._books.working_orders()}
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
+        #: The working orders, ready to be compared with quotes; None after one changed.
+        self._waits: _Waits | None = None
 
     def submit(self, request: OrderRequest) -> r.OrderReport:
         """Place an order; whatever the answer is, it is on disk first."""
@@ -85,6 +131,7 @@ class PaperBroker:
         if refusal:
             return _rejected(order, ts)
         self._working[order.client_order_id] = order
+        self._waits = None
         return _accepted(order, ts)
 
     def _standing_bid(self, request: OrderRequest) -> int:
@@ -142,6 +189,7 @@ class PaperBroker:
         over = replace(order, state="CANCELLED", detail="cancelled on request")
         self._books.write(account=self._account, orders=[over])
         del self._working[client_order_id]
+        self._waits = None
         return (_cancelled(over, now_ns),)
 
     def lookup(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
@@ -208,13 +256,22 @@ class PaperBroker:
             return ()
         self._board = self._board.heard(batch)
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, self._positions)
-        for order in self._working.values():
+        for order in self._moved_by(batch):
             quote = batch.quote_of(order.symbol)
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
             if quote is not None and batch.ts_event > order.accepted_ns and matching.is_tradable(quote):
                 self._work(draft, order, quote, batch.ts_event)
         self._keep(draft, Account(draft.cash, session_date, batch.step))
         return [_fill(execution, batch.ts_event) for execution in draft.executions]
+
+    def _moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
+        """Return the orders that these quotes may fill or change, in the order of acceptance.
+
+        A trailing stop whose bid is neither above its peak nor at its stop only goes on waiting; most do.
+        """
+        if self._waits is None:
+            self._waits = _Waits(self._working.values())
+        return self._waits.moved_by(batch)
 
     def finish(self, now_ns: int) -> Sequence[r.OrderReport]:
         """Fill what waits at market with the quotes that stand, by the same rules of price and size.
@@ -285,10 +342,13 @@ class PaperBroker:
 
     def _adopt(self, draft: _Draft) -> None:
         for order in draft.orders.values():
-            if order.state == "WORKING":
-                self._working[order.client_order_id] = order
-            else:
+            if order.state != "WORKING":
                 del self._working[order.client_order_id]
+                self._waits = None
+                continue
+            self._working[order.client_order_id] = order
+            if self._waits is not None:
+                self._waits.put(order)
         self._positions = {symbol: qty for symbol, qty in draft.positions.items() if qty}
         self._execution_seq = draft.next_execution - 1
 

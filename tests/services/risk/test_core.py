@@ -111,7 +111,7 @@ def test_session_when_a_new_one_begins_then_yesterdays_facts_do_not_approve(new_
     assert isinstance(denied, OrderDenied)
     assert denied.rule == "not_a_candidate"
     assert world.state.market.quote_of("AAA") is None
-    assert world.state.market.volumes == {}
+    assert world.state.market.volumes.of("AAA") is None
 
 
 def test_session_when_its_plan_is_told_again_then_nothing_changes(new_world: type[Any]) -> None:
@@ -136,7 +136,8 @@ def test_restart_when_the_journal_is_folded_then_the_same_day_and_no_market_fact
     again = world.restarted()
 
     assert again.state.day == world.state.day
-    assert again.state.market.marks == again.state.market.volumes == {}
+    assert again.state.market.marks == {}
+    assert again.state.market.volumes.of("AAA") is None
     denied = again.hear(again.signal("CCC", signal_id="late"))[-1]
     assert (type(denied), denied.rule) == (OrderDenied, "unmarked_position")
 
