@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bus import messages as m
 from bus.codec import MalformedMessageError, decode_message, encode_message
-from bus.columns import pack, rows_of, unpack, value_at
+from bus.columns import Picks, pack, rows_of, unpack, value_at
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -27,6 +27,22 @@ def test_a_number_when_beyond_64_bits_is_refused() -> None:
 def test_rows_when_many_lists_are_asked_for_are_those_of_each_list() -> None:
     lists = [tuple(f"S{n}" for n in range(size)) for size in range(80)]
     assert all(rows_of(one) == {symbol: row for row, symbol in enumerate(one)} for one in lists * 2)
+
+
+@given(st.lists(st.permutations(["A", "B", "C", "D"]), max_size=6), st.lists(st.sampled_from("ABCD"), max_size=6))
+def test_picks_when_batches_have_any_order_are_the_numbers_of_the_wanted_names(
+    lists: list[list[str]], wanted: list[str]
+) -> None:
+    picks = Picks(wanted)
+    for names in lists * 2:
+        value_of = {name: number for number, name in enumerate(names)}
+        found = picks.of(tuple(names), pack(range(4)), pack(range(10, 14)))
+        expected = [tuple(value_of[name] + more for name in wanted) for more in (0, 10)]
+        assert found == (expected if wanted else None)
+
+
+def test_picks_when_a_wanted_name_is_absent_are_none() -> None:
+    assert Picks(["A", "Z"]).of(("A", "B"), pack([1, 2])) is None
 
 
 BARS = (m.Bar("AAA", 1, 4, 1, 3, 100), m.Bar("BBB", 5, 8, 5, 7, 200))

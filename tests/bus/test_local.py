@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from bus.assembly import Assembly, Ports
 from bus.decider import Shell
 from bus.local import LocalChain
@@ -146,3 +148,13 @@ def test_the_shells_when_the_chain_is_closed_are_closed_once() -> None:
     played = Played()
     played.chain.close()
     assert played.broker.closed == 1
+
+
+def test_a_second_session_when_begun_is_played_from_its_first_step() -> None:
+    played = Played()
+    played.chain.begin(a_plan())
+    played.chain.play(_feed(3))
+    played.chain.begin(replace(a_plan(), session_date="2013-10-09"))
+    assert played.chain.play(_feed(5)) == 6
+    assert played.chain.nodes["execution"].step == 6
+    assert len(played.of("execution", SessionPlanned)) == 2

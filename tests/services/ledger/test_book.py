@@ -403,3 +403,20 @@ def test_writer_when_open_then_durable_settings_are_on(full: Book) -> None:
 def test_times_when_read_by_others_then_utc_text(full: Book) -> None:
     row = full._db.execute("SELECT occurred_at_utc, recorded_at_utc FROM tx WHERE seq = 1").fetchone()
     assert row == ("2023-11-14T22:13:20Z", "2023-11-14T22:15:00Z")
+
+
+def test_buffered_book_when_an_entry_is_refused_then_the_others_are_kept_until_it_is_closed(
+    ledger: Path, identity: Identity, entries: list[EntryPosted]
+) -> None:
+    buffered = open_book(ledger, identity, may_write=True, is_buffered=True)
+    for entry in entries:
+        buffered.post(entry)
+    with pytest.raises(LedgerError):
+        buffered.post(with_lines(entries[0], ("1010", "USD", 5)))
+    other = open_book(ledger, identity, may_write=False)
+    assert list(other.entries()) == []
+    other.close()
+    buffered.close()
+    other = open_book(ledger, identity, may_write=False)
+    assert list(other.entries()) == entries
+    other.close()

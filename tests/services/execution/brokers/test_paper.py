@@ -1,7 +1,7 @@
 """The paper broker: every order type, sizes, refusals, restarts, and invariants over random days."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
@@ -303,13 +303,14 @@ STEP = st.tuples(
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=st.lists(STEP, max_size=40), slippage_ppm=st.sampled_from([0, 137, 10_000]))
+@given(steps=st.lists(STEP, max_size=40), slippage_ppm=st.sampled_from([0, 137, 10_000]), is_buffered=st.booleans())
 def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explained(
-    steps: Any, slippage_ppm: int
+    steps: Any, slippage_ppm: int, is_buffered: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "books.db"
-        broker = PaperBroker(path, starting_cash_micros=dollars(3_000), slippage_ppm=slippage_ppm)
+        options = {"slippage_ppm": slippage_ppm, "is_buffered": is_buffered}
+        broker = PaperBroker(path, starting_cash_micros=dollars(3_000), **options)
         ordered, told, count = {}, [], 0
         for n, (action, symbol, side, kind, qty, price, size) in enumerate(steps, start=1):
             at = OPEN_NS + n
@@ -335,9 +336,12 @@ def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explaine
                 told += broker.on_quotes(batch, DAY)
             elif action == "restart":
                 broker.close()
-                broker = PaperBroker(path, starting_cash_micros=1, slippage_ppm=slippage_ppm)
+                broker = PaperBroker(path, starting_cash_micros=1, **options)
         check_books(broker, ordered, told)
         broker.close()
+        kept = PaperBroker(path, starting_cash_micros=1)
+        check_books(kept, ordered, told)
+        kept.close()
 
 
 def check_books(broker: PaperBroker, ordered: dict[str, Any], told: list[Any]) -> None:
@@ -359,3 +363,42 @@ def check_books(broker: PaperBroker, ordered: dict[str, Any], told: list[Any]) -
     assert account.cash_micros % 10_000 == 0
     assert dict(zip(account.symbols, account.qtys_nanos, strict=True)) == {s: q for s, q in held.items() if q}
     assert broker.faults() == []
+
+
+NAMES = ("AAA", "BBB", "CCC", "DDD")
+MOMENTS = st.lists(
+    st.dictionaries(st.sampled_from(NAMES), st.integers(90, 110), min_size=3, max_size=4), min_size=2, max_size=20
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(moments=MOMENTS, trails=st.lists(st.integers(50, 900), min_size=4, max_size=4))
+def test_orders_when_many_wait_then_only_looking_at_those_that_quotes_concern_changes_nothing(
+    moments: list[dict[str, int]], trails: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        brokers = [PaperBroker(Path(folder) / name, starting_cash_micros=dollars(9_000)) for name in ("a", "b")]
+        brokers[1]._moved_by = lambda _batch: list(brokers[1]._working.values())  # type: ignore[method-assign] - the plain way
+        told = [list(_waiting(broker, moments, trails)) for broker in brokers]
+        assert told[0] == told[1]
+        assert brokers[0].account(DAY, 0) == brokers[1].account(DAY, 0)
+        assert brokers[0].open_orders(0) == brokers[1].open_orders(0)
+        for broker in brokers:
+            broker.close()
+
+
+def _waiting(broker: PaperBroker, moments: list[dict[str, int]], trails: list[int]) -> Iterator[Any]:
+    """Buy a share of each name, protect it with a trailing stop, and let the quotes go on."""
+    for name in NAMES:
+        broker.submit(request(f"buy-{name}", shares=1, symbol=name))
+    yield from broker.on_quotes(_moment(1, dict.fromkeys(NAMES, 100)), DAY)
+    for name, trail in zip(NAMES, trails, strict=True):
+        broker.submit(request(f"stop-{name}", "SELL", 1, "TRAILING_STOP", name, 1, trail_bps=trail))
+    for step, prices_of in enumerate(moments, 2):
+        yield from broker.on_quotes(_moment(step, prices_of), DAY)
+
+
+def _moment(step: int, bids: dict[str, int]) -> m.QuoteBatch:
+    at = OPEN_NS + step * m.NANOS
+    quotes = [m.Quote(name, dollars(bid), dollars(bid + 1), m.NANOS, m.NANOS, at) for name, bid in bids.items()]
+    return m.QuoteBatch.of(quotes, ts_event=at, ts_init=at, step=step)

@@ -1,0 +1,75 @@
+"""The quick reckoning of the day's result against the plain one, and volumes over any lists of names."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from bus.columns import Picks
+from bus.messages import MICROS, NANOS, Bar, BarBatch, Quote, QuoteBatch
+from services.risk import market as markets
+from services.risk import portfolio as book
+from services.risk.portfolio import Exposure, Portfolio
+from services.risk.valuation import Valuation
+
+NAMES = ("A", "B", "C")
+QUOTES = st.dictionaries(st.sampled_from(NAMES), st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 2)))
+HELD = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from([0, 1, 3, 0.5, 0.123456789])), max_size=4)
+
+
+def _portfolio(held: list[tuple[str, float]]) -> Portfolio:
+    exposures = {
+        str(number): Exposure(
+            intent_id=str(number),
+            strategy="open",
+            symbol=symbol,
+            ask_micros=0,
+            unfilled_nanos=0,
+            qty_nanos=round(shares * NANOS),
+            cost_micros=number * MICROS + 1,
+        )
+        for number, (symbol, shares) in enumerate(held)
+    }
+    return replace(book.EMPTY, exposures=exposures, realized_micros=7)
+
+
+@given(st.lists(QUOTES, max_size=6), HELD)
+def test_result_when_any_quotes_are_heard_then_it_is_that_of_the_last_good_bids(
+    batches: list[dict[str, tuple[int, int, int]]], held: list[tuple[str, float]]
+) -> None:
+    portfolio = _portfolio(held)
+    valuation, market, good = Valuation(portfolio), markets.blank(), {}
+    for step, quoted in enumerate(batches, 1):
+        quotes = [
+            Quote(name, bid * MICROS, ask * MICROS, size * NANOS, NANOS, step)
+            for name, (bid, ask, size) in sorted(quoted.items())
+        ]
+        batch = QuoteBatch.of(quotes, ts_event=step, ts_init=step, step=step)
+        market = markets.hear_quotes(market, batch, valuation.picks)
+        good |= {
+            q.symbol: q.bid_micros
+            for q in quotes
+            if q.bid_micros and q.bid_size_nanos and not 0 < q.ask_micros < q.bid_micros
+        }
+    bids = {symbol: good[symbol] for symbol, _ in held if symbol in good}
+    assert market.bids([symbol for symbol, _ in held]) == bids
+    assert valuation.pnl_micros(market) == book.pnl_micros(portfolio, bids)
+
+
+@given(st.lists(st.lists(st.sampled_from("ABCDEFGHIJKL"), unique=True, max_size=12).map(tuple), max_size=40))
+def test_volumes_when_minutes_have_any_names_then_each_is_counted_once(lists: list[tuple[str, ...]]) -> None:
+    volumes, expected = markets.Volumes(), Counter()
+    for step, names in enumerate(lists, 1):
+        bars = [Bar(name, 1, 1, 1, 1, step) for name in names]
+        volumes.add(BarBatch.of(bars, ts_event=step, ts_init=step, step=step))
+        expected.update(dict.fromkeys(names, step))
+    assert {name: volumes.of(name) for name in "ABCDEFGHIJKL"} == dict.fromkeys("ABCDEFGHIJKL") | expected
+
+
+@pytest.mark.parametrize("held", [[], [("A", 1.0)]])
+def test_picks_when_nothing_was_heard_then_no_result_beyond_what_is_realized(held: list[tuple[str, float]]) -> None:
+    portfolio = _portfolio(held)
+    assert Valuation(portfolio).pnl_micros(markets.blank()) == 7
+    assert Picks([]).of(("A",), b"") is None
