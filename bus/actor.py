@@ -108,19 +108,23 @@ class Actor(Generic[S]):
             How many messages were decided.
         """
         waiting = [iter(messages)]
-        for number in range(_REPORTS_MAX):
-            message = _next_of(waiting)
+        number = 0
+        while waiting:
+            message = next(waiting[-1], None)
             if message is None:
-                return number
+                waiting.pop()
+                continue
+            number += 1
+            if number > _REPORTS_MAX:
+                raise RuntimeError(f"{self.name}: more than {_REPORTS_MAX} reports follow from one message")
             events = self.assembly.core.decide(self.state, message, self.clock.now_ns())
-            waiting.append(self._run_events(events, cause))
-            cause = None
-        raise RuntimeError(f"{self.name}: more than {_REPORTS_MAX} reports follow from one message")
+            if events or cause is not None:
+                waiting.append(self._run_events(events, cause))
+                cause = None
+        return number
 
     def _run_events(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message]:
         """Commit events and fold them; then return what does their effects, one by one, and yields the reports."""
-        if not events and cause is None:
-            return iter(())
         events = self._keep(events, cause)
         for event in events:
             self._evolve(event)
@@ -140,13 +144,3 @@ class Actor(Generic[S]):
         if isinstance(event, SessionPlanned):
             self.plan = event
         self.state = self.assembly.core.evolve(self.state, event)
-
-
-def _next_of(waiting: list[Iterator[Message]]) -> Message | None:
-    """Return the next message of the newest iterator that has one, or None when all are at their end."""
-    while waiting:
-        message = next(waiting[-1], None)
-        if message is not None:
-            return message
-        waiting.pop()
-    return None

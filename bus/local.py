@@ -161,13 +161,20 @@ class LocalChain:
             return
         self._has_news = False
         for _ in range(_DELIVERIES_MAX):
-            stream = next((stream for stream in self._streams if stream[0]), None)
-            if stream is None:
+            if not self._deliver_next():
                 return
-            message = stream[0].popleft()
-            if stream[1] is not None:
-                stream[1].on_reliable(message)
         raise RuntimeError(f"more than {_DELIVERIES_MAX} deliveries follow from one market message")
+
+    def _deliver_next(self) -> bool:
+        for outbox, target in self._streams:
+            if not outbox:
+                continue
+            message = outbox.popleft()
+            # Who is not in this chain hears nothing.
+            if target is not None:
+                target.on_reliable(message)
+            return True
+        return False
 
 
 def _ignore_halt(_rule: str, _detail: str) -> None:

@@ -6,6 +6,7 @@ whatever ran before it.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -27,13 +28,40 @@ PRICE_JUMP_FACTOR = 10
 Finding = tuple[str, str]
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """What is known at the moment of a signal; `now_ns` is session time."""
+class Facts(Struct, frozen=True, kw_only=True, dict=True):
+    """What is known at the moment of a signal; `now_ns` is session time. What is asked for twice is found once."""
 
     now_ns: int
     limits: RiskSettings
     day: Day
     market: Market
+
+    @cached_property
+    def means(self) -> Means:
+        """Return what there is to spend now; nothing while the account is unknown."""
+        account, portfolio = self.day.account, self.day.portfolio
+        cash = account.cash_micros + portfolio.cash_flow_micros if account else 0
+        reserved = book.reserved_micros(portfolio)
+        return Means(
+            start_equity_micros=self.day.start_equity_micros,
+            allocated_micros=book.held_cost_micros(portfolio) + reserved,
+            cash_micros=cash - reserved,
+        )
+
+    @cached_property
+    def bids(self) -> dict[str, int]:
+        """Return the newest good bid of each open position."""
+        return self.market.bids(book.open_symbols(self.day.portfolio))
+
+    def quote_of(self, symbol: str) -> Quote | None:
+        """Return a symbol's newest quote."""
+        if symbol not in self._quotes:
+            self._quotes[symbol] = self.market.quote_of(symbol)
+        return self._quotes[symbol]
+
+    @cached_property
+    def _quotes(self) -> dict[str, Quote | None]:
+        return {}
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -63,22 +91,11 @@ def first_denial(signal: SignalRaised, facts: Facts) -> Denial | None:
     return None
 
 
-def means(facts: Facts) -> Means:
-    """Return what there is to spend now; nothing while the account is unknown."""
-    account, portfolio = facts.day.account, facts.day.portfolio
-    cash = account.cash_micros + portfolio.cash_flow_micros if account else 0
-    return Means(
-        start_equity_micros=facts.day.start_equity_micros,
-        allocated_micros=book.allocated_micros(portfolio),
-        cash_micros=cash - book.reserved_micros(portfolio),
-    )
-
-
 def size_of(signal: SignalRaised, facts: Facts) -> Sizing:
     """Return how many shares of the signal's instrument the limits allow at the ask; 0 without a quote."""
-    quote = facts.market.quote_of(signal.instrument)
+    quote = facts.quote_of(signal.instrument)
     ask = quote.ask_micros if quote else 0
-    return size_entry(facts.limits, means(facts), ask_micros=ask, trail_bps=signal.trail_bps)
+    return size_entry(facts.limits, facts.means, ask_micros=ask, trail_bps=signal.trail_bps)
 
 
 def _session_known(_: SignalRaised, facts: Facts) -> Finding | None:
@@ -155,7 +172,7 @@ def _books_agree(_: SignalRaised, facts: Facts) -> Finding | None:
 
 
 def _marked(_: SignalRaised, facts: Facts) -> Finding | None:
-    unmarked = book.unmarked_symbols(facts.day.portfolio, _bids(facts))
+    unmarked = book.unmarked_symbols(facts.day.portfolio, facts.bids)
     if not unmarked:
         return None
     return (
@@ -169,16 +186,12 @@ def _within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
     if facts.day.account is None:
         return ("no account report for this session", "an account report")
     limit = loss_limit_micros(facts.day.start_equity_micros, facts.limits.daily_loss_limit_ppm)
-    pnl = book.pnl_micros(facts.day.portfolio, _bids(facts))
+    pnl = book.pnl_micros(facts.day.portfolio, facts.bids)
     return (f"{dollars(pnl)} today", f"a loss of at most {dollars(limit)}") if is_breached(pnl, limit) else None
 
 
-def _bids(facts: Facts) -> dict[str, int]:
-    return facts.market.bids(book.open_symbols(facts.day.portfolio))
-
-
 def _quote_of(signal: SignalRaised, facts: Facts) -> Quote | None:
-    return facts.market.quote_of(signal.instrument)
+    return facts.quote_of(signal.instrument)
 
 
 def _no_quote(signal: SignalRaised) -> Finding:
@@ -283,7 +296,7 @@ def _allocation(signal: SignalRaised, facts: Facts) -> Finding | None:
     if quote is None:
         return _no_quote(signal)
     limit = allocation_limit_micros(facts.limits, facts.day.start_equity_micros)
-    used = means(facts).allocated_micros
+    used = facts.means.allocated_micros
     if used + quote.ask_micros <= limit:
         return None
     return (

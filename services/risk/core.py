@@ -189,7 +189,7 @@ def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:
 
 def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
     """Return the order, with the ask it stands on: a restart reserves the same amount from the journal."""
-    now, sizing, quote = facts.now_ns, size_of(signal, facts), facts.market.quote_of(signal.instrument)
+    now, sizing, quote = facts.now_ns, size_of(signal, facts), facts.quote_of(signal.instrument)
     flatten = facts.day.plan.flatten_ns if facts.day.plan else signal.exit_at_ns
     exit_at = min(signal.exit_at_ns, flatten)
     return SubmitOrder(

@@ -22,6 +22,7 @@ from bus.messages import (
 )
 from services.risk import portfolio as book
 from services.risk.portfolio import Portfolio
+from services.risk.seen import Seen
 
 #: Refusals that the status topic shows; `denied_total` counts them all.
 DENIED_SHOWN_MAX = 100
@@ -53,7 +54,7 @@ class Day(Struct, frozen=True, kw_only=True):
     accounts: dict[str, AccountReported]
     standing: Standing
     is_tripped: bool
-    decided: dict[str, None]
+    decided: Seen
     denied: tuple[OrderDenied, ...]
     denied_total: int
     portfolio: Portfolio
@@ -79,7 +80,7 @@ EMPTY = Day(
     accounts={},
     standing=Standing(),
     is_tripped=False,
-    decided={},
+    decided=Seen(DECIDED_MAX),
     denied=(),
     denied_total=0,
     portfolio=book.EMPTY,
@@ -105,7 +106,7 @@ def fold(day: Day, event: Message) -> Day:
             return replace(day, standing=_stand(day.standing, event))
         case OrderDenied():
             shown = (*day.denied, event)[-DENIED_SHOWN_MAX:]
-            decided = book.remember(day.decided, event.intent_id, DECIDED_MAX)
+            decided = day.decided.adding(event.intent_id)
             return replace(day, decided=decided, denied=shown, denied_total=day.denied_total + 1)
         case KillSwitchTripped():
             return replace(day, is_tripped=True)
@@ -115,7 +116,7 @@ def fold(day: Day, event: Message) -> Day:
 
 def approve(day: Day, order: SubmitOrder) -> Day:
     """Fold an approval: the signal has its verdict, and its cost at the ask is reserved."""
-    decided = book.remember(day.decided, order.intent_id, DECIDED_MAX)
+    decided = day.decided.adding(order.intent_id)
     return replace(day, decided=decided, portfolio=book.reserve(day.portfolio, order))
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.messages import NANOS, OrderFilled, StrategyName, SubmitOrder, notional_micros
+from services.risk.seen import Seen
 
 #: How many execution ids are kept. The bus's cursor is the first net against repeats, this is the second.
 EXECUTIONS_MAX = 20_000
@@ -41,27 +42,19 @@ class Portfolio(Struct, frozen=True, kw_only=True):
 
     exposures: dict[str, Exposure]
     externals: dict[str, int]
-    executions: dict[str, None]
+    executions: Seen
     realized_micros: int = 0
     cash_flow_micros: int = 0
     oversold: str = ""
 
 
-EMPTY = Portfolio(exposures={}, externals={}, executions={})
+EMPTY = Portfolio(exposures={}, externals={}, executions=Seen(EXECUTIONS_MAX))
 
 
 def begin_session(portfolio: Portfolio, externals: Mapping[str, int]) -> Portfolio:
     """Return the book of a new session: what was held over is external, since only its quantity is known."""
     held = {symbol: qty for symbol, qty in externals.items() if qty > 0}
     return replace(EMPTY, externals=held, executions=portfolio.executions)
-
-
-def remember(known: dict[str, None], new_id: str, limit: int) -> dict[str, None]:
-    """Return the known ids with a new one, the oldest dropped beyond the limit."""
-    kept = {**known, new_id: None}
-    while len(kept) > limit:
-        del kept[next(iter(kept))]
-    return kept
 
 
 def reserve(portfolio: Portfolio, order: SubmitOrder) -> Portfolio:
@@ -82,7 +75,7 @@ def book_fill(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
         return portfolio
     noted = replace(
         portfolio,
-        executions=remember(portfolio.executions, fill.execution_id, EXECUTIONS_MAX),
+        executions=portfolio.executions.adding(fill.execution_id),
         realized_micros=portfolio.realized_micros - fill.commission_micros,
         cash_flow_micros=portfolio.cash_flow_micros - fill.commission_micros,
     )
@@ -110,12 +103,18 @@ def close_intent(portfolio: Portfolio, intent_id: str) -> Portfolio:
 
 def reserved_micros(portfolio: Portfolio) -> int:
     """Return what unfilled entries may still cost, at the asks they were approved at."""
-    return sum(notional_micros(e.ask_micros, e.unfilled_nanos) for e in portfolio.exposures.values())
+    unfilled = (e for e in portfolio.exposures.values() if e.unfilled_nanos)
+    return sum(notional_micros(e.ask_micros, e.unfilled_nanos) for e in unfilled)
 
 
 def allocated_micros(portfolio: Portfolio) -> int:
     """Return the cost of what is held plus what is reserved."""
-    return sum(e.cost_micros for e in portfolio.exposures.values()) + reserved_micros(portfolio)
+    return held_cost_micros(portfolio) + reserved_micros(portfolio)
+
+
+def held_cost_micros(portfolio: Portfolio) -> int:
+    """Return the cost of what is held."""
+    return sum(e.cost_micros for e in portfolio.exposures.values())
 
 
 def unrealized_micros(portfolio: Portfolio, bids: Mapping[str, int]) -> int:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bus.messages import MICROS, NANOS, OrderCancelled, OrderExpired, OrderRejected
 from services.risk import portfolio as book
+from services.risk.seen import Seen
 
 
 def _cancelled(world: Any, client_order_id: str) -> OrderCancelled:
@@ -112,9 +113,15 @@ def test_buy_when_its_intent_is_not_known_then_it_is_exposure_with_its_rest_rese
     assert _allocated(world) == 30 * 50
 
 
-def test_executions_when_more_than_are_kept_then_the_oldest_is_dropped() -> None:
-    known = {str(number): None for number in range(3)}
-    assert list(book.remember(known, "new", 3)) == ["1", "2", "new"]
+def test_ids_when_more_than_are_kept_then_the_newest_are_known_and_the_oldest_forgotten() -> None:
+    seen = Seen(300)
+    for number in range(2_000):
+        before, seen = seen, seen.adding(str(number))
+        assert str(number) in seen
+        assert str(number) not in before
+        assert str(max(number - 299, 0)) in seen
+    assert "0" not in seen
+    assert len(seen.older) + len(seen.recent) < 300 + 256
 
 
 @settings(max_examples=60)
