@@ -1,15 +1,18 @@
 """Whole sessions through every core in one process, over random walks: signals, risk, orders, fills and postings."""
 
+import resource
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-from opening_range import SESSION_MINUTES, Bars
+from opening_range import RANGE_MINUTES, SESSION_MINUTES, make_bars
 
 import services.execution.shell
 import services.ledger.shell
@@ -22,9 +25,9 @@ from bus.messages import (
     NANOS,
     Candidate,
     CandidatesRanked,
+    IntentClosed,
     MarketMessage,
     Message,
-    OrderFilled,
     ServiceName,
     SessionPlanned,
 )
@@ -36,20 +39,31 @@ from services.ledger.coa_utils_ledger import load_template
 from services.risk.core import RiskCore
 from services.risk.settings import RiskSettings
 from services.screener.steps import MINUTE_NS, BarColumns, MarketDay, QuoteColumns, messages
+from services.strategy.open import IntArray
 
 _FIRST_DAY: Final = date(2024, 1, 2)
 _HOUR_NS: Final = 60 * MINUTE_NS
 _SIZE: Final = 1_000_000 * NANOS
 _CENT: Final = 10_000
+_FLAT_MINUTES: Final = 5
 
 
-@dataclass(frozen=True)
-class Lived:
-    """What was played: seconds, trades and events."""
+class Lived(msgspec.Struct, frozen=True):
+    """What was played: seconds of each engine, trades of each, all events, and the most memory it took."""
 
+    names: int
+    days: int
     seconds: float
-    fills: int
+    bare_seconds: float
+    trades: int
+    bare_trades: int
     events: int
+    peak_mib: float
+
+    @property
+    def bars(self) -> int:
+        """Return how many bars were played."""
+        return self.days * self.names * SESSION_MINUTES
 
 
 def settings() -> dict[str, str]:
@@ -68,26 +82,71 @@ def settings() -> dict[str, str]:
     }
 
 
-def play_days(bars: Bars, folder: Path) -> Lived:
-    """Play every day of `bars`, (days, minutes, names), one after the other on one account."""
+def play_days(days: int, names: int, folder: Path) -> Lived:
+    """Play random days one after the other on one account; the bare loop plays each of them as well, in turn."""
     paths = HomePaths(folder)
     paths.make()
     request = {"coa": load_template(), "currency_code": "USD"}
     (paths.control / "provision_ledger.json").write_bytes(msgspec.json.encode(request))
     chain, counts = _chain(paths)
-    names = bars.close.shape[2]
     symbols = tuple(f"N{name:05d}" for name in range(names))
-    days = list(zip(*bars, strict=True))
+    seconds = bare_seconds = 0.0
+    bare_trades = 0
+    for number in range(days):
+        high, low, close = (column[0] for column in make_bars(1, names, seed=number))
+        begun = time.perf_counter()
+        _play_day(chain, _plan(number), symbols, (high, low, close))
+        between = time.perf_counter()
+        bare_trades += bare_life(high, close)
+        seconds, bare_seconds = seconds + between - begun, bare_seconds + time.perf_counter() - between
     begun = time.perf_counter()
-    for number, (high, low, close) in enumerate(days):
-        plan = _plan(number)
-        chain.begin(plan)
-        for node in ("strategy", "risk"):
-            chain.nodes[node].on_reliable(_candidates(plan, symbols))
-        chain.play(_feed(plan, symbols, high, low, close))
-    seconds = time.perf_counter() - begun
     chain.close()
-    return Lived(seconds, counts.get(OrderFilled, 0), sum(counts.values()))
+    return Lived(
+        names=names,
+        days=days,
+        seconds=seconds + time.perf_counter() - begun,
+        bare_seconds=bare_seconds,
+        trades=counts.get(IntentClosed, 0),
+        bare_trades=bare_trades,
+        events=sum(counts.values()),
+        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def bare_life(high: IntArray, close: IntArray) -> int:
+    """Play one day, (minutes, names), with numpy alone and return the trades: no orders, no money, no books.
+
+    Range of bars 0 to 14; long once when a close is above the range's high by more than 0.1 %; sold at 2 % below the
+    highest close since, or five minutes before the end; filled at the close of the minute that decided it.
+    """
+    above = high[:RANGE_MINUTES].max(axis=0)
+    above += above // 1_000
+    names = close.shape[1]
+    held, was_held = np.zeros(names, np.bool_), np.zeros(names, np.bool_)
+    peak = np.zeros(names, np.int64)
+    trades = 0
+    for minute in range(RANGE_MINUTES, SESSION_MINUTES - _FLAT_MINUTES):
+        now = close[minute]
+        np.maximum(peak, now, out=peak, where=held)
+        hit = held & (now * 100 <= peak * 98)
+        if hit.any():
+            held &= ~hit
+        enters = (now > above) & ~was_held
+        if enters.any():
+            trades += int(np.count_nonzero(enters))
+            held |= enters
+            was_held |= enters
+            peak[enters] = now[enters]
+    return trades
+
+
+def _play_day(
+    chain: LocalChain, plan: SessionPlanned, symbols: tuple[str, ...], columns: tuple[IntArray, IntArray, IntArray]
+) -> None:
+    chain.begin(plan)
+    for name in ("strategy", "risk"):
+        chain.nodes[name].on_reliable(_candidates(plan, symbols))
+    chain.play(_feed(plan, symbols, columns))
 
 
 def _chain(paths: HomePaths) -> tuple[LocalChain, dict[type[Message], int]]:
@@ -144,7 +203,9 @@ def _candidates(plan: SessionPlanned, symbols: tuple[str, ...]) -> CandidatesRan
     )
 
 
-def _feed(plan: SessionPlanned, symbols: tuple[str, ...], *columns: Any) -> Iterator[MarketMessage]:
+def _feed(
+    plan: SessionPlanned, symbols: tuple[str, ...], columns: tuple[IntArray, IntArray, IntArray]
+) -> Iterator[MarketMessage]:
     high, low, close = columns
     volumes = np.full(close.shape, 10_000 * NANOS)
     sizes = np.full(close.shape, _SIZE)
@@ -157,3 +218,8 @@ def _feed(plan: SessionPlanned, symbols: tuple[str, ...], *columns: Any) -> Iter
         quotes=QuoteColumns(bids=bids, asks=bids + _CENT, bid_sizes=sizes, ask_sizes=sizes),
     )
     return messages(day, plan, names_max=len(symbols))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="tb-") as home:
+        print(msgspec.json.encode(play_days(int(sys.argv[1]), int(sys.argv[2]), Path(home))).decode())

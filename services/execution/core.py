@@ -62,9 +62,7 @@ class ExecutionCore:
         return ExecutionState(flattens_on_halt=self._settings.halt_positions == "flatten")
 
     def observe(self, state: ExecutionState, data: m.MarketMessage) -> ExecutionState:
-        """Follow the best bid of each open position's trailing stop, to show where it rests; the broker decides."""
-        if isinstance(data, m.QuoteBatch):
-            state.follow_bids(data)
+        """Return the state as it is: what market data does to orders, the broker tells."""
         return state
 
     def decide(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:
@@ -89,7 +87,7 @@ class ExecutionCore:
     def snapshot(self, state: ExecutionState, now_ns: int) -> Sequence[m.StatusMessage]:
         """Return the orders of the day, the newest 150, oldest first."""
         orders = state.orders()
-        lines = tuple(_line(order, state.peaks) for order in orders[-SNAPSHOT_ORDERS_MAX:])
+        lines = tuple(_line(order, state.stops) for order in orders[-SNAPSHOT_ORDERS_MAX:])
         return (
             m.OrdersSnapshot(
                 ts_event=now_ns,
@@ -442,9 +440,8 @@ def _surprise(order: Order, filled: m.OrderFilled, after: Intent) -> str:
     return ""
 
 
-def _line(order: Order, peaks: Mapping[str, int]) -> m.OrderLine:
+def _line(order: Order, stops: Mapping[str, int]) -> m.OrderLine:
     prepared = order.prepared
-    trailed = peaks.get(prepared.client_order_id, 0) * (10_000 - prepared.trail_bps) // 10_000
     return m.OrderLine(
         client_order_id=prepared.client_order_id,
         intent_id=prepared.intent_id,
@@ -456,7 +453,7 @@ def _line(order: Order, peaks: Mapping[str, int]) -> m.OrderLine:
         filled_nanos=order.filled_nanos,
         average_micros=order.average_micros,
         order_type=prepared.order_type,
-        stop_micros=max(prepared.stop_micros, trailed),
+        stop_micros=max(prepared.stop_micros, stops.get(prepared.client_order_id, 0)),
         state=order.state.value,
         reason=prepared.reason[:_SNAPSHOT_REASON_MAX],
         ts_ns=order.ts_ns,

@@ -6,7 +6,6 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from bus import messages as m
-from bus.columns import Picks
 from services.execution.intents import Intent, OrderEvent, fold, intent_of
 from services.execution.orders import Order
 
@@ -28,7 +27,7 @@ def halt_reason(halt: m.HaltRaised) -> str:
 class ExecutionState:
     """Folded from the journal, in place. `intent_ids` and `activity_ids` only grow; the rest is of the day.
 
-    `peaks`, `drain` and `external` are shown only: they are not journaled, and nothing is decided by them.
+    `stops`, `drain` and `external` are shown only: they are not journaled, and nothing is decided by them.
     `halt_counter` is the newest halt heard, `armed_counter` the newest that an operator has answered.
     """
 
@@ -44,7 +43,7 @@ class ExecutionState:
     last_execution_id: str = ""
     intent_ids: set[str] = field(default_factory=set)
     activity_ids: set[str] = field(default_factory=set)
-    peaks: dict[str, int] = field(default_factory=dict)
+    stops: dict[str, int] = field(default_factory=dict)
     drain: str = ""
     external: str = ""
     #: What the chain was halted for since it was armed, in words.
@@ -54,37 +53,17 @@ class ExecutionState:
     _open: dict[str, None] = field(default_factory=dict)
     #: When each open intent has to be looked at; 0 = at every moment.
     _due_ns: dict[str, int] = field(default_factory=dict)
-    #: Of the open orders: all, those that do not rest at the broker, and the symbols of the trailing stops.
+    #: Of the open orders: all, and those that do not rest at the broker.
     _open_orders: dict[str, None] = field(default_factory=dict)
     _restless: dict[str, None] = field(default_factory=dict)
-    _trailing: dict[str, str] = field(default_factory=dict)
-    #: The symbols of the trailing stops, as `peaks` has them; None after one came or went.
-    _trails: Picks | None = None
 
     def open_intents(self) -> list[Intent]:
         """Return the intents that are not closed, oldest first."""
         return [self._intents[intent_id] for intent_id in self._open]
 
-    def follow_bids(self, batch: m.QuoteBatch) -> None:
-        """Raise the peak of every open trailing stop whose symbol has a higher bid now; not journaled."""
-        if not self._trailing:
-            self.peaks.clear()
-            return
-        if self._trails is None:
-            self._trails = Picks(tuple(self._trailing.values()))
-            self.peaks = {key: self.peaks.get(key, 0) for key in self._trailing}
-        found = self._trails.of(batch.symbols, batch.bids_micros)
-        if found is not None:
-            self.peaks = dict(zip(self.peaks, map(max, self.peaks.values(), found[0]), strict=True))
-            return
-        for key, symbol in self._trailing.items():
-            quote = batch.quote_of(symbol)
-            if quote is not None and quote.bid_micros > self.peaks[key]:
-                self.peaks[key] = quote.bid_micros
-
-    def show(self, *, drain: str, external: str) -> None:
+    def show(self, *, drain: str, external: str, stops: dict[str, int]) -> None:
         """Keep what the snapshot says about the broker's side; not journaled."""
-        self.drain, self.external = drain[:_TEXT_MAX], external[:_TEXT_MAX]
+        self.drain, self.external, self.stops = drain[:_TEXT_MAX], external[:_TEXT_MAX], stops
 
     @property
     def is_flattening(self) -> bool:
@@ -233,10 +212,6 @@ class ExecutionState:
         for order in intent.orders:
             _note(self._open_orders, order.client_order_id, None if order.is_open else _GONE)
             _note(self._restless, order.client_order_id, None if order.is_open and not order.is_resting else _GONE)
-            trails = order.is_open and order.prepared.order_type == "TRAILING_STOP"
-            if trails != (order.client_order_id in self._trailing):
-                self._trails = None
-                _note(self._trailing, order.client_order_id, order.prepared.symbol if trails else _GONE)
         _note(self._open, intent.intent_id, _GONE if intent.is_closed else None)
         _note(self._due_ns, intent.intent_id, _GONE if intent.is_closed else self._due_of(intent))
 

@@ -51,6 +51,8 @@ class Watch:
         self._protective = 0
         self._external_positions: dict[str, int] = {}
         self._external_words = ""
+        #: Where stops rested at the newest look, by client id.
+        self._stops: dict[str, int] = {}
         #: Orders in the bot's name that the journal lacks, in the newest list.
         self._strangers: frozenset[str] = frozenset()
         #: Those, and what by the journal never reached the broker and was listed; None before the first list.
@@ -132,6 +134,7 @@ class Watch:
         if account is not None and is_in_step:
             positions = compare_positions(state, dict(zip(account.symbols, account.qtys_nanos, strict=True)))
         self._unaccounted = found.unaccounted
+        self._stops = {item.client_order_id: item.stop_micros for item in listed if item.stop_micros}
         contradictions = self._contradictions(found, positions, now_ns)
         self._note_external(found.external, positions)
         is_clean = is_in_step and not (found.unaccounted or self._short)
@@ -140,7 +143,7 @@ class Watch:
 
     def show(self, state: ExecutionState) -> None:
         """Put into words what the snapshot says of the broker's side."""
-        state.show(drain=self.drain.words(self._protective), external=self._external_words)
+        state.show(drain=self.drain.words(self._protective), external=self._external_words, stops=self._stops)
 
     def _schedule(self, now: int, *, is_clean: bool, with_positions: bool) -> None:
         if is_clean:

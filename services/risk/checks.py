@@ -17,6 +17,7 @@ from services.risk.kill_switch import is_breached, loss_limit_micros
 from services.risk.market import Market
 from services.risk.settings import RiskSettings
 from services.risk.sizing import Means, Sizing, allocation_limit_micros, size_entry
+from services.risk.valuation import Valuation
 from services.risk.wording import clock_time, dollars, percent, ppm_percent, seconds, shares
 
 _PPM = 1_000_000
@@ -35,23 +36,18 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
     limits: RiskSettings
     day: Day
     market: Market
+    valuation: Valuation
 
     @cached_property
     def means(self) -> Means:
         """Return what there is to spend now; nothing while the account is unknown."""
-        account, portfolio = self.day.account, self.day.portfolio
-        cash = account.cash_micros + portfolio.cash_flow_micros if account else 0
-        reserved = book.reserved_micros(portfolio)
+        account, value = self.day.account, self.valuation
+        cash = account.cash_micros + self.day.portfolio.cash_flow_micros if account else 0
         return Means(
             start_equity_micros=self.day.start_equity_micros,
-            allocated_micros=book.held_cost_micros(portfolio) + reserved,
-            cash_micros=cash - reserved,
+            allocated_micros=value.held_cost_micros + value.reserved_micros,
+            cash_micros=cash - value.reserved_micros,
         )
-
-    @cached_property
-    def bids(self) -> dict[str, int]:
-        """Return the newest good bid of each open position."""
-        return self.market.bids(book.open_symbols(self.day.portfolio))
 
     def quote_of(self, symbol: str) -> Quote | None:
         """Return a symbol's newest quote."""
@@ -172,7 +168,7 @@ def _books_agree(_: SignalRaised, facts: Facts) -> Finding | None:
 
 
 def _marked(_: SignalRaised, facts: Facts) -> Finding | None:
-    unmarked = book.unmarked_symbols(facts.day.portfolio, facts.bids)
+    unmarked = facts.valuation.unmarked_symbols(facts.market)
     if not unmarked:
         return None
     return (
@@ -186,7 +182,7 @@ def _within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
     if facts.day.account is None:
         return ("no account report for this session", "an account report")
     limit = loss_limit_micros(facts.day.start_equity_micros, facts.limits.daily_loss_limit_ppm)
-    pnl = book.pnl_micros(facts.day.portfolio, facts.bids)
+    pnl = facts.valuation.pnl_micros(facts.market)
     return (f"{dollars(pnl)} today", f"a loss of at most {dollars(limit)}") if is_breached(pnl, limit) else None
 
 

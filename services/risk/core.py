@@ -111,9 +111,12 @@ class RiskCore:
                 market = markets.blank() if is_new else state.market
                 return RiskState(day=days.fold(state.day, event), market=market)
             case SubmitOrder():
-                return replace(state, day=days.approve(state.day, event))
+                day = days.approve(state.day, event)
             case _:
-                return replace(state, day=days.fold(state.day, event))
+                day = days.fold(state.day, event)
+        if day.portfolio is not state.day.portfolio:
+            self._valuation = self._valuation_of(state.day.portfolio).after(day.portfolio, event)
+        return replace(state, day=day)
 
     def settle(self, state: RiskState, now_ns: int) -> Sequence[Message]:
         """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT."""
@@ -165,7 +168,8 @@ class RiskCore:
         """Give a signal its one verdict; a repeat of a decided signal gets none."""
         if signal.signal_id in state.day.decided:
             return ()
-        facts = Facts(now_ns=now_ns, limits=self._limits, day=state.day, market=state.market)
+        valuation = self._valuation_of(state.day.portfolio)
+        facts = Facts(now_ns=now_ns, limits=self._limits, day=state.day, market=state.market, valuation=valuation)
         denial = first_denial(signal, facts)
         if denial is not None:
             return (_denied(signal, denial, now_ns),)

@@ -109,12 +109,7 @@ def reserved_micros(portfolio: Portfolio) -> int:
 
 def allocated_micros(portfolio: Portfolio) -> int:
     """Return the cost of what is held plus what is reserved."""
-    return held_cost_micros(portfolio) + reserved_micros(portfolio)
-
-
-def held_cost_micros(portfolio: Portfolio) -> int:
-    """Return the cost of what is held."""
-    return sum(e.cost_micros for e in portfolio.exposures.values())
+    return sum(e.cost_micros for e in portfolio.exposures.values()) + reserved_micros(portfolio)
 
 
 def unrealized_micros(portfolio: Portfolio, bids: Mapping[str, int]) -> int:
@@ -163,10 +158,12 @@ def average_micros(exposure: Exposure) -> int:
 
 def _with(portfolio: Portfolio, exposure: Exposure) -> Portfolio:
     """Put an exposure in its place; one that is closed and holds nothing leaves the book."""
-    rest = {key: value for key, value in portfolio.exposures.items() if key != exposure.intent_id}
+    exposures = portfolio.exposures.copy()
     if exposure.is_closed and exposure.qty_nanos == 0:
-        return replace(portfolio, exposures=rest)
-    return replace(portfolio, exposures={**portfolio.exposures, exposure.intent_id: exposure})
+        exposures.pop(exposure.intent_id, None)
+    else:
+        exposures[exposure.intent_id] = exposure
+    return replace(portfolio, exposures=exposures)
 
 
 def _buy(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:

@@ -7,11 +7,13 @@ from bus.decider import Shell
 from bus.messages import MICROS, MarketMessage, Message, SignalRaised
 from services.risk import day as days
 from services.risk import market as markets
+from services.risk import portfolio as book
 from services.risk.checks import CHECKS, Facts
 from services.risk.core import RiskCore, RiskState
 from services.risk.lease import lease_refusal
 from services.risk.settings import RiskSettings
 from services.risk.sizing import Means, size_entry
+from services.risk.valuation import Valuation
 
 #: Checks that ask whether something bad is known: without any fact they pass, but others have denied before.
 _ASK_FOR_EVIDENCE = frozenset(
@@ -66,7 +68,7 @@ def build(setup: Setup) -> Assembly[RiskState]:
 
 def self_check(settings: RiskSettings) -> Sequence[str]:
     """Check that the checks deny without facts, and a known size."""
-    nothing = Facts(now_ns=2, limits=settings, day=days.EMPTY, market=markets.blank())
+    nothing = Facts(now_ns=2, limits=settings, day=days.EMPTY, market=markets.blank(), valuation=Valuation(book.EMPTY))
     faults = [
         f"The risk check '{check.rule}' passes when nothing is known: do not trade with this build"
         for check in CHECKS

@@ -1,34 +1,100 @@
-"""What one state of the portfolio holds, laid out so that its result is one pass over the newest bids."""
+"""What the portfolio holds, laid out so that its result is one pass over the newest bids; it follows each event.
+
+It knows nothing that the portfolio does not: `portfolio.pnl_micros` and its neighbours say the same, one exposure at a
+time. A kill switch asks at each moment, and an entry's checks ask several times.
+"""
 
 from operator import mul
-from typing import Final
 
 from bus.columns import Picks
-from bus.messages import NANOS
+from bus.messages import NANOS, IntentClosed, Message, OrderFilled, SubmitOrder, notional_micros
 from services.risk import portfolio as book
 from services.risk.market import Market
-from services.risk.portfolio import Portfolio
+from services.risk.portfolio import Exposure, Portfolio
 
-_NONE: Final = Picks(())
+_NOTHING = Exposure(intent_id="", strategy="open", symbol="", ask_micros=0, unfilled_nanos=0)
 
 
 class Valuation:
-    """The open exposures of a portfolio; made anew when it changes, which most market messages do not do."""
+    """One portfolio's exposures in places, and their totals."""
 
     def __init__(self, portfolio: Portfolio) -> None:
         self.portfolio = portfolio
-        exposures = tuple(portfolio.exposures.values())
-        self.picks = Picks([one.symbol for one in exposures]) if exposures else _NONE
-        #: Whole shares of each; None where a quantity has a fraction, whose value has to be rounded by itself.
-        self._shares: list[int] | None = None
-        if all(one.qty_nanos % NANOS == 0 for one in exposures):
-            self._shares = [one.qty_nanos // NANOS for one in exposures]
-        self._cost_micros = sum(one.cost_micros for one in exposures)
+        #: The cost of what is held, and what unfilled entries may still cost.
+        self.held_cost_micros = 0
+        self.reserved_micros = 0
+        self._place: dict[str, int] = {}
+        self._exposures: list[Exposure] = []
+        self._symbols: list[str] = []
+        self._shares: list[int] = []
+        #: Exposures of a fraction of a share: the value of each is rounded by itself.
+        self._fractions: set[str] = set()
+        self._picks: Picks | None = None
+        for exposure in portfolio.exposures.values():
+            self._put(exposure)
+
+    @property
+    def picks(self) -> Picks:
+        """Return what takes the numbers of all symbols here out of a batch."""
+        if self._picks is None:
+            self._picks = Picks(self._symbols)
+        return self._picks
+
+    def after(self, portfolio: Portfolio, event: Message) -> "Valuation":
+        """Return the valuation of the portfolio that this event has led to from the present one."""
+        if not isinstance(event, SubmitOrder | OrderFilled | IntentClosed):
+            return Valuation(portfolio)
+        self.portfolio = portfolio
+        exposure = portfolio.exposures.get(event.intent_id)
+        if exposure is not None:
+            self._put(exposure)
+        elif event.intent_id in self._place:
+            self._remove(event.intent_id)
+        return self
 
     def pnl_micros(self, market: Market) -> int:
         """Return the day's result as `portfolio.pnl_micros` does, to the same micro-dollar."""
-        symbols, marks = self.picks.wanted, market.marks
-        if self._shares is None or any(symbol not in marks for symbol in symbols):
-            return book.pnl_micros(self.portfolio, market.bids(symbols))
-        value: int = sum(map(mul, map(marks.__getitem__, symbols), self._shares))
-        return self.portfolio.realized_micros + value - self._cost_micros
+        marks = market.marks
+        try:
+            bids = [marks[symbol] for symbol in self._symbols]
+        except KeyError:
+            return book.pnl_micros(self.portfolio, market.bids(self._symbols))
+        if self._fractions:
+            return book.pnl_micros(self.portfolio, marks)
+        value: int = sum(map(mul, bids, self._shares))
+        return self.portfolio.realized_micros + value - self.held_cost_micros
+
+    def unmarked_symbols(self, market: Market) -> tuple[str, ...]:
+        """Return the held symbols whose bid was not heard since this process began, in order."""
+        missing = [symbol for symbol in self._symbols if symbol not in market.marks]
+        return book.unmarked_symbols(self.portfolio, market.bids(self._symbols)) if missing else ()
+
+    def _put(self, exposure: Exposure) -> None:
+        place = self._place.get(exposure.intent_id)
+        if place is None:
+            place = self._place[exposure.intent_id] = len(self._exposures)
+            self._exposures.append(_NOTHING)
+            self._symbols.append(exposure.symbol)
+            self._shares.append(0)
+            self._picks = None
+        self._count(self._exposures[place], -1)
+        self._count(exposure, 1)
+        self._exposures[place] = exposure
+        self._shares[place], fraction = divmod(exposure.qty_nanos, NANOS)
+        (self._fractions.add if fraction else self._fractions.discard)(exposure.intent_id)
+
+    def _remove(self, intent_id: str) -> None:
+        """Forget an exposure; the last one takes its place."""
+        place = self._place.pop(intent_id)
+        self._count(self._exposures[place], -1)
+        self._fractions.discard(intent_id)
+        last, symbol, shares = self._exposures.pop(), self._symbols.pop(), self._shares.pop()
+        if place < len(self._exposures):
+            self._exposures[place], self._symbols[place], self._shares[place] = last, symbol, shares
+            self._place[last.intent_id] = place
+        self._picks = None
+
+    def _count(self, exposure: Exposure, sign: int) -> None:
+        self.held_cost_micros += sign * exposure.cost_micros
+        if exposure.unfilled_nanos:
+            self.reserved_micros += sign * notional_micros(exposure.ask_micros, exposure.unfilled_nanos)

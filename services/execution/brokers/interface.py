@@ -32,12 +32,16 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
 
 
 class OpenOrder(Struct, frozen=True, kw_only=True):
-    """An order that rests at the broker. `client_order_id` is empty where whoever placed it gave it none."""
+    """An order that rests at the broker. `client_order_id` is empty where whoever placed it gave it none.
+
+    `stop_micros` is where a stop rests now, also one that trails; 0 for other orders.
+    """
 
     client_order_id: str
     broker_order_id: str
     symbol: str
     side: Side
+    stop_micros: int = 0
 
 
 class NotFoundProof(Struct, frozen=True, kw_only=True):

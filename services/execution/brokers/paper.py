@@ -28,7 +28,8 @@ class _Draft:
 
     cash: int
     next_execution: int
-    positions: dict[str, int]
+    #: Of the symbols that were traded only.
+    positions: dict[str, int] = field(default_factory=dict)
     orders: dict[str, BookOrder] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
     #: What is left of each quoted side, shared by the orders in the order of their acceptance.
@@ -36,44 +37,104 @@ class _Draft:
     moved: set[str] = field(default_factory=set)
 
 
-class _Waits:
-    """Working orders, laid out so that one look at a batch tells which of them it concerns."""
+class _Working:
+    """The orders that may still fill, in the order of acceptance; one look at a batch tells which it concerns."""
 
     def __init__(self, orders: Iterable[BookOrder]) -> None:
-        self._orders = list(orders)
-        self._place = {order.client_order_id: place for place, order in enumerate(self._orders)}
-        self._picks = Picks([order.symbol for order in self._orders])
-        corridors = [_corridor(order) for order in self._orders]
-        self._above = [above for above, _ in corridors]
-        self._below = [below for _, below in corridors]
+        self.buys: dict[str, BookOrder] = {}
+        self._orders: dict[str, BookOrder] = {}
+        self._by_symbol: dict[str, dict[str, BookOrder]] = {}
+        #: The orders in places, with their symbols, and the bids between which nothing happens to each.
+        self._place: dict[str, int] = {}
+        self._placed: list[BookOrder] = []
+        self._above: list[int] = []
+        self._below: list[int] = []
+        self._picks = Picks(())
+        self._are_places_stale = False
+        for order in orders:
+            self.put(order)
+
+    def get(self, client_order_id: str) -> BookOrder | None:
+        """Return an order, None when it is over or never was."""
+        return self._orders.get(client_order_id)
+
+    def values(self) -> Iterable[BookOrder]:
+        """Return all, in the order of acceptance."""
+        return self._orders.values()
+
+    def of(self, symbol: str) -> Iterable[BookOrder]:
+        """Return the orders in one symbol."""
+        return self._by_symbol.get(symbol, {}).values()
 
     def put(self, order: BookOrder) -> None:
-        """Put a changed order in its place."""
-        place = self._place[order.client_order_id]
-        self._orders[place] = order
-        self._above[place], self._below[place] = _corridor(order)
+        """Take a new order, or an order that has changed."""
+        key = order.client_order_id
+        self._orders[key] = order
+        self._by_symbol.setdefault(order.symbol, {})[key] = order
+        if order.side == "BUY":
+            self.buys[key] = order
+        place = self._place.get(key)
+        above, below = _corridor(order)
+        if place is None:
+            self._place[key] = len(self._placed)
+            self._placed.append(order)
+            self._above.append(above)
+            self._below.append(below)
+            self._are_places_stale = True
+        else:
+            self._placed[place], self._above[place], self._below[place] = order, above, below
+
+    def remove(self, order: BookOrder) -> None:
+        """Forget an order that is over; the last one takes its place."""
+        key = order.client_order_id
+        del self._orders[key]
+        self.buys.pop(key, None)
+        self._by_symbol[order.symbol].pop(key)
+        place, last = self._place.pop(key), self._placed.pop()
+        above, below = self._above.pop(), self._below.pop()
+        if place < len(self._placed):
+            self._placed[place], self._above[place], self._below[place] = last, above, below
+            self._place[last.client_order_id] = place
+        self._are_places_stale = True
 
     def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
-        """Return the orders whose symbol is quoted, and whose corridor the bid has left, in their order."""
-        if not self._orders:
+        """Return the orders that these quotes may fill or change, in the order of acceptance.
+
+        A trailing stop whose bid is neither above its peak nor at its stop only goes on waiting; most do.
+        """
+        if not self._placed:
             return []
+        if self._are_places_stale:
+            self._picks, self._are_places_stale = Picks([order.symbol for order in self._placed]), False
         found = self._picks.of(batch.symbols, batch.bids_micros)
         if found is None:
             quoted = rows_of(batch.symbols)
-            return [order for order in self._orders if order.symbol in quoted]
-        return [
+            return [order for order in self._orders.values() if order.symbol in quoted]
+        moved = [
             order
-            for order, bid, above, below in zip(self._orders, found[0], self._above, self._below, strict=True)
+            for order, bid, above, below in zip(self._placed, found[0], self._above, self._below, strict=True)
             if bid > above or bid <= below
         ]
+        moved.sort(key=_by_acceptance)
+        return moved
+
+
+def _by_acceptance(order: BookOrder) -> int:
+    return order.seq
+
+
+def _stop_of(order: BookOrder) -> int:
+    """Return where a stop rests now; 0 for other orders."""
+    if order.order_type == "TRAILING_STOP":
+        return order.peak_micros * (matching.BASIS_POINTS - order.trail_bps) // matching.BASIS_POINTS
+    return order.stop_micros
 
 
 def _corridor(order: BookOrder) -> tuple[int, int]:
     """Return between which bids (above the second, up to the first) nothing happens to an order."""
     if order.order_type != "TRAILING_STOP" or order.is_triggered:
         return -1, -1
-    floor = order.peak_micros * (matching.BASIS_POINTS - order.trail_bps) // matching.BASIS_POINTS
-    return order.peak_micros, floor
+    return order.peak_micros, _stop_of(order)
 
 
 class PaperBroker:
@@ -95,12 +156,10 @@ class PaperBroker:
         self._books = (BufferedBooks if is_buffered else PaperBooks)(path, starting_cash_micros)
         self._slippage_ppm = slippage_ppm
         self._account = self._books.account()
-        self._working = {order.client_order_id: order for order in self._books.working_orders()}
+        self._working = _Working(self._books.working_orders())
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
-        #: The working orders, ready to be compared with quotes; None after one changed.
-        self._waits: _Waits | None = None
 
     def submit(self, request: OrderRequest) -> r.OrderReport:
         """Place an order; whatever the answer is, it is on disk first."""
@@ -130,8 +189,7 @@ class PaperBroker:
         self._order_seq = order.seq
         if refusal:
             return _rejected(order, ts)
-        self._working[order.client_order_id] = order
-        self._waits = None
+        self._working.put(order)
         return _accepted(order, ts)
 
     def _standing_bid(self, request: OrderRequest) -> int:
@@ -155,7 +213,7 @@ class PaperBroker:
     def _uncovered(self, request: OrderRequest) -> str | None:
         """Return why a sale could end short: what is held is counted once, also by the sales that wait."""
         held = self._positions.get(request.symbol, 0)
-        waiting = sum(o.rest_nanos for o in self._working.values() if (o.symbol, o.side) == (request.symbol, "SELL"))
+        waiting = sum(o.rest_nanos for o in self._working.of(request.symbol) if o.side == "SELL")
         if request.qty_nanos <= held - waiting:
             return None
         return (
@@ -166,7 +224,7 @@ class PaperBroker:
     def _unaffordable(self, request: OrderRequest) -> str | None:
         """Return why a purchase costs too much at the last ask; before one is heard, fills are limited."""
         waiting = sum(
-            self._cost(o.symbol, o.limit_micros, o.rest_nanos) for o in self._working.values() if o.side == "BUY"
+            self._cost(order.symbol, order.limit_micros, order.rest_nanos) for order in self._working.buys.values()
         )
         cost = self._cost(request.symbol, request.limit_micros, request.qty_nanos)
         if cost <= self._account.cash_micros - waiting:
@@ -188,8 +246,7 @@ class PaperBroker:
             return self.lookup(client_order_id, now_ns)
         over = replace(order, state="CANCELLED", detail="cancelled on request")
         self._books.write(account=self._account, orders=[over])
-        del self._working[client_order_id]
-        self._waits = None
+        self._working.remove(order)
         return (_cancelled(over, now_ns),)
 
     def lookup(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
@@ -213,6 +270,7 @@ class PaperBroker:
         """Return the orders that may still fill, in the order of acceptance."""
         return [
             OpenOrder(
+                stop_micros=_stop_of(order),
                 client_order_id=order.client_order_id,
                 broker_order_id=order.broker_order_id,
                 symbol=order.symbol,
@@ -255,8 +313,8 @@ class PaperBroker:
         if session_date == newest.session_date and batch.step <= newest.step:
             return ()
         self._board = self._board.heard(batch)
-        draft = _Draft(newest.cash_micros, self._execution_seq + 1, self._positions)
-        for order in self._moved_by(batch):
+        draft = _Draft(newest.cash_micros, self._execution_seq + 1)
+        for order in self._working.moved_by(batch):
             quote = batch.quote_of(order.symbol)
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
             if quote is not None and batch.ts_event > order.accepted_ns and matching.is_tradable(quote):
@@ -264,22 +322,13 @@ class PaperBroker:
         self._keep(draft, Account(draft.cash, session_date, batch.step))
         return [_fill(execution, batch.ts_event) for execution in draft.executions]
 
-    def _moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
-        """Return the orders that these quotes may fill or change, in the order of acceptance.
-
-        A trailing stop whose bid is neither above its peak nor at its stop only goes on waiting; most do.
-        """
-        if self._waits is None:
-            self._waits = _Waits(self._working.values())
-        return self._waits.moved_by(batch)
-
     def finish(self, now_ns: int) -> Sequence[r.OrderReport]:
         """Fill what waits at market with the quotes that stand, by the same rules of price and size.
 
         A broker in another house would go on while the bot is away; this one sleeps with it.
         """
         newest = self._account
-        draft = _Draft(newest.cash_micros, self._execution_seq + 1, self._positions)
+        draft = _Draft(newest.cash_micros, self._execution_seq + 1)
         for order in self._working.values():
             quote = self._board.quote_of(order.symbol)
             is_at_market = order.order_type == "MARKET" or order.is_triggered
@@ -319,10 +368,8 @@ class PaperBroker:
                 filled_nanos=seen.filled_nanos + qty,
                 state="WORKING" if qty < seen.rest_nanos else "FILLED",
             )
-            if not draft.moved:
-                draft.positions = dict(draft.positions)
             bought = qty if seen.side == "BUY" else -qty
-            draft.positions[seen.symbol] = draft.positions.get(seen.symbol, 0) + bought
+            draft.positions[seen.symbol] = self._held(draft, seen.symbol) + bought
             draft.moved.add(seen.symbol)
             draft.cash += execution.cash_micros
             draft.next_execution += 1
@@ -331,25 +378,28 @@ class PaperBroker:
         if seen is not order:
             draft.orders[seen.client_order_id] = seen
 
-    @staticmethod
-    def _fillable(draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:
+    def _held(self, draft: _Draft, symbol: str) -> int:
+        return draft.positions.get(symbol, self._positions.get(symbol, 0))
+
+    def _fillable(self, draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:
         quoted = quote.ask_size_nanos if order.side == "BUY" else quote.bid_size_nanos
         size = draft.sizes.setdefault((order.symbol, order.side), quoted)
         if order.side == "BUY":
             return min(size, matching.affordable_nanos(order, price, draft.cash))
         # Sales that wait never add up to more than is held; the position bounds them once more.
-        return min(size, order.rest_nanos, draft.positions.get(order.symbol, 0))
+        return min(size, order.rest_nanos, self._held(draft, order.symbol))
 
     def _adopt(self, draft: _Draft) -> None:
         for order in draft.orders.values():
-            if order.state != "WORKING":
-                del self._working[order.client_order_id]
-                self._waits = None
-                continue
-            self._working[order.client_order_id] = order
-            if self._waits is not None:
-                self._waits.put(order)
-        self._positions = {symbol: qty for symbol, qty in draft.positions.items() if qty}
+            if order.state == "WORKING":
+                self._working.put(order)
+            else:
+                self._working.remove(order)
+        for symbol in draft.moved:
+            if draft.positions[symbol]:
+                self._positions[symbol] = draft.positions[symbol]
+            else:
+                self._positions.pop(symbol, None)
         self._execution_seq = draft.next_execution - 1
 
     def faults(self) -> Sequence[str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bus.columns import Picks
-from bus.messages import MICROS, NANOS, Bar, BarBatch, Quote, QuoteBatch
+from bus.messages import MICROS, NANOS, Bar, BarBatch, IntentClosed, Quote, QuoteBatch
 from services.risk import market as markets
 from services.risk import portfolio as book
 from services.risk.portfolio import Exposure, Portfolio
@@ -73,3 +73,37 @@ def test_picks_when_nothing_was_heard_then_no_result_beyond_what_is_realized(hel
     portfolio = _portfolio(held)
     assert Valuation(portfolio).pnl_micros(markets.blank()) == 7
     assert Picks([]).of(("A",), b"") is None
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([None, 0, 1, 5, 0.25]), st.integers(0, 9)), max_size=30)
+
+
+@given(STEPS)
+def test_valuation_when_it_follows_any_events_then_it_is_that_of_the_last_portfolio(
+    steps: list[tuple[int, float | None, int]],
+) -> None:
+    portfolio = book.EMPTY
+    followed, market = Valuation(portfolio), markets.blank()
+    quotes = [Quote(name, 5 * MICROS, 6 * MICROS, NANOS, NANOS, 1) for name in NAMES]
+    batch = QuoteBatch.of(quotes, ts_event=1, ts_init=1, step=1)
+    for number, shares, unfilled in steps:
+        intent, exposures = str(number), dict(portfolio.exposures)
+        exposures.pop(intent, None)
+        if shares is not None:
+            exposures[intent] = Exposure(
+                intent_id=intent,
+                strategy="open",
+                symbol=NAMES[number % 3],
+                ask_micros=3,
+                unfilled_nanos=unfilled * NANOS,
+                qty_nanos=round(shares * NANOS),
+                cost_micros=number + unfilled,
+            )
+        portfolio = replace(portfolio, exposures=exposures)
+        followed = followed.after(portfolio, IntentClosed(ts_event=1, ts_init=1, intent_id=intent, symbol="A"))
+        market = markets.hear_quotes(market, batch, followed.picks)
+        assert followed.pnl_micros(market) == book.pnl_micros(portfolio, market.bids(book.open_symbols(portfolio)))
+        assert followed.held_cost_micros + followed.reserved_micros == book.allocated_micros(portfolio)
+        assert followed.reserved_micros == book.reserved_micros(portfolio)
+        assert sorted(followed.picks.wanted) == sorted(book.open_symbols(portfolio))
+        assert followed.unmarked_symbols(market) == ()

@@ -49,7 +49,9 @@ def test_open_orders_when_orders_rest_then_are_listed_and_what_is_over_is_not(ho
     holding.submit(_order("gone", "SELL", shares=10))
     holding.cancel("gone", LATER)
     [order] = holding.open_orders(LATER)
-    assert order == OpenOrder(client_order_id="stop", broker_order_id=order.broker_order_id, symbol="SPY", side="SELL")
+    assert order == OpenOrder(
+        client_order_id="stop", broker_order_id=order.broker_order_id, symbol="SPY", side="SELL", stop_micros=97_020_000
+    )
     accepted = holding.lookup("stop", LATER)[0]
     assert isinstance(accepted, r.BrokerAccepted)
     assert accepted.broker_order_id == order.broker_order_id
