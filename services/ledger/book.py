@@ -54,6 +54,8 @@ class Book:
         self._path = path
         self._db = db
         self._is_buffered = is_buffered
+        #: The newest entry of a buffered book, which nobody else writes to; None before the first is written.
+        self._newest: int | None = None
 
     def close(self) -> None:
         """Release the file; a buffered book is committed before."""
@@ -135,7 +137,7 @@ class Book:
             )
 
     def _write(self, entry: EntryPosted) -> None:
-        last = self.last_seq()
+        last = self.last_seq() if self._newest is None else self._newest
         if entry.seq != last + 1:
             raise LedgerError(
                 f"Entry {entry.seq} ({entry.source_event_id}) cannot follow entry {last} of the ledger "
@@ -167,6 +169,7 @@ class Book:
             raise
         finally:
             self._db.execute("RELEASE entry")
+        self._newest = entry.seq
 
     def _insert(self, entry: EntryPosted) -> None:
         """Lines and lots first, the header last: the header's trigger seals the entry."""

@@ -282,7 +282,7 @@ def _room(_: SignalRaised, facts: Facts) -> Finding | None:
 
 
 def _not_open(signal: SignalRaised, facts: Facts) -> Finding | None:
-    if not book.is_open(facts.day.portfolio, signal.instrument):
+    if not (facts.valuation.has(signal.instrument) or signal.instrument in facts.day.portfolio.externals):
         return None
     return (f"{signal.instrument} is open or ordered", f"one position in {signal.instrument}")
 

@@ -146,11 +146,6 @@ def open_count(portfolio: Portfolio) -> int:
     return len(portfolio.exposures) + len(portfolio.externals)
 
 
-def is_open(portfolio: Portfolio, symbol: str) -> bool:
-    """Tell whether a position or an entry in this symbol is open."""
-    return symbol in portfolio.externals or any(e.symbol == symbol for e in portfolio.exposures.values())
-
-
 def average_micros(exposure: Exposure) -> int:
     """Return the average entry price of what is held; 0 where nothing is."""
     return exposure.cost_micros * NANOS // exposure.qty_nanos if exposure.qty_nanos else 0

@@ -4,6 +4,8 @@ It knows nothing that the portfolio does not: `portfolio.pnl_micros` and its nei
 time. A kill switch asks at each moment, and an entry's checks ask several times.
 """
 
+from collections import Counter
+from itertools import repeat
 from operator import mul
 
 from bus.columns import Picks
@@ -26,6 +28,7 @@ class Valuation:
         self._place: dict[str, int] = {}
         self._exposures: list[Exposure] = []
         self._symbols: list[str] = []
+        self._counts: Counter[str] = Counter()
         self._shares: list[int] = []
         #: Exposures of a fraction of a share: the value of each is rounded by itself.
         self._fractions: set[str] = set()
@@ -54,20 +57,26 @@ class Valuation:
 
     def pnl_micros(self, market: Market) -> int:
         """Return the day's result as `portfolio.pnl_micros` does, to the same micro-dollar."""
-        marks = market.marks
-        try:
-            bids = [marks[symbol] for symbol in self._symbols]
-        except KeyError:
+        bids = list(map(market.marks.get, self._symbols, repeat(0)))
+        if self._fractions or (0 in bids and self._is_any_held_at_no_bid(bids)):
             return book.pnl_micros(self.portfolio, market.bids(self._symbols))
-        if self._fractions:
-            return book.pnl_micros(self.portfolio, marks)
         value: int = sum(map(mul, bids, self._shares))
         return self.portfolio.realized_micros + value - self.held_cost_micros
 
     def unmarked_symbols(self, market: Market) -> tuple[str, ...]:
         """Return the held symbols whose bid was not heard since this process began, in order."""
-        missing = [symbol for symbol in self._symbols if symbol not in market.marks]
-        return book.unmarked_symbols(self.portfolio, market.bids(self._symbols)) if missing else ()
+        bids = list(map(market.marks.get, self._symbols, repeat(0)))
+        if 0 not in bids or not self._is_any_held_at_no_bid(bids):
+            return ()
+        return book.unmarked_symbols(self.portfolio, market.bids(self._symbols))
+
+    def has(self, symbol: str) -> bool:
+        """Tell whether a position or an entry in this symbol is open."""
+        return symbol in self._counts
+
+    def _is_any_held_at_no_bid(self, bids: list[int]) -> bool:
+        # What was only ordered yet has no worth, whatever its price.
+        return any(bid == 0 and one.qty_nanos for bid, one in zip(bids, self._exposures, strict=True))
 
     def _put(self, exposure: Exposure) -> None:
         place = self._place.get(exposure.intent_id)
@@ -75,6 +84,7 @@ class Valuation:
             place = self._place[exposure.intent_id] = len(self._exposures)
             self._exposures.append(_NOTHING)
             self._symbols.append(exposure.symbol)
+            self._counts[exposure.symbol] += 1
             self._shares.append(0)
             self._picks = None
         self._count(self._exposures[place], -1)
@@ -88,6 +98,9 @@ class Valuation:
         place = self._place.pop(intent_id)
         self._count(self._exposures[place], -1)
         self._fractions.discard(intent_id)
+        self._counts[self._symbols[place]] -= 1
+        if not self._counts[self._symbols[place]]:
+            del self._counts[self._symbols[place]]
         last, symbol, shares = self._exposures.pop(), self._symbols.pop(), self._shares.pop()
         if place < len(self._exposures):
             self._exposures[place], self._symbols[place], self._shares[place] = last, symbol, shares

@@ -19,7 +19,7 @@ class BufferedBooks(PaperBooks):
         """
         super().__init__(path, starting_cash_micros)
         self._cash = super().account()
-        self._orders = {order.client_order_id: order for order in super().working_orders()}
+        self._orders = {order.client_order_id: order for order in super().orders()}
         self._executions = super().executions_after(0)
         self._of_order: dict[str, list[Execution]] = {}
         for execution in self._executions:
@@ -59,7 +59,7 @@ class BufferedBooks(PaperBooks):
 
     def order(self, client_order_id: str) -> BookOrder | None:
         """Return one order, whatever its state, or None when there never was one."""
-        return self._orders.get(client_order_id) or super().order(client_order_id)
+        return self._orders.get(client_order_id)
 
     def newest_seqs(self) -> tuple[int, int]:
         """Return the numbers of the newest order and the newest execution; 0 = none."""
@@ -90,7 +90,7 @@ class BufferedBooks(PaperBooks):
         """
         super().write(
             account=self._cash,
-            orders=sorted(self._orders.values(), key=lambda order: order.seq),
+            orders=self._orders.values(),
             executions=self._executions[self._kept :],
             positions={symbol: self._held.get(symbol, 0) for symbol in self._moved},
         )

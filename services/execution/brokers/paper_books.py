@@ -197,6 +197,10 @@ class PaperBooks:
         rows = self._rows("SELECT * FROM orders WHERE state = 'WORKING' ORDER BY seq")
         return [_book_order(row) for row in rows]
 
+    def orders(self) -> list[BookOrder]:
+        """Return every order there ever was, in the order of acceptance."""
+        return [_book_order(row) for row in self._rows("SELECT * FROM orders ORDER BY seq")]
+
     def order(self, client_order_id: str) -> BookOrder | None:
         """Return one order, whatever its state, or None when there never was one."""
         rows = self._rows("SELECT * FROM orders WHERE client_order_id = ?", (client_order_id,))

@@ -28,7 +28,7 @@ def _portfolio(held: list[tuple[str, float]]) -> Portfolio:
             ask_micros=0,
             unfilled_nanos=0,
             qty_nanos=round(shares * NANOS),
-            cost_micros=number * MICROS + 1,
+            cost_micros=number * MICROS + 1 if shares else 0,
         )
         for number, (symbol, shares) in enumerate(held)
     }
@@ -97,7 +97,7 @@ def test_valuation_when_it_follows_any_events_then_it_is_that_of_the_last_portfo
                 ask_micros=3,
                 unfilled_nanos=unfilled * NANOS,
                 qty_nanos=round(shares * NANOS),
-                cost_micros=number + unfilled,
+                cost_micros=number + unfilled if shares else 0,
             )
         portfolio = replace(portfolio, exposures=exposures)
         followed = followed.after(portfolio, IntentClosed(ts_event=1, ts_init=1, intent_id=intent, symbol="A"))
