@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.messages import EntryPosted, PostingLine
+from bus.store import roll_back
 from config.identity import Identity
 from services.ledger import accounts
 from services.ledger.coa_utils_ledger import coa_faults, schema_faults
@@ -120,7 +121,7 @@ class Book:
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger {self._path} refused entry {entry.seq} ({entry.source_event_id}): {error}. "
-                "Nothing was written."
+                "No part of it was written: it is booked whole or not at all."
             ) from error
         if msgspec.structs.replace(entry, ts_init=stored.ts_init) != stored:
             raise LedgerError(
@@ -142,13 +143,13 @@ class Book:
         if any(type(line.amount) is not int for line in entry.lines):
             # A STRICT table would quietly turn the text '12' into a number.
             raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             self._insert(entry)
             self._db.execute("COMMIT")
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+        except BaseException as error:
+            roll_back(self._db, error)
+            raise
 
     def _insert(self, entry: EntryPosted) -> None:
         """Lines and lots first, the header last: the header's trigger seals the entry."""

@@ -1,5 +1,6 @@
 """The paper broker: every order type, sizes, refusals, restarts, and invariants over random days."""
 
+import resource
 import tempfile
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -16,6 +17,7 @@ from bus.testing import OPEN_NS
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import OrderRequest, StopTradingError
 from services.execution.brokers.paper import PaperBroker
+from services.execution.brokers.paper_books import PaperBooksError
 
 DAY = "2013-10-08"
 
@@ -270,7 +272,7 @@ def test_restart_when_the_account_exists_then_is_not_opened_again(
 def test_write_when_the_file_is_gone_bad_then_nothing_changes_in_memory(broker: PaperBroker, kit: Any) -> None:
     broker.submit(request("a"))
     broker._books._db.execute("DROP TABLE executions")
-    with pytest.raises(StopTradingError, match="cannot be used"):
+    with pytest.raises(PaperBooksError, match="cannot be used"):
         broker.on_quotes(kit.spy(1), DAY)
     account = broker.account(DAY, 0)
     assert (account.cash_micros, account.symbols) == (kit.CASH, ())
@@ -359,3 +361,65 @@ def check_books(broker: PaperBroker, ordered: dict[str, Any], told: list[Any]) -
     assert account.cash_micros % 10_000 == 0
     assert dict(zip(account.symbols, account.qtys_nanos, strict=True)) == {s: q for s, q in held.items() if q}
     assert broker.faults() == []
+
+
+def _submit_many(broker: PaperBroker) -> None:
+    for number in range(1_000):
+        broker.submit(request(f"order-{number}", shares=1))
+
+
+def test_books_when_the_disk_is_full_then_nothing_of_the_order_is_kept_and_the_next_start_takes_it_once(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
+    broker = open_broker()
+    broker._books._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(PaperBooksError, match=r"is full.*free disk"):
+        _submit_many(broker)
+    taken = len(broker.open_orders(0))
+    assert taken > 0
+    with pytest.raises(PaperBooksError, match="closed"):
+        broker.submit(request("another", shares=1))
+    again = open_broker()
+    assert again.faults() == []
+    assert len(again.open_orders(0)) == taken
+    assert isinstance(again.submit(request(f"order-{taken}", shares=1)), r.BrokerAccepted)
+    assert isinstance(again.submit(request(f"order-{taken}", shares=1)), r.BrokerDuplicate)
+
+
+def test_books_when_a_write_fails_then_they_are_not_used_again_before_they_are_read_anew(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
+    broker = open_broker()
+    broker.submit(request("a"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(PaperBooksError, match="disk I/O error"):
+            broker.on_quotes(kit.spy(1), DAY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for use in (
+        lambda: broker.on_quotes(kit.spy(2), DAY),
+        lambda: broker.lookup("a", 0),
+        lambda: broker.cancel("a", 0),
+    ):
+        with pytest.raises(PaperBooksError, match="closed"):
+            use()
+    again = open_broker()
+    assert again.faults() == []
+    assert len(again.on_quotes(kit.spy(2), DAY)) == 1
+    assert [f.execution_id for f in again.executions_after("", 0)] == ["PX-000001"]
+
+
+def test_books_when_a_page_is_damaged_then_are_not_opened(
+    books_path: Path, open_broker: Callable[..., PaperBroker]
+) -> None:
+    broker = open_broker()
+    for number in range(50):
+        broker.submit(request(f"order-{number}", shares=1))
+    broker.close()
+    content = bytearray(books_path.read_bytes())
+    content[4096 * 3 : 4096 * 4] = b"\xa5" * 4096
+    books_path.write_bytes(content)
+    with pytest.raises(StopTradingError, match="put back a sound copy"):
+        open_broker()
