@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus.assembly import CannotStartError, Setup
+from bus.failpoints import failpoints
 from bus.messages import MICROS, NANOS, CashMoved, EntryPosted, Message, OrderFilled
 from config.identity import Identity
 from config.paths import HomePaths
@@ -339,3 +340,25 @@ def test_before_commit_when_the_disk_is_full_then_nothing_is_booked_and_the_fill
         again.hear(one)
     assert len(again.events) == booked + 2
     assert again.assembly.shell._book.open_units() == {"AAPL": (booked + 1) * NANOS}
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_before_commit_when_it_dies_inside_an_entry_then_no_part_of_it_is_in_the_ledger(
+    start: Callable[..., Any], ask: Callable[..., Path], day: list[Message], side: str
+) -> None:
+    ask()
+    journal = start()
+    journal.hear(day[0])
+
+    def die(name: str) -> None:
+        if name == f"ledger.posting:{side}":
+            raise KeyboardInterrupt
+
+    with failpoints(die), pytest.raises(KeyboardInterrupt):
+        journal.hear(day[1])
+    journal.assembly.shell.close()
+    again = start(journal.events)
+    book = again.assembly.shell._book
+    assert (book.last_seq(), book.open_units()) == (1, {})
+    again.hear(day[1])
+    assert (book.last_seq(), book.open_units()) == (2, {"AAPL": 10 * NANOS})
