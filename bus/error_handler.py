@@ -13,13 +13,18 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def halting_on_error(service: ServiceName, paths: HomePaths) -> Iterator[None]:
-    """Raise a halt for any unhandled error inside, log it with its traceback, and pass it on."""
+    """Raise a halt for any unhandled error inside, log it with its traceback, and pass it on.
+
+    While a halt for an error of this service stands, further ones are logged only: a service that crashes at each
+    start does not bury the first record.
+    """
     try:
         yield
     except Exception as error:
         logger.exception("critical error in %s: the chain halts", service)
         try:
-            ControlFolder(paths).raise_halt(service, "critical_error", f"{service}: {type(error).__name__}: {error}")
+            words = f"{service}: {type(error).__name__}: {error}"
+            ControlFolder(paths).raise_halt_once(service, "critical_error", words, is_for_source=True)
         except OSError:
             # The process ends next, its heartbeats and leases stop, and the watchdog halts the chain for that.
             logger.exception("the halt of %s could not be written", service)

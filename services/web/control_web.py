@@ -1,5 +1,6 @@
 """Arm, stop and kill: each tells its consequence, asks for a reason, writes to the control folder."""
 
+import logging
 from typing import Final, Literal
 
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
@@ -23,6 +24,7 @@ CONSEQUENCES: Final[dict[Action, str]] = {
     "with their stops or are sold, as the setting HALT_POSITIONS says. Only arming ends a halt, also after a "
     "restart.",
 }
+log = logging.getLogger(__name__)
 pages = Blueprint("control", __name__, url_prefix="/control")
 
 
@@ -97,16 +99,23 @@ def stop() -> AnyResponse:
 @pages.post("/kill")
 @security.require("control")
 def kill() -> AnyResponse:
-    """Write a halt record."""
+    """Write a halt record, unless one of this operator stands already; every service is told again in any case."""
     refusal = _word_refusal() or reason_refusal()
     if refusal:
         return _page("kill", refusal)
-    detail = f"{security.current_user().name}: {given_reason()}"
+    control, name = site().control, security.current_user().name
+    # Another operator's press is a record of its own: whoever is about to arm has to see it first.
+    standing = next(
+        (r for r in control.unanswered() if r.rule == "operator" and r.detail.startswith(f"{name}: ")), None
+    )
     try:
-        record = site().control.raise_halt(source="web", rule="operator", detail=detail)
+        record = standing or control.raise_halt(source="web", rule="operator", detail=f"{name}: {given_reason()}")
     except OSError as error:
         return _page("kill", _unwritten(error))
     site().bus.tell_halt(record)
+    if standing:
+        log.warning("%s pressed the kill button again under halt %d: %s", name, record.counter, given_reason())
+        return _done(f"The chain is halted already: your halt {record.counter} stands until an operator arms again.")
     return _done(f"Halt {record.counter} is on disk. The chain stops within a second.")
 
 
