@@ -517,6 +517,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     outbox_depth: int
     oldest_unacked_ms: int
     rejected_messages: int
+    refused_connections: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
