@@ -306,6 +306,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
             halt_counter=control.halt_counter,
             armed_by=control.arm.operator if control.arm else "",
             services=self._liveness.table(WATCHED, boot_ns()),
+            clock_drift_ms=signs.drift_ns // 1_000_000,
         )
 
     def _detail(self, control: ControlState, signs: VitalSigns, lease_refusal: str | None) -> str:

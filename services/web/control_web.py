@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from bus.build import build_id
 from bus.clock import iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState
+from bus.vital_signs import drift_refusal
 from services.web import security
 from services.web.forms import Refusal, given_reason, password_refusal, reason_refusal
 from services.web.site import site
@@ -60,7 +61,7 @@ def arm() -> AnyResponse:
     # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
     is_for_session = here.secrets().settings.get("ARM_EXPIRES") == "session"
     session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
-    refusal = reason_refusal() or _state_refusal(state) or _stream_refusal()
+    refusal = reason_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
     if is_for_session:
         refusal = refusal or _session_refusal(session_date)
     refusal = refusal or password_refusal(user.name)
@@ -155,6 +156,14 @@ def _stream_refusal() -> Refusal | None:
     if not site().hub.stopped_streams():
         return None
     return Refusal(409, "A stream is stopped. Resolve it first on the page of stopped streams. Nothing was changed.")
+
+
+def _clock_refusal() -> Refusal | None:
+    chain = site().hub.chain() or {}
+    words = drift_refusal(int(chain.get("clock_drift_ms", 0)) * 1_000_000)
+    if words is None:
+        return None
+    return Refusal(409, f"The chain cannot be armed: {words}, then arm again. Nothing was changed.")
 
 
 def _unwritten(error: OSError) -> Refusal:

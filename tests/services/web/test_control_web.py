@@ -220,6 +220,19 @@ def test_reason_when_it_is_markup_then_is_shown_as_text(olga: Any) -> None:
     assert "&lt;img src=x" in olga.get("/control/arm").text
 
 
+@pytest.mark.parametrize(("drift_ms", "code"), [(5_000, 303), (-5_000, 303), (5_001, 409), (-3_600_000, 409)])
+def test_arm_when_the_wall_clock_was_set_then_is_refused_in_words_beyond_five_seconds(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message], drift_ms: int, code: int
+) -> None:
+    hub.publish(say("chain", clock_drift_ms=drift_ms))
+    answer = arm(olga)
+    assert answer.status_code == code
+    assert (control.read().arm is None) == (code == 409)
+    if code == 409:
+        assert f"cannot be armed: the wall clock was set by {drift_ms / 1000:+.1f} s" in answer.text
+        assert "then restart the watchdog, then arm again. Nothing was changed." in answer.text
+
+
 # --- ARM_EXPIRES ---
 
 
