@@ -20,6 +20,7 @@ _TRIES_MAX = 100
 #: A folder that was changed within so many nanoseconds may change again with the same time.
 _SETTLED_NS = 20_000_000
 _STOP_WORDS_MAX = 200
+_STANDING_MAX = 100
 
 
 class ControlFolder:
@@ -29,7 +30,8 @@ class ControlFolder:
         self._folder = paths.control
         self._halts = paths.halts
         self._ballast = Ballast(paths)
-        self._raised: dict[str, int] = {}
+        #: The newest halt of ours or found, by its rule and, where it counts, its source.
+        self._raised: dict[tuple[str, str], int] = {}
         self._stamped = tuple(str(self._folder / name) for name in (ARM_FILE, START_FILE, STOP_FILE, KILL_FILE))
         self._current: tuple[tuple[int, ...], ControlState] | None = None
 
@@ -123,15 +125,37 @@ class ControlFolder:
             return record
         raise FileExistsError(f"no free halt number in {self._halts} after {_TRIES_MAX} tries")
 
-    def raise_halt_once(self, source: str, rule: str, detail: str) -> HaltRecord | None:
-        """Raise a halt, unless one by this rule stands that no operator has answered; then return None."""
-        state = self.read()
-        newest = state.halt_counter if state.halt and state.halt.rule == rule else 0
-        if max(self._raised.get(rule, 0), newest) > state.answered:
+    def raise_halt_once(self, source: str, rule: str, detail: str, *, is_for_source: bool = False) -> HaltRecord | None:
+        """Raise a halt, unless one by this rule stands that no operator has answered; then return None.
+
+        Args:
+            source: who raises it.
+            rule: why, in one word.
+            detail: why, in a sentence.
+            is_for_source: only a record of the same source counts as the one that stands.
+        """
+        key = (rule, source if is_for_source else "")
+        if self._raised.get(key, 0) > self.read().answered:
             return None
-        record = self.raise_halt(source, rule, detail)
-        self._raised[rule] = record.counter
-        return record
+        known = next((r for r in self.unanswered() if r.rule == rule and key[1] in ("", r.source)), None)
+        record = known or self.raise_halt(source, rule, detail)
+        self._raised[key] = record.counter
+        return None if known else record
+
+    def unanswered(self) -> list[HaltRecord]:
+        """Return the halts that no operator has answered, the newest first and at most 100 of them.
+
+        Where the folder cannot be read nobody knows what was answered: then there are none, and who halts writes.
+        """
+        state = self.read()
+        newest = range(state.halt_counter, max(state.answered, state.halt_counter - _STANDING_MAX), -1)
+        return [] if state.fault else [record for record in map(self._record, newest) if record is not None]
+
+    def _record(self, counter: int) -> HaltRecord | None:
+        try:
+            return msgspec.json.decode((self._halts / _record_name(counter)).read_bytes(), type=HaltRecord)
+        except (OSError, msgspec.MsgspecError):
+            return None
 
     def arm(self, record: ArmRecord) -> None:
         """Write the arm record, and take a standing stop request back. Called by the web UI alone."""

@@ -141,5 +141,10 @@ class Liveness:
 def _detail(beat: Heartbeat) -> str:
     if beat.ends:
         return "was stopped"
-    refused = beat.rejected_messages
-    return (f"{beat.state}; refused {refused} message(s)" if refused else beat.state)[:400]
+    messages, connections = beat.rejected_messages, beat.refused_connections
+    words = [
+        beat.state,
+        *([f"refused {messages} message(s)"] if messages else []),
+        *([f"refused {connections} connection(s) with an unknown key"] if connections else []),
+    ]
+    return "; ".join(words)[:400]

@@ -1,16 +1,23 @@
 """CURVE keys and ZAP: every socket proves which service it is; an unknown key, or none, gets no connection."""
 
+import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import zmq
 import zmq.auth.thread
 
+from bus.clock import boot_ns
 from bus.messages import ServiceName
 from bus.routes import SERVICES
 from config.vault import CurvePair
 
+logger = logging.getLogger(__name__)
 ZAP_DOMAIN = "tradebot"
+_TOLD_EVERY_NS: Final = 60_000_000_000
+_FINGERPRINT_DIGITS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -47,13 +54,40 @@ def make_pairs() -> dict[str, CurvePair]:
 
 
 class _KnownKeys:
-    """Tells pyzmq's authenticator which keys may connect."""
+    """Tells pyzmq's authenticator which keys may connect, in its thread, and counts the others.
+
+    A connection without a key fails before anybody is asked here.
+    """
 
     def __init__(self, ring: KeyRing) -> None:
+        self.refused = 0
+        self.is_counting = False
+        self._service = ring.service
         self._known = frozenset(ring.public.values())
+        self._told_ns: int | None = None
 
     def callback(self, _domain: str, key: bytes) -> bool:
-        return key in self._known
+        if key in self._known:
+            return True
+        if self.is_counting:
+            self.refused += 1
+            self._tell(key)
+        return False
+
+    def _tell(self, key: bytes) -> None:
+        """Log at most one a minute: whoever knocks may go on and on."""
+        now = boot_ns()
+        if self._told_ns is not None and now - self._told_ns < _TOLD_EVERY_NS:
+            return
+        self._told_ns = now
+        print_of = hashlib.sha256(key).hexdigest()[:_FINGERPRINT_DIGITS]
+        logger.warning(
+            "%s refused a connection with an unknown key (SHA-256 %s...), %d refused since its start: something on "
+            "this machine, or with BUS_TCP_PORT on its network, tries to get in",
+            self._service,
+            print_of,
+            self.refused,
+        )
 
 
 class ZapGuard:
@@ -62,7 +96,17 @@ class ZapGuard:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], ring: KeyRing) -> None:
         self._authenticator = zmq.auth.thread.ThreadAuthenticator(context)
         self._authenticator.start()
-        self._authenticator.configure_curve_callback(domain=ZAP_DOMAIN, credentials_provider=_KnownKeys(ring))
+        self._keys = _KnownKeys(ring)
+        self._authenticator.configure_curve_callback(domain=ZAP_DOMAIN, credentials_provider=self._keys)
+
+    def begin_counting(self) -> None:
+        """Count and tell what is refused from now on: our own self-test is over."""
+        self._keys.is_counting = True
+
+    @property
+    def refused(self) -> int:
+        """Return how many connections were refused for their key; one that tries again counts again."""
+        return self._keys.refused
 
     def close(self) -> None:
         """Stop the handler's thread."""

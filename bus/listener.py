@@ -267,4 +267,5 @@ class StatusListener:
             outbox_depth=0,
             oldest_unacked_ms=0,
             rejected_messages=self._rejected,
+            refused_connections=self._sockets.refused_connections(),
         )

@@ -612,6 +612,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     outbox_depth: int
     oldest_unacked_ms: int
     rejected_messages: int
+    refused_connections: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
@@ -644,7 +645,8 @@ class ChainStatus(Message, frozen=True, kw_only=True):
     """The watchdog's view of the whole chain, in words a person can act on.
 
     `state` says what the chain may do, `bot_state` where it is in its life and its day. `stopped` and `goes_on` say
-    in plain words what the state keeps from happening and what it does not.
+    in plain words what the state keeps from happening and what it does not. `clock_drift_ms` is how far the wall clock
+    has moved against the boot clock since the watchdog's start.
     """
 
     state: ChainState
@@ -656,6 +658,7 @@ class ChainStatus(Message, frozen=True, kw_only=True):
     halt_counter: int
     armed_by: str
     services: tuple[ServiceHealth, ...]
+    clock_drift_ms: int = 0
 
 
 class PositionLine(Item, frozen=True, kw_only=True):

@@ -416,6 +416,7 @@ class Runner:
             outbox_depth=node.outbox_depth() if node else 0,
             oldest_unacked_ms=node.oldest_unacked_ms() if node else 0,
             rejected_messages=courier.rejected if courier else self._rejected,
+            refused_connections=self._sockets.refused_connections(),
             halt_counter=self._halt_counter,
             reconciled_ms=node.assembly.reconciled_ms() if node else -1,
             stopped_streams=tuple(courier.stopped.values()) if courier else (),

@@ -78,6 +78,7 @@ class BusSockets:
                 f"The bus of {self._ring.service} is not safe to use: {'; '.join(faults)}. Nothing was started. "
                 "Check that pyzmq and libzmq are the versions of requirements.lock (make setup)."
             )
+        self._guard.begin_counting()
 
     def connect(self, peers: Iterable[ServiceName]) -> None:
         """Open a DEALER to the inbox of each peer; peers need not be up yet."""
@@ -177,6 +178,10 @@ class BusSockets:
             if not is_ours:
                 return f"the socket {path} of {self._ring.service} was removed or taken by another process"
         return None
+
+    def refused_connections(self) -> int:
+        """Return how many connections were refused since the start, because their key is unknown."""
+        return self._guard.refused
 
     def close(self) -> None:
         """Close everything; unsent messages stay in the outbox on disk."""

@@ -3,7 +3,7 @@
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -34,6 +34,15 @@ _LOG_BYTES: Final = 4 * 1024 * 1024
 _SPILLING_PAGES: Final = 20
 #: SQLite's own default: 2,000 KiB.
 _CACHE_PAGES: Final = -2_000
+#: What SQLite says when it is the disk that has failed, and not a row or another process.
+_DISK_FAILED: Final = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+)
 Synchronous = Literal["NORMAL", "FULL"]
 
 
@@ -47,13 +56,19 @@ class Store:
     Args:
         path: the SQLite file, or ":memory:" for a chain in one process.
         synchronous: FULL where a power cut must not lose a commit (execution, ledger), else NORMAL.
+        connection: the kind of connection to open; tests give one whose disk fails.
     """
 
-    def __init__(self, path: Path | Literal[":memory:"], synchronous: Synchronous) -> None:
+    def __init__(
+        self,
+        path: Path | Literal[":memory:"],
+        synchronous: Synchronous,
+        connection: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
         self.path = path
         self._midway = Failpoint(f"{path.stem if isinstance(path, Path) else 'memory'}.transaction")
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64, factory=connection)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={synchronous}")
             self._db.execute("PRAGMA busy_timeout=2000")
@@ -190,13 +205,13 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit all that is done inside the block, or nothing of it."""
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            roll_back(self._db, error)
             raise
-        self._db.execute("COMMIT")
 
     def _check_pages(self) -> None:
         """Read every page: a damaged one would show itself only where it is used, perhaps in mid-session."""
@@ -223,6 +238,20 @@ class Store:
     def _one(self, query: str, argument: str) -> int:
         row = self._db.execute(query, (argument,)).fetchone()
         return int(row[0]) if row else 0
+
+
+def roll_back(db: sqlite3.Connection, error: BaseException) -> None:
+    """Undo an open transaction after an error; close the connection when the disk has failed under it.
+
+    After a write or a sync that failed nobody knows what is on the disk, and a second sync may succeed without having
+    written anything. So nothing goes on with that connection: the process ends, and the next one reads the file anew.
+    """
+    with suppress(sqlite3.Error):
+        # A full disk may have ended the transaction already, and a second error must not hide the first.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _DISK_FAILED:
+        db.close()
 
 
 def read_journal(path: Path) -> list[Message]:

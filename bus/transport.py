@@ -70,6 +70,10 @@ class Transport(Protocol):
         """Return in words what is wrong with our own addresses, or None: another process may have taken one."""
         ...
 
+    def refused_connections(self) -> int:
+        """Return how many connections were refused since the start, because their key is unknown."""
+        ...
+
     def close(self) -> None:
         """Close everything."""
         ...

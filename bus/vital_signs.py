@@ -104,9 +104,7 @@ class VitalSigns:
     def _machine_fault(self) -> str | None:
         if self.free_bytes <= FREE_BYTES_MIN:
             return disk_words(self.free_bytes)
-        if abs(self.drift_ns) > DRIFT_NS_MAX:
-            return f"{drift_words(self.drift_ns)}; set the machine's time right, then restart the watchdog"
-        return None
+        return drift_refusal(self.drift_ns)
 
     def _silence(self) -> list[tuple[str, str]]:
         silent = self.liveness.silent(self.critical, self.now_ns)
@@ -136,6 +134,13 @@ def mixed_build_words(liveness: Liveness, others: tuple[ServiceName, ...], build
 def disk_words(free_bytes: int) -> str:
     """Return how little space there is and what to do."""
     return f"the disk of the home is nearly full: {free_bytes >> 20} MiB free, {FREE_BYTES_MIN >> 20} are needed"
+
+
+def drift_refusal(drift_ns: int) -> str | None:
+    """Return why nothing may be opened, and the chain not be armed, with a wall clock that was set so far; or None."""
+    if abs(drift_ns) <= DRIFT_NS_MAX:
+        return None
+    return f"{drift_words(drift_ns)}; set the machine's time right, then restart the watchdog"
 
 
 def drift_words(drift_ns: int) -> str:

@@ -190,7 +190,9 @@ class WatchdogShell(Shell[dict[str, Message]]):
             if self._liveness.of_other_build((service,), build_id()):
                 self._halt("mixed_build", mixed_build_words(self._liveness, (service,), build_id()))
             else:
-                self._halt("service_restarted", f"{service} was restarted while the chain was armed")
+                failed = self._liveness.failed((service,))
+                why = f", and {self._liveness.pulses[service].beat.state}" if failed else ""
+                self._halt("service_restarted", f"{service} was restarted while the chain was armed{why}")
         if self._liveness.is_crash_loop(service, boot_ns()):
             self._halt("crash_loop", f"{service} was restarted more than {CRASH_LOOP_RESTARTS_MAX} times in a minute")
 
@@ -306,6 +308,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
             halt_counter=control.halt_counter,
             armed_by=control.arm.operator if control.arm else "",
             services=self._liveness.table(WATCHED, boot_ns()),
+            clock_drift_ms=signs.drift_ns // 1_000_000,
         )
 
     def _detail(self, control: ControlState, signs: VitalSigns, lease_refusal: str | None) -> str:

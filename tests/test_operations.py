@@ -28,6 +28,7 @@ RULE = re.compile(
             r"\[\(\"(\w+)\", detail\)\]",
             r"rule=\"(operator)\"",
             r"or \"(control_file)\"",
+            r"return \"(\w+)\", f\"\{service\}",
         )
     )
 )
@@ -50,7 +51,15 @@ def test_a_state_of_the_bot_is_on_the_page(state: str, meaning: str) -> None:
 def test_every_rule_that_can_halt_is_on_the_page() -> None:
     sources = [path.read_text(encoding="utf-8") for part in ("bus", "services", "supervisor") for path in _files(part)]
     rules = {rule for text in sources for found in RULE.findall(text) for rule in found if rule}
-    assert {"service_silent", "disk_full", "kill_file", "broker_failure", "operator", "poison_message"} <= rules
+    assert {
+        "service_silent",
+        "disk_full",
+        "kill_file",
+        "broker_failure",
+        "operator",
+        "poison_message",
+        "unusable_store",
+    } <= rules
     rules |= set(get_args(StopRule))
     assert sorted(rule for rule in rules - {"test"} if f"| `{rule}` |" not in PAGE) == []
 

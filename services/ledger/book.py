@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bus.failpoints import Failpoint
 from bus.messages import EntryPosted, PostingLine
+from bus.store import roll_back
 from config.identity import Identity
 from services.ledger import accounts
 from services.ledger.coa_utils_ledger import coa_faults, schema_faults
 from services.ledger.lots import Lot, LotMove, closes_of, lot_move
 
 BUSY_TIMEOUT_MS = 5_000
+#: Before it the lines of an entry are in the file and its lots are not; after it all is but the header that seals it.
+_POSTING = Failpoint("ledger.posting")
 _REMEDY = "Trading stays stopped. Restore the ledger from its folder's backups/, or ask the one who changed it."
 #: What the service's own connection may never do once it is open.
 _FORBIDDEN_ACTIONS = frozenset(
@@ -125,7 +129,7 @@ class Book:
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger {self._path} refused entry {entry.seq} ({entry.source_event_id}): {error}. "
-                "Nothing was written."
+                "No part of it was written: it is booked whole or not at all."
             ) from error
         if msgspec.structs.replace(entry, ts_init=stored.ts_init) != stored:
             raise LedgerError(
@@ -150,13 +154,13 @@ class Book:
         if self._is_buffered:
             self._write_into_open_transaction(entry)
             return
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             self._insert(entry)
             self._db.execute("COMMIT")
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+        except BaseException as error:
+            roll_back(self._db, error)
+            raise
 
     def _write_into_open_transaction(self, entry: EntryPosted) -> None:
         if not self._db.in_transaction:
@@ -186,11 +190,12 @@ class Book:
                 for number, line in enumerate(entry.lines, start=1)
             ],
         )
-        move = lot_move(entry)
-        if move is not None and move.units_nanos > 0:
-            self._open_lot(entry, move)
-        elif move is not None:
-            self._close_lots(entry, move)
+        with _POSTING:
+            move = lot_move(entry)
+            if move is not None and move.units_nanos > 0:
+                self._open_lot(entry, move)
+            elif move is not None:
+                self._close_lots(entry, move)
         self._db.execute(
             "INSERT INTO tx (seq, source_event_id, event_type, symbol, description, gain_micros, "
             "occurred_at_ns, "

@@ -1,5 +1,6 @@
 """Arm, stop and kill: each tells its consequence, asks for a reason, writes to the control folder."""
 
+import logging
 from typing import Final, Literal
 
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
@@ -8,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from bus.build import build_id
 from bus.clock import iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState
+from bus.vital_signs import drift_refusal
 from services.web import security
 from services.web.forms import Refusal, given_reason, password_refusal, reason_refusal
 from services.web.site import site
@@ -23,6 +25,7 @@ CONSEQUENCES: Final[dict[Action, str]] = {
     "with their stops or are sold, as the setting HALT_POSITIONS says. Only arming ends a halt, also after a "
     "restart.",
 }
+log = logging.getLogger(__name__)
 pages = Blueprint("control", __name__, url_prefix="/control")
 
 
@@ -58,7 +61,7 @@ def arm() -> AnyResponse:
     # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
     is_for_session = here.secrets().settings.get("ARM_EXPIRES") == "session"
     session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
-    refusal = reason_refusal() or _state_refusal(state) or _stream_refusal()
+    refusal = reason_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
     if is_for_session:
         refusal = refusal or _session_refusal(session_date)
     refusal = refusal or password_refusal(user.name)
@@ -97,16 +100,23 @@ def stop() -> AnyResponse:
 @pages.post("/kill")
 @security.require("control")
 def kill() -> AnyResponse:
-    """Write a halt record."""
+    """Write a halt record, unless one of this operator stands already; every service is told again in any case."""
     refusal = _word_refusal() or reason_refusal()
     if refusal:
         return _page("kill", refusal)
-    detail = f"{security.current_user().name}: {given_reason()}"
+    control, name = site().control, security.current_user().name
+    # Another operator's press is a record of its own: whoever is about to arm has to see it first.
+    standing = next(
+        (r for r in control.unanswered() if r.rule == "operator" and r.detail.startswith(f"{name}: ")), None
+    )
     try:
-        record = site().control.raise_halt(source="web", rule="operator", detail=detail)
+        record = standing or control.raise_halt(source="web", rule="operator", detail=f"{name}: {given_reason()}")
     except OSError as error:
         return _page("kill", _unwritten(error))
     site().bus.tell_halt(record)
+    if standing:
+        log.warning("%s pressed the kill button again under halt %d: %s", name, record.counter, given_reason())
+        return _done(f"The chain is halted already: your halt {record.counter} stands until an operator arms again.")
     return _done(f"Halt {record.counter} is on disk. The chain stops within a second.")
 
 
@@ -146,6 +156,14 @@ def _stream_refusal() -> Refusal | None:
     if not site().hub.stopped_streams():
         return None
     return Refusal(409, "A stream is stopped. Resolve it first on the page of stopped streams. Nothing was changed.")
+
+
+def _clock_refusal() -> Refusal | None:
+    chain = site().hub.chain() or {}
+    words = drift_refusal(int(chain.get("clock_drift_ms", 0)) * 1_000_000)
+    if words is None:
+        return None
+    return Refusal(409, f"The chain cannot be armed: {words}, then arm again. Nothing was changed.")
 
 
 def _unwritten(error: OSError) -> Refusal:

@@ -24,6 +24,7 @@ from bus.codec import (
 )
 from bus.decider import Shell
 from bus.endpoints import Endpoints
+from bus.error_handler import halting_on_error
 from bus.halt import ArmRecord
 from bus.messages import MICROS, NANOS, Heartbeat, MarketMessage, Message, ServiceName, SubmitOrder
 from bus.runner import Runner
@@ -147,6 +148,7 @@ class RunnerRig(Rig[StreamPeer]):
         super().__init__(paths, pairs)
         self.gate: Any = None
         self.shell: Shell[RecorderState] = Shell()
+        self.ended_by: Exception | None = None
         self._runner: Runner | None = None
         self._thread: threading.Thread | None = None
 
@@ -161,8 +163,15 @@ class RunnerRig(Rig[StreamPeer]):
 
         def live() -> None:
             # The store belongs to the thread that opened it, as to the one thread of a process.
-            runner.start(build or self.build)
-            runner.run()
+            try:
+                with halting_on_error(NAME, self.paths):
+                    runner.start(build or self.build)
+                    runner.run()
+            except sqlite3.Error as error:
+                # The process ends here; what the system takes back then has to be closed in a thread.
+                self.ended_by = error
+                runner._store.close()
+                runner._sockets.close()
 
         self._runner = runner
         self._thread = threading.Thread(target=live, daemon=True)

@@ -62,6 +62,9 @@ class Wire:
     def answers(self, limit: int) -> list[tuple[m.ServiceName, bytes]]:
         return []
 
+    def refused_connections(self) -> int:
+        return 0
+
     def intruder(self) -> str | None:
         return None
 

@@ -8,6 +8,8 @@ import pytest
 
 from bus.control import ControlFolder
 from bus.error_handler import halting_on_error
+from bus.halt import ArmRecord
+from bus.messages import ServiceName
 from config.paths import HomePaths
 
 
@@ -37,6 +39,48 @@ def test_an_error_when_nobody_handles_it_is_logged_with_its_traceback(
     assert "ledger" in record.getMessage()
     assert record.exc_info is not None
     assert "account 9999" in caplog.text
+
+
+def _fail(paths: HomePaths, service: ServiceName, words: str) -> None:
+    with pytest.raises(ValueError, match=words), halting_on_error(service, paths):
+        raise ValueError(words)
+
+
+def test_errors_when_a_service_meets_many_write_one_record_until_an_operator_answers_it(
+    paths: HomePaths, caplog: pytest.LogCaptureFixture
+) -> None:
+    control = ControlFolder(paths)
+    for words in ("first", "second"):
+        _fail(paths, "risk", words)
+    control.raise_halt("watchdog", "service_silent", "no heartbeat from risk")
+    _fail(paths, "risk", "third")
+    _fail(paths, "ledger", "another service's")
+    assert [(halt.counter, halt.detail) for halt in control.unanswered()] == [
+        (3, "ledger: ValueError: another service's"),
+        (2, "no heartbeat from risk"),
+        (1, "risk: ValueError: first"),
+    ]
+    assert "third" in caplog.text
+    control.arm(
+        ArmRecord(
+            operator="ann",
+            reason="looked at them",
+            armed_at_utc="2026-01-01T00:00:00.000Z",
+            halt_counter=3,
+            generation=1,
+            build="b1",
+        )
+    )
+    _fail(paths, "risk", "after the arming")
+    assert [halt.counter for halt in control.unanswered()] == [4]
+    assert control.read().is_halted()
+
+
+def test_an_error_when_nobody_can_tell_what_was_answered_writes_a_record(paths: HomePaths) -> None:
+    _fail(paths, "risk", "first")
+    (paths.control / "arm.json").write_text("{broken")
+    _fail(paths, "risk", "second")
+    assert len(list(paths.halts.iterdir())) == 2
 
 
 def test_an_error_when_its_text_is_very_long_still_halts(paths: HomePaths) -> None:

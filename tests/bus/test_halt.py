@@ -55,6 +55,23 @@ def test_a_halt_when_raised_stands_until_an_arm_record_answers_its_number(contro
     assert control.read().refusal("b1") is None
 
 
+def test_a_rule_when_its_halt_stands_is_not_raised_again_whatever_came_after_it_and_whoever_asks(
+    control: ControlFolder,
+) -> None:
+    control.arm(_arm())
+    assert control.raise_halt_once("watchdog", "disk_full", "100 MiB") is not None
+    control.raise_halt("risk", "daily_loss_limit", "too much")
+    for again in (control, ControlFolder(HomePaths(control._folder.parent))):
+        assert again.raise_halt_once("execution", "disk_full", "90 MiB") is None
+        assert again.read().halt_counter == 2
+    assert control.raise_halt_once("execution", "disk_full", "80 MiB", is_for_source=True) is not None
+    control.arm(_arm(counter=3))
+    for again in (control, ControlFolder(HomePaths(control._folder.parent))):
+        assert again.unanswered() == []
+    assert control.raise_halt_once("watchdog", "disk_full", "70 MiB") is not None
+    assert control.read().halt_counter == 4
+
+
 def test_a_stop_when_requested_stands_until_armed_again(control: ControlFolder) -> None:
     control.arm(_arm())
     control.request_stop("ann")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import zmq
 from runner_rig import NAME, FillsOnEachStep, RunnerRig, StreamPeer, order_frame
 
 from bus.assembly import Assembly, CannotStartError, Setup
@@ -12,6 +13,7 @@ from bus.build import build_id
 from bus.clock import boot_ns
 from bus.codec import Data, Hello, StepMark, decode_message, encode_message
 from bus.decider import Shell
+from bus.endpoints import Endpoints
 from bus.halt import LEASE_VALID_NS
 from bus.messages import ChainArmed, ChainDisarmed, HaltRaised, Lease, Message, OrderFilled, ServiceName, SessionPlanned
 from bus.routes import LEASE_ISSUERS
@@ -28,6 +30,19 @@ def test_a_broadcast_when_it_is_garbage_is_counted_and_the_service_goes_on(rig: 
     assert beat.step == 0
     assert rig.is_alive()
     assert screener.new_beat(lambda beat: beat.step == 1, lambda: screener.publish(TOPIC_MARKET, a_quote_batch(1)))
+
+
+def test_a_connection_when_refused_is_counted_in_the_heartbeat(rig: RunnerRig) -> None:
+    rig.start()
+    screener = rig.peer("screener")
+    assert screener.new_beat(lambda _beat: True).refused_connections == 0
+    stranger = zmq.Context.instance().socket(zmq.DEALER)
+    stranger.linger = 0
+    stranger.curve_publickey, stranger.curve_secretkey = zmq.curve_keypair()
+    stranger.curve_serverkey = rig.ring(NAME).public[NAME]
+    stranger.connect(Endpoints(rig.paths).address(NAME, "inbox"))
+    screener.new_beat(lambda beat: beat.refused_connections > 0)
+    stranger.close()
 
 
 # --- halts on the bus --------------------------------------------------------------------------------------------

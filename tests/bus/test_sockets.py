@@ -1,5 +1,7 @@
 """Who gets in: only services with their own keys, and each says only what the routes allow."""
 
+import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,12 +63,13 @@ def test_a_subscription_when_published_to_names_the_publisher(
     web.close()
 
 
-def _intrude(endpoints: Endpoints, pairs: dict[str, CurvePair], *, with_key: bool, kind: int) -> zmq.Socket[bytes]:
+def _intrude(
+    endpoints: Endpoints, pairs: dict[str, CurvePair], *, kind: int, keys: tuple[bytes, bytes] | None
+) -> zmq.Socket[bytes]:
     socket = zmq.Context.instance().socket(kind)
     socket.linger = 0
-    if with_key:
-        public, secret = zmq.curve_keypair()
-        socket.curve_publickey, socket.curve_secretkey = public, secret
+    if keys:
+        socket.curve_publickey, socket.curve_secretkey = keys
         socket.curve_serverkey = pairs["risk"].public.encode()
     if kind == zmq.SUB:
         socket.setsockopt(zmq.SUBSCRIBE, b"")
@@ -78,8 +81,9 @@ def _intrude(endpoints: Endpoints, pairs: dict[str, CurvePair], *, with_key: boo
 def test_an_intruder_when_it_sends_or_listens_gets_nothing(
     risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair], with_key: bool
 ) -> None:
-    sender = _intrude(endpoints, pairs, with_key=with_key, kind=zmq.DEALER)
-    listener = _intrude(endpoints, pairs, with_key=with_key, kind=zmq.SUB)
+    keys = zmq.curve_keypair() if with_key else None
+    sender = _intrude(endpoints, pairs, kind=zmq.DEALER, keys=keys)
+    listener = _intrude(endpoints, pairs, kind=zmq.SUB, keys=keys)
     sender.send(b"SubmitOrder")
     for _ in range(10):
         risk.publish(TOPIC_STATUS, b"secret")
@@ -88,6 +92,30 @@ def test_an_intruder_when_it_sends_or_listens_gets_nothing(
     assert listener.poll(0) == 0
     sender.close()
     listener.close()
+
+
+def test_a_stranger_when_it_knocks_again_and_again_is_counted_and_told_once_without_its_key(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert risk.refused_connections() == 0, "our own self-test has knocked, too"
+    strategy = BusSockets(KeyRing.of("strategy", pairs), endpoints)
+    strategy.connect(["risk"])
+    strategy.send("risk", b"hello")
+    assert risk.wait(5000)
+    assert risk.refused_connections() == 0
+    keys = zmq.curve_keypair()
+    strangers = [_intrude(endpoints, pairs, kind=kind, keys=keys) for kind in (zmq.DEALER, zmq.SUB, zmq.DEALER)]
+    end = time.monotonic() + 10
+    while risk.refused_connections() < 3 and time.monotonic() < end:
+        risk.wait(20)
+    assert risk.refused_connections() == 3
+    told = [record.getMessage() for record in caplog.records if "unknown key" in record.getMessage()]
+    assert len(told) == 1
+    assert hashlib.sha256(keys[0]).hexdigest()[:12] in told[0]
+    assert keys[0].decode() not in caplog.text
+    for stranger in strangers:
+        stranger.close()
+    strategy.close()
 
 
 def test_an_address_when_taken_says_what_to_do(endpoints: Endpoints, pairs: dict[str, CurvePair]) -> None:

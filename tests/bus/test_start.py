@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bus.control import ControlFolder
 from bus.keys import KeyRing, make_pairs
+from bus.processes import ROOT
 from bus.service import run_service
 from bus.start import ConfigurationError, await_setup, load_setup
 from bus.status_file import STATUS_FILE
@@ -165,6 +167,26 @@ def test_a_service_when_given_an_unknown_argument_does_not_start(
     monkeypatch.setattr(sys, "argv", ["risk", "--jsn"])
     assert run_service("risk", lambda setup: pytest.fail("built")) == 2
     assert "not known: --jsn" in capsys.readouterr().err
+
+
+def test_a_service_when_its_own_file_is_damaged_halts_in_words_once_and_does_not_start(short_home: HomePaths) -> None:
+    Vault(short_home).provision(_secrets())
+    (short_home.state / "risk.db").write_bytes(b"this is no database at all" * 500)
+    for _ in range(2):
+        run = subprocess.run(
+            [sys.executable, "-m", "services.risk"],
+            cwd=ROOT,
+            env={**os.environ, "TRADEBOT_HOME": str(short_home.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert run.returncode == 78
+        assert "restore the file from a backup" in run.stderr
+    (halt,) = ControlFolder(short_home).unanswered()
+    assert (halt.source, halt.rule) == ("risk", "unusable_store")
+    assert str(short_home.state / "risk.db") in halt.detail
 
 
 def test_a_service_when_the_environment_names_a_failpoint_dies_there_once(tmp_path: Path) -> None:

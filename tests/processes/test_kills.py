@@ -23,6 +23,8 @@ pytestmark = pytest.mark.processes
 
 #: Slow enough that something can happen in mid-session: a day in about ten seconds, if nothing stops it.
 PACED = SessionChoice(speed="2400")
+#: How soon a killed web UI answers again at the latest, in seconds.
+WEB_BACK_S = 5
 
 
 def _shown(stage: Stage) -> dict[str, Any]:
@@ -103,9 +105,10 @@ def test_the_watchdog_when_killed_comes_back_and_the_session_goes_on(
 
 def test_the_web_ui_when_killed_does_not_stop_trading(make_stage: Callable[[SessionChoice], Stage]) -> None:
     stage = _in_mid_session(make_stage)
-    os.kill(_line(stage, "web")["pid"], signal.SIGKILL)
-
-    until(lambda: _logged_in_again(stage), "no web UI")
+    pid = _line(stage, "web")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_alive(pid) and stage.browser.is_up(), "the web UI is not back", WEB_BACK_S)
+    until(lambda: _logged_in_again(stage), "no log-in")
     until(lambda: _chain(stage), "no status after the restart")
     assert _chain(stage)["state"] == "ACTIVE"
     until(stage.is_session_over, "the session does not end", 90)

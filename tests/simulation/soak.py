@@ -18,7 +18,19 @@ from sim.faults import PROFILES
 from sim.run import Run, Verdict, run_seed
 
 #: What a seed is played with when no profile is named: mostly everything at once, a part of them with many halts.
-MIXED = (*("swarm",) * 4, "drain", "halts", "halts", "broker", "process", "net", "late", "restore", "restore_execution")
+MIXED = (
+    *("swarm",) * 4,
+    "drain",
+    "halts",
+    "halts",
+    "broker",
+    "process",
+    "net",
+    "late",
+    "restore",
+    "restore_execution",
+    "clock",
+)
 
 
 def profile_of(seed: int, profile: str) -> str:

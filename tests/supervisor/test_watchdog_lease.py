@@ -82,10 +82,15 @@ def test_the_wall_clock_when_set_a_little_is_shown_and_when_set_far_ends_the_lea
     rig.tick_alive()
     assert "Warning: the wall clock was set by +1.5 s" in rig.said[-1].detail
     assert rig.shell.lease_refusal() is None
+    assert rig.said[-1].clock_drift_ms == 1500
     rig.clock.set_by_ns = 6000 * MS
     rig.tick_alive()
     assert "No lease is granted now: the wall clock was set by +6.0 s" in rig.said[-1].detail
     assert "Warning" not in rig.said[-1].detail
+    assert rig.said[-1].clock_drift_ms == 6000, "with it the page refuses to arm"
+    again = rig.restarted()
+    again.tick()
+    assert again.said[-1].clock_drift_ms == 0
 
 
 def test_an_arm_record_when_its_session_is_over_is_turned_into_a_stop(rig: WatchdogRig) -> None:

@@ -104,3 +104,14 @@ def test_a_service_when_restarted_as_another_build_halts_by_that_rule(rig: Watch
     assert rig.newest()[0] == "mixed_build"
     assert "risk (b2)" in rig.newest()[1]
     assert rig.raised == ["mixed_build"]
+
+
+def test_a_service_when_restarted_and_its_file_is_damaged_halts_with_its_own_words(rig: WatchdogRig) -> None:
+    rig.activate()
+    rig.beat("ledger", boot_id="two", state="cannot start: The ledger /h/ledger.db cannot be read: it is damaged")
+    assert rig.newest() == (
+        "service_restarted",
+        "ledger was restarted while the chain was armed, and cannot start: The ledger /h/ledger.db cannot be read: it "
+        "is damaged",
+    )
+    assert rig.tick() == "HALTED"

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from bus.messages import cash_micros
+from bus.store import roll_back
 from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
 from services.execution.brokers.matching import BookOrder
 
@@ -48,6 +49,14 @@ _SELECT_EXECUTION: Final = """
 SELECT e.seq, e.client_order_id, o.seq, o.symbol, o.side, e.qty_nanos, e.price_micros, e.ts_ns
 FROM executions e JOIN orders o USING (client_order_id)
 """
+
+
+class PaperBooksError(Exception):
+    """The books failed while they were in use; what is on the disk is not known before they are read anew.
+
+    It is no answer of a broker: nobody catches it, the process halts the chain and ends, and the next one reads the
+    books from the beginning.
+    """
 
 
 class Execution(Struct, frozen=True):
@@ -99,7 +108,7 @@ class PaperBooks:
     """The file. Every method either commits whole or leaves the file as it was."""
 
     def __init__(self, path: Path, starting_cash_micros: int) -> None:
-        """Open the books, and the account with its first deposit when the file is new.
+        """Read every page of the books, and open the account with its first deposit when the file is new.
 
         Raises:
             RetryableBrokerError: another process holds the file.
@@ -115,10 +124,16 @@ class PaperBooks:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
+            self._check_pages()
             self._create(starting_cash_micros)
         except sqlite3.Error as error:
             self._db.close()
             raise self._mapped(error) from error
+
+    def _check_pages(self) -> None:
+        damage = [str(found[0]) for found in self._db.execute("PRAGMA quick_check(3)")]
+        if damage != ["ok"]:
+            raise sqlite3.DatabaseError("; ".join(damage))
 
     def _create(self, starting_cash_micros: int) -> None:
         self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
@@ -129,13 +144,25 @@ class PaperBooks:
         self._db.execute("COMMIT")
 
     def _mapped(self, error: sqlite3.Error) -> Exception:
-        """Return the broker's failure for SQLite's: only a lock goes away by itself."""
+        """Return the broker's failure for SQLite's at the opening: only a lock goes away by itself."""
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return RetryableBrokerError(f"the paper broker's books {self._path} are locked: {error}")
-        return StopTradingError(
+        return StopTradingError(self._words(error))
+
+    def _words(self, error: sqlite3.Error) -> str:
+        return (
             f"the paper broker's books {self._path} cannot be used: {error}. Stop the chain, free disk "
             "space or put back a sound copy of the file, and start again."
         )
+
+    def _failed(self, error: sqlite3.Error) -> Exception:
+        """Undo what was begun and return the failure; after anything but a lock nothing goes on with this file."""
+        roll_back(self._db, error)
+        found = self._mapped(error)
+        if isinstance(found, RetryableBrokerError):
+            return found
+        self._db.close()
+        return PaperBooksError(self._words(error))
 
     def write(
         self,
@@ -149,7 +176,7 @@ class PaperBooks:
 
         Raises:
             RetryableBrokerError: the file is locked; nothing was written.
-            StopTradingError: the file cannot be written; nothing was written.
+            PaperBooksError: the file cannot be written; the next start finds all of it or nothing.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -165,27 +192,25 @@ class PaperBooks:
             self._db.executemany(_PUT_POSITION, (positions or {}).items())
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise self._mapped(error) from error
+            raise self._failed(error) from error
 
     def date_activities(self, ts_ns: int) -> None:
         """Give the activities that have no date yet this one: the account is opened before a day is known.
 
         Raises:
             RetryableBrokerError: the file is locked.
-            StopTradingError: the file cannot be written.
+            PaperBooksError: the file cannot be written.
         """
         try:
             self._db.execute("UPDATE activities SET ts_ns = ? WHERE ts_ns = 0", (ts_ns,))
         except sqlite3.Error as error:
-            raise self._mapped(error) from error
+            raise self._failed(error) from error
 
     def _rows(self, sql: str, values: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise self._mapped(error) from error
+            raise self._failed(error) from error
 
     def account(self) -> Account:
         """Return cash and the newest step."""

@@ -8,6 +8,7 @@ import pytest
 from bus import messages as m
 from services.execution.brokers.interface import OUTSIDE_PROOF, RetryableBrokerError
 from services.execution.brokers.paper import PaperBroker
+from services.execution.brokers.paper_books import PaperBooksError
 from services.execution.drain import CONFIRM_NS, DEAD_MAN_NS
 from services.execution.failpoints import FAILPOINTS
 from services.execution.orders import OrderState
@@ -364,3 +365,22 @@ def test_an_entry_when_it_waits_for_its_permission_in_real_time_then_gives_up_af
     assert rig.state.find(kit.order_id("entry")).state is OrderState.PREPARED
     rig.idle_for(1)
     assert rig.state.find(kit.order_id("entry")).state is OrderState.EXPIRED
+
+
+def test_f59_f60_broker_books_when_they_fail_under_an_order_then_execution_ends_and_the_order_is_sent_once(
+    open_broker: OpenBroker, kit: Any
+) -> None:
+    rig = kit.Rig(open_broker()).armed()
+    rig.market(kit.spy(1))
+    rig.broker._books._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(PaperBooksError, match="is full"):
+        rig.give(*(kit.submit(intent_id=f"{kit.INTENT}:{number}", shares=1) for number in range(1_000)))
+    given = len(rig.broker.open_orders(0))
+    assert given > 0
+    again = kit.Rig(open_broker(), journal=rig.journal)
+    again.start()
+    at_broker = [order.client_order_id for order in again.broker.open_orders(0)]
+    assert len(at_broker) == len(set(at_broker)) == given
+    prepared = [e.client_order_id for e in again.journal if isinstance(e, m.OrderPrepared)]
+    assert prepared[:-1] == at_broker
+    assert again.state.find(prepared[-1]).state is OrderState.EXPIRED

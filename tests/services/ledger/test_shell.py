@@ -1,7 +1,7 @@
 """The ledger's start and its writes: creation on request, recovery after a crash, clear refusals."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus.assembly import CannotStartError, Setup
+from bus.failpoints import failpoints
 from bus.messages import MICROS, NANOS, CashMoved, EntryPosted, Message, OrderFilled
 from config.identity import Identity
 from config.paths import HomePaths
@@ -302,3 +303,62 @@ def test_ledger_file_when_trades_are_random_then_it_agrees_with_the_core(
     assert book.open_cost() == sum(lot.left_micros for lots in state.lots.values() for lot in lots)
     assert book.open_units() == {name: sum(lot.left_nanos for lot in lots) for name, lots in state.lots.items() if lots}
     book.close()
+
+
+def _hear_all(journal: Any, messages: Iterable[Message]) -> None:
+    for message in messages:
+        journal.hear(message)
+
+
+def test_before_commit_when_the_disk_is_full_then_nothing_is_booked_and_the_fill_is_booked_once_when_there_is_space(
+    start: Callable[..., Any],
+    ask: Callable[..., Path],
+    fill: Callable[..., OrderFilled],
+    deposit: CashMoved,
+    paths: HomePaths,
+    identity: Identity,
+) -> None:
+    ask()
+    journal = start()
+    journal.hear(deposit)
+    db = journal.assembly.shell._book._db
+    db.set_authorizer(None)
+    db.execute("PRAGMA max_page_count = 1")
+    heard = [fill("BUY", "AAPL", NANOS, 100_000_000) for _ in range(2_000)]
+    with pytest.raises(LedgerError, match=r"is full.*booked whole or not at all"):
+        _hear_all(journal, heard)
+    booked = len(journal.events) - 1
+    assert booked > 0
+    with pytest.raises(LedgerError, match="closed"):
+        journal.hear(heard[booked])
+    book = open_book(ledger_path(paths, identity), identity, may_write=False)
+    assert (book.last_seq(), set(book.totals().values())) == (booked + 1, {0})
+    assert book.open_units() == {"AAPL": booked * NANOS}
+    book.close()
+    again = start(journal.events)
+    for one in (heard[booked], heard[booked]):
+        again.hear(one)
+    assert len(again.events) == booked + 2
+    assert again.assembly.shell._book.open_units() == {"AAPL": (booked + 1) * NANOS}
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_before_commit_when_it_dies_inside_an_entry_then_no_part_of_it_is_in_the_ledger(
+    start: Callable[..., Any], ask: Callable[..., Path], day: list[Message], side: str
+) -> None:
+    ask()
+    journal = start()
+    journal.hear(day[0])
+
+    def die(name: str) -> None:
+        if name == f"ledger.posting:{side}":
+            raise KeyboardInterrupt
+
+    with failpoints(die), pytest.raises(KeyboardInterrupt):
+        journal.hear(day[1])
+    journal.assembly.shell.close()
+    again = start(journal.events)
+    book = again.assembly.shell._book
+    assert (book.last_seq(), book.open_units()) == (1, {})
+    again.hear(day[1])
+    assert (book.last_seq(), book.open_units()) == (2, {"AAPL": 10 * NANOS})

@@ -119,6 +119,32 @@ def test_kill_when_word_and_reason_are_given_then_a_halt_is_on_disk(olga: Any, c
     assert state.halt.detail == "olga: runaway losses"
 
 
+def test_kill_when_pressed_again_then_is_heard_and_no_second_record_is_written(
+    olga: Any, control: ControlFolder, bus: Any
+) -> None:
+    for _ in range(2):
+        assert olga.post("/control/kill", {"word": "KILL", "reason": "now"}).status_code == 303
+    assert "your halt 1 stands until an operator arms again" in olga.get("/").text
+    assert [halt.counter for halt in control.unanswered()] == [1]
+    assert [halt.counter for halt in bus.halts] == [1, 1]
+    assert arm(olga, halt_counter="1").status_code == 303
+    olga.post("/control/kill", {"word": "KILL", "reason": "once more"})
+    assert control.read().halt_counter == 2
+    assert control.read().is_halted()
+
+
+def test_kill_when_another_operator_presses_it_then_is_a_record_that_an_arming_must_have_seen(
+    olga: Any, control: ControlFolder
+) -> None:
+    control.raise_halt("web", "operator", "oleg: he saw it first")
+    token = olga.token("/control/arm")
+    olga.post("/control/kill", {"word": "KILL", "reason": "me too"})
+    assert [halt.detail for halt in control.unanswered()] == ["olga: me too", "oleg: he saw it first"]
+    answer = olga.post_bare("/control/arm", {**ARM, "halt_counter": "1", "csrf_token": token})
+    assert answer.status_code == 409
+    assert control.read().is_halted()
+
+
 def test_kill_when_the_halt_is_on_disk_then_is_told_on_the_bus_at_once(
     olga: Any, control: ControlFolder, bus: Any
 ) -> None:
@@ -192,6 +218,19 @@ def test_reason_when_it_is_markup_then_is_shown_as_text(olga: Any) -> None:
     arm(olga, reason="<img src=x onerror=alert(1)>")
     assert "<img src=x" not in olga.get("/control/arm").text
     assert "&lt;img src=x" in olga.get("/control/arm").text
+
+
+@pytest.mark.parametrize(("drift_ms", "code"), [(5_000, 303), (-5_000, 303), (5_001, 409), (-3_600_000, 409)])
+def test_arm_when_the_wall_clock_was_set_then_is_refused_in_words_beyond_five_seconds(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message], drift_ms: int, code: int
+) -> None:
+    hub.publish(say("chain", clock_drift_ms=drift_ms))
+    answer = arm(olga)
+    assert answer.status_code == code
+    assert (control.read().arm is None) == (code == 409)
+    if code == 409:
+        assert f"cannot be armed: the wall clock was set by {drift_ms / 1000:+.1f} s" in answer.text
+        assert "then restart the watchdog, then arm again. Nothing was changed." in answer.text
 
 
 # --- ARM_EXPIRES ---

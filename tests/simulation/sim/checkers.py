@@ -6,10 +6,9 @@ its own name in front.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -60,7 +59,8 @@ class Case:
     granted: list[Granted]
     armed: list[tuple[int, int]]
     stops: list[Stopped]
-    boot_of_utc: Callable[[int], int]
+    #: The boot time of each halt, by its number.
+    raised_at: Mapping[int, int]
     ended_ns: int
     #: When execution was dead or frozen.
     away: list[Span]
@@ -122,14 +122,8 @@ def read_books(paths: HomePaths) -> Books:
 
 def check(case: Case) -> list[str]:
     """Return everything that was broken."""
-    case.halts_at = [case.boot_of_utc(_utc_ns(halt.raised_at_utc)) for halt in case.books.halts]
+    case.halts_at = [case.raised_at[halt.counter] for halt in case.books.halts]
     return [f"{judge.__name__.removeprefix('_')}: {words}" for judge in _JUDGES for words in judge(case)]
-
-
-def _utc_ns(stamp: str) -> int:
-    """Return the end of the millisecond that a halt record names."""
-    at = datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    return round(at.timestamp() * 1000) * MS + MS
 
 
 # --- orders -----

@@ -25,6 +25,7 @@ class FaultMix:
     pause_rate: float = 0.0
     halt_rate: float = 0.0
     stop_rate: float = 0.0
+    clock_rate: float = 0.0
     slow_disk: float = 0.0
     request_lost: float = 0.0
     response_lost: float = 0.0
@@ -171,6 +172,8 @@ PROFILES: Final[dict[str, Profile]] = {
             restart_s=(0.02, 20.0),
             answers_after_s=(5.0, 30.0),
         ),
+        # The wall clock is set by seconds and by hours while processes die and people halt.
+        Profile("clock", _NET | _PROCESS | _HALTS | {"clock_rate": (0.1, 0.5)}, leave_out=0.2),
         Profile("suspended", fixed={"odd_activity": 1.0}, ends_in=frozenset({"ledger_suspended"})),
     )
 }

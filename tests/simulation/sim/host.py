@@ -38,6 +38,7 @@ class Host:
         self.digest = 0
         self.events = 0
         self._now = _BOOT_AT_START
+        self._set_by = 0
         self._planned = 0
         self._queue: list[tuple[int, int, str, Callable[[], None]]] = []
 
@@ -45,10 +46,12 @@ class Host:
         return self._now
 
     def utc_ns(self) -> int:
-        return self._now - _BOOT_AT_START + _UTC_AT_START
+        return self._now - _BOOT_AT_START + _UTC_AT_START + self._set_by
 
-    def boot_of_utc(self, utc_ns: int) -> int:
-        return utc_ns - _UTC_AT_START + _BOOT_AT_START
+    def set_wall_clock(self, by_ns: int) -> None:
+        """Move the wall clock as somebody with the right to do so, or a time service, would; boot time goes on."""
+        self.note(f"wall clock set by {by_ns}")
+        self._set_by += by_ns
 
     def spend(self, ns: int) -> None:
         self._now += ns

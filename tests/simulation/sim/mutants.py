@@ -15,10 +15,11 @@ from sim.faults import LOST_HISTORY, PROFILES, SERVICES, Profile
 from sim.host import SECOND
 
 import bus.failpoints
+import bus.gate
 import services.execution.decisions
 import services.execution.shell
 from bus.build import build_id
-from bus.clock import boot_ns
+from bus.clock import boot_ns, utc_ns
 from bus.codec import Ack, encode_frame
 from bus.courier import Courier
 from bus.delivery import InboxCursor, OutboxLink, Verdict
@@ -309,6 +310,17 @@ def _lease_counted_from_receipt(stack: ExitStack) -> None:
     _put(stack, LeaseBook, "heard", late)
 
 
+def _lease_on_the_wall_clock(stack: ExitStack) -> None:
+    """The gate asks the wall clock whether a lease is over."""
+    between: list[int] = []
+
+    def wall_ns() -> int:
+        between.append(utc_ns() - boot_ns())
+        return utc_ns() - between[0]
+
+    _put(stack, bus.gate, "boot_ns", wall_ns)
+
+
 def _no_ttl_check(stack: ExitStack) -> None:
     """An order is sent although the time to live of its signal has passed."""
     refusal = services.execution.decisions.send_refusal
@@ -429,6 +441,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         targets=("execution", "watchdog"),
         seeds=200,
     ),
+    Mutant(_lease_on_the_wall_clock, {"clock_rate": 0.5}),
     Mutant(_no_ttl_check, {"pause_rate": 0.5}, base=_FREE_RUNNING),
     Mutant(_no_drain, _STRUCK, base=PROFILES["drain"]),
     Mutant(_drain_is_late, _STRUCK, base=PROFILES["drain"]),

@@ -149,6 +149,9 @@ class SimSockets:
     def answers(self, limit: int) -> list[tuple[ServiceName, bytes]]:
         return _taken(self._answers, limit * 6)
 
+    def refused_connections(self) -> int:
+        return 0
+
     def intruder(self) -> str | None:
         return None
 

@@ -12,6 +12,7 @@ from bus.clock import iso_utc
 from bus.control import KILL_FILE
 from bus.halt import ArmRecord
 from bus.messages import ChainStatus
+from bus.vital_signs import drift_refusal
 
 _LOOK_NS: Final = 200 * MS
 
@@ -55,10 +56,20 @@ class Operator:
         status = chain.status("watchdog", ChainStatus)
         if status is None or self._is_reacting or (chain.house.step and not self.answers):
             return
-        if status.state in ("DISARMED", "HALTED", "REDUCING"):
+        if drift_refusal(status.clock_drift_ms * MS):
+            # The words that the dashboard shows for it: the page would refuse to arm.
+            self._is_reacting = True
+            chain.host.after(chain.host.between(*self.reaction_ns), "operator restarts", self._restart_watchdog)
+        elif status.state in ("DISARMED", "HALTED", "REDUCING"):
             self._is_reacting = True
             reaction = self.slow_ns if self.slow_ns and self.armed else self.reaction_ns
             chain.host.after(chain.host.between(*reaction), "operator arms", self._arm)
+
+    def _restart_watchdog(self) -> None:
+        self._is_reacting = False
+        self.chain.crash("watchdog", "restarted by the operator")
+        # What the old one said is not what the new one says.
+        self.chain.newest.pop(("watchdog", ChainStatus.__name__), None)
 
     def _arm(self) -> None:
         """Answer what has been read, as the web UI does."""

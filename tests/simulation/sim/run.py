@@ -23,6 +23,8 @@ from services.execution.orders import FINAL_STATES
 _CALM_S_MAX: Final = 400
 _CHECK_NS: Final = 500 * MS
 _FAULT_EVERY_NS: Final = 100 * MS
+#: Daylight saving by hand, the same back, and a time service that steps.
+_CLOCK_STEPS_S: Final = (-3_600, 3_600, 10)
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Run:
             self.operator = Operator(chain)
             self.operator.slow_ns = _ns(self.profile.answers_after_s) if self.profile.answers_after_s else None
             with simulated_world(host, self.house, day, chain.failpoint, chain.opened) as reads:
+                self.reads = reads
                 self.operator.changed = reads.changed
                 teller = told(chain) if self.is_told else nullcontext()
                 feed = nullcontext() if self.profile.feed_waits else feed_that_goes_on()
@@ -94,7 +97,16 @@ class Run:
             self.restore.begin(host.between(int(early * SECOND), int(late * SECOND)))
         seconds = self.profile.fault_s[0] + host.rng.random() * (self.profile.fault_s[1] - self.profile.fault_s[0])
         end = host.boot_ns() + int(seconds * SECOND)
-        if any((self.mix.crash_rate, self.mix.pause_rate, self.mix.cut_rate, self.mix.halt_rate, self.mix.stop_rate)):
+        if any(
+            (
+                self.mix.crash_rate,
+                self.mix.pause_rate,
+                self.mix.cut_rate,
+                self.mix.halt_rate,
+                self.mix.stop_rate,
+                self.mix.clock_rate,
+            )
+        ):
             host.after(SECOND, "trouble", lambda: self._trouble(end))
         while host.boot_ns() < end and not (chain.feed_ended and self._is_at_rest()):
             host.run_until(min(end, host.boot_ns() + _CHECK_NS))
@@ -119,6 +131,8 @@ class Run:
             self.operator.halt()
         if host.chance(mix.stop_rate * share):
             self.operator.stop()
+        if host.chance(mix.clock_rate * share):
+            host.set_wall_clock(host.rng.choice(_CLOCK_STEPS_S) * SECOND)
 
     def _entered(self) -> None:
         host = self.chain.host
@@ -213,7 +227,7 @@ class Run:
             granted=chain.granted,
             armed=self.operator.armed,
             stops=self.operator.stops,
-            boot_of_utc=host.boot_of_utc,
+            raised_at=self.reads.raised_at,
             ended_ns=ended_ns,
             away=chain.away,
             errors=chain.errors,

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import msgspec
 from sim.broker import BrokerDoor, BrokerHouse
-from sim.host import Host
+from sim.host import MS, Host
 from sim.market import EXCHANGE_DAY
 
 import services.execution.shell
@@ -30,6 +30,7 @@ from bus.clock import on_host, utc_now
 from bus.control import ControlFolder
 from bus.failpoints import failpoints
 from bus.feed import FeedDriver
+from bus.halt import HaltRecord
 from bus.messages import ServiceName
 from bus.processes import ROOT
 from config.paths import HomePaths
@@ -74,7 +75,11 @@ class ControlReads:
     Services ask for it dozens of times a second; a disk in which nothing has changed answers the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host) -> None:
+        #: The boot time at the end of the millisecond in which each halt was raised, by its number: the wall clock in
+        #: its record may have been set since.
+        self.raised_at: dict[int, int] = {}
+        self._host = host
         self._known: dict[str, Any] = {}
 
     def changed(self) -> None:
@@ -98,9 +103,12 @@ class ControlReads:
     def _writer(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def write(*args: Any, **kwargs: Any) -> Any:
             try:
-                return real(*args, **kwargs)
+                written = real(*args, **kwargs)
             finally:
                 self.changed()
+            if isinstance(written, HaltRecord):
+                self.raised_at[written.counter] = (self._host.boot_ns() // MS + 1) * MS
+            return written
 
         return write
 
@@ -175,7 +183,7 @@ def simulated_world(
     watchdog_shell = functools.partial(
         WATCHDOG.WatchdogShell, read_day=lambda _day: EXCHANGE_DAY, free_bytes=lambda _path: _FREE_BYTES
     )
-    reads = ControlReads()
+    reads = ControlReads(host)
     with ExitStack() as stack:
         stack.enter_context(on_host(host))
         stack.enter_context(failpoints(reached))

@@ -1,7 +1,8 @@
 """The paper broker: every order type, sizes, refusals, restarts, and invariants over random days."""
 
+import resource
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bus.testing import OPEN_NS
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import OrderRequest, StopTradingError
 from services.execution.brokers.paper import PaperBroker
+from services.execution.brokers.paper_books import PaperBooksError
 
 DAY = "2013-10-08"
 
@@ -270,7 +272,7 @@ def test_restart_when_the_account_exists_then_is_not_opened_again(
 def test_write_when_the_file_is_gone_bad_then_nothing_changes_in_memory(broker: PaperBroker, kit: Any) -> None:
     broker.submit(request("a"))
     broker._books._db.execute("DROP TABLE executions")
-    with pytest.raises(StopTradingError, match="cannot be used"):
+    with pytest.raises(PaperBooksError, match="cannot be used"):
         broker.on_quotes(kit.spy(1), DAY)
     account = broker.account(DAY, 0)
     assert (account.cash_micros, account.symbols) == (kit.CASH, ())
@@ -365,40 +367,63 @@ def check_books(broker: PaperBroker, ordered: dict[str, Any], told: list[Any]) -
     assert broker.faults() == []
 
 
-NAMES = ("AAA", "BBB", "CCC", "DDD")
-MOMENTS = st.lists(
-    st.dictionaries(st.sampled_from(NAMES), st.integers(90, 110), min_size=3, max_size=4), min_size=2, max_size=20
-)
+def _submit_many(broker: PaperBroker) -> None:
+    for number in range(1_000):
+        broker.submit(request(f"order-{number}", shares=1))
 
 
-@settings(max_examples=80, deadline=None)
-@given(moments=MOMENTS, trails=st.lists(st.integers(50, 900), min_size=4, max_size=4))
-def test_orders_when_many_wait_then_only_looking_at_those_that_quotes_concern_changes_nothing(
-    moments: list[dict[str, int]], trails: list[int]
+def test_books_when_the_disk_is_full_then_nothing_of_the_order_is_kept_and_the_next_start_takes_it_once(
+    open_broker: Callable[..., PaperBroker], kit: Any
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        brokers = [PaperBroker(Path(folder) / name, starting_cash_micros=dollars(9_000)) for name in ("a", "b")]
-        brokers[1]._working.moved_by = lambda _batch: list(brokers[1]._working.values())  # type: ignore[method-assign] - the plain way
-        told = [list(_waiting(broker, moments, trails)) for broker in brokers]
-        assert told[0] == told[1]
-        assert brokers[0].account(DAY, 0) == brokers[1].account(DAY, 0)
-        assert brokers[0].open_orders(0) == brokers[1].open_orders(0)
-        for broker in brokers:
-            broker.close()
+    broker = open_broker()
+    broker._books._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(PaperBooksError, match=r"is full.*free disk"):
+        _submit_many(broker)
+    taken = len(broker.open_orders(0))
+    assert taken > 0
+    with pytest.raises(PaperBooksError, match="closed"):
+        broker.submit(request("another", shares=1))
+    again = open_broker()
+    assert again.faults() == []
+    assert len(again.open_orders(0)) == taken
+    assert isinstance(again.submit(request(f"order-{taken}", shares=1)), r.BrokerAccepted)
+    assert isinstance(again.submit(request(f"order-{taken}", shares=1)), r.BrokerDuplicate)
 
 
-def _waiting(broker: PaperBroker, moments: list[dict[str, int]], trails: list[int]) -> Iterator[Any]:
-    """Buy a share of each name, protect it with a trailing stop, and let the quotes go on."""
-    for name in NAMES:
-        broker.submit(request(f"buy-{name}", shares=1, symbol=name))
-    yield from broker.on_quotes(_moment(1, dict.fromkeys(NAMES, 100)), DAY)
-    for name, trail in zip(NAMES, trails, strict=True):
-        broker.submit(request(f"stop-{name}", "SELL", 1, "TRAILING_STOP", name, 1, trail_bps=trail))
-    for step, prices_of in enumerate(moments, 2):
-        yield from broker.on_quotes(_moment(step, prices_of), DAY)
+def test_books_when_a_write_fails_then_they_are_not_used_again_before_they_are_read_anew(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
+    broker = open_broker()
+    broker.submit(request("a"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(PaperBooksError, match="disk I/O error"):
+            broker.on_quotes(kit.spy(1), DAY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for use in (
+        lambda: broker.on_quotes(kit.spy(2), DAY),
+        lambda: broker.lookup("a", 0),
+        lambda: broker.cancel("a", 0),
+    ):
+        with pytest.raises(PaperBooksError, match="closed"):
+            use()
+    again = open_broker()
+    assert again.faults() == []
+    assert len(again.on_quotes(kit.spy(2), DAY)) == 1
+    assert [f.execution_id for f in again.executions_after("", 0)] == ["PX-000001"]
 
 
-def _moment(step: int, bids: dict[str, int]) -> m.QuoteBatch:
-    at = OPEN_NS + step * m.NANOS
-    quotes = [m.Quote(name, dollars(bid), dollars(bid + 1), m.NANOS, m.NANOS, at) for name, bid in bids.items()]
-    return m.QuoteBatch.of(quotes, ts_event=at, ts_init=at, step=step)
+def test_books_when_a_page_is_damaged_then_are_not_opened(
+    books_path: Path, open_broker: Callable[..., PaperBroker]
+) -> None:
+    broker = open_broker()
+    for number in range(50):
+        broker.submit(request(f"order-{number}", shares=1))
+    broker.close()
+    content = bytearray(books_path.read_bytes())
+    content[4096 * 3 : 4096 * 4] = b"\xa5" * 4096
+    books_path.write_bytes(content)
+    with pytest.raises(StopTradingError, match="put back a sound copy"):
+        open_broker()

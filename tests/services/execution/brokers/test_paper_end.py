@@ -8,8 +8,9 @@ import pytest
 from bus import messages as m
 from bus.testing import OPEN_NS
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import OpenOrder, OrderRequest, StopTradingError
+from services.execution.brokers.interface import OpenOrder, OrderRequest
 from services.execution.brokers.paper import PaperBroker
+from services.execution.brokers.paper_books import PaperBooksError
 
 DAY = "2013-10-08"
 LATER = OPEN_NS + 10 * m.NANOS
@@ -100,6 +101,6 @@ def test_finish_when_nothing_was_heard_since_the_start_then_everything_waits(
 def test_finish_when_the_books_cannot_be_written_then_nothing_changes_in_memory(holding: PaperBroker) -> None:
     holding.submit(_order("exit", "SELL"))
     holding._books._db.execute("DROP TABLE executions")
-    with pytest.raises(StopTradingError):
+    with pytest.raises(PaperBooksError):
         holding.finish(LATER)
     assert [order.client_order_id for order in holding.open_orders(LATER)] == ["exit"]
