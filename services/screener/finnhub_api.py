@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TOKEN_HEADER: Final = "X-Finnhub-Token"  # noqa: S105 - the name of a header, not a secret
+API_URL: Final[str] = finnhub.Client.API_URL
 TRIES_MAX: Final = 4
 _CONNECT_S: Final = 5.0
 _REDIRECTS_MAX: Final = 3
@@ -107,7 +108,7 @@ class FinnhubApi:
         *,
         utc_ns: Callable[[], int],
         sleep: Callable[[float], object],
-        url: str = finnhub.Client.API_URL,
+        url: str = API_URL,
         silence_s_max: float = 20.0,
     ) -> None:
         if not _KEY.fullmatch(key):
