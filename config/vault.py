@@ -28,10 +28,6 @@ PROVISIONED_FILE: Final = "PROVISIONED"
 MANIFEST_FILE: Final = "MANIFEST"
 LOCK_FILE: Final = "LOCK"
 PARTS: Final = ("settings", "identity", "users", "credentials", "coa", "curve")
-#: Names in `Secrets.credentials`; what is not entered is not there.
-FINNHUB_KEY: Final = "finnhub_api_key"
-ALPACA_DATA_KEY: Final = "alpaca_data_key"
-ALPACA_DATA_SECRET: Final = "alpaca_data_secret"  # noqa: S105 - the name it is kept under, not the secret
 GENERATIONS_KEPT: Final = 3
 _NAME = re.compile(r"g(\d{6})")
 _READ_TRIES_MAX = 2

@@ -14,6 +14,7 @@ import msgspec
 import requests
 from msgspec import Struct
 
+from config.credentials import api_key_fault
 from services.screener import finnhub_answers as answers
 from services.screener.call_budget import NS_PER_SECOND, CallBudget
 
@@ -30,7 +31,6 @@ _BUSY_BACKOFF_S: Final = (15.0, 30.0, 60.0)
 _BACKOFF_S: Final = (1.0, 2.0, 4.0)
 _RESET_WAIT_S_MAX: Final = 120.0
 _WORDS_MAX: Final = 160
-_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
 _FORBIDDEN: Final = 403
 _TOO_MANY: Final = 429
 
@@ -111,11 +111,8 @@ class FinnhubApi:
         url: str = API_URL,
         silence_s_max: float = 20.0,
     ) -> None:
-        if not _KEY.fullmatch(key):
-            raise FinnhubKeyError(
-                "The Finnhub API key is empty or is not one word of 8 to 200 letters and digits. Copy it from the "
-                "dashboard of finnhub.io and enter it again."
-            )
+        if fault := api_key_fault(key):
+            raise FinnhubKeyError(f"The Finnhub API key cannot be used. {fault}, the dashboard of finnhub.io.")
         self._key = key
         self._budget = budget
         self._utc_ns = utc_ns

@@ -8,8 +8,9 @@ from typing import Final
 
 from bus.clock import NS_PER_SECOND, boot_ns, utc_ns
 from bus.lock import LockTakenError, service_lock
+from config.credentials import FINNHUB_KEY
 from config.paths import HomePaths
-from config.vault import FINNHUB_KEY, Vault, VaultError
+from config.vault import Vault, VaultError
 from services.screener.call_budget import CallBudget
 from services.screener.finnhub_api import API_URL, FinnhubApi, FinnhubError, FinnhubKeyError
 from services.screener.settings import ScreenerSettings

@@ -8,6 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from bus.keys import make_pairs
+from config.credentials import FINNHUB_KEY
+from config.env_bot import proposals
+from config.identity import Identity
+from config.paths import HomePaths
+from config.vault import Secrets, Vault
 from services.screener.call_budget import CallBudget
 from services.screener.finnhub_api import FinnhubApi
 
@@ -120,3 +126,20 @@ class FinnhubServer:
 def api_of(server: FinnhubServer, time: StillTime, *, key: str = KEY, silence_s_max: float = 5.0) -> FinnhubApi:
     budget = CallBudget(60, 30, now_ns=time.utc_ns, sleep=time.sleep)
     return FinnhubApi(key, budget, utc_ns=time.utc_ns, sleep=time.sleep, url=server.url, silence_s_max=silence_s_max)
+
+
+def provision(paths: HomePaths, *, key: str = KEY, **settings: str) -> None:
+    """Configure a home, with a Finnhub API key unless it is empty."""
+    Vault(paths).provision(
+        Secrets(
+            generation=0,
+            settings=proposals() | {"UNIVERSE_SOURCE": "finnhub"} | settings,
+            identity=Identity(
+                entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
+            ),
+            users=(),
+            credentials={FINNHUB_KEY: key} if key else {},
+            coa={},
+            curve=make_pairs(),
+        )
+    )
