@@ -651,6 +651,18 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         description="The most calls to Finnhub in one second: 30 on every plan it sells.",
     ),
     Setting(
+        key="ALPACA_DATA_FEED",
+        group="Universe",
+        kind="choice",
+        proposal="iex",
+        unit="one of",
+        choices=("iex", "sip", "delayed_sip"),
+        description=(
+            "Where live prices come from. iex: free, one exchange, a few percent of the volume. sip: all "
+            "exchanges, a paid plan. delayed_sip: all exchanges, 15 minutes late."
+        ),
+    ),
+    Setting(
         key="LOG_FORMAT",
         group="System",
         kind="choice",

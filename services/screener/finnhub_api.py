@@ -5,7 +5,6 @@ a key goes into the header X-Finnhub-Token or into the URL. The library puts it 
 """
 
 import logging
-import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ from msgspec import Struct
 from config.credentials import api_key_fault
 from services.screener import finnhub_answers as answers
 from services.screener.call_budget import NS_PER_SECOND, CallBudget
+from services.screener.server_words import server_words
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,7 +30,6 @@ _REDIRECTS_MAX: Final = 3
 _BUSY_BACKOFF_S: Final = (15.0, 30.0, 60.0)
 _BACKOFF_S: Final = (1.0, 2.0, 4.0)
 _RESET_WAIT_S_MAX: Final = 120.0
-_WORDS_MAX: Final = 160
 _FORBIDDEN: Final = 403
 _TOO_MANY: Final = 429
 
@@ -228,16 +227,7 @@ class FinnhubApi:
         return _BUSY_BACKOFF_S[min(attempt, len(_BUSY_BACKOFF_S) - 1)]
 
     def _words(self, response: _Response) -> str:
-        """Return what an answer says, in one short line: its `error`, else its beginning. Never the key."""
-        text = response.body.decode("utf-8", "replace")
-        try:
-            parsed = msgspec.json.decode(response.body, type=dict[str, Any]) if len(response.body) < 10_000 else {}
-        except (msgspec.MsgspecError, RecursionError):
-            parsed = {}
-        said = str(parsed.get("error") or text).replace(self._key, "***")
-        plain = re.sub(r"https?://\S+", "(an address)", said)
-        line = " ".join("".join(each if each.isprintable() else " " for each in plain).split())
-        return f"'{line[:_WORDS_MAX]}'" if line else "without a word"
+        return server_words(response.body, (self._key,))
 
 
 _KINDS: Final[dict[type[Exception], str]] = {

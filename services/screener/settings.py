@@ -43,6 +43,7 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     fundamentals_age_days_max: int = 0
     finnhub_calls_per_minute: int = 0
     finnhub_calls_per_second: int = 0
+    alpaca_data_feed: str = "iex"
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ScreenerSettings":
@@ -73,4 +74,5 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             fundamentals_age_days_max=env.whole("FUNDAMENTALS_MAX_AGE"),
             finnhub_calls_per_minute=env.whole("FINNHUB_CALLS_PER_MINUTE"),
             finnhub_calls_per_second=env.whole("FINNHUB_CALLS_PER_SECOND"),
+            alpaca_data_feed=env.word("ALPACA_DATA_FEED"),
         )

@@ -47,7 +47,7 @@ class UniverseLoaded(Message, frozen=True, kw_only=True):
 
 
 def scan_mode_at(plan: SessionPlanned, now_ns: int) -> ScanMode:
-    """Return which part of the day it is; a day without a session is after hours all day."""
-    if not plan.is_trading_day or now_ns >= plan.close_ns:
-        return "after-hours"
-    return "pre-market" if now_ns < plan.open_ns else "intraday"
+    """Return which part of the day it is; a day without a session is all before the next one."""
+    if not plan.is_trading_day or now_ns < plan.open_ns:
+        return "pre-market"
+    return "intraday" if now_ns < plan.close_ns else "after-hours"

@@ -4,18 +4,21 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 import msgspec
 
 from bus.assembly import CannotStartError
+from bus.calendar import NEW_YORK, plan_session, read_exchange_day
 from bus.clock import NS_PER_SECOND, boot_ns, iso_utc, utc_ns
 from bus.lock import LockTakenError
-from bus.messages import Reason
-from config.env_bot import SettingsError, parse, proposals
+from bus.messages import Reason, SessionPlanned
+from config.credentials import ALPACA_DATA_KEY, ALPACA_DATA_SECRET
+from config.env_bot import EnvBot, SettingsError, parse, proposals
 from config.paths import HomeError, HomePaths, home_paths
 from config.vault import Vault, VaultError
 from services.screener.coarse import coarse_rows, read_coarse
@@ -24,7 +27,8 @@ from services.screener.list_file import list_text
 from services.screener.rules import not_applied
 from services.screener.screening import Screening
 from services.screener.settings import ScreenerSettings
-from services.screener.universe import SCAN_MODES, ScanMode, UniverseLoaded
+from services.screener.snapshots import SnapshotError, live_rows
+from services.screener.universe import SCAN_MODES, ScanMode, UniverseLoaded, scan_mode_at
 from services.screener.universe_build import Progress, duration
 from services.screener.universe_cache import UniverseCacheError
 from services.screener.universe_file import Universe, stamp
@@ -38,13 +42,28 @@ _SAY_EVERY_NS: Final = 30 * NS_PER_SECOND
 _SHOWN: Final = 25
 
 
-def run_verb(arguments: Sequence[str], paths: HomePaths | None = None, *, url: str = API_URL) -> int:
+class Urls(NamedTuple):
+    """Where the providers are; None = where alpaca-py knows it to be."""
+
+    finnhub: str = API_URL
+    alpaca: str | None = None
+
+
+class _Call(NamedTuple):
+    asked: argparse.Namespace
+    paths: HomePaths
+    env: EnvBot
+    settings: ScreenerSettings
+    urls: Urls
+
+
+def run_verb(arguments: Sequence[str], paths: HomePaths | None = None, *, urls: Urls | None = None) -> int:
     """Do what is asked for; return 0, or 1: it cannot be done, 2: a wrong command line, 130: interrupted.
 
     Args:
         arguments: the verb and its options.
         paths: the home, by default TRADEBOT_HOME.
-        url: Finnhub's address.
+        urls: other addresses than the providers' own.
     """
     try:
         asked = _parser().parse_args(arguments)
@@ -54,8 +73,8 @@ def run_verb(arguments: Sequence[str], paths: HomePaths | None = None, *, url: s
     try:
         paths = paths or home_paths()
         paths.make()
-        settings = _settings(paths, may_be_unconfigured=asked.verb == "screen")
-        return {"build-universe": _build, "universe": _show, "screen": _screen}[asked.verb](asked, paths, settings, url)
+        env = _env(paths, may_be_unconfigured=asked.verb == "screen" and asked.coarse is not None)
+        return _VERBS[asked.verb](_Call(asked, paths, env, ScreenerSettings.from_env(env), urls or Urls()))
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped. What is answered is kept: the next build goes on here.\n")
         return EXIT_INTERRUPTED
@@ -66,6 +85,7 @@ def run_verb(arguments: Sequence[str], paths: HomePaths | None = None, *, url: s
         CannotStartError,
         LockTakenError,
         FinnhubError,
+        SnapshotError,
         UniverseCacheError,
     ) as error:
         sys.stderr.write(f"{error}\n")
@@ -97,40 +117,38 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("build-universe", help="build it from Finnhub, or go on where the last build was left")
     show = verbs.add_parser("universe", help="say of what date, source and filters it is, and what is known")
     show.add_argument("--json", action="store_true")
-    screen = verbs.add_parser("screen", help="rank a day of LEAN's coarse universe, and say why not")
-    screen.add_argument("--coarse", type=Path, required=True, metavar="FILE", help="a day, YYYYMMDD.csv")
-    screen.add_argument(
-        "--prior", type=Path, metavar="FILE", help="the day before it: the move between them is the gap"
-    )
-    screen.add_argument("--mode", choices=get_args(ScanMode), help="default: pre-market; with --prior: intraday")
+    screen = verbs.add_parser("screen", help="rank the universe by live prices, or a recorded one, and say why not")
+    screen.add_argument("--coarse", type=Path, metavar="FILE", help="a day of LEAN's coarse universe, YYYYMMDD.csv")
+    screen.add_argument("--prior", type=Path, metavar="FILE", help="the day before: the move between is the gap")
+    screen.add_argument("--mode", choices=get_args(ScanMode), help="default: by SCREENER_SCAN_MODE and the time")
     screen.add_argument("--why", metavar="SYMBOL", help="say all about one name")
     screen.add_argument("--json", action="store_true", help="the whole list")
     return parser
 
 
-def _settings(paths: HomePaths, *, may_be_unconfigured: bool) -> ScreenerSettings:
+def _env(paths: HomePaths, *, may_be_unconfigured: bool) -> EnvBot:
     vault = Vault(paths)
     if may_be_unconfigured and not vault.is_provisioned():
         sys.stderr.write(f"{paths.root} is not configured: the proposals of the configuration page are used.\n")
-        return ScreenerSettings.from_env(parse(proposals()))
-    return ScreenerSettings.from_env(parse(vault.open().settings))
+        return parse(proposals())
+    return parse(vault.open().settings)
 
 
-def _build(_asked: argparse.Namespace, paths: HomePaths, settings: ScreenerSettings, url: str) -> int:
+def _build(call: _Call) -> int:
     started = boot_ns()
-    built = build_universe(paths, settings, sleep=time.sleep, report=_Line().show, url=url)
+    built = build_universe(call.paths, call.settings, sleep=time.sleep, report=_Line().show, url=call.urls.finnhub)
     took = duration((boot_ns() - started) / NS_PER_SECOND)
     sys.stdout.write(
-        f"{universe_path(paths)}: {len(built.universe.names):,} names of {built.universe.listed_total:,} listed at "
-        f"{stamp(built.universe.listed_at_s)}; {built.asked:,} asked about in {took}, {built.failed:,} without an "
+        f"{universe_path(call.paths)}: {len(built.universe.names):,} names of {built.universe.listed_total:,} listed "
+        f"at {stamp(built.universe.listed_at_s)}; {built.asked:,} asked about in {took}, {built.failed:,} without an "
         f"answer; sha256 {built.sha256}\n"
     )
     return EXIT_FAULT if built.failed else EXIT_DONE
 
 
-def _show(asked: argparse.Namespace, paths: HomePaths, settings: ScreenerSettings, _url: str) -> int:
-    universe = load_universe(paths, settings)
-    if asked.json:
+def _show(call: _Call) -> int:
+    universe = load_universe(call.paths, call.settings)
+    if call.asked.json:
         sys.stdout.write(msgspec.json.encode(universe).decode() + "\n")
         return EXIT_DONE
     sys.stdout.write("\n".join(_told(universe, utc_ns() // NS_PER_SECOND)) + "\n")
@@ -153,29 +171,17 @@ def _told(universe: Universe, now_s: int) -> list[str]:
     return lines
 
 
-def _screen(asked: argparse.Namespace, _paths: HomePaths, settings: ScreenerSettings, _url: str) -> int:
-    # LEAN's universe knows no exchanges, whatever UNIVERSE_SOURCE is: only prices and volumes are screened.
-    settings = msgspec.structs.replace(settings, universe_source="session")
-    rows = coarse_rows(read_coarse(asked.coarse), read_coarse(asked.prior) if asked.prior else ())
-    mode: ScanMode = asked.mode or ("intraday" if asked.prior else SCAN_MODES[0])
+def _screen(call: _Call) -> int:
+    loaded, settings = _recorded(call) if call.asked.coarse else _live(call)
     started = boot_ns()
-    screening = Screening(rows, settings, mode)
+    screening = Screening(loaded.rows, settings, loaded.scan_mode)
     took_ms = (boot_ns() - started) / 1_000_000
-    if asked.json:
-        now = utc_ns()
-        universe = UniverseLoaded(
-            ts_event=now,
-            ts_init=now,
-            session_date=asked.coarse.stem,
-            source=str(asked.coarse),
-            rows=rows,
-            scan_mode=mode,
-        )
-        sys.stdout.write(list_text(universe, settings).decode() + "\n")
+    if call.asked.json:
+        sys.stdout.write(list_text(loaded, settings).decode() + "\n")
         return EXIT_DONE
-    if asked.why:
-        return _why(asked.why.upper(), screening)
-    lines = [f"{len(rows):,} names, {mode}, screened in {took_ms:.1f} ms at {iso_utc(utc_ns())}"]
+    if call.asked.why:
+        return _why(call.asked.why.upper(), screening)
+    lines = [f"{loaded.source}: {len(loaded.rows):,} names, {loaded.scan_mode}, screened in {took_ms:.1f} ms"]
     lines += [
         f"{one.rank:>4} {one.symbol:<10}{_in_words(one.reasons, only_failed=False)}"
         for one in islice(screening.candidates(), _SHOWN)
@@ -185,6 +191,55 @@ def _screen(asked: argparse.Namespace, _paths: HomePaths, settings: ScreenerSett
     lines += [f"     {each}" for each in not_applied(settings)]
     sys.stdout.write("\n".join(lines) + "\n")
     return EXIT_DONE
+
+
+def _recorded(call: _Call) -> tuple[UniverseLoaded, ScreenerSettings]:
+    asked, now = call.asked, utc_ns()
+    rows = coarse_rows(read_coarse(asked.coarse), read_coarse(asked.prior) if asked.prior else ())
+    loaded = UniverseLoaded(
+        ts_event=now,
+        ts_init=now,
+        session_date=asked.coarse.stem,
+        source=str(asked.coarse),
+        rows=rows,
+        scan_mode=asked.mode or ("intraday" if asked.prior else "pre-market"),
+    )
+    # LEAN's universe knows no exchanges, whatever UNIVERSE_SOURCE is: only prices and volumes are screened.
+    return loaded, msgspec.structs.replace(call.settings, universe_source="session")
+
+
+def _live(call: _Call) -> tuple[UniverseLoaded, ScreenerSettings]:
+    # Only this needs alpaca-py and the pandas that it brings.
+    from services.screener.alpaca_snapshots import AlpacaSnapshots
+
+    settings, now = call.settings, utc_ns()
+    universe = load_universe(call.paths, settings)
+    keys = Vault(call.paths).open().credentials
+    source = AlpacaSnapshots(
+        (keys.get(ALPACA_DATA_KEY, ""), keys.get(ALPACA_DATA_SECRET, "")),
+        settings.alpaca_data_feed,
+        sleep=time.sleep,
+        utc_ns=utc_ns,
+        url=call.urls.alpaca,
+    )
+    day = datetime.fromtimestamp(now // NS_PER_SECOND, NEW_YORK).date().isoformat()
+    plan = plan_session(read_exchange_day(day), call.env, now)
+    found = source.snapshots([name.symbol for name in universe.names], day)
+    loaded = UniverseLoaded(
+        ts_event=now,
+        ts_init=now,
+        session_date=day,
+        source=f"{len(found):,} snapshots of Alpaca's {settings.alpaca_data_feed} feed at {iso_utc(now)}; universe of "
+        f"{stamp(universe.listed_at_s)}",
+        rows=live_rows(universe.names, found),
+        scan_mode=call.asked.mode or _mode(settings, plan, now),
+    )
+    return loaded, msgspec.structs.replace(settings, universe_source="finnhub")
+
+
+def _mode(settings: ScreenerSettings, plan: SessionPlanned, now_ns: int) -> ScanMode:
+    # SCREENER_SCAN_MODE auto: by the time of the session.
+    return next((mode for mode in SCAN_MODES if mode == settings.scan_mode), scan_mode_at(plan, now_ns))
 
 
 def _why(symbol: str, screening: Screening) -> int:
@@ -206,3 +261,6 @@ def _in_words(reasons: Sequence[Reason], *, only_failed: bool) -> str:
         for reason in reasons
         if not (only_failed and reason.passed)
     )
+
+
+_VERBS: Final[dict[str, Callable[[_Call], int]]] = {"build-universe": _build, "universe": _show, "screen": _screen}

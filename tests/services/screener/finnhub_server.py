@@ -82,8 +82,12 @@ class FinnhubServer:
         self._thread.start()
 
     @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/api/v1"
+        return f"{self.root}/api/v1"
 
     def close(self) -> None:
         self._closing.set()
@@ -115,7 +119,7 @@ class FinnhubServer:
         handler.wfile.write(answer.body)
 
     def _choose(self, asked: Asked) -> Answer:
-        name = re.sub(r"^/api/v1/+", "", asked.path)
+        name = re.sub(r"^/(?:api/v1|v2)/+", "", asked.path)
         symbol = asked.query.get("symbol", [""])[0]
         found = self.answers.get(f"{name} {symbol}", self.answers.get(name))
         if isinstance(found, list):
@@ -128,8 +132,8 @@ def api_of(server: FinnhubServer, time: StillTime, *, key: str = KEY, silence_s_
     return FinnhubApi(key, budget, utc_ns=time.utc_ns, sleep=time.sleep, url=server.url, silence_s_max=silence_s_max)
 
 
-def provision(paths: HomePaths, *, key: str = KEY, **settings: str) -> None:
-    """Configure a home, with a Finnhub API key unless it is empty."""
+def provision(paths: HomePaths, *, key: str = KEY, more: dict[str, str] | None = None, **settings: str) -> None:
+    """Configure a home, with a Finnhub API key unless it is empty, and with more credentials."""
     Vault(paths).provision(
         Secrets(
             generation=0,
@@ -138,7 +142,7 @@ def provision(paths: HomePaths, *, key: str = KEY, **settings: str) -> None:
                 entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
             ),
             users=(),
-            credentials={FINNHUB_KEY: key} if key else {},
+            credentials={**({FINNHUB_KEY: key} if key else {}), **(more or {})},
             coa={},
             curve=make_pairs(),
         )

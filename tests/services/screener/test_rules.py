@@ -175,7 +175,7 @@ def test_scan_mode_when_the_time_moves_then_it_follows_the_plan() -> None:
         "intraday",
         "after-hours",
     ]
-    assert scan_mode_at(replace(plan, is_trading_day=False), 9) == "after-hours"
+    assert scan_mode_at(replace(plan, is_trading_day=False), 30) == "pre-market"
 
 
 @pytest.mark.parametrize(("milli", "said"), [(0, "0.00"), (796, "0.796"), (37_000, "37.00"), (-1_250, "-1.25")])

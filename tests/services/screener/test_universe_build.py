@@ -298,9 +298,9 @@ def test_build_when_the_server_is_as_slow_as_a_free_key_then_it_keeps_60_a_minut
 BUILD = """
 import sys
 from pathlib import Path
-from services.screener.verbs import run_verb
+from services.screener.verbs import Urls, run_verb
 from config.paths import HomePaths
-sys.exit(run_verb(["build-universe"], HomePaths(Path(sys.argv[1])), url=sys.argv[2]))
+sys.exit(run_verb(["build-universe"], HomePaths(Path(sys.argv[1])), urls=Urls(sys.argv[2])))
 """
 
 

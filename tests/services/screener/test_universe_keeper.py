@@ -117,7 +117,6 @@ def test_keeper_when_a_build_fails_then_it_is_told_without_the_key(
     assert KEY not in caplog.text
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_keeper_when_its_thread_dies_of_a_fault_then_the_service_does_not_go_on(
     paths: HomePaths, server: FinnhubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,10 +127,13 @@ def test_keeper_when_its_thread_dies_of_a_fault_then_the_service_does_not_go_on(
         raise ZeroDivisionError
 
     monkeypatch.setattr(keeper, "_build_once", faulty)
+    told: list[type] = []
+    monkeypatch.setattr(threading, "excepthook", lambda fault: told.append(fault.exc_type))
     keeper.start()
     _wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "universe"])
     with pytest.raises(RuntimeError, match="has died"):
         keeper.check()
+    assert told == [ZeroDivisionError]
 
 
 def test_build_when_the_list_is_refused_then_no_file_is_written(paths: HomePaths, server: FinnhubServer) -> None:

@@ -7,8 +7,8 @@ import pytest
 from finnhub_server import KEY, FinnhubServer, provision, said
 
 from config.paths import HomePaths
-from services.screener import verbs
-from services.screener.verbs import run_verb
+from services.screener import universe_keeper, verbs
+from services.screener.verbs import Urls, run_verb
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_build_when_run_then_progress_is_on_stderr_and_the_result_on_stdout(
     paths.make()
     provision(paths)
     answering(server)
-    assert run_verb(["build-universe"], paths, url=server.url) == 0
+    assert run_verb(["build-universe"], paths, urls=Urls(server.url)) == 0
     out = capsys.readouterr()
     assert "universe: 1 of 1 names" in out.err
     assert "universe.json: 2 names of 3 listed at" in out.out
@@ -52,7 +52,7 @@ def test_build_when_a_name_has_no_answer_then_it_ends_with_1(
     provision(paths)
     answering(server)
     del server.answers["stock/metric"]
-    assert run_verb(["build-universe"], paths, url=server.url) == 1
+    assert run_verb(["build-universe"], paths, urls=Urls(server.url)) == 1
     assert "1 without an answer" in capsys.readouterr().out
 
 
@@ -65,7 +65,7 @@ def test_build_when_interrupted_then_says_that_it_can_go_on(
     paths.make()
     provision(paths)
     monkeypatch.setattr(verbs, "build_universe", interrupted)
-    assert run_verb(["build-universe"], paths, url=server.url) == 130
+    assert run_verb(["build-universe"], paths, urls=Urls(server.url)) == 130
     assert "the next build goes on here" in capsys.readouterr().err
 
 
@@ -86,7 +86,7 @@ def test_universe_when_there_is_none_then_says_how_to_build_it(
     assert "python -m services.screener build-universe" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["bogus"], ["screen"], ["universe", "--bogus"]])
+@pytest.mark.parametrize("arguments", [["bogus"], [], ["universe", "--bogus"]])
 def test_verbs_when_unknown_then_end_with_2(
     paths: HomePaths, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,3 +147,38 @@ def test_screen_when_asked_for_json_then_the_whole_list_has_names_for_its_fields
 def test_screen_when_the_file_is_missing_then_says_so(paths: HomePaths, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(["screen", "--coarse", "nowhere.csv"], paths) == 1
     assert "nowhere.csv cannot be read" in capsys.readouterr().err
+
+
+def test_screen_when_live_then_the_universe_is_ranked_by_snapshots_and_the_time_of_the_session(
+    paths: HomePaths, server: FinnhubServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.make()
+    keys = {"alpaca_data_key": "CANARYKEYID", "alpaca_data_secret": "canarySECRET"}
+    provision(paths, more=keys)
+    answering(server)
+    monkeypatch.setattr(verbs, "utc_ns", lambda: 1_760_000_400 * 10**9)  # 2025-10-09 09:00 UTC, before the open
+    monkeypatch.setattr(universe_keeper, "utc_ns", verbs.utc_ns)
+    assert run_verb(["build-universe"], paths, urls=Urls(server.url)) == 0
+    bars = {"dailyBar": {"t": "2025-10-08T04:00:00Z", "c": 50, "v": 900_000}, "prevDailyBar": None}
+    server.answers["stocks/snapshots"] = said({"AAA": {"latestTrade": {"t": "2025-10-09T08:59:00Z", "p": 52}, **bars}})
+    urls = Urls(server.url, server.root)
+    assert run_verb(["screen"], paths, urls=urls) == 0
+    out = capsys.readouterr()
+    assert "1 snapshots of Alpaca's iex feed at 2025-10-09T09:00:00.000Z; universe of 2025-10-09T09:00:00Z" in out.out
+    assert "2 names, pre-market" in out.out
+    assert "gap +4.00 % (<= 15.00 % either way); volume 900,000 shares (>= 100,000 shares)" in out.out
+    assert "exchange XNYS (one of XNYS, XNAS, XASE, ARCX, BATS); type Common Stock" in out.out
+    assert run_verb(["screen", "--mode", "intraday", "--why", "AAA"], paths, urls=urls) == 0
+    assert "AAA is screened out: volume unknown (>= 100,000 shares)" in capsys.readouterr().out
+    assert not [secret for secret in (KEY, *keys.values()) if secret in out.out + out.err]
+
+
+def test_screen_when_live_without_keys_then_says_which_are_missing(
+    paths: HomePaths, server: FinnhubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths.make()
+    provision(paths)
+    answering(server)
+    assert run_verb(["build-universe"], paths, urls=Urls(server.url)) == 0
+    assert run_verb(["screen"], paths, urls=Urls(server.url, server.root)) == 1
+    assert "There is no Alpaca key pair" in capsys.readouterr().err
