@@ -460,6 +460,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         description="Dearer names are screened out.",
     ),
     Setting(
+        key="SCREENER_GAP_MIN",
+        group="Screener",
+        kind="decimal",
+        proposal="0",
+        unit="percent",
+        decimals=2,
+        bounds=("0", "100"),
+        description="Names that moved less, either way, are screened out. 0 = not applied.",
+    ),
+    Setting(
         key="SCREENER_GAP_MAX",
         group="Screener",
         kind="decimal",
@@ -491,16 +501,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         unit="shares",
         bounds=("0", "100000000000"),
         description="Names with a smaller float, where known, are screened out.",
-    ),
-    Setting(
-        key="SCREENER_GAP_MIN",
-        group="Screener",
-        kind="decimal",
-        proposal="0",
-        unit="percent",
-        decimals=2,
-        bounds=("0", "100"),
-        description="Names that moved less, either way, are screened out. 0 = not applied.",
     ),
     Setting(
         key="SCREENER_FLOAT_MAX",
