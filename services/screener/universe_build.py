@@ -1,7 +1,8 @@
 """Build the universe from Finnhub: list, filter, ask about what is stale, write. It goes on where it was left."""
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,6 +34,7 @@ CALLS_A_NAME: Final = 2
 WRITE_EVERY: Final = 500
 LOG_EVERY: Final = 100
 FAILED_IN_A_ROW_MAX: Final = 5
+_TOLD_MAX: Final = 12
 
 
 class Source(Protocol):
@@ -113,11 +115,13 @@ class UniverseBuild:
         """Build to the end; the file is there, without new fundamentals, as soon as the names are known.
 
         Raises:
-            FinnhubError: the list or five names in a row have no answer, the key is refused or has no calls left.
+            FinnhubError: the list or five names in a row have no answer, the key is refused or has no calls left, or
+                the filters let no name in.
             UniverseCacheError: the cache cannot be used.
             OSError: the file cannot be written.
         """
         self._list_names()
+        self._check_filters()
         self._write()
         now_s = self._now_s()
         blocked = set(self._settings.block_list)
@@ -137,6 +141,18 @@ class UniverseBuild:
         names = self._source.names()
         self._cache.put_names(names, self._now_s())
         logger.info("Finnhub lists %d US names", len(names))
+
+    def _check_filters(self) -> None:
+        """Refuse filters that let nothing in, such as a type that is written otherwise than Finnhub writes it."""
+        if self._chosen():
+            return
+        names = self._cache.names()
+        mics, types = ",".join(self._settings.mics), ",".join(self._settings.security_types)
+        raise FinnhubError(
+            f"UNIVERSE_MICS {mics} and UNIVERSE_TYPES {types} let none of Finnhub's {len(names):,} names in. Its "
+            f"exchanges are {_most(name.mic for name in names)}; its types are {_most(name.type for name in names)}. "
+            "Write them in the settings as they are written here."
+        )
 
     def _ask(self, stale: list[str]) -> int:
         """Ask about each name; return how many have no answer."""
@@ -215,6 +231,11 @@ def duration(seconds: float) -> str:
     if whole < 3_600:
         return f"{whole // 60} min"
     return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"
+
+
+def _most(words: Iterable[str]) -> str:
+    """List the most frequent words, most frequent first."""
+    return ", ".join(f"{word} ({count:,})" for word, count in Counter(words).most_common(_TOLD_MAX) if word) or "none"
 
 
 def _is_symbol(text: str) -> bool:

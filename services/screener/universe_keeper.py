@@ -72,7 +72,8 @@ def load_universe(paths: HomePaths, settings: ScreenerSettings) -> Universe:
     """
     path = universe_path(paths)
     universe = read_universe(path, now_s=utc_ns() // NS_PER_SECOND, age_days_max=settings.universe_age_days_max)
-    if (universe.mics, universe.security_types) != (settings.mics, settings.security_types):
+    built_for = set(universe.mics), set(universe.security_types)
+    if built_for != (set(settings.mics), set(settings.security_types)):
         raise UniverseFileError(
             f"The universe {path} was built for UNIVERSE_MICS {','.join(universe.mics)} and UNIVERSE_TYPES "
             f"{','.join(universe.security_types)}, which are set otherwise now. Build it again with 'python -m "

@@ -253,6 +253,13 @@ def test_build_when_the_filters_change_then_the_list_is_not_asked_for_again(tmp_
     assert [one.symbol for one in built.universe.names] == ["AAA", "BAD", "BRK.B", "OTC"]
 
 
+def test_build_when_the_filters_let_nothing_in_then_it_says_what_there_is(tmp_path: Path, still: StillTime) -> None:
+    wrong = replace(SETTINGS, security_types=("common stock",))
+    with pytest.raises(FinnhubError, match=r"let none of Finnhub's 8 names in.*XNYS \(5\).*Common Stock \(6\), ETP"):
+        run(tmp_path, still, Answers(), wrong)
+    assert not (tmp_path / "universe.json").exists()
+
+
 def test_progress_when_said_then_count_rate_and_rest_are_there(tmp_path: Path, still: StillTime) -> None:
     heard: list[Progress] = []
     run(tmp_path, still, Answers(), heard=heard)

@@ -72,6 +72,7 @@ def test_load_when_the_filters_were_others_then_it_is_refused_in_words(paths: Ho
     build_universe(paths, settings, sleep=never, report=lambda _: None, url=server.url)
     with pytest.raises(UniverseFileError, match=r"built for UNIVERSE_MICS XNYS,XNAS,XASE,ARCX,BATS.*set otherwise now"):
         load_universe(paths, replace(settings, mics=("OOTC",)))
+    assert load_universe(paths, replace(settings, mics=settings.mics[::-1])).names
 
 
 def test_keeper_when_started_then_the_universe_comes_and_it_ends_at_once(
