@@ -197,8 +197,8 @@ def bench_replay(size: Size) -> Report:
         "Replay and processes: interleaved rounds, medians",
         [*bench_session(size), *bench_lives(size), *bench_opening_range(size), *bench_processes(size)],
         "Session: the generated market of the proposed settings, through every core in one process. Whole life: days\n"
-        "of random walks, each signal traded: signals, risk, orders, fills and postings of the real cores, beside a numpy loop\n"
-        "that only counts the trades. Resident: MiB after the imports, before any work; bare is python alone.",
+        "of random walks, each signal traded: signals, risk, orders, fills, postings of the real cores, beside a loop\n"
+        "of numpy that only counts the trades. Resident: MiB after the imports, before any work; bare is python alone.",
     )
 
 

@@ -59,6 +59,15 @@ class EnvBot(Struct, frozen=True):
         """Return a decimal setting times `scale` as an integer, rounded down: percent x 100 = basis points."""
         return int(self.number(key) * scale)
 
+    def scaled_or_none(self, key: str, scale: int) -> int | None:
+        """Return an optional number times `scale` as an integer, rounded down; None where it is left empty."""
+        value = self.values[key]
+        if value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise TypeError(f"{key} is not a number")
+        return int(value * scale)
+
     def word(self, key: str) -> str:
         """Return a text, time or choice setting."""
         return str(self.values[key])
@@ -114,7 +123,8 @@ def parse_value(setting: Setting, text: str) -> Value:
                 raise ValueError(f"{setting.key} is '{text}': it must be true or false")
             return _TRUE_FALSE[text.lower()]
         case "int" | "decimal":
-            return _parse_number(setting, text)
+            # An optional number that is left empty is a limit that is not set; no number stands for that.
+            return _parse_number(setting, text) if text else text
         case "time" | "date" | "choice" | "text":
             return _parse_word(setting, text)
         case "days" | "symbols":

@@ -13,6 +13,11 @@ _CLOSE_MINUTE_WINTER: Final = 21 * 60
 _SUMMER_SHIFT_MINUTES: Final = 60
 #: Strategies of the specification that this version does not have.
 _STRATEGIES_TO_COME: Final = (("STRAT_MID_ENABLED", "mid"), ("STRAT_CLOSE_ENABLED", "close"))
+_SCREENER_RANGES: Final = (
+    ("SCREENER_GAP_MIN", "SCREENER_GAP_MAX"),
+    ("SCREENER_FLOAT_MIN", "SCREENER_FLOAT_MAX"),
+    ("SCREENER_MARKET_CAP_MIN", "SCREENER_MARKET_CAP_MAX"),
+)
 
 
 def contradictions(values: Mapping[str, Value]) -> tuple[str, ...]:
@@ -85,6 +90,30 @@ def _price_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
+def _range_faults(values: Mapping[str, Value]) -> list[str]:
+    """Return the screener's ranges that nothing is within; an end that is left empty is no limit."""
+    return [
+        f"{low} is above {high}: no name could pass"
+        for low, high in _SCREENER_RANGES
+        if values[high] != "" and values[low] != "" and Decimal(str(values[low])) > Decimal(str(values[high]))
+    ]
+
+
+def _scan_mode_faults(values: Mapping[str, Value]) -> list[str]:
+    if values["SCREENER_SCAN_MODE"] in {"intraday", "after-hours"}:
+        # Both sources of this version are played from the start: what trades later in the day is not known yet.
+        return [
+            f"SCREENER_SCAN_MODE is {values['SCREENER_SCAN_MODE']}, but a {values['MARKET_DATA_SOURCE']} session is "
+            "ranked before its open: set it to auto or pre-market"
+        ]
+    return []
+
+
+def _universe_faults(values: Mapping[str, Value]) -> list[str]:
+    types = [word for word in str(values["UNIVERSE_TYPES"]).split(",") if word.strip()]
+    return [] if types else ["UNIVERSE_TYPES names no type: write at least one, such as Common Stock"]
+
+
 def _whole(values: Mapping[str, Value], key: str) -> int:
     return int(Decimal(str(values[key])))
 
@@ -121,4 +150,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
     (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),
+    (tuple(key for pair in _SCREENER_RANGES for key in pair), _range_faults),
+    (("SCREENER_SCAN_MODE", "MARKET_DATA_SOURCE"), _scan_mode_faults),
+    (("UNIVERSE_TYPES",), _universe_faults),
 )

@@ -441,7 +441,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         key="SCREENER_PRICE_MIN",
-        group="Market data",
+        group="Screener",
         kind="decimal",
         proposal="5",
         unit="dollars",
@@ -451,7 +451,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         key="SCREENER_PRICE_MAX",
-        group="Market data",
+        group="Screener",
         kind="decimal",
         proposal="1000",
         unit="dollars",
@@ -460,32 +460,207 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         description="Dearer names are screened out.",
     ),
     Setting(
+        key="SCREENER_GAP_MIN",
+        group="Screener",
+        kind="decimal",
+        proposal="0",
+        unit="percent",
+        decimals=2,
+        bounds=("0", "100"),
+        description="Names that moved less, either way, are screened out. 0 = not applied.",
+    ),
+    Setting(
         key="SCREENER_GAP_MAX",
-        group="Market data",
+        group="Screener",
         kind="decimal",
         proposal="15",
         unit="percent",
         decimals=2,
         bounds=("0.1", "100"),
-        description="Names that opened further from yesterday's close are screened out.",
+        description=(
+            "Names that moved further are screened out: from the prior close, and after hours from the day's close."
+        ),
     ),
     Setting(
         key="SCREENER_VOLUME_MIN",
-        group="Market data",
+        group="Screener",
         kind="int",
         proposal="100000",
         unit="shares a day",
         bounds=("0", "1000000000"),
-        description="Names whose previous day, where known, traded less are screened out.",
+        description=(
+            "Names that traded less are screened out: before the open on the previous day, where known; later on the "
+            "day itself, so far."
+        ),
     ),
     Setting(
         key="SCREENER_FLOAT_MIN",
-        group="Market data",
+        group="Screener",
         kind="int",
         proposal="0",
         unit="shares",
         bounds=("0", "100000000000"),
         description="Names with a smaller float, where known, are screened out.",
+    ),
+    Setting(
+        key="SCREENER_FLOAT_MAX",
+        group="Screener",
+        kind="int",
+        proposal="",
+        unit="shares",
+        bounds=("1", "1000000000000"),
+        optional=True,
+        description=(
+            "Names with a larger float, where known, are screened out. Empty = not applied. Where only the "
+            "shares outstanding are known, they stand in for the float."
+        ),
+    ),
+    Setting(
+        key="SCREENER_MARKET_CAP_MIN",
+        group="Screener",
+        kind="decimal",
+        proposal="",
+        unit="millions of dollars",
+        decimals=2,
+        bounds=("0", "100000000"),
+        optional=True,
+        description="Companies worth less, or of unknown worth, are screened out. Empty = not applied.",
+    ),
+    Setting(
+        key="SCREENER_MARKET_CAP_MAX",
+        group="Screener",
+        kind="decimal",
+        proposal="",
+        unit="millions of dollars",
+        decimals=2,
+        bounds=("0", "100000000"),
+        optional=True,
+        description="Companies worth more, or of unknown worth, are screened out. Empty = not applied.",
+    ),
+    Setting(
+        key="SCREENER_PE_MAX",
+        group="Screener",
+        kind="decimal",
+        proposal="",
+        unit="price to earnings",
+        decimals=2,
+        bounds=("0.01", "100000"),
+        optional=True,
+        description=(
+            "Names with a higher ratio, a loss, or no known ratio (so every fund) are screened out. Empty = "
+            "not applied."
+        ),
+    ),
+    Setting(
+        key="SCREENER_DEBT_TO_EQUITY_MAX",
+        group="Screener",
+        kind="decimal",
+        proposal="",
+        unit="total debt to total equity",
+        decimals=2,
+        bounds=("0", "100000"),
+        optional=True,
+        description=(
+            "Names with a higher ratio, negative equity, or no known ratio (so every fund) are screened out. "
+            "Empty = not applied."
+        ),
+    ),
+    Setting(
+        key="SCREENER_SCAN_MODE",
+        group="Screener",
+        kind="choice",
+        proposal="auto",
+        unit="one of",
+        choices=("auto", "pre-market", "intraday", "after-hours"),
+        description=(
+            "Which price and volume the list is made of. auto: by the time of the session. A recorded or generated "
+            "session is ranked before its open, so it takes auto or pre-market."
+        ),
+    ),
+    Setting(
+        key="UNIVERSE_SOURCE",
+        group="Universe",
+        kind="choice",
+        proposal="session",
+        unit="one of",
+        choices=("session", "finnhub"),
+        description=(
+            "Which names there are. session: those of the market data. finnhub: those of the universe file, which is "
+            "built from Finnhub's list and kept fresh; it needs a Finnhub API key."
+        ),
+    ),
+    Setting(
+        key="UNIVERSE_MICS",
+        group="Universe",
+        kind="symbols",
+        proposal="XNYS,XNAS,XASE,ARCX,BATS",
+        unit="exchanges by MIC, comma separated",
+        description="Names listed elsewhere are left out of the universe. OOTC is over the counter.",
+    ),
+    Setting(
+        key="UNIVERSE_TYPES",
+        group="Universe",
+        kind="text",
+        proposal="Common Stock,ADR,ETP",
+        unit="Finnhub's types, comma separated",
+        description="Names of other types (Unit, PUBLIC, Closed-End Fund and so on) are left out of the universe.",
+    ),
+    Setting(
+        key="UNIVERSE_BLOCK_LIST",
+        group="Universe",
+        kind="symbols",
+        proposal="",
+        unit="symbols, comma separated",
+        optional=True,
+        description="Names that are never candidates, whatever their numbers.",
+    ),
+    Setting(
+        key="UNIVERSE_MAX_AGE",
+        group="Universe",
+        kind="int",
+        proposal="7",
+        unit="days",
+        bounds=("1", "365"),
+        description="An older universe file is refused; Finnhub's list is asked for anew when it is a day old.",
+    ),
+    Setting(
+        key="FUNDAMENTALS_MAX_AGE",
+        group="Universe",
+        kind="int",
+        proposal="30",
+        unit="days",
+        bounds=("1", "365"),
+        description="Fundamentals of a company older than this are asked for again, the oldest first.",
+    ),
+    Setting(
+        key="FINNHUB_CALLS_PER_MINUTE",
+        group="Universe",
+        kind="int",
+        proposal="60",
+        unit="calls in any minute",
+        bounds=("1", "10000"),
+        description="The most calls to Finnhub: 60 with a free key, more with a paid plan.",
+    ),
+    Setting(
+        key="FINNHUB_CALLS_PER_SECOND",
+        group="Universe",
+        kind="int",
+        proposal="30",
+        unit="calls in any second",
+        bounds=("1", "1000"),
+        description="The most calls to Finnhub in one second: 30 on every plan it sells.",
+    ),
+    Setting(
+        key="ALPACA_DATA_FEED",
+        group="Universe",
+        kind="choice",
+        proposal="iex",
+        unit="one of",
+        choices=("iex", "sip", "delayed_sip"),
+        description=(
+            "Where live prices come from. iex: free, one exchange, a few percent of the volume. sip: all "
+            "exchanges, a paid plan. delayed_sip: all exchanges, 15 minutes late."
+        ),
     ),
     Setting(
         key="LOG_FORMAT",

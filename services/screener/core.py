@@ -2,25 +2,19 @@
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.messages import (
-    Candidate,
-    CandidatesRanked,
-    MarketMessage,
-    Message,
-    Reason,
-    Rejection,
-    SessionPlanned,
-    StatusMessage,
-)
-from services.screener.rules import gap_bps, reasons_for
+from bus.codec import FRAME_BYTES_MAX
+from bus.messages import CandidatesRanked, MarketMessage, Message, SessionPlanned, StatusMessage
+from services.screener.screening import Screening
 from services.screener.settings import ScreenerSettings
-from services.screener.universe import UniverseLoaded, UniverseRow
+from services.screener.universe import UniverseLoaded
 
-CANDIDATES_MAX = 100
 REJECTIONS_MAX = 50
+#: What fits one frame, less what the codec and the delivery put around a message.
+LIST_BYTES_MAX = FRAME_BYTES_MAX - 1_024
 
 
 class ScreenerState(Struct, frozen=True, kw_only=True):
@@ -78,49 +72,37 @@ class ScreenerCore:
 
 
 def rank(universe: UniverseLoaded, settings: ScreenerSettings, now_ns: int) -> CandidatesRanked:
-    """Screen every name and order those that pass: largest absolute gap first, then volume, then symbol."""
-    screened = [(row, reasons_for(row, settings)) for row in universe.rows]
-    passed = [pair for pair in screened if all(reason.passed for reason in pair[1])]
-    passed.sort(key=lambda pair: (-_score(pair[0]), -pair[0].prior_volume_nanos, pair[0].symbol))
-    rejected = [
-        Rejection(symbol=row.symbol, reasons=reasons)
-        for row, reasons in screened
-        if not all(reason.passed for reason in reasons)
-    ]
-    # A name that passes every rule but comes after the last place is rejected aloud, not dropped.
-    rejected += [
-        Rejection(symbol=row.symbol, reasons=(*reasons, _no_place(place)))
-        for place, (row, reasons) in enumerate(passed[CANDIDATES_MAX:], CANDIDATES_MAX + 1)
-    ]
-    rejected.sort(key=lambda rejection: rejection.symbol)
-    return CandidatesRanked(
+    """Screen every name and order those that pass: largest absolute gap first, then volume, then symbol.
+
+    Reasons are left out, from the last rule on, where the list would not fit one frame of the bus; the file that the
+    shell writes has all of them.
+    """
+    screening = Screening(universe.rows, settings, universe.scan_mode)
+    said = CandidatesRanked(
         ts_event=universe.ts_event,
         ts_init=now_ns,
         session_date=universe.session_date,
         source=universe.source,
-        candidates=tuple(
-            _candidate(row, reasons, place) for place, (row, reasons) in enumerate(passed[:CANDIDATES_MAX], 1)
-        ),
-        rejected=tuple(rejected[:REJECTIONS_MAX]),
-        rejected_total=len(rejected),
+        candidates=tuple(screening.candidates()),
+        rejected=tuple(screening.rejections(REJECTIONS_MAX)),
+        rejected_total=screening.rejected_total,
     )
+    return _fitted(said)
 
 
-def _candidate(row: UniverseRow, reasons: tuple[Reason, ...], place: int) -> Candidate:
-    return Candidate(
-        symbol=row.symbol,
-        rank=place,
-        score=_score(row),
-        prior_close_micros=row.prior_close_micros,
-        price_micros=row.price_micros,
-        gap_bps=gap_bps(row) or 0,
-        reasons=reasons,
+def _fitted(said: CandidatesRanked) -> CandidatesRanked:
+    """Leave out what the list can do without: what a rejected name passed, then the candidates' last reasons."""
+    if _size(said) <= LIST_BYTES_MAX:
+        return said
+    failed = tuple(
+        replace(one, reasons=tuple(each for each in one.reasons if not each.passed)) for one in said.rejected
     )
+    said = replace(said, rejected=failed)
+    while _size(said) > LIST_BYTES_MAX and any(one.reasons for one in said.candidates):
+        fewer = max(len(one.reasons) for one in said.candidates) - 1
+        said = replace(said, candidates=tuple(replace(one, reasons=one.reasons[:fewer]) for one in said.candidates))
+    return said
 
 
-def _score(row: UniverseRow) -> int:
-    return abs(gap_bps(row) or 0)
-
-
-def _no_place(place: int) -> Reason:
-    return Reason(rule="rank", value=f"place {place}", threshold=f"<= {CANDIDATES_MAX}", passed=False)
+def _size(said: CandidatesRanked) -> int:
+    return len(msgspec.msgpack.encode(said))

@@ -1,15 +1,22 @@
 """The settings the screener reads, in integers with their units in the names."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from bus.messages import MICROS, NANOS
 from config.env_bot import EnvBot
 
-_BPS_PER_PERCENT = 100
+_BPS_PER_PERCENT: Final = 100
+_MILLION: Final = 1_000_000
+_MILLI: Final = 1_000
 
 
 class ScreenerSettings(Struct, frozen=True, kw_only=True):
-    """What to play, and which names to screen out. `symbols` empty = all there are."""
+    """What to play, where the names come from, and which of them to screen out.
+
+    `symbols` empty = all there are. A limit that is None is not applied. `scan_mode` is auto or a `ScanMode`.
+    """
 
     source: str
     data_dir: str
@@ -21,6 +28,22 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     gap_max_bps: int
     volume_min_nanos: int
     float_min_shares: int
+    gap_min_bps: int = 0
+    float_max_shares: int | None = None
+    market_cap_min_dollars: int | None = None
+    market_cap_max_dollars: int | None = None
+    pe_max_milli: int | None = None
+    debt_to_equity_max_milli: int | None = None
+    scan_mode: str = "auto"
+    universe_source: str = "session"
+    mics: tuple[str, ...] = ()
+    security_types: tuple[str, ...] = ()
+    block_list: tuple[str, ...] = ()
+    universe_age_days_max: int = 0
+    fundamentals_age_days_max: int = 0
+    finnhub_calls_per_minute: int = 0
+    finnhub_calls_per_second: int = 0
+    alpaca_data_feed: str = "iex"
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ScreenerSettings":
@@ -36,4 +59,20 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             gap_max_bps=env.scaled("SCREENER_GAP_MAX", _BPS_PER_PERCENT),
             volume_min_nanos=env.whole("SCREENER_VOLUME_MIN") * NANOS,
             float_min_shares=env.whole("SCREENER_FLOAT_MIN"),
+            gap_min_bps=env.scaled("SCREENER_GAP_MIN", _BPS_PER_PERCENT),
+            float_max_shares=env.scaled_or_none("SCREENER_FLOAT_MAX", 1),
+            market_cap_min_dollars=env.scaled_or_none("SCREENER_MARKET_CAP_MIN", _MILLION),
+            market_cap_max_dollars=env.scaled_or_none("SCREENER_MARKET_CAP_MAX", _MILLION),
+            pe_max_milli=env.scaled_or_none("SCREENER_PE_MAX", _MILLI),
+            debt_to_equity_max_milli=env.scaled_or_none("SCREENER_DEBT_TO_EQUITY_MAX", _MILLI),
+            scan_mode=env.word("SCREENER_SCAN_MODE"),
+            universe_source=env.word("UNIVERSE_SOURCE"),
+            mics=env.words("UNIVERSE_MICS"),
+            security_types=tuple(word.strip() for word in env.word("UNIVERSE_TYPES").split(",") if word.strip()),
+            block_list=env.words("UNIVERSE_BLOCK_LIST"),
+            universe_age_days_max=env.whole("UNIVERSE_MAX_AGE"),
+            fundamentals_age_days_max=env.whole("FUNDAMENTALS_MAX_AGE"),
+            finnhub_calls_per_minute=env.whole("FINNHUB_CALLS_PER_MINUTE"),
+            finnhub_calls_per_second=env.whole("FINNHUB_CALLS_PER_SECOND"),
+            alpaca_data_feed=env.word("ALPACA_DATA_FEED"),
         )

@@ -1,21 +1,45 @@
-"""The screener's world: the market data of the session, from files or from the generator."""
+"""The screener's world: the market data of the session, the universe on disk, and the list for people."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from bus.assembly import Assembly, Setup
+from msgspec.structs import replace
+
+from bus.assembly import Assembly, CannotStartError, Setup
+from bus.clock import NS_PER_SECOND, boot_ns
 from bus.decider import Shell
-from bus.messages import Message, SessionPlanned
+from bus.messages import CandidatesRanked, MarketMessage, Message, SessionPlanned
 from services.screener.core import ScreenerCore, ScreenerState
 from services.screener.feed import MarketFeed
+from services.screener.list_file import list_path, list_text, write_list
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
+from services.screener.universe_file import UniverseFileError, joined, stamp
+
+if TYPE_CHECKING:
+    from services.screener.universe_keeper import UniverseKeeper
+
+logger = logging.getLogger(__name__)
+_SOURCE_CHARS_MAX = 400
+_LOOK_AGAIN_NS = NS_PER_SECOND
 
 
 class ScreenerShell(Shell[ScreenerState]):
-    """Open the session's data when it is planned, and report the names in it."""
+    """Open the session's data when it is planned, and report the names in it.
 
-    def __init__(self, feed: MarketFeed) -> None:
+    With UNIVERSE_SOURCE finnhub the report waits until there is a universe to look the names up in.
+    """
+
+    def __init__(self, setup: Setup, settings: ScreenerSettings, feed: MarketFeed) -> None:
+        self._setup = setup
+        self._settings = settings
         self._feed = feed
+        self._keeper = _keeper(setup, settings)
+        self._waiting: UniverseLoaded | None = None
+        self._look_again_boot_ns = 0
+        self._why_waiting = ""
+        self._reported: UniverseLoaded | None = None
 
     def on_start(self, state: ScreenerState, now_ns: int) -> Sequence[Message]:
         """Open the planned session's data again; report its names where a crash kept them from being ranked.
@@ -23,10 +47,25 @@ class ScreenerShell(Shell[ScreenerState]):
         Raises:
             CannotStartError: the session's data cannot be opened.
         """
+        if self._keeper is not None:
+            self._keeper.start()
         # Another MARKET_DATA_DATE was set since that plan: the watchdog will plan the new day.
         if state.plan is None or not self._feed.is_for(state.plan):
             return ()
         return self._universe(state.plan, now_ns)
+
+    def before_commit(self, event: Message) -> None:
+        """Write the whole list beside the shortened one that is said. A disk that refuses it does not stop trading."""
+        if not isinstance(event, CandidatesRanked) or self._reported is None:
+            return
+        path = list_path(self._setup.paths.output, self._setup.identity.bot_identity, self._reported)
+        try:
+            write_list(path, list_text(self._reported, self._settings))
+        except OSError as error:
+            logger.warning("The list %s cannot be written: %s. Make room or correct its rights.", path, error.strerror)
+            return
+        names = len(event.candidates)
+        logger.info("%d candidates, %d screened out; why, name by name: %s", names, event.rejected_total, path)
 
     def after_commit(self, state: ScreenerState, event: Message, now_ns: int) -> Sequence[Message]:
         """Open the data of a session that was just planned, and report its names.
@@ -38,24 +77,77 @@ class ScreenerShell(Shell[ScreenerState]):
             return ()
         return self._universe(event, now_ns)
 
+    def on_idle(self, state: ScreenerState, now_ns: int) -> Sequence[Message]:
+        """Report the names that waited for the universe, once it can be read."""
+        if self._keeper is not None:
+            self._keeper.check()
+        if self._waiting is None or boot_ns() < self._look_again_boot_ns:
+            return ()
+        return self._looked_up(self._waiting)
+
+    def messages(self, plan: SessionPlanned) -> Iterator[MarketMessage]:
+        """Open the session's data to be played.
+
+        Raises:
+            CannotStartError: it cannot be opened, or its names could not be ranked yet: nobody would watch it.
+        """
+        if self._waiting is not None:
+            raise CannotStartError(
+                f"The session was armed before its names could be ranked. {self._why_waiting} Then start the screener "
+                "again."
+            )
+        return self._feed.messages(plan)
+
+    def close(self) -> None:
+        """End the build of the universe where it is."""
+        if self._keeper is not None:
+            self._keeper.close()
+
     def _universe(self, plan: SessionPlanned, now_ns: int) -> Sequence[Message]:
         # A weekend or a holiday has no session, so it has no candidates either: that is no fault.
         if not plan.is_trading_day:
             return ()
         day = self._feed.day(plan)
-        return (
+        return self._looked_up(
             UniverseLoaded(
                 ts_event=now_ns,
                 ts_init=now_ns,
                 session_date=plan.session_date,
                 source=day.source,
                 rows=day.rows,
-            ),
+            )
         )
+
+    def _looked_up(self, loaded: UniverseLoaded) -> Sequence[Message]:
+        """Return the report with what the universe knows of its names; nothing while there is no universe."""
+        self._waiting = None
+        if self._keeper is not None:
+            try:
+                universe = self._keeper.universe()
+            except UniverseFileError as error:
+                if str(error) != self._why_waiting:
+                    logger.warning("The session's names wait for the universe. %s", error)
+                self._waiting, self._why_waiting = loaded, str(error)
+                self._look_again_boot_ns = boot_ns() + _LOOK_AGAIN_NS
+                return ()
+            source = f"{loaded.source}; universe of {len(universe.names):,} names, {stamp(universe.listed_at_s)}"
+            loaded = replace(loaded, rows=joined(loaded.rows, universe), source=source[:_SOURCE_CHARS_MAX])
+        self._reported = loaded
+        return (loaded,)
+
+
+def _keeper(setup: Setup, settings: ScreenerSettings) -> "UniverseKeeper | None":
+    # UNIVERSE_SOURCE session needs no names but those of the session's data, and none of the libraries for others.
+    if settings.universe_source != "finnhub":
+        return None
+    from services.screener.universe_keeper import UniverseKeeper
+
+    return UniverseKeeper(setup.paths, settings)
 
 
 def build(setup: Setup) -> Assembly[ScreenerState]:
     """Assemble the screener from the settings; nothing is opened before a session is planned."""
     settings = ScreenerSettings.from_env(setup.env)
     feed = MarketFeed(settings)
-    return Assembly(core=ScreenerCore(settings), shell=ScreenerShell(feed), self_check=feed.faults, feed=feed.messages)
+    shell = ScreenerShell(setup, settings, feed)
+    return Assembly(core=ScreenerCore(settings), shell=shell, self_check=feed.faults, feed=shell.messages)

@@ -1,23 +1,40 @@
 """What the screener's shell reports when the session's data is open: every name, before it is screened."""
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from bus.messages import Id, Item, Message, Nanos, PriceMicros, Symbol, Text
+from bus.messages import Id, Item, Message, Nanos, PriceMicros, SessionPlanned, Symbol, Text
+
+Count = Annotated[int, Meta(ge=0, le=2**62)]
+#: A ratio in thousandths. It may be negative: a company with a loss, or with more debt than it owns.
+Milli = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+#: Which part of the day a list is made for; docs/screener.md says what price and volume each one uses.
+ScanMode = Literal["pre-market", "intraday", "after-hours"]
+SCAN_MODES: Final[tuple[ScanMode, ...]] = ("pre-market", "intraday", "after-hours")
 
 
 class UniverseRow(Item, frozen=True, kw_only=True):
-    """One name before the open; 0 = unknown in every field but the symbol.
+    """One name. 0 and "" = unknown, but None in the ratios: a company without debt has a ratio of 0.
 
-    `price_micros` is the last pre-market price, else the prior close.
+    `price_micros` is the last price: before the open the last pre-market price, else the prior close.
+    `prior_*` is the day before; `day_*` is the day itself, so far. `shares_outstanding` stands in for an unknown
+    float, of which it is the upper limit. `mic` is the exchange (ISO 10383), `security_type` is in Finnhub's words.
     """
 
     symbol: Symbol
     prior_close_micros: PriceMicros
     prior_volume_nanos: Nanos
     price_micros: PriceMicros
-    float_shares: Annotated[int, Meta(ge=0)]
+    float_shares: Count
+    day_close_micros: PriceMicros = 0
+    day_volume_nanos: Nanos = 0
+    shares_outstanding: Count = 0
+    market_cap_dollars: Count = 0
+    pe_milli: Milli | None = None
+    debt_to_equity_milli: Milli | None = None
+    mic: str = ""
+    security_type: str = ""
 
 
 class UniverseLoaded(Message, frozen=True, kw_only=True):
@@ -26,3 +43,11 @@ class UniverseLoaded(Message, frozen=True, kw_only=True):
     session_date: Id
     source: Text
     rows: tuple[UniverseRow, ...]
+    scan_mode: ScanMode = "pre-market"
+
+
+def scan_mode_at(plan: SessionPlanned, now_ns: int) -> ScanMode:
+    """Return which part of the day it is; a day without a session is all before the next one."""
+    if not plan.is_trading_day or now_ns < plan.open_ns:
+        return "pre-market"
+    return "intraday" if now_ns < plan.close_ns else "after-hours"

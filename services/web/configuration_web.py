@@ -1,8 +1,10 @@
 """The first configuration: settings, identity and first administrator, checked and saved as a whole."""
 
 import secrets as random_secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bus.keys import make_pairs
 from config import env_bot, env_bot_settings
+from config.credentials import FINNHUB_KEY, api_key_fault
 from config.identity import Identity
 from config.users import User, hash_password, password_fault, user_name_fault
 from config.vault import Disk, Secrets, VaultConflictError, VaultError
@@ -62,7 +65,7 @@ def save() -> AnyResponse:
         return _page(typed, 422)
     try:
         with here.configuring:
-            provision(here, typed.settings, Identity(**typed.identity), _admin(typed))
+            provision(here, typed.settings, Identity(**typed.identity), _admin(typed), credentials=_typed_credentials())
     except VaultConflictError as error:
         return _message(409, str(error))
     except VaultError as error:
@@ -71,8 +74,22 @@ def save() -> AnyResponse:
     return redirect(url_for("login.show"), 303)
 
 
-def provision(here: Site, settings: dict[str, str], identity: Identity, admin: User) -> None:
+def provision(
+    here: Site,
+    settings: dict[str, str],
+    identity: Identity,
+    admin: User,
+    *,
+    credentials: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Make the bot real: first the request for the ledger, then the vault, whose pointer decides.
+
+    Args:
+        here: the site.
+        settings: every setting, as typed.
+        identity: who the bot is.
+        admin: the first administrator.
+        credentials: what was entered for providers of data, by the names of config/credentials.py.
 
     Raises:
         VaultConflictError: it is configured already.
@@ -88,7 +105,7 @@ def provision(here: Site, settings: dict[str, str], identity: Identity, admin: U
             settings=settings,
             identity=identity,
             users=(admin,),
-            credentials={SESSION_KEY_NAME: random_secrets.token_hex(32)},
+            credentials={**credentials, SESSION_KEY_NAME: random_secrets.token_hex(32)},
             coa=coa,
             curve=make_pairs(),
         )
@@ -150,6 +167,23 @@ def _check(typed: _Typed) -> None:
         typed.add("password", secret_fault)
     if request.form.get("password_again", "") != secret:
         typed.add("password_again", "The two passwords differ")
+    _check_credentials(typed)
+
+
+def _check_credentials(typed: _Typed) -> None:
+    typed_keys = _typed_credentials()
+    for name, key in typed_keys.items():
+        fault = api_key_fault(key)
+        if fault:
+            typed.add(name, fault)
+    if typed.settings.get("UNIVERSE_SOURCE") == "finnhub" and FINNHUB_KEY not in typed_keys:
+        typed.add(FINNHUB_KEY, "UNIVERSE_SOURCE is finnhub, which needs an API key of Finnhub")
+
+
+def _typed_credentials() -> dict[str, str]:
+    """Return the keys that were typed; a field that is left empty is no key. Like passwords, they are never shown."""
+    key = request.form.get(FINNHUB_KEY, "").strip()
+    return {FINNHUB_KEY: key} if key else {}
 
 
 def _admin(typed: _Typed) -> User:

@@ -114,7 +114,7 @@ def candidates() -> m.CandidatesRanked:
             for rank, name in enumerate(names, 1)
         ),
         rejected=(m.Rejection(symbol="PENNY", reasons=(reason("price", passed=False),)),),
-        rejected_total=1,
+        rejected_total=6_961,
     )
 
 
@@ -254,6 +254,8 @@ def test_filters_when_changed_then_tables_follow(site: Any, log_in: Callable[...
     expect(page.locator("#orders tbody tr")).to_have_count(1)
     page.get_by_label("Which names").select_option("out")
     expect(page.locator("#candidates")).to_contain_text("PENNY")
+    expect(page.locator("#candidates")).to_contain_text("\u2717 price $101.50 ($5.00 to $1000.00)")
+    expect(page.locator("#candidates-count")).to_have_text("1 of 6,961")
     page.get_by_label("Which events").select_option("bad")
     expect(page.locator("#events-empty")).to_have_text("None of this kind.")
 

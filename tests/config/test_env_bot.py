@@ -112,6 +112,10 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
     for change, says in (
         ({"MARKET_DATA_SOURCE": "recorded"}, "MARKET_DATA_DIR is empty"),
         ({"SCREENER_PRICE_MIN": "500", "SCREENER_PRICE_MAX": "20"}, "no name could pass"),
+        ({"SCREENER_FLOAT_MIN": "500", "SCREENER_FLOAT_MAX": "20"}, "SCREENER_FLOAT_MIN is above SCREENER_FLOAT_MAX"),
+        ({"SCREENER_GAP_MIN": "15.01"}, "SCREENER_GAP_MIN is above SCREENER_GAP_MAX"),
+        ({"SCREENER_SCAN_MODE": "intraday"}, "a generated session is ranked before its open"),
+        ({"UNIVERSE_TYPES": " , "}, "names no type"),
         ({"ALPACA_ENABLED": "true"}, "one broker per bot"),
         ({"STRAT_MID_ENABLED": "true"}, "has no mid strategy"),
         ({"STRAT_CLOSE_ENABLED": "true"}, "has no close strategy"),
@@ -142,3 +146,14 @@ def test_settings_when_they_just_fit_are_accepted(change: dict[str, str]) -> Non
 def test_a_value_when_finer_than_it_can_be_kept_is_a_fault(key: str, text: str) -> None:
     with pytest.raises(SettingsError, match="finer steps would be lost"):
         parse(proposals() | {key: text})
+
+
+def test_an_optional_number_when_left_empty_is_no_limit() -> None:
+    key = "SCREENER_MARKET_CAP_MAX"
+    assert parse(proposals() | {key: ""}).scaled_or_none(key, 1_000_000) is None
+    assert parse(proposals() | {key: "2.5"}).scaled_or_none(key, 1_000_000) == 2_500_000
+    assert parse(proposals() | {"SCREENER_MARKET_CAP_MIN": "5", key: ""}).scaled_or_none(key, 1) is None
+    with pytest.raises(SettingsError, match=key):
+        parse(proposals() | {key: "much"})
+    with pytest.raises(TypeError):
+        parse(proposals()).scaled_or_none("MARKET_DATA_SOURCE", 1)

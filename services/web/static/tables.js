@@ -79,6 +79,8 @@
     const found = candidates ? (isIn ? candidates.candidates : candidates.rejected) : [];
     const none = candidates ? (isIn ? "No name passed the screener." : "No name was screened out.") : "No candidates yet: the screener ranks them before the open.";
     rows("candidates", found, (c) => (isIn ? [String(c.rank), c.symbol, price(c.price), percent(c.gap_bps), why(c)] : ["–", c.symbol, "–", "–", why(c)]), none);
+    // Only the first names that were screened out are said; docs/screener.md tells where all of them are.
+    if (!isIn && candidates && candidates.rejected_total > found.length) setText("candidates-count", `${found.length} of ${candidates.rejected_total.toLocaleString("en-US")}`);
   }
 
   function drawEvents({ events }) {

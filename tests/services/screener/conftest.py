@@ -1,6 +1,23 @@
-"""The tests' own modules stand beside them."""
+"""Makes the server of these tests importable."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from finnhub_server import FinnhubServer, StillTime
+
+
+@pytest.fixture
+def server() -> Iterator[FinnhubServer]:
+    made = FinnhubServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def still() -> StillTime:
+    return StillTime()

@@ -55,7 +55,7 @@ def test_page_when_unconfigured_then_shows_every_setting_with_its_proposal(perso
         assert f'name="{setting.key}"' in answer.text
         assert f'for="{setting.key}"' in answer.text
     assert 'value="TBOT"' in answer.text
-    assert answer.text.count('type="password"') == 2
+    assert answer.text.count('type="password"') == 3
 
 
 @pytest.mark.parametrize("path", ["/login", "/control/arm", "/nope", "/api"])
@@ -203,4 +203,38 @@ def test_save_when_chart_of_accounts_is_missing_then_says_so_and_saves_nothing(
     answer = person.post("/configuration", form())
     assert answer.status_code == 503
     assert "missing.json cannot be read" in answer.text
+    assert not Vault(home).is_provisioned()
+
+
+def test_save_when_a_finnhub_key_is_typed_then_it_is_in_the_vault_and_never_shown(person: Any, home: HomePaths) -> None:
+    key = "canary0f1nnhubkey"
+    refused = person.post("/configuration", form(finnhub_api_key=key, MAX_SPREAD="9"))
+    assert refused.status_code == 422
+    assert key not in refused.text
+    person.post("/configuration", form(finnhub_api_key=f" {key} ", UNIVERSE_SOURCE="finnhub"))
+    assert Vault(home).open().credentials["finnhub_api_key"] == key
+    for path in home.root.rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes()
+
+
+def test_save_when_no_finnhub_key_is_typed_then_there_is_none(person: Any, home: HomePaths) -> None:
+    person.post("/configuration", form(finnhub_api_key=""))
+    assert list(Vault(home).open().credentials) == ["web_session_key"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"finnhub_api_key": "two canary words"}, "An API key is one word"),
+        ({"UNIVERSE_SOURCE": "finnhub"}, "needs an API key of Finnhub"),
+    ],
+)
+def test_save_when_the_finnhub_key_is_wrong_or_wanting_then_the_fault_is_at_its_field(
+    person: Any, home: HomePaths, changes: dict[str, str], says: str
+) -> None:
+    answer = person.post("/configuration", form(**changes))
+    assert answer.status_code == 422
+    assert 'id="finnhub_api_key-fault1"' in answer.text
+    assert says in answer.text
+    assert "canary" not in answer.text
     assert not Vault(home).is_provisioned()

@@ -1,0 +1,18 @@
+"""Names and form of what is kept in the vault's credentials; what is not entered is not there."""
+
+import re
+from typing import Final
+
+#: Finnhub's API key: the universe is built with it.
+FINNHUB_KEY: Final = "finnhub_api_key"
+#: Alpaca's key pair for market data: live prices come with it. It need not be the one that trades.
+ALPACA_DATA_KEY: Final = "alpaca_data_key"
+ALPACA_DATA_SECRET: Final = "alpaca_data_secret"  # noqa: S105 - the name it is kept under, not the secret
+_API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
+
+
+def api_key_fault(key: str) -> str | None:
+    """Return why this cannot be an API key, without a part of it; None when it can be one."""
+    if _API_KEY.fullmatch(key):
+        return None
+    return "An API key is one word of 8 to 200 letters, digits, '_' or '-': copy it again from the provider's page"

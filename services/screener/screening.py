@@ -1,0 +1,82 @@
+"""Screen a whole universe at once: which names pass, in which order, and why each of the others does not."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from bus.messages import Candidate, Reason, Rejection
+from services.screener.columns import UNKNOWN, Bools, Ints, columns_of
+from services.screener.rules import rules_of
+from services.screener.settings import ScreenerSettings
+from services.screener.universe import ScanMode, UniverseRow
+
+CANDIDATES_MAX: Final = 100
+
+
+class Screening:
+    """The verdict over all names. Nothing is put into words before it is asked for.
+
+    `candidates_total` names have a place, `rejected_total` have not: together they are all the names.
+    """
+
+    def __init__(self, rows: Sequence[UniverseRow], settings: ScreenerSettings, mode: ScanMode) -> None:
+        self._names = columns_of(rows, mode)
+        self._rules = rules_of(settings, self._names)
+        self._masks: tuple[Bools, ...] = tuple(rule.passes(self._names) for rule in self._rules)
+        passed = np.logical_and.reduce(self._masks) if len(rows) else np.zeros(0, dtype=np.bool_)
+        gap = self._names.numbers["gap"]
+        volume = self._names.numbers["volume"]
+        self._score: Ints = np.abs(np.where(gap == UNKNOWN, 0, gap))
+        ordered = np.flatnonzero(passed)
+        traded = np.where(volume == UNKNOWN, 0, volume)[ordered]
+        # Largest move first, then most traded, then by symbol: no two names tie.
+        ordered = ordered[np.lexsort((self._names.symbols[ordered], -traded, -self._score[ordered]))]
+        self._ordered = ordered[:CANDIDATES_MAX]
+        self._place = {int(at): place for place, at in enumerate(ordered.tolist(), 1)}
+        out = np.concatenate([np.flatnonzero(~passed), ordered[CANDIDATES_MAX:]])
+        self._rejected = out[np.argsort(self._names.symbols[out], kind="stable")]
+        self.candidates_total = len(self._ordered)
+        self.rejected_total = len(self._rejected)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield the names that have a place, best first, each with the reasons of all rules."""
+        for place, at in enumerate(self._ordered.tolist(), 1):
+            row, gap = self._names.rows[at], int(self._names.numbers["gap"][at])
+            yield Candidate(
+                symbol=row.symbol,
+                rank=place,
+                score=int(self._score[at]),
+                prior_close_micros=row.prior_close_micros,
+                price_micros=row.price_micros,
+                gap_bps=0 if gap == UNKNOWN else gap,
+                reasons=self._reasons(at),
+            )
+
+    def rejections(self, limit: int | None = None, *, only_failed: bool = False) -> Iterator[Rejection]:
+        """Yield the names without a place by symbol, each with the reasons of all rules or of those it failed.
+
+        A name that passes every rule but comes after the last place is rejected aloud, not dropped.
+        """
+        for at in self._rejected[:limit].tolist():
+            reasons = self._reasons(at, only_failed=only_failed)
+            place = self._place.get(at)
+            if place is not None:
+                reasons = (*reasons, _no_place(place))
+            yield Rejection(symbol=self._names.rows[at].symbol, reasons=reasons)
+
+    def failures(self) -> dict[str, int]:
+        """Count the names that fail each rule; a name that fails two is counted twice."""
+        counts = {rule.rule: int((~mask).sum()) for rule, mask in zip(self._rules, self._masks, strict=True)}
+        return counts | {"rank": max(len(self._place) - CANDIDATES_MAX, 0)}
+
+    def _reasons(self, at: int, *, only_failed: bool = False) -> tuple[Reason, ...]:
+        return tuple(
+            rule.reason(self._names, at, passed=passed)
+            for rule, mask in zip(self._rules, self._masks, strict=True)
+            if not (passed := bool(mask[at])) or not only_failed
+        )
+
+
+def _no_place(place: int) -> Reason:
+    return Reason(rule="rank", value=f"place {place}", threshold=f"<= {CANDIDATES_MAX}", passed=False)

@@ -1,0 +1,19 @@
+"""The form of an API key."""
+
+import pytest
+
+from config.credentials import api_key_fault
+
+
+@pytest.mark.parametrize("key", ["c1abcdefgh", "PK_TEST-00000000", "x" * 200])
+def test_key_when_it_is_one_word_then_there_is_no_fault(key: str) -> None:
+    assert api_key_fault(key) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["", "short", "x" * 201, "two words here", "line\nbreak12", "caf\u00e9" * 5, "?token=abcdef"]
+)
+def test_key_when_it_cannot_be_one_then_the_fault_has_nothing_of_it(key: str) -> None:
+    fault = api_key_fault(key)
+    assert fault is not None
+    assert not key or key not in fault
