@@ -566,6 +566,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         ),
     ),
     Setting(
+        key="SCREENER_CANDIDATES",
+        group="Screener",
+        kind="int",
+        proposal="100",
+        unit="names",
+        bounds=("1", "500"),
+        description="How many names, the best first, the strategies watch in a session.",
+    ),
+    Setting(
         key="SCREENER_SCAN_MODE",
         group="Screener",
         kind="choice",

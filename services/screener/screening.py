@@ -1,7 +1,6 @@
 """Screen a whole universe at once: which names pass, in which order, and why each of the others does not."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -10,8 +9,6 @@ from services.screener.columns import UNKNOWN, Bools, Ints, columns_of
 from services.screener.rules import rules_of
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import ScanMode, UniverseRow
-
-CANDIDATES_MAX: Final = 100
 
 
 class Screening:
@@ -32,9 +29,11 @@ class Screening:
         traded = np.where(volume == UNKNOWN, 0, volume)[ordered]
         # Largest move first, then most traded, then by symbol: no two names tie.
         ordered = ordered[np.lexsort((self._names.symbols[ordered], -traded, -self._score[ordered]))]
-        self._ordered = ordered[:CANDIDATES_MAX]
+        # SCREENER_CANDIDATES: as many as the strategies watch.
+        self._places = settings.candidates_max
+        self._ordered = ordered[: self._places]
         self._place = {int(at): place for place, at in enumerate(ordered.tolist(), 1)}
-        out = np.concatenate([np.flatnonzero(~passed), ordered[CANDIDATES_MAX:]])
+        out = np.concatenate([np.flatnonzero(~passed), ordered[self._places :]])
         self._rejected = out[np.argsort(self._names.symbols[out], kind="stable")]
         self.candidates_total = len(self._ordered)
         self.rejected_total = len(self._rejected)
@@ -62,13 +61,13 @@ class Screening:
             reasons = self._reasons(at, only_failed=only_failed)
             place = self._place.get(at)
             if place is not None:
-                reasons = (*reasons, _no_place(place))
+                reasons = (*reasons, _no_place(place, self._places))
             yield Rejection(symbol=self._names.rows[at].symbol, reasons=reasons)
 
     def failures(self) -> dict[str, int]:
         """Count the names that fail each rule; a name that fails two is counted twice."""
         counts = {rule.rule: int((~mask).sum()) for rule, mask in zip(self._rules, self._masks, strict=True)}
-        return counts | {"rank": max(len(self._place) - CANDIDATES_MAX, 0)}
+        return counts | {"rank": max(len(self._place) - self._places, 0)}
 
     def _reasons(self, at: int, *, only_failed: bool = False) -> tuple[Reason, ...]:
         return tuple(
@@ -78,5 +77,5 @@ class Screening:
         )
 
 
-def _no_place(place: int) -> Reason:
-    return Reason(rule="rank", value=f"place {place}", threshold=f"<= {CANDIDATES_MAX}", passed=False)
+def _no_place(place: int, places: int) -> Reason:
+    return Reason(rule="rank", value=f"place {place}", threshold=f"<= {places}", passed=False)

@@ -34,6 +34,7 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     market_cap_max_dollars: int | None = None
     pe_max_milli: int | None = None
     debt_to_equity_max_milli: int | None = None
+    candidates_max: int
     scan_mode: str = "auto"
     universe_source: str = "session"
     mics: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             market_cap_max_dollars=env.scaled_or_none("SCREENER_MARKET_CAP_MAX", _MILLION),
             pe_max_milli=env.scaled_or_none("SCREENER_PE_MAX", _MILLI),
             debt_to_equity_max_milli=env.scaled_or_none("SCREENER_DEBT_TO_EQUITY_MAX", _MILLI),
+            candidates_max=env.whole("SCREENER_CANDIDATES"),
             scan_mode=env.word("SCREENER_SCAN_MODE"),
             universe_source=env.word("UNIVERSE_SOURCE"),
             mics=env.words("UNIVERSE_MICS"),

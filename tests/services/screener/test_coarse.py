@@ -15,6 +15,7 @@ from services.screener.universe import UniverseRow
 
 REAL = (Path(__file__).resolve().parents[3] / "../shared/data/lean/equity/usa/fundamental/coarse").resolve()
 SETTINGS = ScreenerSettings(
+    candidates_max=100,
     source="recorded",
     data_dir="",
     session_date="2014-03-25",

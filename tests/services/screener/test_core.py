@@ -11,6 +11,7 @@ from services.screener.universe import UniverseLoaded, UniverseRow
 
 DAY = "2013-10-08"
 SETTINGS = ScreenerSettings(
+    candidates_max=100,
     source="generated",
     data_dir="",
     session_date=DAY,
@@ -148,6 +149,15 @@ def test_rank_when_many_pass_then_gap_then_volume_then_symbol_order_them() -> No
     ]
     assert said.candidates[0].gap_bps == -625
     assert said.candidates[0].score == 625
+
+
+def test_rank_when_the_operator_wants_more_or_fewer_then_so_many_have_a_place() -> None:
+    rows = [row(f"A{i:03d}") for i in range(700)]
+    for wanted in (1, 500):
+        said = ranked(*rows, settings=replace(SETTINGS, candidates_max=wanted))
+        assert len(said.candidates) == wanted
+        assert said.rejected_total == 700 - wanted
+        assert len(encode_message(said)) <= FRAME_BYTES_MAX
 
 
 def test_rank_when_over_a_hundred_pass_then_the_rest_are_rejected_for_their_place() -> None:

@@ -10,6 +10,7 @@ from services.screener.settings import ScreenerSettings
 from services.screener.universe import ScanMode, UniverseRow, scan_mode_at
 
 SETTINGS = ScreenerSettings(
+    candidates_max=100,
     source="generated",
     data_dir="",
     session_date="2013-10-08",

@@ -17,6 +17,7 @@ from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded, UniverseRow
 
 SETTINGS = ScreenerSettings(
+    candidates_max=100,
     source="generated",
     data_dir="",
     session_date="2013-10-08",

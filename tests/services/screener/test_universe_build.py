@@ -23,6 +23,7 @@ from services.screener.universe_file import Universe, read_universe
 ROOT = Path(__file__).resolve().parents[3]
 DAY_S = 86_400
 SETTINGS = ScreenerSettings(
+    candidates_max=100,
     source="generated",
     data_dir="",
     session_date="2025-03-12",
