@@ -269,7 +269,7 @@ class Rejection(Item, frozen=True, kw_only=True):
 
 
 class CandidatesRanked(Message, frozen=True, kw_only=True):
-    """The screener's list for a session: at most SCREENER_CANDIDATES candidates and 50 rejections (the first by symbol)."""
+    """The screener's list for a session: SCREENER_CANDIDATES at most, and 50 rejections (the first by symbol)."""
 
     session_date: Id
     source: Text
