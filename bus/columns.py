@@ -8,9 +8,11 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
+from struct import Struct
 from typing import Final
 
 WIDTH: Final = 8
+_ONE: Final = Struct("<q")
 #: How many lists of names are remembered with their rows. A feed says the same few lists all day.
 _KNOWN_MAX: Final = 32
 _known: dict[int, tuple[tuple[str, ...], dict[str, int]]] = {}
@@ -49,7 +51,8 @@ def value_at(column: bytes, row: int) -> int:
     >>> value_at(pack([3, 7]), 1)
     7
     """
-    return int.from_bytes(column[row * WIDTH : (row + 1) * WIDTH], "little", signed=True)
+    value: int = _ONE.unpack_from(column, row * WIDTH)[0]
+    return value
 
 
 def check_columns(symbols: tuple[str, ...], columns: tuple[bytes, ...]) -> None:
