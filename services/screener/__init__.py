@@ -2,7 +2,7 @@
 
 Decides: which names are worth watching today, with a reason for each rule and each name.
 Hears: `SessionPlanned` from the watchdog; the end of each replay step from execution.
-Says: `CandidatesRanked` to strategy and risk; market data (`QuoteBatch`, `BarBatch`, `FeedEnded`) to all who
-listen.
+Says: `CandidatesRanked` to strategy and risk; `VixObserved` to strategy; market data (`QuoteBatch`, `BarBatch`,
+`FeedEnded`) to all who listen.
 Owns: its journal and outbox, `state/screener.db`. It only reads the folder of recorded minutes.
 """

@@ -9,13 +9,15 @@ from services.screener.core import ScreenerCore, ScreenerState
 from services.screener.feed import MarketFeed
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
+from services.screener.vix import VixSource
 
 
 class ScreenerShell(Shell[ScreenerState]):
     """Open the session's data when it is planned, and report the names in it."""
 
-    def __init__(self, feed: MarketFeed) -> None:
+    def __init__(self, feed: MarketFeed, vix: VixSource) -> None:
         self._feed = feed
+        self._vix = vix
 
     def on_start(self, state: ScreenerState, now_ns: int) -> Sequence[Message]:
         """Open the planned session's data again; report its names where a crash kept them from being ranked.
@@ -51,6 +53,7 @@ class ScreenerShell(Shell[ScreenerState]):
                 source=day.source,
                 rows=day.rows,
             ),
+            self._vix.observe(plan, now_ns),
         )
 
 
@@ -58,4 +61,10 @@ def build(setup: Setup) -> Assembly[ScreenerState]:
     """Assemble the screener from the settings; nothing is opened before a session is planned."""
     settings = ScreenerSettings.from_env(setup.env)
     feed = MarketFeed(settings)
-    return Assembly(core=ScreenerCore(settings), shell=ScreenerShell(feed), self_check=feed.faults, feed=feed.messages)
+    vix = VixSource(setup.env)
+    return Assembly(
+        core=ScreenerCore(settings),
+        shell=ScreenerShell(feed, vix),
+        self_check=lambda: (*feed.faults(), *vix.faults()),
+        feed=feed.messages,
+    )

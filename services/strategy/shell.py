@@ -8,7 +8,6 @@ from bus.messages import Message, SignalRaised, SignalSuppressed
 from config.env_bot import EnvBot
 from services.strategy import inverse_etfs, strategy_router
 from services.strategy.core import StrategyCore, StrategyState
-from services.strategy.open import self_check as check_opening_range
 from services.strategy.settings import StrategySettings
 
 
@@ -38,10 +37,6 @@ def suppressed(event: Message) -> Message:
 
 
 def self_check(env: EnvBot) -> Sequence[str]:
-    """Return one sentence for each fault: strategies, table of inverse ETFs, known-answer run of the range."""
-    settings = StrategySettings.from_env(env)
-    return (
-        *strategy_router.faults(settings),
-        *inverse_etfs.faults(),
-        *check_opening_range(),
-    )
+    """Return one sentence for each fault: the table of inverse ETFs, and each strategy's known-answer run."""
+    strategies = strategy_router.strategies_in_order(StrategySettings.from_env(env))
+    return (*inverse_etfs.faults(), *strategy_router.faults(strategies))

@@ -1,16 +1,16 @@
-"""The day's names in rank order, and where the bars of a batch lie in arrays of that order."""
+"""The day's names in rank order, and a minute's bars as arrays of that order.
 
-from collections.abc import Sequence
+This is the only place of the service that knows what a BarBatch looks like.
+"""
+
+from collections.abc import Callable
 from operator import attrgetter
-from typing import Literal
 
 import numpy as np
 from msgspec import Struct
 
-from bus.messages import Bar, CandidatesRanked
-from services.strategy.open import IntArray, as_array
-
-BarField = Literal["high_micros", "low_micros", "close_micros"]
+from bus.messages import Bar, BarBatch, CandidatesRanked
+from services.strategy.arrays import IntArray, as_array
 
 
 class WatchList(Struct, frozen=True, kw_only=True):
@@ -22,11 +22,34 @@ class WatchList(Struct, frozen=True, kw_only=True):
 
 
 class Alignment(Struct, frozen=True, kw_only=True, eq=False):
-    """Where a batch's bars lie: bar `picks[k]` of the batch belongs to row `rows[k]`. None picks all bars."""
+    """Where a batch's bars lie: bar `picks[k]` of the batch belongs to row `rows[k]`; rows ascend.
 
-    batch_symbols: list[str]
-    picks: tuple[int, ...] | None
+    `picks` is None when every bar is picked in its place. `index` selects the same rows of a state array: a slice
+    where they have no gap, which spares copying, else `rows`.
+    """
+
+    batch_symbols: tuple[str, ...]
+    picks: IntArray | None
     rows: IntArray
+    index: slice | IntArray
+
+
+class Minute(Struct, frozen=True, kw_only=True, eq=False):
+    """The bars of one minute, or of one part of it, as parallel int64 arrays; row `rows[k]` had `closes[k]`.
+
+    Prices are micro-dollars, volumes billionths of a share; `ts_event` is the end of the minute. `index` selects the
+    same rows of a state array. Rows ascend, each at most once; names without a trade are absent.
+    """
+
+    ts_event: int
+    is_last_part: bool
+    rows: IntArray
+    index: slice | IntArray
+    opens: IntArray
+    highs: IntArray
+    lows: IntArray
+    closes: IntArray
+    volumes: IntArray
 
 
 NO_WATCH_LIST = WatchList(session_date="", symbols=(), row_of={})
@@ -40,34 +63,66 @@ def watch_list(ranked: CandidatesRanked) -> WatchList:
     return WatchList(session_date=ranked.session_date, symbols=symbols, row_of=row_of)
 
 
-def align(watch: WatchList, bars: Sequence[Bar], last: Alignment | None) -> Alignment:
-    """Find the rows of these bars; bars of other names, and a second bar of a name, are left out.
+def minute_of(watch: WatchList, batch: BarBatch, last: Alignment | None) -> tuple[Minute, Alignment]:
+    """Return a batch's bars of watched names as arrays, and how they lie, to be given back with the next batch.
 
-    `last` is the previous answer for the same watch list: it stands when the batch has the same names in
-    the same order, which is the common case and spares one dictionary look-up per name.
+    Bars of other names, and a second bar of a name, are left out. So is broken data: a bar without a low or a close,
+    or whose low is above its high. `last` stands when the batch has the same names in the same order, which is the
+    common case and spares one dictionary look-up per name.
     """
-    symbols = [bar.symbol for bar in bars]
+    alignment = _align(watch, tuple(bar.symbol for bar in batch.bars), last)
+    picks = alignment.picks
+    whole = [_column(batch.bars, field) for field in _FIELDS]
+    columns = whole if picks is None else [column[picks] for column in whole]
+    opens, highs, lows, closes, volumes = columns
+    rows, index = alignment.rows, alignment.index
+    is_sound = (lows > 0) & (highs >= lows) & (closes > 0)
+    if not is_sound.all():
+        rows = index = rows[is_sound]
+        opens, highs, lows, closes, volumes = (column[is_sound] for column in columns)
+    minute = Minute(
+        ts_event=batch.ts_event,
+        is_last_part=batch.parts_left == 0,
+        rows=rows,
+        index=index,
+        opens=opens,
+        highs=highs,
+        lows=lows,
+        closes=closes,
+        volumes=volumes,
+    )
+    return minute, alignment
+
+
+# Written out for each field: a list of plain attributes is the fastest way from structs into an array.
+_FIELDS: tuple[Callable[[tuple[Bar, ...]], list[int]], ...] = (
+    lambda bars: [bar.open_micros for bar in bars],
+    lambda bars: [bar.high_micros for bar in bars],
+    lambda bars: [bar.low_micros for bar in bars],
+    lambda bars: [bar.close_micros for bar in bars],
+    lambda bars: [bar.volume_nanos for bar in bars],
+)
+
+
+def _column(bars: tuple[Bar, ...], field: Callable[[tuple[Bar, ...]], list[int]]) -> IntArray:
+    return np.fromiter(field(bars), np.int64, len(bars))
+
+
+def _align(watch: WatchList, symbols: tuple[str, ...], last: Alignment | None) -> Alignment:
     if last is not None and symbols == last.batch_symbols:
         return last
-    first_pick: dict[int, int] = {}
+    pick_of: dict[int, int] = {}
     for pick, symbol in enumerate(symbols):
         row = watch.row_of.get(symbol)
         if row is not None:
-            first_pick.setdefault(row, pick)
-    is_all = len(first_pick) == len(symbols)
-    picks = None if is_all else tuple(first_pick.values())
-    return Alignment(batch_symbols=symbols, picks=picks, rows=as_array(list(first_pick)))
-
-
-def column(bars: Sequence[Bar], alignment: Alignment, field: BarField) -> IntArray:
-    """Return one price of the aligned bars, in micro-dollars, parallel to `alignment.rows`."""
-    picked = bars if alignment.picks is None else [bars[pick] for pick in alignment.picks]
-    # Written out for each field: a list of plain attributes is the fastest way from structs into an array.
-    prices: list[int]
-    if field == "high_micros":
-        prices = [bar.high_micros for bar in picked]
-    elif field == "low_micros":
-        prices = [bar.low_micros for bar in picked]
-    else:
-        prices = [bar.close_micros for bar in picked]
-    return np.fromiter(prices, np.int64, len(prices))
+            pick_of.setdefault(row, pick)
+    in_order = sorted(pick_of)
+    picks = [pick_of[row] for row in in_order]
+    rows = as_array(in_order)
+    is_gapless = bool(in_order) and in_order[-1] - in_order[0] + 1 == len(in_order)
+    return Alignment(
+        batch_symbols=symbols,
+        picks=None if picks == list(range(len(symbols))) else as_array(picks),
+        rows=rows,
+        index=slice(in_order[0], in_order[-1] + 1) if is_gapless else rows,
+    )

@@ -38,6 +38,8 @@ def _means(equity: int = 100_000, allocated: int = 0, cash: int | None = None) -
     [
         # 250 dollars of risk, 2.5 dollars a share.
         (_means(), {}, 50, 500, 100, "MAX_RISK_PER_TRADE"),
+        # A fund of three times the leverage has its stop three times as far away: a third of the shares.
+        (_means(), {}, 50, 1_500, 33, "MAX_RISK_PER_TRADE"),
         # 10,000 dollars for each of five positions.
         (_means(), {}, 50, 200, 200, "TOTAL_ALLOCATION / MAX_OPEN_POSITIONS"),
         (_means(allocated=45_000), {}, 50, 200, 100, "what is left of TOTAL_ALLOCATION"),

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bus.assembly import Setup
-from bus.messages import CandidatesRanked, FeedEnded, SessionPlanned
+from bus.messages import CandidatesRanked, FeedEnded, SessionPlanned, VixObserved
 from config.env_bot import EnvBot, parse, proposals
 from config.identity import Identity
 from config.paths import HomePaths
@@ -56,7 +56,8 @@ def test_after_commit_when_a_session_is_planned_then_its_names_are_reported_and_
 ) -> None:
     screener = build(setup(tmp_path, MARKET_DATA_SEED="7"))
     state = screener.core.evolve(screener.core.initial(), PLAN)
-    (report,) = screener.shell.after_commit(state, PLAN, 5)
+    report, vix = screener.shell.after_commit(state, PLAN, 5)
+    assert isinstance(vix, VixObserved)
     assert isinstance(report, UniverseLoaded)
     assert len(report.rows) == 40
     (said,) = screener.core.decide(state, report, 5)
@@ -79,8 +80,9 @@ def test_on_start_when_a_crash_came_before_the_candidates_then_the_names_are_rep
 ) -> None:
     shell = build(setup(tmp_path)).shell
     assert shell.on_start(ScreenerState(), 5) == ()
-    (report,) = shell.on_start(ScreenerState(plan=PLAN), 5)
+    report, vix = shell.on_start(ScreenerState(plan=PLAN), 5)
     assert isinstance(report, UniverseLoaded)
+    assert isinstance(vix, VixObserved)
 
 
 def test_on_start_when_another_day_was_set_since_then_nothing_is_opened(tmp_path: Path) -> None:

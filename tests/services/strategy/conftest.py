@@ -71,7 +71,8 @@ def times(ts_ns: int) -> dict[str, int]:
 
 def settings_of(**env: str) -> EnvBot:
     # Value by value: the rules between settings refuse what the strategy must still answer to by itself.
-    raw = proposals() | env
+    # Each strategy is tested alone: mid and close run where a test switches them on.
+    raw = proposals() | {"STRAT_MID_ENABLED": "false", "STRAT_CLOSE_ENABLED": "false"} | env
     return EnvBot({setting.key: parse_value(setting, raw[setting.key]) for setting in SETTINGS})
 
 
@@ -105,9 +106,18 @@ def ranked(symbols: tuple[str, ...], date: str = DATE) -> m.CandidatesRanked:
     )
 
 
-def batch(step: int, minute: int, bars: dict[str, tuple[int, int, int]]) -> m.BarBatch:
-    rows = tuple(m.Bar(symbol, close, high, low, close, m.NANOS) for symbol, (high, low, close) in bars.items())
-    return m.BarBatch(**times(OPEN + (minute + 1) * MINUTE), step=step, bars=rows)
+def batch(step: int, minute: int, bars: dict[str, tuple[int, int, int]], parts_left: int = 0) -> m.BarBatch:
+    """Return the minute that starts so many minutes after the open; bars are (high, low, close)."""
+    whole = {symbol: (close, high, low, close, m.NANOS) for symbol, (high, low, close) in bars.items()}
+    return batch_of(OPEN + (minute + 1) * MINUTE, step, whole, parts_left)
+
+
+def batch_of(
+    end_ns: int, step: int, bars: dict[str, tuple[int, int, int, int, int]], parts_left: int = 0
+) -> m.BarBatch:
+    """Return the minute that ends then; bars are (open, high, low, close, volume). The one place that makes batches."""
+    rows = tuple(m.Bar(symbol, *bar) for symbol, bar in bars.items())
+    return m.BarBatch(**times(end_ns), step=step, bars=rows, parts_left=parts_left)
 
 
 @pytest.fixture
@@ -125,6 +135,7 @@ def make() -> type:
         plan = staticmethod(planned)
         ranked = staticmethod(ranked)
         batch = staticmethod(batch)
+        batch_of = staticmethod(batch_of)
         OPEN, MINUTE, DATE = OPEN, MINUTE, DATE
 
     return Make

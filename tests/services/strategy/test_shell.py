@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bus.assembly import Setup
 from bus.decider import Shell
 from bus.messages import SignalRaised, SignalSuppressed
 from config.identity import Identity
 from config.paths import HomePaths
+from services.strategy import inverse_etfs
+from services.strategy import open as opening_range
 from services.strategy.core import StrategyCore
 from services.strategy.shell import build
 
@@ -27,9 +31,13 @@ def test_build_when_settings_are_proposals_then_no_fault_and_no_world_is_touched
     assert assembly.self_check() == ()
 
 
-def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any) -> None:
-    faults = build(setup_of(make, STRAT_MID_ENABLED="true", STRAT_CLOSE_ENABLED="true")).self_check()
-    assert [fault.split()[0] for fault in faults] == ["STRAT_MID_ENABLED", "STRAT_CLOSE_ENABLED"]
+def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening_range, "COMPLETE_MINUTES_PERCENT", 10)
+    monkeypatch.setattr(inverse_etfs, "faults", lambda: ("the table is wrong",))
+    faults = build(setup_of(make)).self_check()
+    assert faults[0] == "the table is wrong"
+    assert len(faults) > 1
+    assert all("strategy open: The opening range" in fault for fault in faults[1:])
 
 
 def test_a_signal_when_messages_wait_too_long_is_suppressed_and_other_events_stay(make: Any) -> None:
