@@ -25,6 +25,8 @@ from services.strategy.strategy import (
     Silence,
     Strategy,
     bars_missed,
+    known_minute,
+    wrong_answers,
 )
 from services.strategy.watch_list import Minute
 from services.strategy.windows import Windows, windows_of
@@ -60,6 +62,7 @@ class CloseStrategy(Strategy[CloseState]):
     silencing_rules: ClassVar[frozenset[str]] = frozenset(
         {"bars_missed", "vix_unknown", "vix_too_old", "vix_below_threshold"}
     )
+    known_case: ClassVar[str] = "three minutes of a name at its high, one that fades and one at its middle"
 
     def windows(self, plan: SessionPlanned) -> Windows:
         """Resolve CLOSE_ANALYSIS_TIME, CLOSE_SIGNAL_TIME and CLOSE_MONITORING_TIME; the range begins at the open."""
@@ -116,8 +119,21 @@ class CloseStrategy(Strategy[CloseState]):
         return replace(state, is_done=is_done)
 
     def self_check(self) -> tuple[str, ...]:
-        """Run known names over a day with a known answer."""
-        return ()
+        """Run a name at its high, one that fades in its lower half, and one exactly at the middle of its range."""
+        known = CloseStrategy(replace(self.settings, **_KNOWN_SETTINGS))
+        state = known.blank(3)
+        for minute in _KNOWN_MINUTES:
+            state = known.observe(state, minute, _KNOWN_WINDOWS)
+        momentum, fade = known._sides(state, _KNOWN_MINUTES[-1])
+        return wrong_answers(
+            (
+                ("highs", state.highs_micros.tolist(), [110_000_000, 110_000_000, 110_000_000]),
+                ("lows", state.lows_micros.tolist(), [90_000_000, 90_000_000, 90_000_000]),
+                ("opens of the window", state.opens_micros.tolist(), [100_000_000, 103_000_000, 101_000_000]),
+                ("names near their high", momentum.tolist(), [True, False, False]),
+                ("names that fade", fade.tolist(), [False, True, False]),
+            )
+        )
 
     def _vix_silence(self, vix: VixObserved | None) -> Silence | None:
         least = number(self.settings.close_vix_hundredths_min, HUNDREDTHS)
@@ -136,6 +152,14 @@ class CloseStrategy(Strategy[CloseState]):
         return None
 
     def _entries(self, state: CloseState, minute: Minute, context: Context) -> list[Finding]:
+        is_momentum, is_fade = self._sides(state, minute)
+        return [
+            self._entry(state, minute, place, is_up=bool(is_momentum[place]), context=context)
+            for place in np.flatnonzero(is_momentum | is_fade).tolist()
+        ]
+
+    def _sides(self, state: CloseState, minute: Minute) -> tuple[MaskArray, MaskArray]:
+        """Return which of the minute's names have momentum, and which fade, and have not been said."""
         index, closes = minute.index, minute.closes
         highs, lows = state.highs_micros[index], state.lows_micros[index]
         needed = COMPLETE_MINUTES_PERCENT * (self.settings.close_analysis_ns // NS_PER_MINUTE)
@@ -144,12 +168,11 @@ class CloseStrategy(Strategy[CloseState]):
         above_middle = 2 * closes - (highs + lows)
         # STRAT_CLOSE_HIGH_PROXIMITY.
         is_near = highs - closes <= share_of(highs, self.settings.close_high_proximity_ppm)
-        is_momentum = is_near & (above_middle > 0) & is_dense & ~state.is_done[0][index]
-        is_fade = (above_middle < 0) & (closes < state.opens_micros[index]) & is_dense & ~state.is_done[1][index]
-        return [
-            self._entry(state, minute, place, is_up=bool(is_momentum[place]), context=context)
-            for place in np.flatnonzero(is_momentum | is_fade).tolist()
-        ]
+        is_up: MaskArray = is_near & (above_middle > 0) & is_dense & ~state.is_done[0][index]
+        is_down: MaskArray = (
+            (above_middle < 0) & (closes < state.opens_micros[index]) & is_dense & ~state.is_done[1][index]
+        )
+        return is_up, is_down
 
     def _entry(self, state: CloseState, minute: Minute, place: int, *, is_up: bool, context: Context) -> Entry:
         row, close = int(minute.rows[place]), int(minute.closes[place])
@@ -188,3 +211,20 @@ class CloseStrategy(Strategy[CloseState]):
         value = f"{number(vix.vix_hundredths, HUNDREDTHS)} of {vix.as_of_date}" if vix else "unknown"
         least = number(self.settings.close_vix_hundredths_min, HUNDREDTHS)
         return Reason(rule="vix", value=value, threshold=f"at least {least}", passed=vix is not None)
+
+
+_KNOWN_SETTINGS: Final = {"close_high_proximity_ppm": 10_000, "close_analysis_ns": 2 * NS_PER_MINUTE}
+#: The first minute is before the analysis, the second and third are all of it.
+_KNOWN_WINDOWS: Final = Windows(
+    data_from_ns=0,
+    analysis_from_ns=NS_PER_MINUTE,
+    signals_from_ns=3 * NS_PER_MINUTE,
+    signals_until_ns=10 * NS_PER_MINUTE,
+    exit_at_ns=10 * NS_PER_MINUTE,
+)
+_SHARES: Final = (100, 100, 100)
+_KNOWN_MINUTES: Final = (
+    known_minute(NS_PER_MINUTE, (95, 95, 95), (110, 110, 110), (90, 90, 90), (95, 95, 95), _SHARES),
+    known_minute(2 * NS_PER_MINUTE, (100, 103, 101), (105, 105, 105), (99, 99, 99), (104, 101, 101), _SHARES),
+    known_minute(3 * NS_PER_MINUTE, (104, 101, 101), (109, 101, 101), (104, 99, 99), (109, 99, 100), _SHARES),
+)

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from bus.messages import Direction, ExitSignalled, Reason, SessionPlanned, SignalRaised, SignalSuppressed, StrategyName
 from services.strategy import indicators as ind
-from services.strategy.arrays import PPM, FloatArray, MaskArray
-from services.strategy.settings import MILLI
+from services.strategy.arrays import PPM, FloatArray, MaskArray, as_array
+from services.strategy.settings import MILLI, NS_PER_MINUTE
 from services.strategy.strategy import (
     IS_INVERSE_ETF,
     Context,
@@ -27,6 +27,8 @@ from services.strategy.strategy import (
     SignalEvent,
     Strategy,
     bars_missed,
+    known_minute,
+    wrong_answers,
 )
 from services.strategy.watch_list import Minute
 from services.strategy.windows import Windows, windows_of
@@ -64,6 +66,7 @@ class MidStrategy(Strategy[MidState]):
     name: ClassVar[StrategyName] = "mid"
     times: ClassVar[str] = "from START_TIME_MID for MID_ANALYSIS_TIME"
     silencing_rules: ClassVar[frozenset[str]] = frozenset({"bars_missed"})
+    known_case: ClassVar[str] = "five minutes of a name that falls, one that runs up and one that stands still"
 
     def windows(self, plan: SessionPlanned) -> Windows:
         """Resolve MID_ANALYSIS_TIME, MID_SIGNAL_TIME and MID_MONITORING_TIME; the measures begin at the open."""
@@ -126,8 +129,36 @@ class MidStrategy(Strategy[MidState]):
                 return replace(state, is_done=_with(state.is_done, sides, row))
 
     def self_check(self) -> tuple[str, ...]:
-        """Run three names over two hours with a known answer."""
-        return ()
+        """Run a name that falls away from its VWAP, one that runs up and one that stands still; then the way back.
+
+        The first had 100 five times but for the last minute's 96 to 100, closed at 97: its VWAP is (4 x 100 + 293 / 3)
+        / 5, the mean of its last four closes 99.25 with a deviation of 1.299, its ADX (0 + 100) / 2 and its average
+        range (2 + 4) / 2.
+        """
+        known = MidStrategy(replace(self.settings, **_KNOWN_SETTINGS))
+        state, windows = known.blank(3), _KNOWN_WINDOWS
+        for minute in _KNOWN_MINUTES:
+            state = known.observe(state, minute, windows)
+        vwap = ind.vwap_of(state.vwap, slice(0, 3))
+        lower = ind.bands_of(state.closes, as_array([0]), 1.0)[0]
+        found = known._entries(state, _KNOWN_MINUTES[-1], vwap, windows)
+        said = [(type(one).__name__, getattr(one, "row", -1), getattr(one, "direction", "")) for one in found]
+        trails = [one.trail_bps for one in found if isinstance(one, Entry)]
+        waiting = replace(state, is_open=_with(state.is_open, 0, 0))
+        exits = [
+            [one.row for one in _exits(waiting, minute, vwap) if isinstance(one, Exit)]
+            for minute in _KNOWN_MINUTES[-2:]
+        ]
+        return wrong_answers(
+            (
+                ("VWAP in cents", round(float(vwap[0]) / 10_000, 4), 9_953.3333),
+                ("the lower band in cents", round(float(lower[0]) / 10_000, 4), 9_795.0962),
+                ("ADX", np.round(state.directional.adx, 6).tolist(), [50.0, 100.0, 0.0]),
+                ("signals", said, [("Entry", 0, "BULLISH"), ("NoEntry", 1, "BEARISH")]),
+                ("the stop in basis points", trails, [310]),
+                ("the ways back to VWAP", exits, [[0], []]),
+            )
+        )
 
     def _entries(self, state: MidState, minute: Minute, vwap: FloatArray, windows: Windows) -> list[Finding]:
         settings, closes = self.settings, minute.closes
@@ -211,6 +242,33 @@ class MidStrategy(Strategy[MidState]):
                 passed=adx < settings.mid_adx_max_milli / MILLI,
             ),
         )
+
+
+#: Short periods, a threshold of 1 %, bands one deviation wide, an ADX of 60, a stop of one average range.
+_KNOWN_SETTINGS: Final = {
+    "mid_vwap_threshold_ppm": 10_000,
+    "mid_bollinger_period": 4,
+    "mid_bollinger_width_milli": 1_000,
+    "mid_adx_period": 2,
+    "mid_adx_max_milli": 60_000,
+    "mid_stop_atr_milli": 1_000,
+    "trail_bps": 500,
+}
+_KNOWN_WINDOWS: Final = Windows(
+    data_from_ns=0, analysis_from_ns=0, signals_from_ns=0, signals_until_ns=10**18, exit_at_ns=10**18
+)
+_KNOWN_MINUTES: Final = tuple(
+    known_minute((number + 1) * NS_PER_MINUTE, (100, up, 50), highs, lows, closes, (100, 100, 100))
+    for number, (up, highs, lows, closes) in enumerate(
+        (
+            (100, (101, 101, 50), (99, 99, 50), (100, 100, 50)),
+            (101, (101, 102, 50), (99, 100, 50), (100, 101, 50)),
+            (102, (101, 103, 50), (99, 101, 50), (100, 102, 50)),
+            (103, (101, 104, 50), (99, 102, 50), (100, 103, 50)),
+            (110, (100, 111, 50), (96, 109, 50), (97, 110, 50)),
+        )
+    )
+)
 
 
 def _exits(state: MidState, minute: Minute, vwap: FloatArray) -> list[Finding]:

@@ -199,6 +199,7 @@ class OpenStrategy(Strategy[OpeningRange]):
     name: ClassVar[StrategyName] = "open"
     times: ClassVar[str] = "from START_TIME_OPEN for OPEN_ANALYSIS_TIME"
     silencing_rules: ClassVar[frozenset[str]] = frozenset({"bars_missed"})
+    known_case: ClassVar[str] = "a range of five minutes and three names, one of them thin"
     journals: ClassVar[tuple[type[Message], ...]] = (RangeCompleted,)
 
     def windows(self, plan: SessionPlanned) -> Windows:

@@ -11,6 +11,8 @@ from typing import ClassVar, Final, Generic, TypeVar
 from msgspec import Struct
 
 from bus.messages import (
+    MICROS,
+    NANOS,
     Direction,
     ExitSignalled,
     Message,
@@ -21,6 +23,7 @@ from bus.messages import (
     StrategyName,
     VixObserved,
 )
+from services.strategy.arrays import as_array
 from services.strategy.settings import StrategySettings
 from services.strategy.watch_list import Minute, WatchList
 from services.strategy.windows import Windows
@@ -96,6 +99,14 @@ class Context(Struct, frozen=True, kw_only=True):
     vix: VixObserved | None
 
 
+class Fault(Struct, frozen=True, kw_only=True):
+    """What a strategy's self-check found wrong, and in which known case."""
+
+    strategy: StrategyName
+    reason: str
+    context: str
+
+
 class Strategy(ABC, Generic[S]):
     """One strategy. Every method is pure, but that `observe` may write into the arrays of the state it is given."""
 
@@ -105,6 +116,8 @@ class Strategy(ABC, Generic[S]):
     times: ClassVar[str]
     #: The rules by which `decide` may silence it for the rest of the day; the core then asks it no more.
     silencing_rules: ClassVar[frozenset[str]] = frozenset()
+    #: The case that its self-check runs, in words.
+    known_case: ClassVar[str]
     #: Types of its own that it journals.
     journals: ClassVar[tuple[type[Message], ...]] = ()
 
@@ -156,7 +169,36 @@ class Strategy(ABC, Generic[S]):
 
     @abstractmethod
     def self_check(self) -> tuple[str, ...]:
-        """Run the rule on a known case; return one sentence for each wrong answer."""
+        """Run the rule on its known case; return one sentence for each wrong answer."""
+
+
+def known_minute(ts_event: int, *columns: Sequence[int]) -> Minute:
+    """Return a minute of every name for a self-check: opens, highs, lows, closes in dollars, and shares."""
+    scales = (MICROS, MICROS, MICROS, MICROS, NANOS)
+    opens, highs, lows, closes, volumes = (
+        as_array(column) * scale for column, scale in zip(columns, scales, strict=True)
+    )
+    names = opens.size
+    return Minute(
+        ts_event=ts_event,
+        is_last_part=True,
+        rows=as_array(range(names)),
+        index=slice(0, names),
+        opens=opens,
+        highs=highs,
+        lows=lows,
+        closes=closes,
+        volumes=volumes,
+    )
+
+
+def wrong_answers(answers: Sequence[tuple[str, object, object]]) -> tuple[str, ...]:
+    """Return a sentence for each (what, found, expected) of a self-check that differs."""
+    return tuple(
+        f"{what}: {found} instead of {expected}. This build or numpy is broken: reinstall"
+        for what, found, expected in answers
+        if found != expected
+    )
 
 
 def bars_missed(strategy: StrategyName, since: str, what: str) -> Silence:

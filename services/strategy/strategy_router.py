@@ -8,7 +8,7 @@ from services.strategy.close import CloseStrategy
 from services.strategy.mid import MidStrategy
 from services.strategy.open import OpenStrategy
 from services.strategy.settings import StrategySettings
-from services.strategy.strategy import Silence, Strategy
+from services.strategy.strategy import Fault, Silence, Strategy
 
 #: Every strategy there is. To add one, write its class, name it here and in StrategyName, and give it its settings.
 STRATEGIES: Final[tuple[type[Strategy[Any]], ...]] = (OpenStrategy, MidStrategy, CloseStrategy)
@@ -56,6 +56,10 @@ def silence_of(strategy: Strategy[Any], plan: SessionPlanned) -> Silence | None:
     return strategy.silence(plan)
 
 
-def faults(strategies: Sequence[Strategy[Any]]) -> tuple[str, ...]:
-    """Run every strategy's self-check; return one sentence for each fault, with the strategy's name before it."""
-    return tuple(f"strategy {one.name}: {fault}" for one in strategies for fault in one.self_check())
+def faults(strategies: Sequence[Strategy[Any]]) -> tuple[Fault, ...]:
+    """Run every strategy's self-check, also of those that are switched off; return what is wrong."""
+    return tuple(
+        Fault(strategy=one.name, reason=reason, context=one.known_case)
+        for one in strategies
+        for reason in one.self_check()
+    )
