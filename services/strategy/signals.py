@@ -21,6 +21,7 @@ from services.strategy.strategy import (
 
 #: The widest trailing stop that a message carries.
 _TRAIL_BPS_MAX = 5_000
+_TEXT_MAX = 400
 
 
 class SignalMaker(Struct, frozen=True, kw_only=True):
@@ -107,6 +108,9 @@ class SignalMaker(Struct, frozen=True, kw_only=True):
         return Reason(rule="inverse_leverage", value=f"{leverage}x", threshold=f"at most {most}x", passed=True)
 
     def _suppressed(self, finding: Entry | NoEntry, *, rule: str, detail: str) -> SignalSuppressed:
+        if isinstance(finding, Entry) and finding.reasons:
+            first = finding.reasons[0]
+            detail = f"{detail}; {first.value}, {first.threshold}"[:_TEXT_MAX]
         return SignalSuppressed(
             ts_event=self.bar_end_ns,
             ts_init=self.context.now_ns,

@@ -17,6 +17,14 @@ from services.screener.vix import VixFileError, VixSource
 
 REAL = (Path(__file__).resolve().parents[3] / "../shared/data/vix/vix-daily.csv").resolve()
 HEAD = "DATE,OPEN,HIGH,LOW,CLOSE"
+#: What stands in the recorded file for the trading day before each of these.
+REAL_CLOSES = {
+    "2013-10-07": 1_674,
+    "2013-10-08": 1_941,
+    "2013-10-09": 2_034,
+    "2013-10-10": 1_960,
+    "2015-12-24": 1_557,
+}
 
 
 def env(**changes: str) -> EnvBot:
@@ -112,15 +120,7 @@ def test_screener_when_the_volatility_is_reported_then_said_once_for_a_session(t
     assert isinstance(said, VixObserved)
 
 
-@pytest.mark.parametrize(
-    ("day", "expected"),
-    # The figures of the recorded file, where it is there; without it the four sessions are left to the tests above.
-    [("2013-10-07", 1_674), ("2013-10-08", 1_941), ("2013-10-09", 2_034), ("2013-10-10", 1_960), ("2015-12-24", 1_557)]
-    if REAL.is_file()
-    else [],
-)
-def test_vix_when_the_file_is_the_real_one_then_the_close_of_the_day_before(
-    tmp_path: Path, day: str, expected: int
-) -> None:
+def test_vix_when_the_file_is_the_real_one_then_the_close_of_the_day_before(tmp_path: Path) -> None:
     data = {"MARKET_DATA_SOURCE": "recorded", "MARKET_DATA_DIR": str(tmp_path), "VIX_DATA_FILE": str(REAL)}
-    assert observed(data, day)[1] == expected
+    for day, expected in REAL_CLOSES.items() if REAL.is_file() else ():
+        assert observed(data, day)[1] == expected

@@ -1,5 +1,8 @@
 """A day for the strategy core: plan, watch list, minutes, restarts; the way the runtime drives it."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from bus import messages as m
@@ -7,6 +10,8 @@ from config.env_bot import EnvBot, parse_value, proposals
 from config.env_bot_settings import SETTINGS
 from services.strategy.core import StrategyCore
 from services.strategy.settings import StrategySettings
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 MINUTE = 60_000_000_000
 HOUR = 60 * MINUTE
