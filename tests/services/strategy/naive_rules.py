@@ -82,7 +82,7 @@ def vwaps(bars: Bars) -> dict[int, Fraction]:
     for minute in sorted(bars):
         _, high, low, close, shares = bars[minute]
         value, volume = value + (high + low + close) / 3 * shares, volume + shares
-        found[minute] = value / volume
+        found[minute] = value / volume if volume else Fraction(0)
     return found
 
 
