@@ -27,7 +27,7 @@ from bus.messages import (
 from services.strategy import strategy_router as router
 from services.strategy.settings import StrategySettings
 from services.strategy.signals import SignalMaker, silenced
-from services.strategy.strategy import ALL_SYMBOLS, Context, SignalEvent, Strategy
+from services.strategy.strategy import ALL_SYMBOLS, Context, Finding, Note, SignalEvent, Silence, Strategy
 from services.strategy.watch_list import NO_WATCH_LIST, Alignment, Minute, WatchList, minute_of, watch_list
 from services.strategy.windows import Windows
 
@@ -238,10 +238,20 @@ class StrategyCore:
                 vix=state.vix if state.vix is not None and state.vix.session_date == plan.session_date else None,
             )
             findings = self._by_name[name].decide(state.parts[name], minute, context)
+            _check_findings(self._by_name[name], findings)
             if findings:
                 maker = SignalMaker(strategy=name, context=context, bar_end_ns=minute.ts_event, settings=self._settings)
                 events.extend(maker.events(findings))
         return events
+
+
+def _check_findings(strategy: Strategy[Any], findings: Sequence[Finding]) -> None:
+    """Raise what a plug-in forgot to declare: the core could not fold it after a restart."""
+    for finding in findings:
+        if isinstance(finding, Silence) and finding.rule not in strategy.silencing_rules:
+            raise ValueError(f"strategy {strategy.name}: {finding.rule} is not one of its silencing_rules")
+        if isinstance(finding, Note) and not isinstance(finding.message, strategy.journals):
+            raise TypeError(f"strategy {strategy.name}: {type(finding.message).__name__} is not one of its journals")
 
 
 def _session_of(event: Message) -> str:

@@ -285,19 +285,22 @@ class OpenStrategy(Strategy[OpeningRange]):
         up, down = breakouts(state, minute.rows, minute.closes)
         if not up.size and not down.size:
             return []
-        is_up_of = dict.fromkeys(up.tolist(), True) | dict.fromkeys(down.tolist(), False)
-        place_of = dict(zip(minute.rows.tolist(), range(minute.rows.size), strict=True))
-        # Rows are ranks: the best candidate speaks first.
+        # Rows are ranks: the best candidate speaks first. A minute's rows ascend, so a row is found by halving.
+        rows = np.sort(np.concatenate([up, down]))
         return [
-            Entry(
-                row=row,
-                direction="BULLISH" if is_up_of[row] else "BEARISH",
-                close_micros=int(minute.closes[place_of[row]]),
-                trail_bps=self.settings.trail_bps,
-                reasons=self._reasons(state, row, minute, place_of[row], windows=context.windows),
-            )
-            for row in sorted(is_up_of)
+            self._entry(state, int(row), minute, int(place), windows=context.windows)
+            for row, place in zip(rows, np.searchsorted(minute.rows, rows), strict=True)
         ]
+
+    def _entry(self, state: OpeningRange, row: int, minute: Minute, place: int, *, windows: Windows) -> Entry:
+        close = int(minute.closes[place])
+        return Entry(
+            row=row,
+            direction="BULLISH" if close > int(state.bullish_above_micros[row]) else "BEARISH",
+            close_micros=close,
+            trail_bps=self.settings.trail_bps,
+            reasons=self._reasons(state, row, minute, place, windows=windows),
+        )
 
     def _reasons(
         self, state: OpeningRange, row: int, minute: Minute, place: int, *, windows: Windows

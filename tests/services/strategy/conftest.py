@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,14 @@ class Day:
 
     OPEN, MINUTE = OPEN, MINUTE
 
-    def __init__(self, **env: str) -> None:
+    def __init__(self, plugins: tuple[Any, ...] = (), **env: str) -> None:
+        """Make a day with the bot's strategies, or with these plug-ins in their place."""
         self.env = settings_of(**env)
-        self.core = StrategyCore(StrategySettings.from_env(self.env))
+        settings = StrategySettings.from_env(self.env)
+        if plugins:
+            self.core = StrategyCore(settings, lambda found: tuple(plugin(found) for plugin in plugins))
+        else:
+            self.core = StrategyCore(settings)
         self.state = self.core.initial()
         self.journal: list[m.Message] = []
         self.step = 0
