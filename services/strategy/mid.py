@@ -32,7 +32,7 @@ from services.strategy.strategy import (
 )
 from services.strategy.watch_list import Minute
 from services.strategy.windows import Windows, windows_of
-from services.strategy.wording import dollars, number, percent, window_reason
+from services.strategy.wording import dollars, number, percent, utc_hhmm, window_reason
 
 #: The stop is never nearer than the least TRAILING_STOP: within the spread it would sell at once.
 TRAIL_BPS_MIN: Final = 10
@@ -207,7 +207,7 @@ class MidStrategy(Strategy[MidState]):
             direction=_SIDES[side],
             close_micros=close,
             trail_bps=self._trail_bps(float(state.directional.ranges[row]), close),
-            reasons=(*reasons, window_reason("signal_window", windows, minute.ts_event)),
+            reasons=(*reasons, window_reason("signal_window", windows, minute.ts_event), _exit_plan(vwap, windows)),
         )
 
     def _trail_bps(self, atr_micros: float, close_micros: int) -> int:
@@ -283,6 +283,15 @@ def _exits(state: MidState, minute: Minute, vwap: FloatArray) -> list[Finding]:
             detail = f"back at VWAP: close {close}, VWAP {level}"
             found.append(Exit(row=int(minute.rows[place]), direction=direction, detail=detail, reasons=(reason,)))
     return found
+
+
+def _exit_plan(vwap: float, windows: Windows) -> Reason:
+    return Reason(
+        rule="exit_plan",
+        value=f"at VWAP, which is {dollars(round(vwap))} now and moves on",
+        threshold=f"or at the stop, or at {utc_hhmm(windows.exit_at_ns)} UTC",
+        passed=True,
+    )
 
 
 def _with(flags: MaskArray, side: int | slice, row: int, *, value: bool = True) -> MaskArray:

@@ -77,6 +77,12 @@ def test_signal_when_a_name_falls_below_vwap_and_band_then_bought_with_all_its_n
             ),
             m.Reason(rule="trend", value="ADX 50.0 over 2 minutes", threshold="below 60.0", passed=True),
             m.Reason(rule="signal_window", value="minute of 13:34 UTC", threshold="13:34 to 13:44 UTC", passed=True),
+            m.Reason(
+                rule="exit_plan",
+                value="at VWAP, which is $99.533333 now and moves on",
+                threshold="or at the stop, or at 13:50 UTC",
+                passed=True,
+            ),
         ),
     )
 

@@ -45,13 +45,14 @@ def test_signals_when_raised_then_their_words_carry_the_naive_numbers(session: d
     raised = [e for e in session.events(env) if isinstance(e, m.SignalRaised) and e.strategy == "mid"]
     for signal in raised:
         close, vwap, band, adx, atr = oracle[signal.symbol, signal.direction].numbers
-        away, beyond, trend, _ = signal.reasons
+        away, beyond, trend, _, leaves = signal.reasons
         assert [float(word) for word in re.findall(r"\$([\d.]+)", away.value)] == [
             pytest.approx(close),
             pytest.approx(vwap, abs=1e-6),
         ]
         assert f"{band:.6f}".rstrip("0") in beyond.threshold
         assert f"ADX {adx:.1f} " in trend.value
+        assert "at VWAP" in leaves.value
         assert signal.trail_bps == min(max(-(-atr * rules.stop_atr / close * 10_000 // 1), 10), 200)
 
 
