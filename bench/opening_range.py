@@ -8,11 +8,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from services.strategy.arrays import PPM, IntArray
 from services.strategy.open import (
     EARLY_MINUTES,
     NEVER_ABOVE,
-    PPM,
-    IntArray,
     SidesDone,
     blank_range,
     breakouts,

@@ -39,7 +39,7 @@ from services.ledger.coa_utils_ledger import load_template
 from services.risk.core import RiskCore
 from services.risk.settings import RiskSettings
 from services.screener.steps import MINUTE_NS, BarColumns, MarketDay, QuoteColumns, messages
-from services.strategy.open import IntArray
+from services.strategy.arrays import IntArray
 
 _FIRST_DAY: Final = date(2024, 1, 2)
 _HOUR_NS: Final = 60 * MINUTE_NS

@@ -103,22 +103,21 @@ def session_windows(plan: SessionPlanned, env: EnvBot) -> SessionWindows:
 
 
 def _strategy_times(plan: SessionPlanned, env: EnvBot) -> list[tuple[int, int, int]]:
-    """Return start, end of analysis and end of entries of each enabled strategy.
-
-    The mid and close strategies have no length of entry of their own: they may enter while they watch.
-    """
+    """Return start, end of analysis and end of entries of each strategy that may run."""
+    override = env.word("STRATEGY_OVERRIDE")
     return [
         (
             start_ns,
             start_ns + env.whole(analysis_key) * NS_PER_MINUTE,
             start_ns + (env.whole(analysis_key) + env.whole(entry_key)) * NS_PER_MINUTE,
         )
-        for switch, start_ns, analysis_key, entry_key in (
-            ("STRAT_OPEN_ENABLED", plan.start_open_ns, "OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
-            ("STRAT_MID_ENABLED", plan.start_mid_ns, "MID_ANALYSIS_TIME", "MID_MONITORING_TIME"),
-            ("STRAT_CLOSE_ENABLED", plan.start_close_ns, "CLOSE_ANALYSIS_TIME", "CLOSE_MONITORING_TIME"),
+        for name, start_ns, analysis_key, entry_key in (
+            ("open", plan.start_open_ns, "OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
+            ("mid", plan.start_mid_ns, "MID_ANALYSIS_TIME", "MID_SIGNAL_TIME"),
+            ("close", plan.start_close_ns, "CLOSE_ANALYSIS_TIME", "CLOSE_SIGNAL_TIME"),
         )
-        if env.flag(switch)
+        # STRATEGY_OVERRIDE: only the one it names runs.
+        if env.flag(f"STRAT_{name.upper()}_ENABLED") and override in {"", name}
     ]
 
 

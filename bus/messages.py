@@ -278,6 +278,18 @@ class CandidatesRanked(Message, frozen=True, kw_only=True):
     rejected_total: int
 
 
+class VixObserved(Message, frozen=True, kw_only=True):
+    """The volatility index as it stood before a session: the close of `as_of_date`, in hundredths of a point.
+
+    `vix_hundredths` 0 = unknown, and `as_of_date` is then empty. `source` says where it is from, or why it is unknown.
+    """
+
+    session_date: Id
+    as_of_date: Annotated[str, Meta(max_length=10)]
+    vix_hundredths: Annotated[int, Meta(ge=0, le=100_000)]
+    source: Text
+
+
 # --- session -----------------------------------------------------------------------------------------------------
 
 
@@ -299,7 +311,10 @@ class SessionPlanned(Message, frozen=True, kw_only=True):
 
 
 class SignalRaised(Message, frozen=True, kw_only=True):
-    """A strategy wants a position. `instrument` is what to buy: the symbol, or its inverse ETF when bearish."""
+    """A strategy wants a position. `instrument` is what to buy: the symbol, or its inverse ETF when bearish.
+
+    `leverage` is how many times as far as the symbol the instrument moves; `trail_bps` is widened by it already.
+    """
 
     signal_id: Id
     session_date: Id
@@ -311,6 +326,19 @@ class SignalRaised(Message, frozen=True, kw_only=True):
     trail_bps: Annotated[int, Meta(ge=1, le=5000)]
     expires_ns: Ns
     exit_at_ns: Ns
+    reasons: tuple[Reason, ...]
+    leverage: Annotated[int, Meta(ge=1, le=3)] = 1
+
+
+class ExitSignalled(Message, frozen=True, kw_only=True):
+    """A strategy wants what its signal bought sold now, before its planned exit; said once for each signal."""
+
+    signal_id: Id
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    direction: Direction
+    detail: Text
     reasons: tuple[Reason, ...]
 
 
@@ -358,6 +386,14 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
     expires_ns: Ns
     cancel_at_ns: Ns
     exit_at_ns: Ns
+    reason: Text
+
+
+class CloseIntent(Message, frozen=True, kw_only=True):
+    """Sell what this intent holds and cancel what is unfilled of it, as at its planned exit; it only ever reduces."""
+
+    intent_id: Id
+    session_date: Id
     reason: Text
 
 
@@ -735,11 +771,14 @@ class LedgerSnapshot(Message, frozen=True, kw_only=True):
 MarketMessage = QuoteBatch | BarBatch | FeedEnded
 ReliableMessage = (
     CandidatesRanked
+    | VixObserved
     | SessionPlanned
     | SignalRaised
+    | ExitSignalled
     | SignalSuppressed
     | RangeCompleted
     | SubmitOrder
+    | CloseIntent
     | OrderDenied
     | KillSwitchTripped
     | OrderPrepared

@@ -127,15 +127,17 @@ def parse_value(setting: Setting, text: str) -> Value:
             return _parse_number(setting, text) if text else text
         case "time" | "date" | "choice" | "text":
             return _parse_word(setting, text)
-        case "days" | "symbols":
+        case "choices" | "days" | "symbols":
             return _parse_list(setting, text)
 
 
 def _allowed(setting: Setting) -> str:
     if setting.low is not None:
         return f"a number from {setting.low} to {setting.high} ({setting.unit})"
+    if setting.kind == "choices":
+        return "names out of " + ",".join(setting.choices)
     if setting.choices:
-        return "one of " + ", ".join(setting.choices)
+        return "one of " + ", ".join(setting.choices) + (", or empty" if setting.optional else "")
     return setting.unit
 
 
@@ -162,7 +164,7 @@ def _parse_word(setting: Setting, text: str) -> str:
         raise ValueError(f"{setting.key} is '{text}': it must be a time of day such as 14:30 (HH:MM, UTC)")
     if setting.kind == "date" and not _is_date(text):
         raise ValueError(f"{setting.key} is '{text}': it must be a day such as 2013-10-08 (YYYY-MM-DD)")
-    if setting.kind == "choice" and text not in setting.choices:
+    if setting.kind == "choice" and text and text not in setting.choices:
         raise ValueError(f"{setting.key} is '{text}': it must be {_allowed(setting)}")
     if len(text) > 400 or "\n" in text or "\r" in text:
         raise ValueError(f"{setting.key} is longer than one line of 400 characters")
@@ -181,6 +183,9 @@ def _parse_list(setting: Setting, text: str) -> tuple[str, ...]:
     if setting.kind == "days":
         bad = [word for word in words if word not in WEEKDAYS]
         allowed = "weekdays such as Mon,Tue,Wed,Thu,Fri"
+    elif setting.kind == "choices":
+        bad = [word for word in words if word not in setting.choices]
+        allowed = _allowed(setting)
     else:
         words = tuple(word.upper() for word in words)
         bad = [word for word in words if not _SYMBOL.match(word)]

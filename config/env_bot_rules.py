@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 Value = bool | int | Decimal | str | tuple[str, ...]
@@ -11,13 +12,17 @@ Value = bool | int | Decimal | str | tuple[str, ...]
 _OPEN_MINUTE_WINTER: Final = 14 * 60 + 30
 _CLOSE_MINUTE_WINTER: Final = 21 * 60
 _SUMMER_SHIFT_MINUTES: Final = 60
-#: Strategies of the specification that this version does not have.
-_STRATEGIES_TO_COME: Final = (("STRAT_MID_ENABLED", "mid"), ("STRAT_CLOSE_ENABLED", "close"))
 _SCREENER_RANGES: Final = (
     ("SCREENER_GAP_MIN", "SCREENER_GAP_MAX"),
     ("SCREENER_FLOAT_MIN", "SCREENER_FLOAT_MAX"),
     ("SCREENER_MARKET_CAP_MIN", "SCREENER_MARKET_CAP_MAX"),
 )
+#: Each strategy's times, in the order in which they follow each other from its start.
+_STRATEGY_TIMES: Final = {
+    "OPEN": ("OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
+    "MID": ("MID_ANALYSIS_TIME", "MID_SIGNAL_TIME"),
+    "CLOSE": ("CLOSE_ANALYSIS_TIME", "CLOSE_SIGNAL_TIME"),
+}
 
 
 def contradictions(values: Mapping[str, Value]) -> tuple[str, ...]:
@@ -29,35 +34,60 @@ def contradictions(values: Mapping[str, Value]) -> tuple[str, ...]:
     return tuple(fault for keys, rule in _RULES if all(key in values for key in keys) for fault in rule(values))
 
 
-def _strategy_faults(values: Mapping[str, Value]) -> list[str]:
+def _sequence_faults(values: Mapping[str, Value]) -> list[str]:
+    sequence, override = values["STRATEGY_SEQUENCE"], str(values["STRATEGY_OVERRIDE"])
+    names = sequence if isinstance(sequence, tuple) else ()
+    enabled = [name.lower() for name in _STRATEGY_TIMES if values[f"STRAT_{name}_ENABLED"]]
+    faults = [
+        f"STRATEGY_SEQUENCE does not name {name}, but STRAT_{name.upper()}_ENABLED is true: name it there, or set that "
+        "to false"
+        for name in enabled
+        if name not in names
+    ]
+    if override and override not in enabled:
+        faults.append(
+            f"STRATEGY_OVERRIDE is {override}, but STRAT_{override.upper()}_ENABLED is false, so nothing would run: "
+            "enable it or leave STRATEGY_OVERRIDE empty"
+        )
+    return faults
+
+
+def _short_type_faults(values: Mapping[str, Value]) -> list[str]:
     return [
-        f"{key} is true, but this version has no {name} strategy: set it to false"
-        for key, name in _STRATEGIES_TO_COME
-        if values[key]
+        f"SHORT_TYPE_{name} is LongPut, but this version sends no orders for options: set it to InverseETF or disabled"
+        for name in _STRATEGY_TIMES
+        if values[f"SHORT_TYPE_{name}"] == "LongPut"
     ]
 
 
-def _window_faults(values: Mapping[str, Value]) -> list[str]:
-    """Return how the open strategy's windows do not fit a regular day; half-days are judged on the day itself."""
-    if not values["STRAT_OPEN_ENABLED"]:
-        # STRAT_OPEN_ENABLED is false: its times are not used, so they cannot be wrong.
+def _put_faults(values: Mapping[str, Value]) -> list[str]:
+    if _whole(values, "PUT_EXPIRY_MIN_DAYS") > _whole(values, "PUT_EXPIRY_MAX_DAYS"):
+        return ["PUT_EXPIRY_MIN_DAYS is above PUT_EXPIRY_MAX_DAYS: no put could pass"]
+    return []
+
+
+def _window_faults(name: str, values: Mapping[str, Value]) -> list[str]:
+    """Return how a strategy's windows do not fit a regular day; half-days are judged on the day itself."""
+    if not values[f"STRAT_{name}_ENABLED"]:
+        # STRAT_*_ENABLED is false: its times are not used, so they cannot be wrong.
         return []
     faults = []
-    start = _minute(str(values["START_TIME_OPEN"]))
+    key, lengths = f"START_TIME_{name}", _STRATEGY_TIMES[name]
+    start = _minute(str(values[key]))
     # START_TIME_DST=fixed: the same UTC time is an hour later on New York's clock in summer, so the earliest time
     # that can be right is the summer open. START_TIME_DST=exchange: start times are as in winter.
     is_fixed = values["START_TIME_DST"] == "fixed"
     earliest = _OPEN_MINUTE_WINTER - (_SUMMER_SHIFT_MINUTES if is_fixed else 0)
     if start < earliest:
         faults.append(
-            f"START_TIME_OPEN is {hhmm(start)}, before the exchange opens at {hhmm(earliest)} UTC: "
+            f"{key} is {hhmm(start)}, before the exchange opens at {hhmm(earliest)} UTC: "
             f"set it to {hhmm(earliest)} or later"
         )
     flatten = _CLOSE_MINUTE_WINTER - _whole(values, "FLATTEN_BEFORE_CLOSE")
-    end = start + _whole(values, "OPEN_ANALYSIS_TIME") + _whole(values, "OPEN_BREAKOUT_TIME")
+    end = start + sum(_whole(values, length) for length in lengths)
     if end > flatten:
         faults.append(
-            f"START_TIME_OPEN + OPEN_ANALYSIS_TIME + OPEN_BREAKOUT_TIME end at {hhmm(end)} UTC, after all positions "
+            f"{key} + {' + '.join(lengths)} end at {hhmm(end)} UTC, after all positions "
             f"are sold at {hhmm(flatten)}: make one of the windows shorter"
         )
     return faults
@@ -134,18 +164,19 @@ def hhmm(minute: int) -> str:
 
 #: Which settings a rule reads, and the rule.
 _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[str]]], ...]] = (
-    (tuple(key for key, _ in _STRATEGIES_TO_COME), _strategy_faults),
     (
-        (
-            "STRAT_OPEN_ENABLED",
-            "START_TIME_OPEN",
-            "START_TIME_DST",
-            "OPEN_ANALYSIS_TIME",
-            "OPEN_BREAKOUT_TIME",
-            "FLATTEN_BEFORE_CLOSE",
-        ),
-        _window_faults,
+        ("STRATEGY_SEQUENCE", "STRATEGY_OVERRIDE", *(f"STRAT_{name}_ENABLED" for name in _STRATEGY_TIMES)),
+        _sequence_faults,
     ),
+    *(
+        (
+            (f"STRAT_{name}_ENABLED", f"START_TIME_{name}", "START_TIME_DST", *lengths, "FLATTEN_BEFORE_CLOSE"),
+            partial(_window_faults, name),
+        )
+        for name, lengths in _STRATEGY_TIMES.items()
+    ),
+    (tuple(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES), _short_type_faults),
+    (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
     (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),

@@ -5,11 +5,11 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-Kind = Literal["bool", "int", "decimal", "time", "date", "choice", "days", "symbols", "text"]
+Kind = Literal["bool", "int", "decimal", "time", "date", "choice", "choices", "days", "symbols", "text"]
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """One setting. `bounds` limit numbers inclusively, `choices` limit choices; `proposal` fills in the form.
+    """One setting. `bounds` limit numbers inclusively, `choices` what may be chosen; `proposal` fills in the form.
 
     `decimals`: the finest step of a number, so that nothing is lost when it becomes a scaled integer.
     """
@@ -110,7 +110,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         proposal="30",
         unit="minutes",
         bounds=("1", "240"),
-        description="Length of the mid-day analysis, from START_TIME_MID.",
+        description="Length of the mid-day analysis, from START_TIME_MID. Its indicators begin at the open.",
+    ),
+    Setting(
+        key="MID_SIGNAL_TIME",
+        group="Session times",
+        kind="int",
+        proposal="120",
+        unit="minutes",
+        bounds=("1", "390"),
+        description="How long after the mid-day analysis the mid strategy may open positions.",
     ),
     Setting(
         key="MID_MONITORING_TIME",
@@ -119,7 +128,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         proposal="120",
         unit="minutes",
         bounds=("0", "390"),
-        description="How long the mid-day strategy watches its positions.",
+        description=(
+            "How long after its signals the mid strategy keeps its positions before they are sold. The flatten before "
+            "the close always wins."
+        ),
     ),
     Setting(
         key="CLOSE_ANALYSIS_TIME",
@@ -131,13 +143,25 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         description="Length of the late-day analysis, from START_TIME_CLOSE.",
     ),
     Setting(
+        key="CLOSE_SIGNAL_TIME",
+        group="Session times",
+        kind="int",
+        proposal="30",
+        unit="minutes",
+        bounds=("1", "390"),
+        description="How long after the late-day analysis the close strategy may open positions.",
+    ),
+    Setting(
         key="CLOSE_MONITORING_TIME",
         group="Session times",
         kind="int",
         proposal="60",
         unit="minutes",
         bounds=("0", "390"),
-        description="How long the late-day strategy watches its positions.",
+        description=(
+            "How long after its signals the close strategy keeps its positions before they are sold. The flatten "
+            "before the close always wins."
+        ),
     ),
     Setting(
         key="FLATTEN_BEFORE_CLOSE",
@@ -162,23 +186,42 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="bool",
         proposal="true",
         unit="true or false",
-        description="Opening-range breakout.",
+        description="The open strategy: opening-range breakout.",
     ),
     Setting(
         key="STRAT_MID_ENABLED",
         group="Strategies",
         kind="bool",
-        proposal="false",
+        proposal="true",
         unit="true or false",
-        description="Mid-day VWAP reversion.",
+        description="The mid strategy: reversion to the volume-weighted average price (VWAP).",
     ),
     Setting(
         key="STRAT_CLOSE_ENABLED",
         group="Strategies",
         kind="bool",
-        proposal="false",
+        proposal="true",
         unit="true or false",
-        description="Late-day momentum or fade.",
+        description="The close strategy: late-day momentum or fade.",
+    ),
+    Setting(
+        key="STRATEGY_SEQUENCE",
+        group="Strategies",
+        kind="choices",
+        proposal="open,mid,close",
+        unit="strategies, comma separated",
+        choices=("open", "mid", "close"),
+        description="In which order the strategies are asked in a minute. Every enabled strategy must be in it.",
+    ),
+    Setting(
+        key="STRATEGY_OVERRIDE",
+        group="Strategies",
+        kind="choice",
+        proposal="",
+        unit="one of",
+        choices=("open", "mid", "close"),
+        optional=True,
+        description="Empty, or the one strategy that runs: the others are then silent and say so.",
     ),
     Setting(
         key="SHORT_TYPE_OPEN",
@@ -186,8 +229,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="choice",
         proposal="InverseETF",
         unit="one of",
-        choices=("InverseETF", "disabled"),
-        description="What the open strategy buys on a bearish signal.",
+        choices=("InverseETF", "LongPut", "disabled"),
+        description=(
+            "What the open strategy buys on a bearish signal. LongPut cannot be chosen yet: no option orders are sent."
+        ),
     ),
     Setting(
         key="SHORT_TYPE_MID",
@@ -195,8 +240,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="choice",
         proposal="InverseETF",
         unit="one of",
-        choices=("InverseETF", "disabled"),
-        description="What the mid strategy buys on a bearish signal.",
+        choices=("InverseETF", "LongPut", "disabled"),
+        description=(
+            "What the mid strategy buys on a bearish signal. LongPut cannot be chosen yet: no option orders are sent."
+        ),
     ),
     Setting(
         key="SHORT_TYPE_CLOSE",
@@ -204,8 +251,72 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         kind="choice",
         proposal="InverseETF",
         unit="one of",
-        choices=("InverseETF", "disabled"),
-        description="What the close strategy buys on a bearish signal.",
+        choices=("InverseETF", "LongPut", "disabled"),
+        description=(
+            "What the close strategy buys on a bearish signal. LongPut cannot be chosen yet: no option orders are sent."
+        ),
+    ),
+    Setting(
+        key="MAX_INVERSE_LEVERAGE",
+        group="Strategies",
+        kind="int",
+        proposal="1",
+        unit="times",
+        bounds=("1", "3"),
+        description=(
+            "The most leverage an inverse fund may have. A fund of more than 1 is used only where no smaller one "
+            "is known; its stop is wider and its size smaller by as much."
+        ),
+    ),
+    Setting(
+        key="PUT_EXPIRY_MIN_DAYS",
+        group="Strategies",
+        kind="int",
+        proposal="7",
+        unit="days",
+        bounds=("0", "365"),
+        description="A put that expires sooner is not chosen.",
+    ),
+    Setting(
+        key="PUT_EXPIRY_MAX_DAYS",
+        group="Strategies",
+        kind="int",
+        proposal="45",
+        unit="days",
+        bounds=("1", "730"),
+        description="A put that expires later is not chosen.",
+    ),
+    Setting(
+        key="PUT_DELTA_TARGET",
+        group="Strategies",
+        kind="decimal",
+        proposal="0.50",
+        unit="delta, without its sign",
+        bounds=("0.05", "0.95"),
+        decimals=2,
+        description=(
+            "The put whose delta is nearest to this is chosen; without deltas the one whose strike is nearest to "
+            "what it stands for."
+        ),
+    ),
+    Setting(
+        key="PUT_OPEN_INTEREST_MIN",
+        group="Strategies",
+        kind="int",
+        proposal="100",
+        unit="contracts",
+        bounds=("0", "1000000"),
+        description="A put with less open interest is not chosen.",
+    ),
+    Setting(
+        key="PUT_SPREAD_MAX",
+        group="Strategies",
+        kind="decimal",
+        proposal="10",
+        unit="percent of the ask",
+        bounds=("0.1", "100"),
+        decimals=2,
+        description="A put with a wider market is not chosen.",
     ),
     Setting(
         key="OPEN_BREAKOUT_BUFFER",
@@ -215,6 +326,82 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         unit="percent",
         bounds=("0", "5"),
         description="How far beyond the opening range a minute must close to be a breakout.",
+    ),
+    Setting(
+        key="STRAT_MID_VWAP_THRESHOLD",
+        group="Strategies",
+        kind="decimal",
+        proposal="0.8",
+        unit="percent",
+        bounds=("0.01", "20"),
+        description="How far from its VWAP a name must close to be expected back.",
+    ),
+    Setting(
+        key="STRAT_MID_BOLLINGER_PERIOD",
+        group="Strategies",
+        kind="int",
+        proposal="20",
+        unit="minutes",
+        bounds=("2", "200"),
+        description="How many closes the Bollinger bands of the mid strategy are made of.",
+    ),
+    Setting(
+        key="STRAT_MID_BOLLINGER_WIDTH",
+        group="Strategies",
+        kind="decimal",
+        proposal="2",
+        unit="standard deviations",
+        bounds=("0.1", "10"),
+        decimals=3,
+        description="How far from their mean the Bollinger bands are; a signal must close on or beyond one.",
+    ),
+    Setting(
+        key="STRAT_MID_ADX_PERIOD",
+        group="Strategies",
+        kind="int",
+        proposal="14",
+        unit="minutes",
+        bounds=("2", "100"),
+        description="Period of Wilder's average directional index (ADX) and average true range (ATR).",
+    ),
+    Setting(
+        key="STRAT_MID_ADX_MAX",
+        group="Strategies",
+        kind="decimal",
+        proposal="40",
+        unit="index points",
+        bounds=("1", "100"),
+        decimals=3,
+        description="With an ADX of this or more the trend is too strong to expect a name back.",
+    ),
+    Setting(
+        key="STRAT_MID_STOP_ATR",
+        group="Strategies",
+        kind="decimal",
+        proposal="8",
+        unit="average true ranges",
+        bounds=("0.1", "100"),
+        decimals=3,
+        description="Distance of the mid strategy's trailing stop, at most TRAILING_STOP.",
+    ),
+    Setting(
+        key="STRAT_CLOSE_HIGH_PROXIMITY",
+        group="Strategies",
+        kind="decimal",
+        proposal="0.3",
+        unit="percent",
+        bounds=("0.01", "10"),
+        description="How near to the day's high a name must close late in the day to be expected to go on.",
+    ),
+    Setting(
+        key="STRAT_CLOSE_VIX_THRESHOLD",
+        group="Strategies",
+        kind="decimal",
+        proposal="15",
+        unit="index points",
+        bounds=("0", "200"),
+        decimals=2,
+        description="The close strategy runs only when the VIX closed here or higher the day before.",
     ),
     Setting(
         key="TRAILING_STOP",
@@ -438,6 +625,18 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         unit="times real time, 0 = as fast as it goes",
         bounds=("0", "100000"),
         description="How fast a recorded or generated session is played.",
+    ),
+    Setting(
+        key="VIX_DATA_FILE",
+        group="Market data",
+        kind="text",
+        proposal="",
+        unit="file",
+        optional=True,
+        description=(
+            "For recorded data: a CSV of the VIX by day (DATE,OPEN,HIGH,LOW,CLOSE). The close of the trading day "
+            "before counts. Empty = unknown, and the close strategy is silent."
+        ),
     ),
     Setting(
         key="SCREENER_PRICE_MIN",

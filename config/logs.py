@@ -19,7 +19,10 @@ _LINE: Final = "tradebot_line"
 
 
 class LineFormatter(logging.Formatter):
-    """Writes one record as one line: timestamp, level, service, logger, message; line breaks are escaped."""
+    """Writes one record as one line: timestamp, level, service, logger, message; line breaks are escaped.
+
+    A record made with `extra={"fields": {...}}` has these in JSON beside the message, which says them in words.
+    """
 
     def __init__(self, service: str, log_format: LogFormat) -> None:
         super().__init__()
@@ -45,7 +48,8 @@ class LineFormatter(logging.Formatter):
             csv.writer(out, lineterminator="").writerow([value.replace("\n", "\\n") for value in values])
             return out.getvalue()
         names = ("timestamp", "level", "service", "logger", "message")
-        return msgspec.json.encode(dict(zip(names, values, strict=True))).decode()
+        fields: dict[str, str] = record.__dict__.get("fields") or {}
+        return msgspec.json.encode(fields | dict(zip(names, values, strict=True))).decode()
 
 
 def set_up_logs(service: str, log_format: LogFormat, folder: Path) -> None:

@@ -114,7 +114,7 @@ def _allowed(setting: Setting) -> str:
     if setting.kind == "bool":
         return "`true`, `false`"
     allowed = ", ".join(_code(choice) for choice in setting.choices)
-    return allowed or ("may be empty" if setting.optional else "")
+    return ", ".join(part for part in (allowed, "may be empty" if setting.optional else "") if part)
 
 
 def _market_row(kind: type[m.Message]) -> tuple[str, ...]:

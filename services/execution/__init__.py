@@ -2,8 +2,8 @@
 
 Decides: when an order is prepared, cancelled, expired, protected and closed, and what a broker's answer
 means.
-Hears: SessionPlanned, HaltRaised (watchdog); SubmitOrder, KillSwitchTripped (risk); ChainArmed, ChainDisarmed
-(control folder); market data, for what is due by time and for the embedded paper broker.
+Hears: SessionPlanned, HaltRaised (watchdog); SubmitOrder, CloseIntent, KillSwitchTripped (risk); ChainArmed,
+ChainDisarmed (control folder); market data, for what is due by time and for the embedded paper broker.
 Says: AccountReported, OrderAccepted, OrderRejected, OrderExpired, OrderCancelled, OrderFilled, IntentClosed
 (risk); OrderFilled, CashMoved (ledger).
 Owns: its journal; and, through the embedded paper broker, `state/paper_broker.db`, the broker's own books.

@@ -42,6 +42,7 @@ class ExecutionCore:
             m.HaltRaised: self._on_halt,
             m.KillSwitchTripped: self._on_kill_switch,
             m.SubmitOrder: self._on_submit,
+            m.CloseIntent: self._on_close_intent,
             r.BrokerAccepted: self._on_accepted,
             r.BrokerRejected: self._on_rejected,
             r.BrokerUnknown: self._on_unknown,
@@ -111,6 +112,16 @@ class ExecutionCore:
         if refusal:
             step.expire(entry.client_order_id, refusal)
             step.close_when_over()
+        return step.events
+
+    def _on_close_intent(self, state: ExecutionState, message: m.CloseIntent, now_ns: int) -> Sequence[m.Message]:
+        # The event sets the intent's exit reason, so from now on it is what a time exit is: tried until it is done.
+        intent = state.open_intent(message.intent_id)
+        if intent is None or intent.exit_reason:
+            return ()
+        step = self._step(intent, now_ns)
+        step.say(message)
+        step.leave(state, step.intent.exit_reason)
         return step.events
 
     def _on_market(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:

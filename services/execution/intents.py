@@ -16,7 +16,7 @@ OrderEvent = (
     | m.CancelRequested
     | m.OrderCancelled
 )
-IntentEvent = OrderEvent | m.IntentClosed
+IntentEvent = OrderEvent | m.CloseIntent | m.IntentClosed
 
 
 class Intent(Struct, frozen=True, kw_only=True):
@@ -83,6 +83,8 @@ def fold(intent: Intent, event: IntentEvent) -> Intent:
         KeyError: the event is about an order of another intent.
     """
     match event:
+        case m.CloseIntent():
+            return replace(intent, exit_reason=intent.exit_reason or event.reason or "its strategy wants it sold")
         case m.IntentClosed():
             return replace(intent, is_closed=True)
         case m.OrderPrepared():

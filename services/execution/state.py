@@ -99,6 +99,10 @@ class ExecutionState:
         intent_id = self._intent_of_order.get(client_order_id)
         return None if intent_id is None else self._intents[intent_id].order(client_order_id)
 
+    def open_intent(self, intent_id: str) -> Intent | None:
+        """Return an intent that is not closed, or None."""
+        return self._intents[intent_id] if intent_id in self._open else None
+
     def intent(self, intent_id: str) -> Intent:
         """Return an intent of the day.
 
@@ -142,6 +146,8 @@ class ExecutionState:
                 self.activity_ids.add(event.activity_id)
             case m.OrderPrepared():
                 self._prepare(event)
+            case m.CloseIntent():
+                self._intents[event.intent_id] = fold(self._intents[event.intent_id], event)
             case m.IntentClosed():
                 self._put(fold(self._intents[event.intent_id], event))
             case (

@@ -91,7 +91,7 @@ def size_of(signal: SignalRaised, facts: Facts) -> Sizing:
     """Return how many shares of the signal's instrument the limits allow at the ask; 0 without a quote."""
     quote = facts.quote_of(signal.instrument)
     ask = quote.ask_micros if quote else 0
-    return size_entry(facts.limits, facts.means, ask_micros=ask, trail_bps=signal.trail_bps)
+    return size_entry(facts.limits, facts.means, ask_micros=ask, trail_bps=signal.trail_bps, leverage=signal.leverage)
 
 
 def _session_known(_: SignalRaised, facts: Facts) -> Finding | None:

@@ -12,6 +12,8 @@ from bus.messages import (
     CandidatesRanked,
     ChainArmed,
     ChainDisarmed,
+    CloseIntent,
+    ExitSignalled,
     FeedEnded,
     HaltRaised,
     IntentClosed,
@@ -96,9 +98,11 @@ class RiskCore:
                 return state
 
     def decide(self, state: RiskState, message: Message, now_ns: int) -> Sequence[Message]:
-        """Return the verdict on a signal, or the input itself when it changes the state."""
+        """Return the verdict on a signal, an exit passed on, or the input itself when it changes the state."""
         if isinstance(message, SignalRaised):
             return self._judge(state, message, now_ns)
+        if isinstance(message, ExitSignalled):
+            return _closing(state, message, now_ns)
         if isinstance(message, _STATE_INPUTS):
             return (message,) if days.fold(state.day, message) != state.day else ()
         return ()
@@ -214,6 +218,21 @@ def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
         cancel_at_ns=min(now + facts.limits.entry_timeout_ns, exit_at),
         exit_at_ns=exit_at,
         reason=_reason(signal, sizing.bound),
+    )
+
+
+def _closing(state: RiskState, signal: ExitSignalled, now_ns: int) -> Sequence[Message]:
+    """Pass an exit on when its intent is open or working; it only reduces, so no check may stand in its way."""
+    if not book.has_intent(state.day.portfolio, signal.signal_id):
+        return ()
+    return (
+        CloseIntent(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            intent_id=signal.signal_id,
+            session_date=signal.session_date,
+            reason=f"{signal.strategy}: {signal.detail}"[:_TEXT_MAX],
+        ),
     )
 
 

@@ -146,6 +146,11 @@ def open_count(portfolio: Portfolio) -> int:
     return len(portfolio.exposures) + len(portfolio.externals)
 
 
+def has_intent(portfolio: Portfolio, intent_id: str) -> bool:
+    """Tell whether this intent still holds something or may still buy."""
+    return intent_id in portfolio.exposures
+
+
 def average_micros(exposure: Exposure) -> int:
     """Return the average entry price of what is held; 0 where nothing is."""
     return exposure.cost_micros * NANOS // exposure.qty_nanos if exposure.qty_nanos else 0

@@ -34,12 +34,13 @@ def allocation_limit_micros(limits: RiskSettings, start_equity_micros: int) -> i
     return max(start_equity_micros, 0) * limits.total_allocation_ppm // _PPM
 
 
-def size_entry(limits: RiskSettings, means: Means, *, ask_micros: int, trail_bps: int) -> Sizing:
+def size_entry(limits: RiskSettings, means: Means, *, ask_micros: int, trail_bps: int, leverage: int = 1) -> Sizing:
     """Return the largest whole number of shares that breaks no limit; 0 where none does.
 
-    The risk of a share is the way from the ask down to its first stop: ask x trail.
+    The risk of a share is the way from the ask down to its first stop: ask x trail, which a levered fund's signal has
+    widened already. A fund that moves `leverage` times as far also fills its share of the allocation as much sooner.
     """
-    if ask_micros <= 0 or trail_bps <= 0 or means.start_equity_micros <= 0:
+    if min(ask_micros, trail_bps, leverage) <= 0 or means.start_equity_micros <= 0:
         return Sizing(qty_shares=0, bound="no equity, no ask or no stop distance")
     allocation = allocation_limit_micros(limits, means.start_equity_micros)
     bounds = (
@@ -49,7 +50,10 @@ def size_entry(limits: RiskSettings, means: Means, *, ask_micros: int, trail_bps
             "MAX_RISK_PER_TRADE",
         ),
         # MAX_OPEN_POSITIONS: one position never takes the share of the others.
-        (allocation // limits.max_open_positions // ask_micros, "TOTAL_ALLOCATION / MAX_OPEN_POSITIONS"),
+        (
+            allocation // limits.max_open_positions // (ask_micros * leverage),
+            "TOTAL_ALLOCATION / MAX_OPEN_POSITIONS" + (f" / {leverage}x leverage" if leverage > 1 else ""),
+        ),
         # TOTAL_ALLOCATION: what is left of it.
         ((allocation - means.allocated_micros) // ask_micros, "what is left of TOTAL_ALLOCATION"),
         (means.cash_micros // ask_micros, "the cash in the account"),

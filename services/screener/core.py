@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.codec import FRAME_BYTES_MAX
-from bus.messages import CandidatesRanked, MarketMessage, Message, SessionPlanned, StatusMessage
+from bus.messages import CandidatesRanked, MarketMessage, Message, SessionPlanned, StatusMessage, VixObserved
 from services.screener.screening import Screening
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
@@ -18,10 +18,11 @@ LIST_BYTES_MAX = FRAME_BYTES_MAX - 1_024
 
 
 class ScreenerState(Struct, frozen=True, kw_only=True):
-    """The newest plan, and the session whose candidates were said; empty = none yet."""
+    """The newest plan, and the sessions whose candidates and volatility were said; empty = none yet."""
 
     plan: SessionPlanned | None = None
     ranked_date: str = ""
+    vix_date: str = ""
 
 
 class ScreenerCore:
@@ -39,7 +40,7 @@ class ScreenerCore:
         return state
 
     def decide(self, state: ScreenerState, message: Message, now_ns: int) -> Sequence[Message]:
-        """Journal a new plan; rank a universe. A session planned or ranked before gives nothing."""
+        """Journal a new plan; rank a universe; pass the volatility on. What was said of a session is not said again."""
         match message:
             case SessionPlanned():
                 if state.plan is not None and state.plan.session_date == message.session_date:
@@ -49,16 +50,20 @@ class ScreenerCore:
                 if state.ranked_date == message.session_date:
                     return ()
                 return (rank(message, self._settings, now_ns),)
+            case VixObserved():
+                return () if state.vix_date == message.session_date else (message,)
             case _:
                 return ()
 
     def evolve(self, state: ScreenerState, event: Message) -> ScreenerState:
-        """Remember the plan, and that its candidates were said."""
+        """Remember the plan, and that its candidates and volatility were said."""
         match event:
             case SessionPlanned():
                 return replace(state, plan=event)
             case CandidatesRanked():
                 return replace(state, ranked_date=event.session_date)
+            case VixObserved():
+                return replace(state, vix_date=event.session_date)
             case _:
                 return state
 

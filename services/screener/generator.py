@@ -34,6 +34,8 @@ _TRADED_CHANCE = {"index": 0.999, "inverse": 0.9, "plain": 0.97, "wide": 0.75, "
 _THIN_AT_THE_OPEN = 0.6  # even thin names trade, a few shares, in most of the first minutes
 _WIDE_SPREAD = 0.021
 _TODAY_OF_THIN = 0.22
+_VIX_STREAM = 1
+_VIX_LOW, _VIX_HIGH = 1_500, 3_500
 
 
 class _Overnight(NamedTuple):
@@ -84,6 +86,14 @@ def generate(plan: SessionPlanned, seed: int, wanted: Sequence[str] = ()) -> Mar
         bars=_bar_columns(tape, places),
         quotes=_quote_columns(tape, places),
     )
+
+
+def volatility_hundredths(plan: SessionPlanned, seed: int) -> int:
+    """Return the volatility index of the day before this session, 15 to 35 points in hundredths."""
+    day_number = date.fromisoformat(plan.session_date).toordinal()
+    # A stream of its own: the market of a seed stays what it is.
+    rng = np.random.Generator(np.random.PCG64([seed, day_number, _VIX_STREAM]))
+    return int(rng.integers(_VIX_LOW, _VIX_HIGH + 1))
 
 
 def _column(field: str) -> Floats:

@@ -16,6 +16,7 @@ from services.screener.list_file import list_path, list_text, write_list
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
 from services.screener.universe_file import UniverseFileError, joined, stamp
+from services.screener.vix import VixSource
 
 if TYPE_CHECKING:
     from services.screener.universe_keeper import UniverseKeeper
@@ -31,10 +32,11 @@ class ScreenerShell(Shell[ScreenerState]):
     With UNIVERSE_SOURCE finnhub the report waits until there is a universe to look the names up in.
     """
 
-    def __init__(self, setup: Setup, settings: ScreenerSettings, feed: MarketFeed) -> None:
+    def __init__(self, setup: Setup, settings: ScreenerSettings, feed: MarketFeed, vix: VixSource) -> None:
         self._setup = setup
         self._settings = settings
         self._feed = feed
+        self._vix = vix
         self._keeper = _keeper(setup, settings)
         self._waiting: UniverseLoaded | None = None
         self._look_again_boot_ns = 0
@@ -108,15 +110,14 @@ class ScreenerShell(Shell[ScreenerState]):
         if not plan.is_trading_day:
             return ()
         day = self._feed.day(plan)
-        return self._looked_up(
-            UniverseLoaded(
-                ts_event=now_ns,
-                ts_init=now_ns,
-                session_date=plan.session_date,
-                source=day.source,
-                rows=day.rows,
-            )
+        loaded = UniverseLoaded(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            session_date=plan.session_date,
+            source=day.source,
+            rows=day.rows,
         )
+        return (*self._looked_up(loaded), self._vix.observe(plan, now_ns))
 
     def _looked_up(self, loaded: UniverseLoaded) -> Sequence[Message]:
         """Return the report with what the universe knows of its names; nothing while there is no universe."""
@@ -149,5 +150,11 @@ def build(setup: Setup) -> Assembly[ScreenerState]:
     """Assemble the screener from the settings; nothing is opened before a session is planned."""
     settings = ScreenerSettings.from_env(setup.env)
     feed = MarketFeed(settings)
-    shell = ScreenerShell(setup, settings, feed)
-    return Assembly(core=ScreenerCore(settings), shell=shell, self_check=feed.faults, feed=shell.messages)
+    vix = VixSource(setup.env)
+    shell = ScreenerShell(setup, settings, feed, vix)
+    return Assembly(
+        core=ScreenerCore(settings),
+        shell=shell,
+        self_check=lambda: (*feed.faults(), *vix.faults()),
+        feed=shell.messages,
+    )

@@ -6,8 +6,8 @@ very share, are listed.
 
 Source: ProShares Trust prospectus of 2015-12-15 (SEC file 333-89822: short market-cap and sector funds);
 the "-1x Inverse ETFs" list of etfreplay.com as of 2024-12-20; Direxion Shares ETF Trust (SEC file 333-150525)
-for single shares, its funds as of 2026-02. Leverage above 1 is listed so that such a fund is known for what
-it is. Review the table when funds open, close or change their multiple.
+for single shares, its funds as of 2026-02. Funds of more than -1x are bought only where MAX_INVERSE_LEVERAGE allows
+it and no smaller one is there. Review the table when funds open, close or change their multiple.
 """
 
 from collections import Counter
@@ -16,8 +16,6 @@ from typing import Final
 
 from msgspec import Struct
 
-#: Only unlevered funds are bought: the trailing stop and the size are reckoned for the name's own moves.
-LEVERAGE_USED: Final = 1
 _LEVERAGES: Final = (1, 2, 3)
 
 
@@ -93,15 +91,20 @@ INVERSE_ETFS: Final[tuple[InverseEtf, ...]] = (
     *_rows("TSMZ", 1, "TSM"),
 )
 
-_INSTRUMENTS: Final[dict[str, str]] = {
-    row.underlying: row.inverse for row in reversed(INVERSE_ETFS) if row.leverage == LEVERAGE_USED
-}
+#: For each name its funds, the smallest leverage first, and in the table's order among equals.
+_FUNDS: Final[dict[str, list[InverseEtf]]] = {}
+for _row in sorted(INVERSE_ETFS, key=lambda row: row.leverage):
+    _FUNDS.setdefault(_row.underlying, []).append(_row)
 _INVERSES: Final = frozenset(row.inverse for row in INVERSE_ETFS)
 
 
-def inverse_of(symbol: str) -> str | None:
-    """Return the unlevered ETF to buy instead of selling this name short; None when there is none."""
-    return _INSTRUMENTS.get(symbol)
+def inverse_of(symbol: str, leverage_max: int = 1) -> InverseEtf | None:
+    """Return the fund to buy instead of selling this name short: the one of the least leverage.
+
+    None when there is none of at most `leverage_max`.
+    """
+    funds = _FUNDS.get(symbol)
+    return funds[0] if funds and funds[0].leverage <= leverage_max else None
 
 
 def is_inverse_etf(symbol: str) -> bool:

@@ -1,4 +1,4 @@
-"""The opening range of every name at once: numpy arrays, one call for each minute.
+"""The open strategy: a breakout out of the opening range, of every name at once.
 
 Arrays are parallel: row i is the i-th name of the watch list. Prices are int64 micro-dollars. The functions
 return a new `OpeningRange` and never change the one they were given; live, replay and bench call the same
@@ -6,18 +6,31 @@ ones.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
-MaskArray = NDArray[np.bool_]
+from bus.messages import Message, RangeCompleted, Reason, SessionPlanned, SignalSuppressed, StrategyName
+from services.strategy.arrays import IntArray, MaskArray, as_array, share_of
+from services.strategy.settings import NS_PER_MINUTE
+from services.strategy.strategy import (
+    IS_INVERSE_ETF,
+    Context,
+    Entry,
+    Finding,
+    Note,
+    SignalEvent,
+    Strategy,
+    bars_missed,
+)
+from services.strategy.watch_list import Minute, WatchList
+from services.strategy.windows import Windows, windows_of
+from services.strategy.wording import dollars, percent, utc_hhmm, window_reason
+
 SidesDone = Literal["long", "short", "both"]
 
-PPM = 1_000_000
 NEVER_ABOVE = int(np.iinfo(np.int64).max)
 #: A range is complete only with bars in this share of the window's minutes, and with one in its first
 #: minutes. A thin name's range is too narrow, and one that was halted at the open has a range of something
@@ -102,8 +115,7 @@ def know_ranges(
     """Fix the ranges of these rows and the prices beyond which they break out; every other row never will.
 
     close x PPM > high x (PPM + buffer) is, for integers, close > high + floor(high x buffer / PPM), and
-    likewise below. Splitting the price at PPM keeps each product inside 64 bits for every price a message
-    can carry.
+    likewise below.
     """
     names = opening.highs_micros.size
     known_highs = np.zeros(names, np.int64)
@@ -112,8 +124,8 @@ def know_ranges(
     below = np.zeros(names, np.int64)
     known_highs[rows] = highs
     known_lows[rows] = lows
-    above[rows] = highs + _buffer_of(highs, buffer_ppm)
-    below[rows] = lows - _buffer_of(lows, buffer_ppm)
+    above[rows] = highs + share_of(highs, buffer_ppm)
+    below[rows] = lows - share_of(lows, buffer_ppm)
     return replace(
         opening,
         highs_micros=known_highs,
@@ -122,12 +134,6 @@ def know_ranges(
         bearish_below_micros=below,
         is_known=True,
     )
-
-
-def _buffer_of(prices: IntArray, buffer_ppm: int) -> IntArray:
-    whole, rest = np.divmod(prices, PPM)
-    share: IntArray = whole * buffer_ppm + rest * buffer_ppm // PPM
-    return share
 
 
 def breakouts(opening: OpeningRange, rows: IntArray, closes: IntArray) -> tuple[IntArray, IntArray]:
@@ -151,11 +157,6 @@ def mark_done(opening: OpeningRange, row: int, sides: SidesDone) -> OpeningRange
         is_short_done = is_short_done.copy()
         is_short_done[row] = True
     return replace(opening, is_long_done=is_long_done, is_short_done=is_short_done)
-
-
-def as_array(values: Sequence[int]) -> IntArray:
-    """Return integers as the int64 array that the functions here take."""
-    return np.array(values, dtype=np.int64)
 
 
 def self_check() -> tuple[str, ...]:
@@ -186,3 +187,144 @@ def self_check() -> tuple[str, ...]:
         for what, found, expected in answers
         if found != expected
     )
+
+
+class OpenStrategy(Strategy[OpeningRange]):
+    """Buys a name that closes a minute beyond the range of its first minutes, or its inverse when below.
+
+    Journals `RangeCompleted`: after a restart the ranges are what it says. A process that missed a minute of
+    the range raises nothing that day.
+    """
+
+    name: ClassVar[StrategyName] = "open"
+    times: ClassVar[str] = "from START_TIME_OPEN for OPEN_ANALYSIS_TIME"
+    silencing_rules: ClassVar[frozenset[str]] = frozenset({"bars_missed"})
+    known_case: ClassVar[str] = "a range of five minutes and three names, one of them thin"
+    journals: ClassVar[tuple[type[Message], ...]] = (RangeCompleted,)
+
+    def windows(self, plan: SessionPlanned) -> Windows:
+        """Resolve OPEN_ANALYSIS_TIME, OPEN_BREAKOUT_TIME and OPEN_MONITORING_TIME against the day's plan."""
+        settings = self.settings
+        lengths = (settings.open_analysis_ns, settings.open_breakout_ns, settings.open_monitoring_ns)
+        return windows_of(plan, plan.start_open_ns, lengths, data_from_ns=plan.start_open_ns)
+
+    def blank(self, names: int) -> OpeningRange:
+        """Return ranges without a bar."""
+        return blank_range(names)
+
+    def restarted(self, state: OpeningRange) -> OpeningRange:
+        """Return the ranges as they are when they are complete, else blank ones."""
+        return state if state.is_known else blank_range(state.highs_micros.size)
+
+    def observe(self, state: OpeningRange, minute: Minute, windows: Windows) -> OpeningRange:
+        """Widen the ranges by a minute of the analysis."""
+        if state.is_known or not windows.is_analysis(minute.ts_event):
+            return state
+        since_start_ns = minute.ts_event - NS_PER_MINUTE - windows.analysis_from_ns
+        return fold_minute(
+            state,
+            minute.rows,
+            highs=minute.highs,
+            lows=minute.lows,
+            is_early=since_start_ns < EARLY_MINUTES * NS_PER_MINUTE,
+        )
+
+    def decide(self, state: OpeningRange, minute: Minute, context: Context) -> Sequence[Finding]:
+        """Return the completed ranges with the first minute that shows they are, and the breakouts of this one."""
+        range_end_ns = context.windows.signals_from_ns
+        # A minute of many names comes in several messages: the range is complete with the last of them.
+        is_range_open = minute.ts_event == range_end_ns and not minute.is_last_part
+        if minute.ts_event < range_end_ns or is_range_open:
+            return ()
+        findings: list[Finding] = []
+        if not state.is_known:
+            # The last minute of the range is in, or was missed by all names: what is known now stands for the day.
+            completed = self._completed(state, minute.ts_event, context)
+            findings.append(Note(message=completed))
+            if context.is_blind:
+                findings.append(bars_missed(self.name, "in the analysis window", "no opening range"))
+            state = self.fold_own(state, completed, context.watch)
+        return [*findings, *self._breakouts(state, minute, context)] if context.may_enter else findings
+
+    def fold(self, state: OpeningRange, event: SignalEvent, row: int) -> OpeningRange:
+        """Note that a name had its one signal of the session on this side."""
+        sides: SidesDone = "long" if event.direction == "BULLISH" else "short"
+        if isinstance(event, SignalSuppressed) and event.rule == IS_INVERSE_ETF:
+            # Said once is enough: the other side would be suppressed for the same reason.
+            sides = "both"
+        return mark_done(state, row, sides)
+
+    def fold_own(self, state: OpeningRange, event: Message, watch: WatchList) -> OpeningRange:
+        """Fix the ranges that were completed."""
+        if not isinstance(event, RangeCompleted):
+            return state
+        return know_ranges(
+            state,
+            as_array([watch.row_of[symbol] for symbol in event.symbols]),
+            highs=as_array(event.highs_micros),
+            lows=as_array(event.lows_micros),
+            buffer_ppm=self.settings.open_buffer_ppm,
+        )
+
+    def self_check(self) -> tuple[str, ...]:
+        """Run a range with a known answer."""
+        return self_check()
+
+    def _completed(self, state: OpeningRange, ts_event: int, context: Context) -> RangeCompleted:
+        rows = [] if context.is_blind else complete_rows(state, self.settings.analysis_minutes).tolist()
+        return RangeCompleted(
+            ts_event=ts_event,
+            ts_init=context.now_ns,
+            session_date=context.watch.session_date,
+            symbols=tuple(context.watch.symbols[row] for row in rows),
+            highs_micros=tuple(state.highs_micros[rows].tolist()),
+            lows_micros=tuple(state.lows_micros[rows].tolist()),
+        )
+
+    def _breakouts(self, state: OpeningRange, minute: Minute, context: Context) -> list[Finding]:
+        up, down = breakouts(state, minute.rows, minute.closes)
+        if not up.size and not down.size:
+            return []
+        # Rows are ranks: the best candidate speaks first. A minute's rows ascend, so a row is found by halving.
+        rows = np.sort(np.concatenate([up, down]))
+        return [
+            self._entry(state, int(row), minute, int(place), windows=context.windows)
+            for row, place in zip(rows, np.searchsorted(minute.rows, rows), strict=True)
+        ]
+
+    def _entry(self, state: OpeningRange, row: int, minute: Minute, place: int, *, windows: Windows) -> Entry:
+        close = int(minute.closes[place])
+        return Entry(
+            row=row,
+            direction="BULLISH" if close > int(state.bullish_above_micros[row]) else "BEARISH",
+            close_micros=close,
+            trail_bps=self.settings.trail_bps,
+            reasons=self._reasons(state, row, minute, place, windows=windows),
+        )
+
+    def _reasons(
+        self, state: OpeningRange, row: int, minute: Minute, place: int, *, windows: Windows
+    ) -> tuple[Reason, ...]:
+        close, high, low = int(minute.closes[place]), int(state.highs_micros[row]), int(state.lows_micros[row])
+        above, below = int(state.bullish_above_micros[row]), int(state.bearish_below_micros[row])
+        if close > above:
+            side, limit, edge_name, edge, sign = "above", above, "high", high, "+"
+        else:
+            side, limit, edge_name, edge, sign = "below", below, "low", low, "-"
+        buffer = percent(self.settings.open_buffer_ppm)
+        range_times = f"{utc_hhmm(windows.analysis_from_ns)} to {utc_hhmm(windows.signals_from_ns)} UTC"
+        return (
+            Reason(
+                rule=f"close_{side}_range_{edge_name}",
+                value=f"close {dollars(close)}",
+                threshold=f"{side} {dollars(limit)} (range {edge_name} {dollars(edge)} {sign} {buffer} %)",
+                passed=True,
+            ),
+            Reason(
+                rule="opening_range",
+                value=f"high {dollars(high)}, low {dollars(low)}",
+                threshold=f"complete over {self.settings.analysis_minutes} minutes, {range_times}",
+                passed=True,
+            ),
+            window_reason("breakout_window", windows, minute.ts_event),
+        )

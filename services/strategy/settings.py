@@ -1,5 +1,7 @@
 """What the strategy service reads of the operator's settings, as integers with their unit in the name."""
 
+from typing import cast
+
 from msgspec import Struct
 
 from bus.messages import StrategyName
@@ -9,34 +11,83 @@ NS_PER_SECOND = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_SECOND
 PPM_PER_PERCENT = 10_000
 BPS_PER_PERCENT = 100
+MILLI = 1_000
+HUNDREDTHS = 100
 
 
 class StrategySettings(Struct, frozen=True, kw_only=True):
-    """The slice of .env_bot that the strategies use; `_ppm` parts per million, `_bps` basis points."""
+    """The slice of .env_bot that the strategies use.
+
+    `_ppm` parts per million, `_bps` basis points, `_milli` thousandths, `_hundredths` hundredths. `strategy_override`
+    is empty or the one strategy that runs.
+    """
 
     is_open_enabled: bool
     is_mid_enabled: bool
     is_close_enabled: bool
+    strategy_sequence: tuple[StrategyName, ...]
+    strategy_override: str
     open_analysis_ns: int
     open_breakout_ns: int
     open_monitoring_ns: int
     open_buffer_ppm: int
+    mid_analysis_ns: int
+    mid_signal_ns: int
+    mid_monitoring_ns: int
+    mid_vwap_threshold_ppm: int
+    mid_bollinger_period: int
+    mid_bollinger_width_milli: int
+    mid_adx_period: int
+    mid_adx_max_milli: int
+    mid_stop_atr_milli: int
+    close_analysis_ns: int
+    close_signal_ns: int
+    close_monitoring_ns: int
+    close_high_proximity_ppm: int
+    close_vix_hundredths_min: int
     short_type_open: str
+    short_type_mid: str
+    short_type_close: str
+    max_inverse_leverage: int
     trail_bps: int
     signal_ttl_ns: int
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "StrategySettings":
         """Take this service's settings out of all of them."""
+
+        def minutes(key: str) -> int:
+            return env.whole(key) * NS_PER_MINUTE
+
         return cls(
             is_open_enabled=env.flag("STRAT_OPEN_ENABLED"),
             is_mid_enabled=env.flag("STRAT_MID_ENABLED"),
             is_close_enabled=env.flag("STRAT_CLOSE_ENABLED"),
-            open_analysis_ns=env.whole("OPEN_ANALYSIS_TIME") * NS_PER_MINUTE,
-            open_breakout_ns=env.whole("OPEN_BREAKOUT_TIME") * NS_PER_MINUTE,
-            open_monitoring_ns=env.whole("OPEN_MONITORING_TIME") * NS_PER_MINUTE,
+            # The parser lets nothing but the three names through.
+            strategy_sequence=cast("tuple[StrategyName, ...]", env.words("STRATEGY_SEQUENCE")),
+            strategy_override=env.word("STRATEGY_OVERRIDE"),
+            open_analysis_ns=minutes("OPEN_ANALYSIS_TIME"),
+            open_breakout_ns=minutes("OPEN_BREAKOUT_TIME"),
+            open_monitoring_ns=minutes("OPEN_MONITORING_TIME"),
             open_buffer_ppm=env.scaled("OPEN_BREAKOUT_BUFFER", PPM_PER_PERCENT),
+            mid_analysis_ns=minutes("MID_ANALYSIS_TIME"),
+            mid_signal_ns=minutes("MID_SIGNAL_TIME"),
+            mid_monitoring_ns=minutes("MID_MONITORING_TIME"),
+            mid_vwap_threshold_ppm=env.scaled("STRAT_MID_VWAP_THRESHOLD", PPM_PER_PERCENT),
+            mid_bollinger_period=env.whole("STRAT_MID_BOLLINGER_PERIOD"),
+            mid_bollinger_width_milli=env.scaled("STRAT_MID_BOLLINGER_WIDTH", MILLI),
+            mid_adx_period=env.whole("STRAT_MID_ADX_PERIOD"),
+            mid_adx_max_milli=env.scaled("STRAT_MID_ADX_MAX", MILLI),
+            mid_stop_atr_milli=env.scaled("STRAT_MID_STOP_ATR", MILLI),
+            close_analysis_ns=minutes("CLOSE_ANALYSIS_TIME"),
+            close_signal_ns=minutes("CLOSE_SIGNAL_TIME"),
+            close_monitoring_ns=minutes("CLOSE_MONITORING_TIME"),
+            close_high_proximity_ppm=env.scaled("STRAT_CLOSE_HIGH_PROXIMITY", PPM_PER_PERCENT),
+            close_vix_hundredths_min=env.scaled("STRAT_CLOSE_VIX_THRESHOLD", HUNDREDTHS),
             short_type_open=env.word("SHORT_TYPE_OPEN"),
+            short_type_mid=env.word("SHORT_TYPE_MID"),
+            short_type_close=env.word("SHORT_TYPE_CLOSE"),
+            max_inverse_leverage=env.whole("MAX_INVERSE_LEVERAGE"),
             trail_bps=env.scaled("TRAILING_STOP", BPS_PER_PERCENT),
             signal_ttl_ns=env.whole("SIGNAL_TTL") * NS_PER_SECOND,
         )
@@ -50,3 +101,8 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
         """Tell what STRAT_OPEN_ENABLED, STRAT_MID_ENABLED or STRAT_CLOSE_ENABLED says."""
         enabled = {"open": self.is_open_enabled, "mid": self.is_mid_enabled, "close": self.is_close_enabled}
         return enabled[strategy]
+
+    def short_type(self, strategy: StrategyName) -> str:
+        """Return what SHORT_TYPE_OPEN, SHORT_TYPE_MID or SHORT_TYPE_CLOSE says."""
+        types = {"open": self.short_type_open, "mid": self.short_type_mid, "close": self.short_type_close}
+        return types[strategy]

@@ -1,15 +1,18 @@
 """The strategy service for the runtime: its core, and the checks that must pass before arming."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
 from bus.assembly import Assembly, Setup
+from bus.clock import iso_utc, utc_ns
 from bus.messages import Message, SignalRaised, SignalSuppressed
 from config.env_bot import EnvBot
 from services.strategy import inverse_etfs, strategy_router
 from services.strategy.core import StrategyCore, StrategyState
-from services.strategy.open import self_check as check_opening_range
 from services.strategy.settings import StrategySettings
+
+logger = logging.getLogger(__name__)
 
 
 def build(setup: Setup) -> Assembly[StrategyState]:
@@ -38,10 +41,19 @@ def suppressed(event: Message) -> Message:
 
 
 def self_check(env: EnvBot) -> Sequence[str]:
-    """Return one sentence for each fault: strategies, table of inverse ETFs, known-answer run of the range."""
-    settings = StrategySettings.from_env(env)
-    return (
-        *strategy_router.faults(settings),
-        *inverse_etfs.faults(),
-        *check_opening_range(),
-    )
+    """Return one sentence for each fault: the table of inverse ETFs, and each strategy's known-answer run.
+
+    Any of them keeps the chain from being armed. A strategy's fault is logged with strategy, reason and context as
+    fields of their own; the sentence has them too, and the time in UTC.
+    """
+    strategies = strategy_router.strategies_in_order(StrategySettings.from_env(env))
+    said = list(inverse_etfs.faults())
+    for fault in strategy_router.faults(strategies):
+        sentence = (
+            f"The self-check of strategy {fault.strategy} failed at {iso_utc(utc_ns())}: {fault.reason} "
+            f"(context: {fault.context})"
+        )
+        fields = {"strategy": fault.strategy, "reason": fault.reason, "context": fault.context}
+        logger.error("%s", sentence, extra={"fields": fields})
+        said.append(sentence)
+    return tuple(said)

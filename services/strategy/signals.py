@@ -1,136 +1,159 @@
-"""A breakout in words: the signal that follows from it, or the rule by which none does, with its numbers."""
+"""What a plug-in found, as messages: the signal that follows from it, or the rule by which none does."""
+
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from bus.messages import MICROS, Direction, Reason, SessionPlanned, SignalRaised, SignalSuppressed
-from config.env_bot_rules import hhmm
-from services.strategy.inverse_etfs import inverse_of, is_inverse_etf
-from services.strategy.open_windows import OpenWindows
-from services.strategy.settings import NS_PER_MINUTE, PPM_PER_PERCENT, StrategySettings
+from bus.messages import Direction, ExitSignalled, Message, Reason, SignalRaised, SignalSuppressed, StrategyName
+from services.strategy.inverse_etfs import InverseEtf, inverse_of, is_inverse_etf
+from services.strategy.settings import StrategySettings
+from services.strategy.strategy import (
+    ALL_SYMBOLS,
+    IS_INVERSE_ETF,
+    Context,
+    Entry,
+    Exit,
+    Finding,
+    NoEntry,
+    Note,
+    Silence,
+)
 
-
-class Breakout(Struct, frozen=True, kw_only=True):
-    """One name closed a minute beyond its opening range."""
-
-    symbol: str
-    direction: Direction
-    close_micros: int
-    limit_micros: int
-    high_micros: int
-    low_micros: int
-    bar_end_ns: int
+#: The widest trailing stop that a message carries.
+_TRAIL_BPS_MAX = 5_000
+_TEXT_MAX = 400
 
 
 class SignalMaker(Struct, frozen=True, kw_only=True):
-    """Turns the breakouts of one minute into events; `now_ns` is session time."""
+    """Turns what one strategy found in a minute into events."""
 
-    plan: SessionPlanned
-    windows: OpenWindows
+    strategy: StrategyName
+    context: Context
+    bar_end_ns: int
     settings: StrategySettings
-    now_ns: int
 
-    def event(self, breakout: Breakout) -> SignalRaised | SignalSuppressed:
-        """Return the signal, or why there is none."""
-        if is_inverse_etf(breakout.symbol):
+    def events(self, findings: Sequence[Finding]) -> list[Message]:
+        """Return the events of these findings, in order; entries that may not be are left out."""
+        events: list[Message] = []
+        for finding in findings:
+            match finding:
+                case Note():
+                    events.append(finding.message)
+                case Silence():
+                    events.append(silenced(self.context.plan.session_date, finding, self.context.now_ns))
+                case Exit():
+                    events.append(self._exit(finding))
+                case Entry() | NoEntry() if self.context.may_enter:
+                    events.append(self.entry(finding))
+                case _:
+                    # Outside of the signal window, or later than SIGNAL_TTL: no reason to trade now.
+                    pass
+        return events
+
+    def entry(self, finding: Entry | NoEntry) -> SignalRaised | SignalSuppressed:
+        """Return the signal of a name, or why there is none."""
+        symbol = self._symbol(finding.row)
+        if is_inverse_etf(symbol):
             detail = "It is an inverse ETF: it is bought on the signal of its underlying, never on its own"
-            return self._suppressed(breakout, rule="is_inverse_etf", detail=detail)
-        if breakout.direction == "BULLISH":
-            return self._raised(breakout, instrument=breakout.symbol, reference_micros=breakout.close_micros)
-        if self.settings.short_type_open != "InverseETF":
-            # SHORT_TYPE_OPEN disabled: the operator does not want bearish positions.
-            detail = f"SHORT_TYPE_OPEN is {self.settings.short_type_open}"
-            return self._suppressed(breakout, rule="short_type_disabled", detail=detail)
-        instrument = inverse_of(breakout.symbol)
-        if instrument is None:
-            # SHORT_TYPE_OPEN InverseETF, but no fund is the opposite of this name.
-            detail = f"SHORT_TYPE_OPEN is InverseETF, but no -1x fund is known for {breakout.symbol}"
-            return self._suppressed(breakout, rule="no_inverse_etf", detail=detail)
-        # The bars are the underlying's: what the fund costs is known to risk alone, from its quote.
-        return self._raised(breakout, instrument=instrument, reference_micros=0)
+            return self._suppressed(finding, rule=IS_INVERSE_ETF, detail=detail)
+        if isinstance(finding, NoEntry):
+            return self._suppressed(finding, rule=finding.rule, detail=finding.detail)
+        if finding.direction == "BULLISH":
+            return self._raised(finding, reference_micros=finding.close_micros, fund=None)
+        return self._bearish(finding, symbol)
 
-    def _raised(self, breakout: Breakout, *, instrument: str, reference_micros: int) -> SignalRaised:
-        date = self.plan.session_date
+    def _bearish(self, finding: Entry, symbol: str) -> SignalRaised | SignalSuppressed:
+        key, short_type = f"SHORT_TYPE_{self.strategy.upper()}", self.settings.short_type(self.strategy)
+        if short_type == "LongPut":
+            # SHORT_TYPE_* LongPut: this version chooses puts (puts.py) but sends no option orders.
+            detail = f"{key} is LongPut, but this version sends no orders for options"
+            return self._suppressed(finding, rule="puts_not_available", detail=detail)
+        if short_type != "InverseETF":
+            # SHORT_TYPE_* disabled: the operator does not want bearish positions.
+            return self._suppressed(finding, rule="short_type_disabled", detail=f"{key} is {short_type}")
+        most = self.settings.max_inverse_leverage
+        fund = inverse_of(symbol, most)
+        if fund is None:
+            # SHORT_TYPE_* InverseETF, but no fund within MAX_INVERSE_LEVERAGE is the opposite of this name.
+            known = f"no -{most}x fund" if most == 1 else f"no fund of -1x to -{most}x"
+            detail = f"{key} is InverseETF, but {known} is known for {symbol}"
+            return self._suppressed(finding, rule="no_inverse_etf", detail=detail)
+        # The bars are the underlying's: what the fund costs is known to risk alone, from its quote.
+        return self._raised(finding, reference_micros=0, fund=fund)
+
+    def _raised(self, finding: Entry, *, reference_micros: int, fund: InverseEtf | None) -> SignalRaised:
+        context = self.context
+        symbol, date = self._symbol(finding.row), context.plan.session_date
+        leverage = fund.leverage if fund else 1
         return SignalRaised(
-            ts_event=breakout.bar_end_ns,
-            ts_init=self.now_ns,
-            signal_id=f"{date}:open:{breakout.symbol}:{breakout.direction}",
+            ts_event=self.bar_end_ns,
+            ts_init=context.now_ns,
+            signal_id=signal_id(date, self.strategy, symbol, finding.direction),
             session_date=date,
-            strategy="open",
-            symbol=breakout.symbol,
-            direction=breakout.direction,
-            instrument=instrument,
+            strategy=self.strategy,
+            symbol=symbol,
+            direction=finding.direction,
+            instrument=fund.inverse if fund else symbol,
             reference_micros=reference_micros,
-            trail_bps=self.settings.trail_bps,
-            expires_ns=self.now_ns + self.settings.signal_ttl_ns,
-            exit_at_ns=self.windows.exit_at_ns,
-            reasons=self._reasons(breakout),
+            # A fund that moves twice as far has its stop twice as far away, and risk buys half as much.
+            trail_bps=min(finding.trail_bps * leverage, _TRAIL_BPS_MAX),
+            expires_ns=context.now_ns + self.settings.signal_ttl_ns,
+            exit_at_ns=context.windows.exit_at_ns,
+            reasons=finding.reasons if leverage == 1 else (*finding.reasons, self._levered(leverage)),
+            leverage=leverage,
         )
 
-    def _suppressed(self, breakout: Breakout, *, rule: str, detail: str) -> SignalSuppressed:
+    def _levered(self, leverage: int) -> Reason:
+        most = self.settings.max_inverse_leverage
+        return Reason(rule="inverse_leverage", value=f"{leverage}x", threshold=f"at most {most}x", passed=True)
+
+    def _suppressed(self, finding: Entry | NoEntry, *, rule: str, detail: str) -> SignalSuppressed:
+        if isinstance(finding, Entry) and finding.reasons:
+            first = finding.reasons[0]
+            detail = f"{detail}; {first.value}, {first.threshold}"[:_TEXT_MAX]
         return SignalSuppressed(
-            ts_event=breakout.bar_end_ns,
-            ts_init=self.now_ns,
-            session_date=self.plan.session_date,
-            strategy="open",
-            symbol=breakout.symbol,
-            direction=breakout.direction,
+            ts_event=self.bar_end_ns,
+            ts_init=self.context.now_ns,
+            session_date=self.context.plan.session_date,
+            strategy=self.strategy,
+            symbol=self._symbol(finding.row),
+            direction=finding.direction,
             rule=rule,
             detail=detail,
         )
 
-    def _reasons(self, breakout: Breakout) -> tuple[Reason, ...]:
-        is_up = breakout.direction == "BULLISH"
-        side, edge = ("above", breakout.high_micros) if is_up else ("below", breakout.low_micros)
-        edge_name, sign = ("high", "+") if is_up else ("low", "-")
-        buffer = percent(self.settings.open_buffer_ppm)
-        windows = self.windows
-        range_times = f"{utc_hhmm(windows.start_ns)} to {utc_hhmm(windows.range_end_ns)} UTC"
-        breakout_times = f"{utc_hhmm(windows.range_end_ns)} to {utc_hhmm(windows.breakout_end_ns)} UTC"
-        return (
-            Reason(
-                rule=f"close_{side}_range_{edge_name}",
-                value=f"close {dollars(breakout.close_micros)}",
-                threshold=f"{side} {dollars(breakout.limit_micros)} "
-                f"(range {edge_name} {dollars(edge)} {sign} {buffer} %)",
-                passed=True,
-            ),
-            Reason(
-                rule="opening_range",
-                value=f"high {dollars(breakout.high_micros)}, low {dollars(breakout.low_micros)}",
-                threshold=f"complete over {self.settings.analysis_minutes} minutes, {range_times}",
-                passed=True,
-            ),
-            Reason(
-                rule="breakout_window",
-                value=f"minute of {utc_hhmm(breakout.bar_end_ns - NS_PER_MINUTE)} UTC",
-                threshold=breakout_times,
-                passed=True,
-            ),
+    def _exit(self, finding: Exit) -> ExitSignalled:
+        symbol, date = self._symbol(finding.row), self.context.plan.session_date
+        return ExitSignalled(
+            ts_event=self.bar_end_ns,
+            ts_init=self.context.now_ns,
+            signal_id=signal_id(date, self.strategy, symbol, finding.direction),
+            session_date=date,
+            strategy=self.strategy,
+            symbol=symbol,
+            direction=finding.direction,
+            detail=finding.detail,
+            reasons=finding.reasons,
         )
 
-
-def dollars(micros: int) -> str:
-    """Write micro-dollars with two decimals, and with up to six where they count.
-
-    >>> dollars(10_500_000), dollars(10_505_250)
-    ('$10.50', '$10.50525')
-    """
-    whole, rest = divmod(micros, MICROS)
-    decimals = f"{rest:06d}"
-    return f"${whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+    def _symbol(self, row: int) -> str:
+        return self.context.watch.symbols[row]
 
 
-def percent(ppm: int) -> str:
-    """Write parts per million as a percentage with two to four decimals.
-
-    >>> percent(1_000)
-    '0.10'
-    """
-    whole, rest = divmod(ppm, PPM_PER_PERCENT)
-    decimals = f"{rest:04d}"
-    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+def signal_id(session_date: str, strategy: StrategyName, symbol: str, direction: Direction) -> str:
+    """Return the id of a strategy's one signal of the session for this name and side."""
+    return f"{session_date}:{strategy}:{symbol}:{direction}"
 
 
-def utc_hhmm(ts_ns: int) -> str:
-    """Write the UTC time of day of nanoseconds since 1970 as HH:MM."""
-    return hhmm(ts_ns // NS_PER_MINUTE % (24 * 60))
+def silenced(session_date: str, silence: Silence, now_ns: int) -> SignalSuppressed:
+    """Return the message that a strategy raises nothing this session."""
+    return SignalSuppressed(
+        ts_event=now_ns,
+        ts_init=now_ns,
+        session_date=session_date,
+        strategy=silence.strategy,
+        symbol=ALL_SYMBOLS,
+        direction="BULLISH",
+        rule=silence.rule,
+        detail=silence.detail,
+    )

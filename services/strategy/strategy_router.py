@@ -1,72 +1,65 @@
-"""Which strategies run for a message, and in what order; and why one does not run today. Times are UTC."""
+"""Which strategies run on a day, and in what order; and why one does not. Times are UTC."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from msgspec import Struct
-
-from bus.messages import BarBatch, Message, SessionPlanned, StrategyName
-from services.strategy.open_windows import is_inside_session, open_windows
+from bus.messages import SessionPlanned
+from services.strategy.close import CloseStrategy
+from services.strategy.mid import MidStrategy
+from services.strategy.open import OpenStrategy
 from services.strategy.settings import StrategySettings
+from services.strategy.strategy import Fault, Silence, Strategy
 
-#: Strategies are asked in this order, so their events of one minute always come in the same order.
-ORDER: Final[tuple[StrategyName, ...]] = ("open", "mid", "close")
-#: What each strategy of this version listens to. A strategy that is not here is not part of this version.
-LISTENS: Final[dict[StrategyName, tuple[type[Message], ...]]] = {"open": (BarBatch,)}
-#: What a SignalSuppressed names when it silences a strategy for the whole session.
-ALL_SYMBOLS: Final = "ALL"
+#: Every strategy there is. To add one, write its class, name it here and in StrategyName, and give it its settings.
+STRATEGIES: Final[tuple[type[Strategy[Any]], ...]] = (OpenStrategy, MidStrategy, CloseStrategy)
 
 
-class Silence(Struct, frozen=True, kw_only=True):
-    """A strategy raises nothing this session, by this rule."""
+def strategies_in_order(settings: StrategySettings) -> tuple[Strategy[Any], ...]:
+    """Return the plug-ins in the order of STRATEGY_SEQUENCE; those it does not name come last and never run.
 
-    strategy: StrategyName
-    rule: str
-    detail: str
-
-
-def strategies_for(kind: type[Message], settings: StrategySettings) -> tuple[StrategyName, ...]:
-    """Return the strategies to ask about a message of this type, in order: enabled, and listening to it."""
-    return tuple(name for name in ORDER if settings.is_enabled(name) and kind in LISTENS.get(name, ()))
+    They are asked in this order, so their events of one minute always come in the same order.
+    """
+    sequence = settings.strategy_sequence
+    kinds = sorted(STRATEGIES, key=lambda kind: sequence.index(kind.name) if kind.name in sequence else len(sequence))
+    return tuple(kind(settings) for kind in kinds)
 
 
-def silences(plan: SessionPlanned, settings: StrategySettings) -> tuple[Silence, ...]:
+def silences(plan: SessionPlanned, strategies: Sequence[Strategy[Any]]) -> tuple[Silence, ...]:
     """Return which strategies are silent on this day and why; a day without trading silences all at once."""
     if not plan.is_trading_day:
         # TRADING_DAYS or the exchange's calendar says no.
         detail = f"{plan.session_date} is not a trading day, by the exchange's calendar and TRADING_DAYS"
-        return (Silence(strategy=ORDER[0], rule="not_a_trading_day", detail=detail),)
-    found = (_silence(name, plan, settings) for name in ORDER)
+        return (Silence(strategy=strategies[0].name, rule="not_a_trading_day", detail=detail),)
+    found = (silence_of(strategy, plan) for strategy in strategies)
     return tuple(silence for silence in found if silence is not None)
 
 
-def is_silent(strategy: StrategyName, plan: SessionPlanned, settings: StrategySettings) -> bool:
-    """Tell whether this strategy raises nothing on this day."""
-    return not plan.is_trading_day or _silence(strategy, plan, settings) is not None
+def running(plan: SessionPlanned, strategies: Sequence[Strategy[Any]]) -> tuple[Strategy[Any], ...]:
+    """Return the strategies that run on this day, in order."""
+    if not plan.is_trading_day:
+        return ()
+    return tuple(strategy for strategy in strategies if silence_of(strategy, plan) is None)
 
 
-def _silence(strategy: StrategyName, plan: SessionPlanned, settings: StrategySettings) -> Silence | None:
-    switch = f"STRAT_{strategy.upper()}_ENABLED"
-    if not settings.is_enabled(strategy):
-        # Disabled is a decision of the operator, so it is said and not left out.
-        return Silence(strategy=strategy, rule="strategy_disabled", detail=f"{switch} is false")
-    if strategy not in LISTENS:
-        detail = f"{switch} is true, but this version has no {strategy} strategy"
-        return Silence(strategy=strategy, rule="strategy_not_available", detail=detail)
-    if not is_inside_session(open_windows(plan, settings), plan):
-        # START_TIME_OPEN or OPEN_ANALYSIS_TIME does not fit this day, a half-day for instance.
-        detail = (
-            "The opening range, from START_TIME_OPEN for OPEN_ANALYSIS_TIME, must begin in the exchange's "
-            "hours and end before positions are sold; on this day it does not"
-        )
-        return Silence(strategy=strategy, rule="window_outside_session", detail=detail)
-    return None
+def silence_of(strategy: Strategy[Any], plan: SessionPlanned) -> Silence | None:
+    """Return why this strategy raises nothing on a trading day, None when it runs: switches first, then its windows."""
+    settings, name = strategy.settings, strategy.name
+    if not settings.is_enabled(name):
+        # STRAT_*_ENABLED false is a decision of the operator, so it is said and not left out.
+        return Silence(strategy=name, rule="strategy_disabled", detail=f"STRAT_{name.upper()}_ENABLED is false")
+    if settings.strategy_override not in {"", name}:
+        detail = f"STRATEGY_OVERRIDE is {settings.strategy_override}: only that strategy runs"
+        return Silence(strategy=name, rule="strategy_override", detail=detail)
+    if name not in settings.strategy_sequence:
+        detail = f"STRATEGY_SEQUENCE does not name {name}"
+        return Silence(strategy=name, rule="not_in_sequence", detail=detail)
+    return strategy.silence(plan)
 
 
-def faults(settings: StrategySettings) -> Sequence[str]:
-    """Return one sentence for each strategy that is enabled but not part of this version."""
+def faults(strategies: Sequence[Strategy[Any]]) -> tuple[Fault, ...]:
+    """Run every strategy's self-check, also of those that are switched off; return what is wrong."""
     return tuple(
-        f"STRAT_{name.upper()}_ENABLED is true, but this version has no {name} strategy: set it to false"
-        for name in ORDER
-        if settings.is_enabled(name) and name not in LISTENS
+        Fault(strategy=one.name, reason=reason, context=one.known_case)
+        for one in strategies
+        for reason in one.self_check()
     )

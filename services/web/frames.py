@@ -114,6 +114,20 @@ def _signal(e: m.SignalRaised) -> str:
     return f"{e.strategy}: {e.direction.lower()} {e.symbol}, buy {e.instrument}{near}"
 
 
+def _exit(e: m.ExitSignalled) -> str:
+    return f"{e.strategy}: sell what the {e.direction.lower()} signal on {e.symbol} bought, {e.detail}"
+
+
+def _close(e: m.CloseIntent) -> str:
+    return f"Exit of {e.intent_id} passed on. {e.reason}"
+
+
+def _vix(e: m.VixObserved) -> str:
+    if not e.vix_hundredths:
+        return f"VIX unknown: {e.source}"
+    return f"VIX {decimal_text(e.vix_hundredths, 100, 2)} at the close of {e.as_of_date}, from {e.source}"
+
+
 def _submit(e: m.SubmitOrder) -> str:
     return f"Approved: {e.side} {shares(e.qty_nanos)} {e.symbol} {e.order_type}. {e.reason}"
 
@@ -154,6 +168,9 @@ def _cash(e: m.CashMoved) -> str:
 _SENTENCES: Final[dict[type, Callable[[Any], str]]] = {
     m.CandidatesRanked: _candidates,
     m.SignalRaised: _signal,
+    m.ExitSignalled: _exit,
+    m.CloseIntent: _close,
+    m.VixObserved: _vix,
     m.SignalSuppressed: _suppressed,
     m.SubmitOrder: _submit,
     m.OrderDenied: _denied,

@@ -92,7 +92,7 @@ def _windows(day: str, **settings: str) -> tuple[SessionPlanned, SessionWindows]
 
 
 def _env(*, strategies: tuple[str, ...] = ("OPEN",), **settings: str) -> EnvBot:
-    """Return settings; the strategies to come are switched on past the parser, which does not let them be yet."""
+    """Return settings in which these strategies are switched on and the others off."""
     env = parse(proposals() | settings)
     switches = {f"STRAT_{name}_ENABLED": name in strategies for name in ("OPEN", "MID", "CLOSE")}
     return EnvBot({**env.values, **switches})
@@ -122,7 +122,19 @@ def test_windows_when_the_other_strategies_are_enabled_have_theirs_cut_at_the_fl
     windows = session_windows(plan, env)
     mid, close = plan.start_mid_ns, plan.start_close_ns
     assert windows.analyses == ((mid, mid + 30 * MINUTE), (close, close + 30 * MINUTE))
-    assert windows.entries == ((mid + 30 * MINUTE, mid + 150 * MINUTE), (close + 30 * MINUTE, plan.flatten_ns))
+    assert windows.entries == (
+        (mid + 30 * MINUTE, mid + 150 * MINUTE),
+        (close + 30 * MINUTE, close + 60 * MINUTE),
+    )
+    half_day = plan_session(_day("2024-11-29"), env, 0)
+    assert session_windows(half_day, env).entries == ((half_day.start_mid_ns + 30 * MINUTE, half_day.flatten_ns),)
+
+
+def test_windows_when_one_strategy_overrides_the_others_are_its_own() -> None:
+    env = _env(strategies=("OPEN", "MID", "CLOSE"), STRATEGY_OVERRIDE="close")
+    plan = plan_session(_day("2024-03-12"), env, 0)
+    windows = session_windows(plan, env)
+    assert windows.analyses == ((plan.start_close_ns, plan.start_close_ns + 30 * MINUTE),)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,11 @@ def test_the_file_when_written_says_everything_a_reader_outside_needs(paths: Hom
     assert said["halt"]["rule"] == "test"
     assert said["times"]["open_utc"] == "2013-10-08T13:30:00.000Z"
     assert said["times"]["session_utc"] == "2013-10-08T13:30:00.000Z"
-    assert said["times"]["analyses_utc"] == [["2013-10-08T13:30:00.000Z", "2013-10-08T13:45:00.000Z"]]
+    assert said["times"]["analyses_utc"] == [
+        ["2013-10-08T13:30:00.000Z", "2013-10-08T13:45:00.000Z"],
+        ["2013-10-08T14:30:00.000Z", "2013-10-08T15:00:00.000Z"],
+        ["2013-10-08T18:30:00.000Z", "2013-10-08T19:00:00.000Z"],
+    ]
     assert said["valid_for_ms"] == VALID_FOR_MS
     assert said["written_at_utc"].endswith("Z")
     assert stat.S_IMODE((paths.output / STATUS_FILE).stat().st_mode) == 0o600

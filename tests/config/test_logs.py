@@ -26,6 +26,10 @@ def test_a_line_is_one_line_and_can_be_read_back(message: str) -> None:
         "logger": "risk.core",
         "message": message,
     }
+    fielded = _record(message)
+    fielded.__dict__["fields"] = {"strategy": "mid", "message": "not this one"}
+    line = json.loads(LineFormatter("risk", "JSON").format(fielded))
+    assert (line["strategy"], line["message"]) == ("mid", message)
     as_csv = LineFormatter("risk", "CSV").format(_record(message))
     assert "\n" not in as_csv
     (row,) = csv.reader([as_csv])

@@ -149,7 +149,10 @@ def test_the_plan_when_the_watchdog_starts_is_made_of_the_calendar_and_shown(rig
         (OPEN_NS - minute, "PRE_OPEN"),
         (OPEN_NS, "ANALYZING"),
         (OPEN_NS + 15 * minute, "TRADING"),
-        (OPEN_NS + 135 * minute, "MONITORING"),
+        (OPEN_NS + 210 * minute, "MONITORING"),
+        (OPEN_NS + 300 * minute, "ANALYZING"),
+        (OPEN_NS + 330 * minute, "TRADING"),
+        (OPEN_NS + 360 * minute, "MONITORING"),
         (CLOSE_NS - 5 * minute, "FLATTENING"),
         (CLOSE_NS, "CLOSED"),
     ):

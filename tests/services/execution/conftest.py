@@ -482,6 +482,18 @@ def desk(kit: Any) -> Desk:
 
 
 @pytest.fixture
+def new_desk(kit: Any) -> Callable[[], Desk]:
+    """Return what makes another armed desk, for a test of many courses of events."""
+
+    def make() -> Desk:
+        desk = Desk(kit)
+        desk.give(a_plan(), kit.arm())
+        return desk
+
+    return make
+
+
+@pytest.fixture
 def flattening_desk(kit: Any) -> Desk:
     desk = Desk(kit, halt_positions="flatten")
     desk.give(a_plan(), kit.arm())

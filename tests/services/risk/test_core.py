@@ -63,6 +63,14 @@ def test_approval_when_through_an_inverse_etf_then_its_own_quote_and_symbol_coun
     assert (order.symbol, order.side, order.qty_nanos) == ("INV", "BUY", 333 * NANOS)
 
 
+def test_approval_when_the_inverse_etf_is_levered_then_a_third_of_the_shares(new_world: type[Any]) -> None:
+    world = new_world().ready()
+    levered = world.signal(instrument="INV", direction="BEARISH", leverage=3, trail_bps=600)
+    order = world.hear(levered)[-1]
+    assert isinstance(order, SubmitOrder)
+    assert (order.qty_nanos, order.trail_bps) == (111 * NANOS, 600)
+
+
 def test_signal_when_told_again_then_it_gets_no_second_verdict(new_world: type[Any]) -> None:
     world = new_world().ready()
     approved, denied = world.signal("AAA"), world.signal("BBB", expires_ns=1)

@@ -38,6 +38,8 @@ def _means(equity: int = 100_000, allocated: int = 0, cash: int | None = None) -
     [
         # 250 dollars of risk, 2.5 dollars a share.
         (_means(), {}, 50, 500, 100, "MAX_RISK_PER_TRADE"),
+        # A fund of three times the leverage has its stop three times as far away: a third of the shares.
+        (_means(), {}, 50, 1_500, 33, "MAX_RISK_PER_TRADE"),
         # 10,000 dollars for each of five positions.
         (_means(), {}, 50, 200, 200, "TOTAL_ALLOCATION / MAX_OPEN_POSITIONS"),
         (_means(allocated=45_000), {}, 50, 200, 100, "what is left of TOTAL_ALLOCATION"),
@@ -60,6 +62,15 @@ def test_size_when_one_bound_is_tightest_then_it_decides(
     assert (sizing.qty_shares, sizing.bound) == (qty, bound)
 
 
+@pytest.mark.parametrize(("leverage", "qty"), [(1, 200), (2, 100), (3, 66)])
+def test_size_when_a_fund_is_levered_then_its_exposure_keeps_to_one_share_of_the_allocation(
+    leverage: int, qty: int
+) -> None:
+    sizing = size_entry(_settings(), _means(), ask_micros=50 * MICROS, trail_bps=100, leverage=leverage)
+    assert sizing.qty_shares == qty
+    assert ("leverage" in sizing.bound) is (leverage > 1)
+
+
 @given(
     equity=st.integers(-(10**12), 10**15),
     allocated=st.integers(0, 10**15),
@@ -69,6 +80,7 @@ def test_size_when_one_bound_is_tightest_then_it_decides(
     risk_ppm=st.integers(100, 50_000),
     allocation_ppm=st.integers(1_000, 1_000_000),
     positions=st.integers(1, 50),
+    leverage=st.integers(1, 3),
 )
 def test_size_when_anything_then_no_limit_is_broken_and_one_share_more_would(**drawn: Any) -> None:
     settings = _settings(
@@ -79,7 +91,8 @@ def test_size_when_anything_then_no_limit_is_broken_and_one_share_more_would(**d
     equity, ask, trail = drawn["equity"], drawn["ask"], drawn["trail_bps"]
     means = Means(start_equity_micros=equity, allocated_micros=drawn["allocated"], cash_micros=drawn["cash"])
 
-    qty = size_entry(settings, means, ask_micros=ask, trail_bps=trail).qty_shares
+    leverage = drawn["leverage"]
+    qty = size_entry(settings, means, ask_micros=ask, trail_bps=trail, leverage=leverage).qty_shares
 
     def is_within(shares: int) -> bool:
         cost = shares * ask
@@ -87,7 +100,7 @@ def test_size_when_anything_then_no_limit_is_broken_and_one_share_more_would(**d
         return (
             cost * trail * 1_000_000 <= equity * drawn["risk_ppm"] * 10_000
             and cost + drawn["allocated"] <= allocation
-            and cost * drawn["positions"] <= allocation
+            and cost * leverage * drawn["positions"] <= allocation
             and cost <= drawn["cash"]
             and shares <= SHARES_MAX
         )

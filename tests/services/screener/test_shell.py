@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bus.assembly import CannotStartError, Setup
 from bus.clock import on_host
-from bus.messages import NANOS, CandidatesRanked, FeedEnded, SessionPlanned
+from bus.messages import NANOS, CandidatesRanked, FeedEnded, SessionPlanned, VixObserved
 from config.env_bot import EnvBot, parse, proposals
 from config.identity import Identity
 from config.paths import HomePaths
@@ -65,7 +65,8 @@ def test_after_commit_when_a_session_is_planned_then_its_names_are_reported_and_
 ) -> None:
     screener = build(setup(tmp_path, MARKET_DATA_SEED="7"))
     state = screener.core.evolve(screener.core.initial(), PLAN)
-    (report,) = screener.shell.after_commit(state, PLAN, 5)
+    report, vix = screener.shell.after_commit(state, PLAN, 5)
+    assert isinstance(vix, VixObserved)
     assert isinstance(report, UniverseLoaded)
     assert len(report.rows) == 40
     (said,) = screener.core.decide(state, report, 5)
@@ -88,8 +89,9 @@ def test_on_start_when_a_crash_came_before_the_candidates_then_the_names_are_rep
 ) -> None:
     shell = build(setup(tmp_path)).shell
     assert shell.on_start(ScreenerState(), 5) == ()
-    (report,) = shell.on_start(ScreenerState(plan=PLAN), 5)
+    report, vix = shell.on_start(ScreenerState(plan=PLAN), 5)
     assert isinstance(report, UniverseLoaded)
+    assert isinstance(vix, VixObserved)
 
 
 def test_on_start_when_another_day_was_set_since_then_nothing_is_opened(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ LIST = Path("output/ACME_USA_main_PAPER_BOT01/screener/2025-03-12_pre-market.jso
 
 def test_before_commit_when_candidates_are_said_then_the_whole_list_is_on_disk(tmp_path: Path) -> None:
     screener = build(setup(tmp_path, SCREENER_PRICE_MIN="100"))
-    (report,) = screener.shell.after_commit(screener.core.initial(), PLAN, 5)
+    (report, _) = screener.shell.after_commit(screener.core.initial(), PLAN, 5)
     (said,) = screener.core.decide(screener.core.initial(), report, 5)
     assert isinstance(said, CandidatesRanked)
     screener.shell.before_commit(PLAN)
@@ -161,7 +163,7 @@ def test_before_commit_when_the_disk_refuses_the_list_then_it_is_told_and_tradin
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     screener = build(setup(tmp_path))
-    (report,) = screener.shell.after_commit(screener.core.initial(), PLAN, 5)
+    (report, _) = screener.shell.after_commit(screener.core.initial(), PLAN, 5)
     (said,) = screener.core.decide(screener.core.initial(), report, 5)
     (tmp_path / "output").write_text("a file where a folder belongs")
     screener.shell.before_commit(said)
@@ -210,7 +212,7 @@ def test_finnhub_when_there_is_no_universe_yet_then_the_names_wait_for_it_and_no
     shell, state = screener.shell, ScreenerState(plan=PLAN)
     assert screener.feed is not None
     with on_host(clock):
-        assert shell.after_commit(state, PLAN, 5) == ()
+        assert [type(said) for said in shell.after_commit(state, PLAN, 5)] == [VixObserved]
         assert "wait for the universe. There is no universe" in caplog.text
         with pytest.raises(CannotStartError, match=r"before its names could be ranked\. There is no universe"):
             screener.feed(PLAN)

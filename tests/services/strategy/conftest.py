@@ -1,5 +1,9 @@
 """A day for the strategy core: plan, watch list, minutes, restarts; the way the runtime drives it."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bus import messages as m
@@ -7,6 +11,8 @@ from config.env_bot import EnvBot, parse_value, proposals
 from config.env_bot_settings import SETTINGS
 from services.strategy.core import StrategyCore
 from services.strategy.settings import StrategySettings
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 MINUTE = 60_000_000_000
 HOUR = 60 * MINUTE
@@ -19,9 +25,14 @@ class Day:
 
     OPEN, MINUTE = OPEN, MINUTE
 
-    def __init__(self, **env: str) -> None:
+    def __init__(self, plugins: tuple[Any, ...] = (), **env: str) -> None:
+        """Make a day with the bot's strategies, or with these plug-ins in their place."""
         self.env = settings_of(**env)
-        self.core = StrategyCore(StrategySettings.from_env(self.env))
+        settings = StrategySettings.from_env(self.env)
+        if plugins:
+            self.core = StrategyCore(settings, lambda found: tuple(plugin(found) for plugin in plugins))
+        else:
+            self.core = StrategyCore(settings)
         self.state = self.core.initial()
         self.journal: list[m.Message] = []
         self.step = 0
@@ -71,7 +82,8 @@ def times(ts_ns: int) -> dict[str, int]:
 
 def settings_of(**env: str) -> EnvBot:
     # Value by value: the rules between settings refuse what the strategy must still answer to by itself.
-    raw = proposals() | env
+    # Each strategy is tested alone: mid and close run where a test switches them on.
+    raw = proposals() | {"STRAT_MID_ENABLED": "false", "STRAT_CLOSE_ENABLED": "false"} | env
     return EnvBot({setting.key: parse_value(setting, raw[setting.key]) for setting in SETTINGS})
 
 
@@ -105,9 +117,18 @@ def ranked(symbols: tuple[str, ...], date: str = DATE) -> m.CandidatesRanked:
     )
 
 
-def batch(step: int, minute: int, bars: dict[str, tuple[int, int, int]]) -> m.BarBatch:
-    rows = tuple(m.Bar(symbol, close, high, low, close, m.NANOS) for symbol, (high, low, close) in bars.items())
-    return m.BarBatch.of(rows, **times(OPEN + (minute + 1) * MINUTE), step=step)
+def batch(step: int, minute: int, bars: dict[str, tuple[int, int, int]], parts_left: int = 0) -> m.BarBatch:
+    """Return the minute that starts so many minutes after the open; bars are (high, low, close)."""
+    whole = {symbol: (close, high, low, close, m.NANOS) for symbol, (high, low, close) in bars.items()}
+    return batch_of(OPEN + (minute + 1) * MINUTE, step, whole, parts_left)
+
+
+def batch_of(
+    end_ns: int, step: int, bars: dict[str, tuple[int, int, int, int, int]], parts_left: int = 0
+) -> m.BarBatch:
+    """Return the minute that ends then; bars are (open, high, low, close, volume). The one place that makes batches."""
+    rows = tuple(m.Bar(symbol, *bar) for symbol, bar in bars.items())
+    return m.BarBatch.of(rows, **times(end_ns), step=step, parts_left=parts_left)
 
 
 @pytest.fixture
@@ -125,6 +146,7 @@ def make() -> type:
         plan = staticmethod(planned)
         ranked = staticmethod(ranked)
         batch = staticmethod(batch)
+        batch_of = staticmethod(batch_of)
         OPEN, MINUTE, DATE = OPEN, MINUTE, DATE
 
     return Make

@@ -257,11 +257,23 @@ def test_day_when_open_strategy_is_disabled_then_said_and_no_signals(new_day: An
     assert day.minute(15, {"SPY": UP}) == []
 
 
-def test_day_when_a_strategy_is_not_part_of_this_version_then_it_is_said(new_day: Any) -> None:
-    events = new_day(STRAT_MID_ENABLED="true").plan()
-    assert [(e.strategy, e.rule) for e in events[1:]] == [
-        ("mid", "strategy_not_available"),
+def test_day_when_one_strategy_overrides_the_others_then_it_is_said_and_it_alone_runs(new_day: Any) -> None:
+    day = new_day(STRAT_MID_ENABLED="true", STRATEGY_OVERRIDE="mid")
+    assert [(e.strategy, e.rule) for e in day.plan()[1:]] == [
+        ("open", "strategy_override"),
         ("close", "strategy_disabled"),
+    ]
+    day.watch("SPY")
+    assert day.analysis("SPY") == []
+    assert day.minute(15, {"SPY": UP}) == []
+
+
+def test_day_when_the_sequence_leaves_a_strategy_out_then_it_is_said_and_it_does_not_run(new_day: Any) -> None:
+    day = new_day(STRATEGY_SEQUENCE="close,mid")
+    assert [(e.strategy, e.rule) for e in day.plan()[1:]] == [
+        ("close", "strategy_disabled"),
+        ("mid", "strategy_disabled"),
+        ("open", "not_in_sequence"),
     ]
 
 
@@ -402,21 +414,14 @@ def test_core_when_asked_to_settle_or_show_then_it_has_nothing_to_add(new_day: A
     assert list(day.core.snapshot(day.state, make.OPEN)) == []
 
 
-def test_range_when_a_minute_comes_in_two_messages_then_complete_with_the_second(new_day: Any) -> None:
+def test_range_when_a_minute_comes_in_two_messages_then_complete_with_the_second(new_day: Any, make: Any) -> None:
     day = new_day()
     day.plan()
     day.watch("AAA", "BBB")
     day.analysis("AAA", "BBB", minutes=range(14))
-    first = m.BarBatch.of(
-        (_bar("AAA", 100),), ts_event=day.OPEN + 15 * day.MINUTE, ts_init=0, step=day.step + 1, parts_left=1
-    )
-    last = m.BarBatch.of((_bar("BBB", 999),), ts_event=first.ts_event, ts_init=0, step=day.step + 2)
+    first = make.batch(day.step + 1, 14, {"AAA": (100 * m.MICROS,) * 3}, parts_left=1)
+    last = make.batch(day.step + 2, 14, {"BBB": (999 * m.MICROS,) * 3})
     assert day.market(first) == []
     (completed,) = day.market(last)
     assert isinstance(completed, m.RangeCompleted)
     assert dict(zip(completed.symbols, completed.highs_micros, strict=True))["BBB"] == 999 * m.MICROS
-
-
-def _bar(symbol: str, high: int) -> m.Bar:
-    price = high * m.MICROS
-    return m.Bar(symbol, price, price, price, price, 1000 * m.NANOS)

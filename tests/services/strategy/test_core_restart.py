@@ -123,12 +123,12 @@ def test_decide_when_called_then_the_given_state_is_unchanged(new_day: Any, make
     day.watch("SPY")
     day.analysis("SPY")
     before = day.state
-    highs = before.opening.highs_micros.copy()
+    highs = before.parts["open"].highs_micros.copy()
     batch = make.batch(day.step + 1, 15, {"SPY": UP})
     observed = day.core.observe(before, batch)
     first = day.core.decide(observed, batch, batch.ts_event)
     assert day.core.decide(observed, batch, batch.ts_event) == first
     after = day.core.evolve(observed, first[0])
-    assert (before.opening.highs_micros == highs).all()
-    assert not observed.opening.is_long_done.any()
-    assert after.opening.is_long_done.all()
+    assert (before.parts["open"].highs_micros == highs).all()
+    assert not observed.parts["open"].is_long_done.any()
+    assert after.parts["open"].is_long_done.all()

@@ -18,7 +18,27 @@ from services.strategy.inverse_etfs import INVERSE_ETFS, InverseEtf, faults, inv
     ],
 )
 def test_inverse_when_asked_then_the_unlevered_fund_or_none(symbol: str, inverse: str | None) -> None:
-    assert inverse_of(symbol) == inverse
+    fund = inverse_of(symbol)
+    assert (fund.inverse if fund else None) == inverse
+
+
+@pytest.mark.parametrize(
+    ("symbol", "leverage_max", "inverse", "leverage"),
+    [
+        ("SPY", 3, "SH", 1),
+        ("TSLA", 2, "TSLS", 1),
+        ("XLE", 1, None, 0),
+        ("XLE", 2, "ERY", 2),
+        ("SOXX", 2, None, 0),
+        ("SOXX", 3, "SOXS", 3),
+        ("IBM", 3, None, 0),
+    ],
+)
+def test_inverse_when_leverage_is_allowed_then_used_only_where_no_smaller_one_is_there(
+    symbol: str, leverage_max: int, inverse: str | None, leverage: int
+) -> None:
+    fund = inverse_of(symbol, leverage_max)
+    assert ((fund.inverse, fund.leverage) if fund else (None, 0)) == (inverse, leverage)
 
 
 @pytest.mark.parametrize(("symbol", "is_inverse"), [("SH", True), ("SQQQ", True), ("SPY", False), ("IBM", False)])
@@ -31,9 +51,8 @@ def test_table_when_checked_then_consistent() -> None:
 
 
 def test_table_when_an_instrument_is_used_then_it_is_unlevered() -> None:
-    leverage = {row.inverse: row.leverage for row in INVERSE_ETFS}
-    used = {inverse_of(row.underlying) for row in INVERSE_ETFS} - {None}
-    assert {leverage[inverse] for inverse in used} == {1}
+    used = [inverse_of(row.underlying) for row in INVERSE_ETFS]
+    assert {fund.leverage for fund in used if fund is not None} == {1}
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,28 @@
 """The service as the runtime gets it."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
-from bus.assembly import Setup
+import pytest
+
+from bus.assembly import CannotStartError, Setup
 from bus.decider import Shell
 from bus.messages import SignalRaised, SignalSuppressed
 from config.identity import Identity
+from config.logs import LineFormatter
 from config.paths import HomePaths
+from services.strategy import close, inverse_etfs, mid
+from services.strategy import open as opening_range
 from services.strategy.core import StrategyCore
 from services.strategy.shell import build
+
+BREAKS: dict[str, tuple[str, Any]] = {
+    "open": ("COMPLETE_MINUTES_PERCENT", 10),
+    "mid": ("TRAIL_BPS_MIN", 400),
+    "close": ("COMPLETE_MINUTES_PERCENT", 200),
+}
 
 
 def setup_of(make: Any, **env: str) -> Setup:
@@ -27,9 +40,31 @@ def test_build_when_settings_are_proposals_then_no_fault_and_no_world_is_touched
     assert assembly.self_check() == ()
 
 
-def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any) -> None:
-    faults = build(setup_of(make, STRAT_MID_ENABLED="true", STRAT_CLOSE_ENABLED="true")).self_check()
-    assert [fault.split()[0] for fault in faults] == ["STRAT_MID_ENABLED", "STRAT_CLOSE_ENABLED"]
+def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening_range, "COMPLETE_MINUTES_PERCENT", 10)
+    monkeypatch.setattr(inverse_etfs, "faults", lambda: ("the table is wrong",))
+    faults = build(setup_of(make)).self_check()
+    assert faults[0] == "the table is wrong"
+    assert len(faults) > 1
+    assert all("The self-check of strategy open failed at 2" in fault for fault in faults[1:])
+
+
+@pytest.mark.parametrize(("strategy", "broken"), [("open", opening_range), ("mid", mid), ("close", close)])
+def test_self_check_when_a_strategy_fails_then_the_start_is_refused_and_logged_with_its_fields(
+    make: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, strategy: str, broken: Any
+) -> None:
+    # Each strategy's arithmetic is broken in another place.
+    monkeypatch.setattr(broken, *BREAKS[strategy])
+    with pytest.raises(CannotStartError, match=f"self-check of strategy {strategy} failed"):
+        build(setup_of(make)).checked()
+    (record, *_) = caplog.records
+    line = json.loads(LineFormatter("strategy", "JSON").format(record))
+    assert (line["strategy"], line["level"], line["service"]) == (strategy, "ERROR", "strategy")
+    assert line["timestamp"].endswith("Z")
+    assert "instead of" in line["reason"]
+    assert "name" in line["context"]
+    assert line["reason"] in line["message"]
+    assert re.search(r"failed at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z: ", line["message"])
 
 
 def test_a_signal_when_messages_wait_too_long_is_suppressed_and_other_events_stay(make: Any) -> None:

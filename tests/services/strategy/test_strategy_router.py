@@ -2,46 +2,58 @@
 
 from typing import Any
 
-from bus import messages as m
+import pytest
+
+from services.strategy import open as opening_range
 from services.strategy import strategy_router as router
 from services.strategy.settings import StrategySettings
 
-
-def settings_of(make: Any, **env: str) -> StrategySettings:
-    return StrategySettings.from_env(make.settings(**env))
+ALL_ON = {"STRAT_MID_ENABLED": "true", "STRAT_CLOSE_ENABLED": "true"}
 
 
-def test_route_when_bars_come_then_only_the_enabled_and_known_strategies(make: Any) -> None:
-    everything = settings_of(make, STRAT_MID_ENABLED="true", STRAT_CLOSE_ENABLED="true")
-    assert router.strategies_for(m.BarBatch, everything) == ("open",)
-    assert router.strategies_for(m.QuoteBatch, everything) == ()
-    assert router.strategies_for(m.BarBatch, settings_of(make, STRAT_OPEN_ENABLED="false")) == ()
+def strategies_of(make: Any, **env: str) -> Any:
+    return router.strategies_in_order(StrategySettings.from_env(make.settings(**env)))
 
 
-def test_faults_when_a_strategy_is_not_part_of_this_version_then_the_setting_and_the_remedy_are_named(
-    make: Any,
-) -> None:
-    assert router.faults(settings_of(make)) == ()
-    assert router.faults(settings_of(make, STRAT_MID_ENABLED="true", STRAT_CLOSE_ENABLED="true")) == (
-        "STRAT_MID_ENABLED is true, but this version has no mid strategy: set it to false",
-        "STRAT_CLOSE_ENABLED is true, but this version has no close strategy: set it to false",
-    )
+def test_order_when_the_sequence_is_set_then_strategies_run_in_it(make: Any) -> None:
+    for sequence in ("open,mid,close", "close,open,mid", "mid,close,open"):
+        found = strategies_of(make, **ALL_ON, STRATEGY_SEQUENCE=sequence)
+        assert ",".join(strategy.name for strategy in router.running(make.plan(), found)) == sequence
+
+
+def test_running_when_switched_off_overridden_or_left_out_then_not_there(make: Any) -> None:
+    for change, expected in (
+        ({}, ["open"]),
+        ({"STRAT_OPEN_ENABLED": "false"}, []),
+        (ALL_ON | {"STRATEGY_OVERRIDE": "close"}, ["close"]),
+        (ALL_ON | {"STRATEGY_SEQUENCE": "mid"}, ["mid"]),
+    ):
+        found = router.running(make.plan(), strategies_of(make, **change))
+        assert [strategy.name for strategy in found] == expected
 
 
 def test_silences_when_days_and_settings_differ_then_each_rule_is_named(make: Any) -> None:
-    settings = settings_of(make, STRAT_MID_ENABLED="true")
-    plans = (make.plan(), make.plan(is_trading_day=False), make.plan(start_open_ns=0))
-    found = {silence.rule for plan in plans for silence in router.silences(plan, settings)}
+    strategies = strategies_of(make, STRAT_CLOSE_ENABLED="true")
+    plans = (make.plan(), make.plan(is_trading_day=False), make.plan(start_open_ns=0, start_close_ns=0))
+    found = {(silence.strategy, silence.rule) for plan in plans for silence in router.silences(plan, strategies)}
     assert found == {
-        "not_a_trading_day",
-        "strategy_disabled",
-        "strategy_not_available",
-        "window_outside_session",
+        ("open", "not_a_trading_day"),
+        ("mid", "strategy_disabled"),
+        ("open", "window_outside_session"),
+        ("close", "window_outside_session"),
     }
 
 
 def test_silence_when_trading_day_and_enabled_then_open_runs(make: Any) -> None:
-    settings = settings_of(make)
-    assert not router.is_silent("open", make.plan(), settings)
-    assert router.is_silent("mid", make.plan(), settings)
-    assert router.is_silent("open", make.plan(is_trading_day=False), settings)
+    strategies = strategies_of(make)
+    assert [strategy.name for strategy in router.running(make.plan(), strategies)] == ["open"]
+    assert [silence.strategy for silence in router.silences(make.plan(), strategies)] == ["mid", "close"]
+    assert router.running(make.plan(is_trading_day=False), strategies) == ()
+
+
+def test_faults_when_a_self_check_fails_then_the_strategy_is_named(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert router.faults(strategies_of(make)) == ()
+    monkeypatch.setattr(opening_range, "COMPLETE_MINUTES_PERCENT", 10)
+    found = router.faults(strategies_of(make, STRAT_OPEN_ENABLED="false"))
+    assert found
+    assert {(fault.strategy, fault.context) for fault in found} == {("open", opening_range.OpenStrategy.known_case)}

@@ -31,7 +31,7 @@ def example(kind: type[m.Message]) -> m.Message:
     values: dict[str, object] = {}
     schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
     for name, rule in schema.items():
-        simplest = {"integer": 5, "boolean": True, "array": [], "string": "X"}
+        simplest = {"integer": min(5, rule.get("maximum", 5)), "boolean": True, "array": [], "string": "X"}
         values[name] = rule["enum"][0] if "enum" in rule else simplest[rule["type"]]
     return msgspec.convert(values, kind)
 

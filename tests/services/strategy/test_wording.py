@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.strategy.signals import dollars, percent, utc_hhmm
+from services.strategy.wording import dollars, percent, utc_hhmm
 
 
 @pytest.mark.parametrize(
