@@ -69,7 +69,7 @@ chaos: setup ## kill, freeze and halt real chains: SEED=n
 
 lock: $(READY) # make requirements.lock again from pyproject.toml
 	@$(VENV)/bin/pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \
-	  --allow-unsafe --generate-hashes --extra dev --output-file requirements.lock pyproject.toml
+	  --allow-unsafe --generate-hashes --extra dev --extra sweep --output-file requirements.lock pyproject.toml
 
 clean: ## remove what setup made and what tests left; homes stay
 	rm -rf $(VENV) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results

@@ -22,7 +22,7 @@ from bus.messages import (
     StatusMessage,
 )
 from bus.node import Node
-from bus.routes import MARKET_PUBLISHER, MARKET_SUBSCRIBERS, SERVICES
+from bus.routes import MARKET_PUBLISHER, MARKET_SUBSCRIBERS, SERVICES, receivers
 from bus.store import Store
 
 _DELIVERIES_MAX: Final = 100_000
@@ -75,13 +75,14 @@ class LocalChain:
             node.start()
 
     def begin(self, plan: SessionPlanned) -> None:
-        """Tell every service that hears of sessions about this one, then arm the chain."""
+        """Tell every service that hears of sessions about this one, then arm the chain. Days may follow each other."""
         armed = ChainArmed(ts_event=0, ts_init=0, halt_counter=0, operator="local", reason="played in one process")
-        for node in self.nodes.values():
-            if node.is_ready:
-                continue
-            node.on_input(plan)
-            self._deliver()
+        for name, node in self.nodes.items():
+            # Each session's feed counts its steps from 1.
+            node.step = 0
+            if name in receivers("watchdog", SessionPlanned):
+                node.on_input(plan)
+                self._deliver()
         for name in ("strategy", "risk", "execution"):
             if name in self.nodes:
                 self.nodes[name].on_input(armed)
