@@ -1,25 +1,37 @@
 """Replay recorded or generated sessions: `python -m replay run|compare|sweep`; `--help` has the options."""
 
 import argparse
+import http.client
 import sys
 
 from bus.assembly import CannotStartError
+from bus.processes import ChainError
+from bus.store import StoreError
 from config.env_bot import SettingsError
 from config.paths import HomeError
-from replay.command_run import add_run, run
+from replay import command_compare, command_run
+from replay.browser import PageError
 from replay.faults import ReplayError
+from replay.stage import StageError
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; every expected failure is one message on the error stream and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m replay", description="Play sessions through the bot's own cores.")
     commands = parser.add_subparsers(dest="command", required=True)
-    add_run(commands.add_parser("run", help="play days in one process and report what they did"))
+    command_run.add_run(commands.add_parser("run", help="play days in one process and report what they did"))
+    command_compare.add_compare(
+        commands.add_parser("compare", help="play one day through the real processes too, and compare")
+    )
     options = parser.parse_args(arguments)
+    command = {"run": command_run.run, "compare": command_compare.run}[options.command]
     try:
-        return run(options)
-    except (SettingsError, CannotStartError, HomeError, ReplayError) as error:
+        return command(options)
+    except (SettingsError, CannotStartError, HomeError, ReplayError, ChainError, StageError, StoreError) as error:
         sys.stderr.write(f"{error}\n")
+        return 2
+    except (PageError, OSError, http.client.HTTPException) as error:
+        sys.stderr.write(f"The web UI does not answer any more ({error}); every process was stopped.\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped.\n")
