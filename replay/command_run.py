@@ -47,6 +47,10 @@ def run(options: argparse.Namespace) -> int:
         if out:
             folder = stack.enter_context(new_folder(out, force=options.force))
             write_results(folder, found, ledger_of(home))
+            # The charts' library takes half a second to load, so only what draws loads it.
+            from replay.html_report import html_report
+
+            (folder / "report.html").write_text(html_report(found), encoding="utf-8")
     _print(found)
     if out:
         print(f"\nResults     {out}")

@@ -120,6 +120,7 @@ def test_two_runs_when_they_play_the_same_leave_the_same_bytes(tmp_path: Path) -
     one, two = _folder(tmp_path / "one"), _folder(tmp_path / "two")
     assert one == two
     assert {"trades.csv", "fills.csv", "signals.csv", "denied.csv", "equity.csv", "days.csv", "stats.json", "run.json",
+            "report.html",
             "TBOT_USA_main_PAPER_BOT01_BOT_ledger.db"} <= set(one)  # fmt: skip
 
 
