@@ -9,7 +9,7 @@ from bus.processes import ChainError
 from bus.store import StoreError
 from config.env_bot import SettingsError
 from config.paths import HomeError
-from replay import command_compare, command_run
+from replay import command_compare, command_run, command_sweep
 from replay.browser import PageError
 from replay.faults import ReplayError
 from replay.stage import StageError
@@ -23,8 +23,9 @@ def main(arguments: list[str]) -> int:
     command_compare.add_compare(
         commands.add_parser("compare", help="play one day through the real processes too, and compare")
     )
+    command_sweep.add_sweep(commands.add_parser("sweep", help="try settings side by side and rank them"))
     options = parser.parse_args(arguments)
-    command = {"run": command_run.run, "compare": command_compare.run}[options.command]
+    command = {"run": command_run.run, "compare": command_compare.run, "sweep": command_sweep.run}[options.command]
     try:
         return command(options)
     except (SettingsError, CannotStartError, HomeError, ReplayError, ChainError, StageError, StoreError) as error:

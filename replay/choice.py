@@ -58,14 +58,18 @@ class Prepared:
     excluded: tuple[str, ...]
 
 
-def prepare(choice: RunChoice) -> Prepared:
+def prepare(choice: RunChoice, source: DaySource | None = None) -> Prepared:
     """Check settings, source and days; nothing is written.
+
+    Args:
+        choice: what to play.
+        source: the choice's own source, when it is open already.
 
     Raises:
         config.env_bot.SettingsError: with every fault of the settings.
         CannotStartError, ReplayError: the source or the days cannot be played.
     """
-    source = open_source(choice)
+    source = source or open_source(choice)
     first, last = _span(choice, source.days())
     settings = full_settings(choice, first)
     env = parse(settings)
