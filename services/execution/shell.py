@@ -456,6 +456,7 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
             setup.paths.state / PAPER_BOOKS,
             starting_cash_micros=settings.paper_starting_cash_micros,
             slippage_ppm=settings.paper_slippage_ppm,
+            commission=settings.paper_commission,
         )
     except (RetryableBrokerError, StopTradingError) as error:
         raise CannotStartError(str(error)) from error

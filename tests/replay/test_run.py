@@ -1,6 +1,8 @@
 """Many days in one process: one account from day to day, the same bytes each time, and nothing of the future."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,11 @@ from replay.__main__ import main
 from replay.books import compare_books
 from replay.choice import RunChoice, prepare
 from replay.faults import ReplayError
+from replay.figures import money
 from replay.local import play
 from replay.report import fill_keys
 from replay.results import results
-from replay.run import Outcome, play_days
+from replay.run import Outcome, ledger_of, play_days
 from replay.session import DEMO_IDENTITY, SessionChoice, open_session
 
 THREE_DAYS = RunChoice(start="2025-03-12", end="2025-03-14")
@@ -168,3 +171,17 @@ def test_a_chain_when_its_steps_begin_again_loses_no_market_message(play_choice:
     ]  # fmt: skip
     for found in kinds:
         assert {"SessionPlanned", "CandidatesRanked", "RangeCompleted", "SignalRaised"} <= {k.__name__ for k in found}
+
+
+def test_commissions_when_charged_reach_fills_ledger_figures_and_the_curve(play_choice: Play) -> None:
+    charged = (("PAPER_COMMISSION_SHARE", "0.0035"), ("PAPER_COMMISSION_ORDER", "0.35"), ("PAPER_SLIPPAGE", "1"))
+    outcome, paths = play_choice(RunChoice(settings=charged))
+    found = results(outcome)
+    fees = [fill.commission_micros for trade in found.trades for fill in trade.fills]
+    assert min(fees) >= 350_000
+    assert outcome.faults == ()
+    assert found.whole.fees == money(sum(fees))
+    assert found.curves.equity()[-1] == found.curves.start_micros + sum(trade.pnl_micros for trade in found.trades)
+    with closing(sqlite3.connect(ledger_of(paths))) as ledger:
+        [(booked,)] = ledger.execute("SELECT sum(amount) FROM posting WHERE account_code = '5010'")
+    assert booked == sum(fees)

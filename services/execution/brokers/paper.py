@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from bus.messages import NANOS, Quote, QuoteBatch, cash_micros
 from services.execution.brokers import matching
 from services.execution.brokers import reports as r
+from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import NotFoundProof, OpenOrder, OrderRequest
 from services.execution.brokers.matching import BookOrder
 from services.execution.brokers.paper_books import Account, Execution, PaperBooks
@@ -34,13 +35,15 @@ class _Draft:
 
 
 class PaperBroker:
-    """A cash account without shorting and without commissions; see `matching` for the prices."""
+    """A cash account without shorting; see `matching` for the prices and `commission` for the charges."""
 
     name: Final = "PAPER"
     #: Its books are in this house and are read whole: one look is enough.
     not_found_proof: Final = NotFoundProof(answers=1, over_ns=0)
 
-    def __init__(self, path: Path, *, starting_cash_micros: int, slippage_ppm: int = 0) -> None:
+    def __init__(
+        self, path: Path, *, starting_cash_micros: int, slippage_ppm: int = 0, commission: Commission = FREE
+    ) -> None:
         """Open the books.
 
         Raises:
@@ -49,6 +52,7 @@ class PaperBroker:
         """
         self._books = PaperBooks(path, starting_cash_micros)
         self._slippage_ppm = slippage_ppm
+        self._commission = commission
         self._account = self._books.account()
         self._working = {order.client_order_id: order for order in self._books.working_orders()}
         self._positions = self._books.positions()
@@ -118,9 +122,11 @@ class PaperBroker:
     def _unaffordable(self, request: OrderRequest) -> str | None:
         """Return why a purchase costs too much at the last ask; before one is heard, fills are limited."""
         waiting = sum(
-            self._cost(o.symbol, o.limit_micros, o.rest_nanos) for o in self._working.values() if o.side == "BUY"
+            self._cost(o.symbol, o.limit_micros, o.rest_nanos, is_first=not o.filled_nanos)
+            for o in self._working.values()
+            if o.side == "BUY"
         )
-        cost = self._cost(request.symbol, request.limit_micros, request.qty_nanos)
+        cost = self._cost(request.symbol, request.limit_micros, request.qty_nanos, is_first=True)
         if cost <= self._account.cash_micros - waiting:
             return None
         return (
@@ -128,10 +134,11 @@ class PaperBroker:
             f"{_dollars(waiting)} of it for other orders"
         )
 
-    def _cost(self, symbol: str, limit_micros: int, qty_nanos: int) -> int:
+    def _cost(self, symbol: str, limit_micros: int, qty_nanos: int, *, is_first: bool) -> int:
         quote = self._quotes.get(symbol)
         price = limit_micros or (quote.ask_micros if quote else 0)
-        return cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos)
+        charge = self._commission.of_fill(qty_nanos, is_first=is_first)
+        return cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos) + charge
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
         """Cancel at once; an order that is over already is looked up instead."""
@@ -256,6 +263,7 @@ class PaperBroker:
                 qty,
                 price,
                 ts_ns,
+                self._charge(seen, qty, price),
             )
             seen = replace(
                 seen,
@@ -274,12 +282,17 @@ class PaperBroker:
         if seen is not order:
             draft.orders[seen.client_order_id] = seen
 
-    @staticmethod
-    def _fillable(draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:
+    def _charge(self, order: BookOrder, qty_nanos: int, price: int) -> int:
+        """Return what a fill costs; a sale never costs more than it brings, so that cash cannot fall below zero."""
+        charge = self._commission.of_fill(qty_nanos, is_first=not order.filled_nanos)
+        return charge if order.side == "BUY" else min(charge, cash_micros(price, qty_nanos))
+
+    def _fillable(self, draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:
         quoted = quote.ask_size_nanos if order.side == "BUY" else quote.bid_size_nanos
         size = draft.sizes.setdefault((order.symbol, order.side), quoted)
         if order.side == "BUY":
-            return min(size, matching.affordable_nanos(order, price, draft.cash))
+            cash = self._commission.spendable(draft.cash, is_first=not order.filled_nanos)
+            return min(size, matching.affordable_nanos(order, price + self._commission.share_micros, cash))
         # Sales that wait never add up to more than is held; the position bounds them once more.
         return min(size, order.rest_nanos, draft.positions.get(order.symbol, 0))
 
@@ -335,7 +348,7 @@ def _fill(execution: Execution, now_ns: int) -> r.BrokerFill:
         broker_order_id=f"PO-{execution.order_seq:06d}",
         qty_nanos=execution.qty_nanos,
         price_micros=execution.price_micros,
-        commission_micros=0,
+        commission_micros=execution.commission_micros,
         broker=PaperBroker.name,
     )
 
