@@ -1,15 +1,18 @@
 """Commissions of the paper broker: charged with each fill, in whole cents, out of cash that is there."""
 
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bus import messages as m
-from bus.messages import MICROS, NANOS
+from bus.messages import MICROS, NANOS, cash_micros
 from bus.testing import OPEN_NS
 from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import OrderRequest
@@ -106,3 +109,33 @@ def test_books_when_of_before_commissions_are_opened_with_none_charged(
     assert [fill.commission_micros for fill in again.executions_after("", 0)] == [0]
     again.submit(_request("more"))
     assert [fill.commission_micros for fill in again.on_quotes(kit.spy(2), DAY)] == [700_000]
+
+
+TURN = st.tuples(st.sampled_from(["BUY", "SELL"]), st.integers(1, 400), st.integers(1, 12_000), st.integers(1, 150))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    turns=st.lists(TURN, min_size=5, max_size=25),
+    charges=st.tuples(st.integers(0, 1_000_000), st.integers(0, 100_000_000)),
+)
+def test_cash_when_random_orders_are_charged_never_falls_below_zero_and_is_explained(
+    turns: list[tuple[m.Side, int, int, int]], charges: tuple[int, int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        commission = Commission(share_micros=charges[0], order_micros=charges[1] // 10_000 * 10_000)
+        broker = PaperBroker(Path(folder) / "books.db", starting_cash_micros=5_000 * MICROS, commission=commission)
+        cash = 5_000 * MICROS
+        for step, (side, shares, cents, size) in enumerate(turns, 1):
+            broker.submit(_request(f"o{step}", side, shares))
+            at = OPEN_NS + step
+            quote = m.Quote("SPY", cents * 10_000, cents * 10_000, size * NANOS, size * NANOS, at)
+            for fill in broker.on_quotes(m.QuoteBatch(ts_event=at, ts_init=at, step=step, quotes=(quote,)), DAY):
+                amount = cash_micros(fill.price_micros, fill.qty_nanos)
+                sold = next(t[0] for n, t in enumerate(turns, 1) if f"o{n}" == fill.client_order_id) == "SELL"
+                cash += (amount if sold else -amount) - fill.commission_micros
+                assert fill.commission_micros >= 0
+                assert cash >= 0
+        assert broker.account(DAY, 0).cash_micros == cash
+        assert broker.faults() == []
+        broker.close()
