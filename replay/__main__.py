@@ -31,8 +31,11 @@ def main(arguments: list[str]) -> int:
     except (SettingsError, CannotStartError, HomeError, ReplayError, ChainError, StageError, StoreError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except (PageError, OSError, http.client.HTTPException) as error:
+    except (PageError, http.client.HTTPException) as error:
         sys.stderr.write(f"The web UI does not answer any more ({error}); every process was stopped.\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"The system refused: {error}. Correct that and start again.\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped.\n")

@@ -1,5 +1,6 @@
 """What a person chooses to replay, and the settings, source and days that follow from it; checked before any play."""
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ def prepare(choice: RunChoice, source: DaySource | None = None) -> Prepared:
     first, last = _span(choice, source.days())
     settings = full_settings(choice, first)
     env = parse(settings)
-    sessions = read_exchange_sessions(first, last)
+    sessions = _sessions(first, last)
     plans = [plan_session(day, env, 0) for day in sessions]
     having = source.days()
     dated = [plan for plan in plans if having is None or plan.session_date in having]
@@ -93,6 +94,10 @@ def prepare(choice: RunChoice, source: DaySource | None = None) -> Prepared:
     )
 
 
+#: Each question starts a process, and a sweep asks the same one for every combination.
+_sessions = functools.lru_cache(maxsize=8)(read_exchange_sessions)
+
+
 def open_source(choice: RunChoice) -> DaySource:
     """Open the source that the choice names, or that its data looks like.
 
@@ -100,6 +105,8 @@ def open_source(choice: RunChoice) -> DaySource:
         CannotStartError, ReplayError: it cannot be opened; the message says what to do.
     """
     root = Path(choice.data).expanduser()
+    if choice.data and not root.exists():
+        raise ReplayError(f"--data {choice.data}: there is no such file or folder.")
     kind = choice.source or _kind_of(choice.data, root)
     if kind == "generated":
         if choice.data:

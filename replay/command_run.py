@@ -13,7 +13,7 @@ from replay.options import add_market_options, read_choice
 from replay.output import check_free, new_folder, write_results
 from replay.progress import Progress
 from replay.report import refusals_table, trades_table
-from replay.results import Results, results
+from replay.results import Results, absent, results
 from replay.run import ledger_of, play_days
 
 
@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
         outcome = play_days(prepared, home, bar.move)
         bar.end()
         found = results(outcome)
+        for day, names in absent(outcome).items():
+            sys.stderr.write(f"{day}: no data of {', '.join(names)}\n")
         if out:
             folder = stack.enter_context(new_folder(out, force=options.force))
             write_results(folder, found, ledger_of(home))

@@ -15,6 +15,7 @@ from replay.faults import ReplayError
 from replay.results import (
     Results,
     Row,
+    absent,
     day_rows,
     denied_rows,
     equity_rows,
@@ -105,6 +106,7 @@ def run_record(found: Results) -> dict[str, Any]:
         "days": list(found.curves.days),
         "days_without_data": list(prepared.missing),
         "days_excluded_by_trading_days": list(prepared.excluded),
+        "symbols_without_data": absent(outcome),
         "bars": sum(day.bars for day in outcome.days),
         "symbols": sorted({symbol for day in outcome.days for symbol in day.symbols}),
         "broker_against_ledger": list(outcome.faults) or "cash and every position agree",

@@ -21,7 +21,7 @@ class Progress:
         self._clock = clock
         self._is_terminal = out.isatty()
         self._start = clock()
-        self._shown_at = self._start - _REFRESH_S
+        self._shown_at = float("-inf")
         self._tenth = 0
         self._width = 0
 

@@ -53,6 +53,13 @@ def results(outcome: Outcome) -> Results:
     )
 
 
+def absent(outcome: Outcome) -> dict[str, list[str]]:
+    """Return the wanted names that have no data on a day that was played, by day."""
+    wanted = outcome.prepared.env.words("MARKET_DATA_SYMBOLS")
+    found = {day.plan.session_date: [name for name in wanted if name not in day.symbols] for day in outcome.days}
+    return {day: names for day, names in found.items() if names}
+
+
 def trade_rows(found: Sequence[Trade]) -> list[Row]:
     """Return a header and a row for each trade; times are UTC, prices and money dollars."""
     head = ("strategy", "symbol", "intent_id", "entered_utc", "left_utc", "shares", "entry_price", "exit_price",

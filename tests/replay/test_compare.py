@@ -91,7 +91,7 @@ def test_lines_when_an_execution_is_reported_twice_have_it_once(played: Events) 
     ("arguments", "said"),
     [
         (["--start", "2025-03-12", "--end", "2025-03-13"], "compare plays one day and this chooses 2"),
-        (["--data", "minutes.csv"], "cannot be read"),
+        (["--data", "minutes.csv"], "there is no such file or folder"),
     ],
 )
 def test_compare_when_the_processes_cannot_play_it_says_so(
