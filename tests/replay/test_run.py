@@ -1,6 +1,9 @@
 """Many days in one process: one account from day to day, the same bytes each time, and nothing of the future."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bus.messages import CashMoved, Message, OrderFilled
+from bus.processes import ROOT
 from config.env_bot import SettingsError
 from config.paths import HomePaths
 from replay.__main__ import main
@@ -88,7 +92,7 @@ def test_days_when_none_is_a_session_are_refused() -> None:
         (RunChoice(start="2025-3-1"), "--start is '2025-3-1'"),
         (RunChoice(start="2025-03-14", end="2025-03-12"), "is before the first"),
         (RunChoice(source="lean"), "needs --data"),
-        (RunChoice(data="somewhere", source="generated"), "has no data folder"),
+        (RunChoice(data="/", source="generated"), "has no data folder"),
         (RunChoice(settings=(("MARKET_DATA_SEED", "3"),)), "cannot be set here"),
     ],
 )
@@ -117,9 +121,16 @@ def _folder(path: Path) -> dict[str, bytes]:
 
 
 def test_two_runs_when_they_play_the_same_leave_the_same_bytes(tmp_path: Path) -> None:
-    # One day is enough: every kind of file is written, and nothing in it may come from the hour of the run.
-    for name in ("one", "two"):
-        assert main(["run", "--date", "2025-03-12", "--out", str(tmp_path / name)]) == 0
+    arguments = ["run", "--start", "2025-03-12", "--end", "2025-03-13", "--out"]
+    assert main([*arguments, str(tmp_path / "one")]) == 0
+    # The second in a process of its own, with other hashes and another time zone.
+    subprocess.run(
+        [sys.executable, "-m", "replay", *arguments, str(tmp_path / "two")],
+        env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     one, two = _folder(tmp_path / "one"), _folder(tmp_path / "two")
     assert one == two
     assert {"trades.csv", "fills.csv", "signals.csv", "denied.csv", "equity.csv", "days.csv", "stats.json", "run.json",

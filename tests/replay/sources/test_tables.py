@@ -1,10 +1,11 @@
 """Bars in CSV and Parquet: exact integers, zones and half-days, made quotes, and every bad row named."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -12,10 +13,13 @@ from bus.calendar import plan_session, read_exchange_day
 from bus.messages import MICROS, NANOS, SessionPlanned
 from config.env_bot import parse, proposals
 from replay.faults import ReplayError
-from replay.sources.columns import market_day
+from replay.figures import money, shares
+from replay.sources.columns import day_columns, market_day
 from replay.sources.tables import Synthesis, TableSource, open_tables
+from services.screener.lean import NEW_YORK, LeanFolder, read_trades
 from services.screener.steps import messages
 
+LEAN = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "lean"
 HEAD = "symbol,timestamp,open,high,low,close,volume"
 MADE = Synthesis()
 
@@ -219,3 +223,25 @@ def test_a_day_when_nothing_traded_in_its_session_is_refused(tmp_path: Path, pla
     path = _csv(tmp_path / "a.csv", "SPY,2013-10-08T12:30:00Z,1,1,1,1,1")
     with pytest.raises(ReplayError, match="no trade in 2013-10-08's session"):
         _open(path).load(plan)
+
+
+def test_recorded_trades_when_written_as_a_table_are_the_bars_of_the_folder_they_come_from(
+    tmp_path: Path, lean_folder: Path
+) -> None:
+    """One recording read by two readers: of the recordings where they are there, of a folder made here elsewhere."""
+    root, day = (LEAN, "2013-10-08") if LEAN.is_dir() else (lean_folder, "2013-10-07")
+    plan = plan_session(read_exchange_day(day), parse(proposals()), 0)
+    folder = LeanFolder(root)
+    of_folder = day_columns(folder.load(plan, ()))
+    lines = []
+    for symbol in of_folder.symbols:
+        path = root / "equity" / "usa" / "minute" / symbol.lower() / f"{day.replace('-', '')}_trade.zip"
+        for ms, bar in read_trades(path, symbol):
+            at = datetime.fromisoformat(day).replace(tzinfo=NEW_YORK) + timedelta(milliseconds=ms)
+            prices = (bar.open_micros, bar.high_micros, bar.low_micros, bar.close_micros)
+            lines.append(f"{symbol},{at.isoformat()},{','.join(map(money, prices))},{shares(bar.volume_nanos)}")
+    of_table = _open(_csv(tmp_path / "a.csv", *lines)).load(plan)
+    assert of_table.symbols == of_folder.symbols
+    for name in of_folder.bars.__struct_fields__:
+        assert np.array_equal(getattr(of_table.bars, name), getattr(of_folder.bars, name)), name
+    assert (of_folder.bars.volumes > 0).any()
