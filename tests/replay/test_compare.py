@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from bus.messages import Message, OrderFilled, OrderPrepared, ServiceName, SignalRaised
 from config.paths import HomePaths
+from replay import command_compare
 from replay.__main__ import main
 from replay.choice import RunChoice, prepare
 from replay.compare import Comparison, compare, lines, of_replay, table
@@ -99,3 +100,30 @@ def test_compare_when_the_processes_cannot_play_it_says_so(
 ) -> None:
     assert main(["compare", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("is_equal", "faults", "code", "said"),
+    [
+        (True, [], 0, "The processes and replay did the same"),
+        (False, [], 1, "fill 20 differs: PX-000020 is in the processes alone"),
+        (True, ["cash: broker 1, ledger 2 micro-dollars"], 1, "in the processes: cash: broker 1, ledger 2"),
+    ],
+)
+def test_compare_when_it_is_done_prints_the_table_and_says_so_by_its_exit_code(
+    played: Events,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_equal: bool,
+    faults: list[str],
+    code: int,
+    said: str,
+) -> None:
+    last = [event for event in played["execution"] if isinstance(event, OrderFilled)][-1]
+    other = {**played, "execution": [event for event in played["execution"] if is_equal or event != last]}
+    monkeypatch.setattr(command_compare, "both_ways", lambda _prepared: (compare(played, other), faults))
+    monkeypatch.setattr(command_compare, "stop_on_signals", lambda: None)
+    assert main(["compare", "--date", "2025-03-12"]) == code
+    out = capsys.readouterr().out
+    assert said in out
+    assert "signals           22        22  the same" in out
