@@ -13,7 +13,7 @@ from replay.options import add_market_options, read_choice
 from replay.output import check_free, new_folder, write_results
 from replay.progress import Progress
 from replay.report import refusals_table, trades_table
-from replay.results import Results, absent, results
+from replay.results import Results, absent, results, without_candidates
 from replay.run import ledger_of, play_days
 
 
@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
         found = results(outcome)
         for day, names in absent(outcome).items():
             sys.stderr.write(f"{day}: no data of {', '.join(names)}\n")
+        for day, why in without_candidates(outcome).items():
+            sys.stderr.write(f"{day}: no candidates: {why}\n")
         if out:
             folder = stack.enter_context(new_folder(out, force=options.force))
             write_results(folder, found, ledger_of(home))

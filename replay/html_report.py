@@ -38,7 +38,7 @@ def html_report(found: Results) -> str:
             section("Figures", table("Money in dollars, after fees", figure_rows(found.whole, found.of_strategy))),
             folded("Days", table("Equity at each close, in dollars", _day_rows(found), tall=True)),
             folded("Trades", *_trades(found.trades)),
-            folded("Denied and suppressed", table("How often each rule decided", _rule_rows(found))),
+            folded("Screened out, denied and suppressed", table("How often each rule decided", _rule_rows(found))),
             folded("What was run", *_run_parts(found, record)),
             folded("How the figures are defined", table("Definitions", [("figure", "meaning"), *CONVENTIONS.items()])),
         ],

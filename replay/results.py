@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bus.clock import iso_utc
 from bus.messages import (
-    Message,
+    CandidatesRanked,
     OrderDenied,
     OrderExpired,
     OrderPrepared,
@@ -18,7 +18,7 @@ from replay.choice import STRATEGIES
 from replay.curves import Curves, curves
 from replay.figures import money, ratio, shares
 from replay.report import Trade, trades
-from replay.run import Outcome
+from replay.run import Event, Outcome
 from replay.stats import Stats, stats
 
 Row = tuple[str, ...]
@@ -151,15 +151,36 @@ def rules_text(reasons: Iterable[Reason]) -> str:
 
 
 def denied_rows(outcome: Outcome) -> list[Row]:
-    """Return a header and a row for each signal or order that came to nothing, with the rule that decided."""
+    """Return a header and a row for each name, signal or order that came to nothing, with the rule that decided."""
     head = ("time_utc", "session", "kind", "strategy", "symbol", "rule", "value", "limit")
-    return [head, *(row for day in outcome.days for row in _denied(day.plan.session_date, [e for _, e in day.events]))]
+    return [head, *(row for day in outcome.days for row in _denied(day.plan.session_date, day.events))]
 
 
-def _denied(session: str, events: Sequence[Message]) -> list[Row]:
-    orders = {event.client_order_id: event for event in events if isinstance(event, OrderPrepared)}
+def without_candidates(outcome: Outcome) -> dict[str, str]:
+    """Return the days on which the screener let no name through, each with its first rejection in words."""
+    found = {}
+    for day in outcome.days:
+        for event in day.of("screener"):
+            if isinstance(event, CandidatesRanked) and not event.candidates:
+                rules = [f"{row[4]} by {row[5]}: {row[6]}" for row in _screened_out(day.plan.session_date, event)]
+                found[day.plan.session_date] = f"{event.rejected_total} names screened out, such as {rules[0]}"
+    return found
+
+
+def _screened_out(session: str, ranked: CandidatesRanked) -> list[Row]:
+    """Return the rules that names failed; the screener tells of the first fifty names."""
+    return [
+        ("", session, "screened out", "", rejection.symbol, reason.rule, reason.value, reason.threshold)
+        for rejection in ranked.rejected
+        for reason in rejection.reasons
+        if not reason.passed
+    ]
+
+
+def _denied(session: str, events: Sequence[Event]) -> list[Row]:
+    orders = {event.client_order_id: event for _, event in events if isinstance(event, OrderPrepared)}
     rows: list[Row] = []
-    for event in events:
+    for service, event in events:
         # What a strategy says before the day's first data has no time of its own.
         at = iso_utc(event.ts_event) if iso_utc(event.ts_event)[:10] == session else ""
         match event:
@@ -167,6 +188,8 @@ def _denied(session: str, events: Sequence[Message]) -> list[Row]:
                 rows.append((at, session, "denied", event.strategy, event.symbol, event.rule, event.value, event.limit))
             case SignalSuppressed():
                 rows.append((at, session, "suppressed", event.strategy, event.symbol, event.rule, event.detail, ""))
+            case CandidatesRanked() if service == "screener":
+                rows.extend(_screened_out(session, event))
             case OrderRejected() | OrderExpired() if event.client_order_id in orders:
                 order = orders[event.client_order_id]
                 kind = "rejected" if isinstance(event, OrderRejected) else "expired"

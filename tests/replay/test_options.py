@@ -109,6 +109,8 @@ def test_run_when_days_or_names_are_missing_says_which(tmp_path: Path, capsys: p
     said = capsys.readouterr()
     assert "Left out: 1 trading days have no data: 2013-10-08" in said.err
     assert "2013-10-07: no data of BBB" in said.err
+    assert "2013-10-07: no candidates: 1 names screened out, such as AAA by price_min: unknown" in said.err
+    assert ",2013-10-07,screened out,,AAA,gap,unknown,<= 15.00 % either way" in (out / "denied.csv").read_text()
     assert '"days_without_data": [\n    "2013-10-08"\n  ]' in (out / "run.json").read_text()
 
 
