@@ -28,6 +28,7 @@ _INK: Final = {"#010101": "--ink", "#020202": "--soft", "#030303": "--line", "#0
 _TEXT, _SOFT, _LINE, _UP, _DOWN, _PANEL = "#010101", "#020202", "#030303", "#040404", "#050505", "#090909"
 _STRATEGY_STYLES: Final = (("#060606", "-"), ("#070707", "--"), ("#080808", ":"))
 _POINTS_MAX: Final = 1_500
+_HATCHED_MAX: Final = 60
 _STYLE: Final[Any] = {
     "svg.hashsalt": "replay", "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 8.5,
     "text.color": _TEXT, "axes.labelcolor": _SOFT, "axes.edgecolor": _LINE, "xtick.color": _SOFT, "ytick.color": _SOFT,
@@ -146,10 +147,10 @@ def _draw_days(figure: Figure, shape: Shape, found: Curves) -> None:
     axes = figure.subplots()
     gains = found.day_pnl(found.whole)
     places = range(len(gains))
-    # The hatch tells a loss from a gain where colours do not.
+    # The hatch tells a loss from a gain where colours do not; in thin bars it would look like gaps.
     bars = axes.bar(places, [gain / MICROS for gain in gains], color=[_UP if gain > 0 else _DOWN for gain in gains])
     for bar, gain in zip(bars, gains, strict=True):
-        if gain <= 0:
+        if gain <= 0 and len(gains) <= _HATCHED_MAX:
             bar.set_hatch("////")
             bar.set_edgecolor(_PANEL)
     axes.axhline(0, color=_SOFT, linewidth=0.8)

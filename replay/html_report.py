@@ -33,6 +33,7 @@ def html_report(found: Results) -> str:
                 f"Capital at the start {dollars(found.curves.start_micros)}.",
                 "soft",
             ),
+            *_caution(found),
             tiles(_headline(found.whole)),
             *(section(chart.title, figure(chart.svgs, chart.words)) for chart in drawn),
             section("Figures", table("Money in dollars, after fees", figure_rows(found.whole, found.of_strategy))),
@@ -53,6 +54,14 @@ def figure_rows(whole: Stats, of_strategy: dict[str, Stats]) -> list[tuple[str, 
         values = [getattr(stats, name) for stats in columns.values()]
         rows.append((name.replace("_", " "), *("-" if value is None else f"{Decimal(value):,}" for value in values)))
     return rows
+
+
+def _caution(found: Results) -> list[str]:
+    if found.outcome.prepared.env.word("MARKET_DATA_SOURCE") != "generated":
+        return []
+    return [
+        paragraph("A generated market shows how the bot works. Results on it say nothing about real markets.", "soft")
+    ]
 
 
 def _headline(whole: Stats) -> list[tuple[str, str]]:

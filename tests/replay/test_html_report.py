@@ -74,6 +74,7 @@ def test_the_page_when_made_is_whole_and_fetches_and_runs_nothing(which: str, re
 
 def test_the_page_when_made_says_what_was_traded(week: Results) -> None:
     text = html_report(week)
+    assert "Results on it say nothing about real markets" in text
     for word in ("2025-03-10 to 2025-03-14", "generated market, seed 2", "trailing stop", "max_open_positions"):
         assert word in text
     assert text.count("<tr><td>2025-03-1") == 5 + len(week.trades)
