@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"The system refused: {error}. Correct that and start again.\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped.\n")
+        goes_on = " The same command goes on from what is done." if options.command == "sweep" else ""
+        sys.stderr.write(f"\nStopped.{goes_on}\n")
         return 130
 
 

@@ -150,7 +150,9 @@ def test_a_sweep_when_it_was_stopped_goes_on_where_it_was(
     # Of the first three two were done; the one that failed is tried again.
     assert [dict(job.combination)["TRAILING_STOP"] for job in first.played] == ["3", "2", "30"]
     assert [dict(job.combination)["TRAILING_STOP"] for job in second.played] == ["30", "1"]
-    assert "2 of 4 combinations are done already" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Stopped. The same command goes on from what is done." in said
+    assert "2 of 4 combinations are done already" in said
     assert len(_table(out)) == 4
 
 
