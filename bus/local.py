@@ -110,7 +110,7 @@ class LocalChain:
             node.start()
 
     def begin(self, plan: SessionPlanned) -> None:
-        """Tell every service that hears of sessions about this one, then arm the chain."""
+        """Tell every service that hears of sessions about this one, then arm the chain. Days may follow each other."""
         armed = ChainArmed(ts_event=0, ts_init=0, halt_counter=0, operator="local", reason="played in one process")
         for node in self.nodes.values():
             # The steps of a session's feed count from 1.

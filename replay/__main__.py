@@ -1,39 +1,46 @@
-"""Play a session in one process and print what it did: `python -m replay --data FOLDER --date 2013-10-08`."""
+"""Replay recorded or generated sessions: `python -m replay run|compare|sweep`; `--help` has the options."""
 
 import argparse
+import http.client
 import sys
-import tempfile
-from pathlib import Path
 
 from bus.assembly import CannotStartError
+from bus.processes import ChainError
+from bus.store import StoreError
 from config.env_bot import SettingsError
-from config.paths import HomePaths
-from replay.local import play_in
-from replay.report import refusals_table, trades, trades_table
-from replay.session import SessionChoice, open_session
+from config.paths import HomeError
+from replay import command_compare, command_run, command_sweep
+from replay.browser import PageError
+from replay.faults import ReplayError
+from replay.stage import StageError
 
 
 def main(arguments: list[str]) -> int:
-    """Print trades and refusals; exit 2 when the session cannot be opened."""
-    parser = argparse.ArgumentParser(prog="python -m replay", description="Play one session in one process.")
-    parser.add_argument("--data", default="", help="folder of recorded minutes; without it a market is generated")
-    parser.add_argument("--date", default="", help="trading day, YYYY-MM-DD")
-    parser.add_argument("--symbols", default="", help="names, comma separated; without it all there are")
-    parser.add_argument("--seed", default="", help="seed of the generated market")
+    """Run one command; every expected failure is one message on the error stream and exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m replay", description="Play sessions through the bot's own cores.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command_run.add_run(commands.add_parser("run", help="play days in one process and report what they did"))
+    command_compare.add_compare(
+        commands.add_parser("compare", help="play one day through the real processes too, and compare")
+    )
+    command_sweep.add_sweep(commands.add_parser("sweep", help="try settings side by side and rank them"))
     options = parser.parse_args(arguments)
-    choice = SessionChoice(options.data, options.date, options.symbols, options.seed)
-    with tempfile.TemporaryDirectory(prefix="tb-") as folder:
-        try:
-            session = open_session(choice.settings(), HomePaths(Path(folder)))
-            print(session.source)
-            played = play_in(session, session.setup.paths)
-        except (SettingsError, CannotStartError) as error:
-            sys.stderr.write(f"{error}\n")
-            return 2
-    events = [event for _, event in played.events]
-    print(trades_table(trades(events)))
-    print(refusals_table(events))
-    return 0
+    command = {"run": command_run.run, "compare": command_compare.run, "sweep": command_sweep.run}[options.command]
+    try:
+        return command(options)
+    except (SettingsError, CannotStartError, HomeError, ReplayError, ChainError, StageError, StoreError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (PageError, http.client.HTTPException) as error:
+        sys.stderr.write(f"The web UI does not answer any more ({error}); every process was stopped.\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"The system refused: {error}. Correct that and start again.\n")
+        return 2
+    except KeyboardInterrupt:
+        goes_on = " The same command goes on from what is done." if options.command == "sweep" else ""
+        sys.stderr.write(f"\nStopped.{goes_on}\n")
+        return 130
 
 
 if __name__ == "__main__":

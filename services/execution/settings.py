@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from bus.messages import MICROS
 from config.env_bot import EnvBot
+from services.execution.brokers.commission import Commission
 
 #: Parts per million in a basis point.
 _PPM_PER_BASIS_POINT = 100
@@ -19,6 +20,7 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
     stop_positions: Literal["keep", "flatten"]
     paper_starting_cash_micros: int
     paper_slippage_ppm: int
+    paper_commission: Commission
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ExecutionSettings":
@@ -29,4 +31,8 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
             stop_positions="flatten" if env.word("STOP_POSITIONS") == "flatten" else "keep",
             paper_starting_cash_micros=env.whole("PAPER_STARTING_CASH") * MICROS,
             paper_slippage_ppm=env.scaled("PAPER_SLIPPAGE", _PPM_PER_BASIS_POINT),
+            paper_commission=Commission(
+                share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
+                order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
+            ),
         )

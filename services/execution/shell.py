@@ -461,6 +461,7 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
             starting_cash_micros=settings.paper_starting_cash_micros,
             slippage_ppm=settings.paper_slippage_ppm,
             is_buffered=setup.is_buffered,
+            commission=settings.paper_commission,
         )
     except (RetryableBrokerError, StopTradingError) as error:
         raise CannotStartError(str(error)) from error

@@ -77,6 +77,10 @@ class LeanFolder:
         if not self._folders:
             raise NoMinutesError(root)
 
+    def symbols(self) -> tuple[str, ...]:
+        """Return every symbol that has a folder of minutes, in order."""
+        return tuple(sorted(self._folders))
+
     def days(self, symbol: str) -> tuple[str, ...]:
         """Return the days, YYYY-MM-DD in order, for which a symbol has a file of trades or of quotes."""
         found = {match[1] for path in _list(self._folders[symbol]) if (match := _FILE.match(path.name))}

@@ -10,7 +10,14 @@ import exchange_calendars
 import pytest
 
 from bus.assembly import CannotStartError
-from bus.calendar import ExchangeDay, exchange_day, plan_session, read_exchange_day, session_windows
+from bus.calendar import (
+    ExchangeDay,
+    exchange_day,
+    plan_session,
+    read_exchange_day,
+    read_exchange_sessions,
+    session_windows,
+)
 from bus.lifecycle import Moment, SessionWindows, bot_state, moment_at
 from bus.messages import SessionPlanned
 from config.env_bot import EnvBot, parse, proposals
@@ -234,3 +241,18 @@ def test_ten_years_of_week_ends_when_the_clocks_change_move_utc_and_not_new_york
 
 def _offset(day: date) -> timedelta | None:
     return datetime(day.year, day.month, day.day, 12, tzinfo=NEW_YORK).utcoffset()
+
+
+def test_sessions_when_asked_for_between_two_days_are_those_of_each_day_alone() -> None:
+    found = read_exchange_sessions("2015-12-23", "2015-12-28")
+    assert [(day.day, day.is_half_day) for day in found] == [
+        ("2015-12-23", False), ("2015-12-24", True), ("2015-12-28", False),
+    ]  # fmt: skip
+    assert found[1] == read_exchange_day("2015-12-24")
+    assert read_exchange_sessions("2013-10-05", "2013-10-06") == ()
+
+
+@pytest.mark.parametrize("days", [("2013-10-08", "2013-10-07"), ("2013-10-08", "soon"), ("2013-10-08", "2413-10-08")])
+def test_sessions_when_the_days_are_not_usable_say_so(days: tuple[str, str]) -> None:
+    with pytest.raises(CannotStartError, match="Not a day of the exchange's calendar"):
+        read_exchange_sessions(*days)

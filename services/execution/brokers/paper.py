@@ -4,22 +4,23 @@ It stands for a broker in another house: its books are its own, each change is o
 so a crash of the bot at any point leaves it consistent and its look-ups authoritative.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
-from bus.columns import Picks, rows_of
 from bus.messages import NANOS, Quote, QuoteBatch, cash_micros
 from bus.quote_board import QuoteBoard
 from services.execution.brokers import matching
 from services.execution.brokers import reports as r
 from services.execution.brokers.buffered_books import BufferedBooks
+from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import NotFoundProof, OpenOrder, OrderRequest
 from services.execution.brokers.matching import BookOrder
 from services.execution.brokers.paper_books import Account, Execution, PaperBooks
+from services.execution.brokers.working_orders import WorkingOrders, resting_stop
 
 
 @dataclass
@@ -37,115 +38,21 @@ class _Draft:
     moved: set[str] = field(default_factory=set)
 
 
-class _Working:
-    """The orders that may still fill, in the order of acceptance; one look at a batch tells which it concerns."""
-
-    def __init__(self, orders: Iterable[BookOrder]) -> None:
-        self.buys: dict[str, BookOrder] = {}
-        self._orders: dict[str, BookOrder] = {}
-        self._by_symbol: dict[str, dict[str, BookOrder]] = {}
-        #: The orders in places, with their symbols, and the bids between which nothing happens to each.
-        self._place: dict[str, int] = {}
-        self._placed: list[BookOrder] = []
-        self._above: list[int] = []
-        self._below: list[int] = []
-        self._picks = Picks(())
-        self._are_places_stale = False
-        for order in orders:
-            self.put(order)
-
-    def get(self, client_order_id: str) -> BookOrder | None:
-        """Return an order, None when it is over or never was."""
-        return self._orders.get(client_order_id)
-
-    def values(self) -> Iterable[BookOrder]:
-        """Return all, in the order of acceptance."""
-        return self._orders.values()
-
-    def of(self, symbol: str) -> Iterable[BookOrder]:
-        """Return the orders in one symbol."""
-        return self._by_symbol.get(symbol, {}).values()
-
-    def put(self, order: BookOrder) -> None:
-        """Take a new order, or an order that has changed."""
-        key = order.client_order_id
-        self._orders[key] = order
-        self._by_symbol.setdefault(order.symbol, {})[key] = order
-        if order.side == "BUY":
-            self.buys[key] = order
-        place = self._place.get(key)
-        above, below = _corridor(order)
-        if place is None:
-            self._place[key] = len(self._placed)
-            self._placed.append(order)
-            self._above.append(above)
-            self._below.append(below)
-            self._are_places_stale = True
-        else:
-            self._placed[place], self._above[place], self._below[place] = order, above, below
-
-    def remove(self, order: BookOrder) -> None:
-        """Forget an order that is over; the last one takes its place."""
-        key = order.client_order_id
-        del self._orders[key]
-        self.buys.pop(key, None)
-        self._by_symbol[order.symbol].pop(key)
-        place, last = self._place.pop(key), self._placed.pop()
-        above, below = self._above.pop(), self._below.pop()
-        if place < len(self._placed):
-            self._placed[place], self._above[place], self._below[place] = last, above, below
-            self._place[last.client_order_id] = place
-        self._are_places_stale = True
-
-    def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
-        """Return the orders that these quotes may fill or change, in the order of acceptance.
-
-        A trailing stop whose bid is neither above its peak nor at its stop only goes on waiting; most do.
-        """
-        if not self._placed:
-            return []
-        if self._are_places_stale:
-            self._picks, self._are_places_stale = Picks([order.symbol for order in self._placed]), False
-        found = self._picks.of(batch.symbols, batch.bids_micros)
-        if found is None:
-            quoted = rows_of(batch.symbols)
-            return [order for order in self._orders.values() if order.symbol in quoted]
-        moved = [
-            order
-            for order, bid, above, below in zip(self._placed, found[0], self._above, self._below, strict=True)
-            if bid > above or bid <= below
-        ]
-        moved.sort(key=_by_acceptance)
-        return moved
-
-
-def _by_acceptance(order: BookOrder) -> int:
-    return order.seq
-
-
-def _stop_of(order: BookOrder) -> int:
-    """Return where a stop rests now; 0 for other orders."""
-    if order.order_type == "TRAILING_STOP":
-        return order.peak_micros * (matching.BASIS_POINTS - order.trail_bps) // matching.BASIS_POINTS
-    return order.stop_micros
-
-
-def _corridor(order: BookOrder) -> tuple[int, int]:
-    """Return between which bids (above the second, up to the first) nothing happens to an order."""
-    if order.order_type != "TRAILING_STOP" or order.is_triggered:
-        return -1, -1
-    return order.peak_micros, _stop_of(order)
-
-
 class PaperBroker:
-    """A cash account without shorting and without commissions; see `matching` for the prices."""
+    """A cash account without shorting; see `matching` for the prices and `commission` for the charges."""
 
     name: Final = "PAPER"
     #: Its books are in this house and are read whole: one look is enough.
     not_found_proof: Final = NotFoundProof(answers=1, over_ns=0)
 
     def __init__(
-        self, path: Path, *, starting_cash_micros: int, slippage_ppm: int = 0, is_buffered: bool = False
+        self,
+        path: Path,
+        *,
+        starting_cash_micros: int,
+        slippage_ppm: int = 0,
+        commission: Commission = FREE,
+        is_buffered: bool = False,
     ) -> None:
         """Open the books; buffered ones are on disk only once the broker is closed.
 
@@ -155,8 +62,9 @@ class PaperBroker:
         """
         self._books = (BufferedBooks if is_buffered else PaperBooks)(path, starting_cash_micros)
         self._slippage_ppm = slippage_ppm
+        self._commission = commission
         self._account = self._books.account()
-        self._working = _Working(self._books.working_orders())
+        self._working = WorkingOrders(self._books.working_orders())
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
@@ -224,9 +132,10 @@ class PaperBroker:
     def _unaffordable(self, request: OrderRequest) -> str | None:
         """Return why a purchase costs too much at the last ask; before one is heard, fills are limited."""
         waiting = sum(
-            self._cost(order.symbol, order.limit_micros, order.rest_nanos) for order in self._working.buys.values()
+            self._cost(order.symbol, order.limit_micros, order.rest_nanos, is_first=not order.filled_nanos)
+            for order in self._working.buys.values()
         )
-        cost = self._cost(request.symbol, request.limit_micros, request.qty_nanos)
+        cost = self._cost(request.symbol, request.limit_micros, request.qty_nanos, is_first=True)
         if cost <= self._account.cash_micros - waiting:
             return None
         return (
@@ -234,10 +143,11 @@ class PaperBroker:
             f"{_dollars(waiting)} of it for other orders"
         )
 
-    def _cost(self, symbol: str, limit_micros: int, qty_nanos: int) -> int:
+    def _cost(self, symbol: str, limit_micros: int, qty_nanos: int, *, is_first: bool) -> int:
         quote = self._board.quote_of(symbol)
         price = limit_micros or (quote.ask_micros if quote else 0)
-        return cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos)
+        charge = self._commission.of_fill(qty_nanos, is_first=is_first)
+        return cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos) + charge
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
         """Cancel at once; an order that is over already is looked up instead."""
@@ -270,7 +180,7 @@ class PaperBroker:
         """Return the orders that may still fill, in the order of acceptance."""
         return [
             OpenOrder(
-                stop_micros=_stop_of(order),
+                stop_micros=resting_stop(order),
                 client_order_id=order.client_order_id,
                 broker_order_id=order.broker_order_id,
                 symbol=order.symbol,
@@ -362,6 +272,7 @@ class PaperBroker:
                 qty,
                 price,
                 ts_ns,
+                self._charge(seen, qty, price),
             )
             seen = replace(
                 seen,
@@ -381,11 +292,17 @@ class PaperBroker:
     def _held(self, draft: _Draft, symbol: str) -> int:
         return draft.positions.get(symbol, self._positions.get(symbol, 0))
 
+    def _charge(self, order: BookOrder, qty_nanos: int, price: int) -> int:
+        """Return what a fill costs; a sale never costs more than it brings, so that cash cannot fall below zero."""
+        charge = self._commission.of_fill(qty_nanos, is_first=not order.filled_nanos)
+        return charge if order.side == "BUY" else min(charge, cash_micros(price, qty_nanos))
+
     def _fillable(self, draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:
         quoted = quote.ask_size_nanos if order.side == "BUY" else quote.bid_size_nanos
         size = draft.sizes.setdefault((order.symbol, order.side), quoted)
         if order.side == "BUY":
-            return min(size, matching.affordable_nanos(order, price, draft.cash))
+            cash = self._commission.spendable(draft.cash, is_first=not order.filled_nanos)
+            return min(size, matching.affordable_nanos(order, price + self._commission.share_micros, cash))
         # Sales that wait never add up to more than is held; the position bounds them once more.
         return min(size, order.rest_nanos, self._held(draft, order.symbol))
 
@@ -445,7 +362,7 @@ def _fill(execution: Execution, now_ns: int) -> r.BrokerFill:
         broker_order_id=f"PO-{execution.order_seq:06d}",
         qty_nanos=execution.qty_nanos,
         price_micros=execution.price_micros,
-        commission_micros=0,
+        commission_micros=execution.commission_micros,
         broker=PaperBroker.name,
     )
 

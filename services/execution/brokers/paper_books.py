@@ -29,7 +29,7 @@ CREATE INDEX IF NOT EXISTS orders_working ON orders (seq) WHERE state = 'WORKING
 CREATE TABLE IF NOT EXISTS executions (
     seq INTEGER PRIMARY KEY, client_order_id TEXT NOT NULL REFERENCES orders (client_order_id),
     qty_nanos INTEGER NOT NULL CHECK (qty_nanos > 0), price_micros INTEGER NOT NULL CHECK (price_micros > 0),
-    ts_ns INTEGER NOT NULL) STRICT;
+    ts_ns INTEGER NOT NULL, commission_micros INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX IF NOT EXISTS executions_by_order ON executions (client_order_id);
 CREATE TABLE IF NOT EXISTS positions (
     symbol TEXT PRIMARY KEY, qty_nanos INTEGER NOT NULL CHECK (qty_nanos >= 0)) STRICT;
@@ -46,7 +46,7 @@ _PUT_POSITION: Final = """
 INSERT INTO positions VALUES (?, ?) ON CONFLICT (symbol) DO UPDATE SET qty_nanos = excluded.qty_nanos
 """
 _SELECT_EXECUTION: Final = """
-SELECT e.seq, e.client_order_id, o.seq, o.symbol, o.side, e.qty_nanos, e.price_micros, e.ts_ns
+SELECT e.seq, e.client_order_id, o.seq, o.symbol, o.side, e.qty_nanos, e.price_micros, e.ts_ns, e.commission_micros
 FROM executions e JOIN orders o USING (client_order_id)
 """
 
@@ -70,6 +70,7 @@ class Execution(Struct, frozen=True):
     qty_nanos: int
     price_micros: int
     ts_ns: int
+    commission_micros: int = 0
 
     @property
     def execution_id(self) -> str:
@@ -78,9 +79,9 @@ class Execution(Struct, frozen=True):
 
     @property
     def cash_micros(self) -> int:
-        """Return what it did to the cash: negative for a purchase."""
+        """Return what it did to the cash, its commission included: negative for a purchase."""
         amount = cash_micros(self.price_micros, self.qty_nanos)
-        return -amount if self.side == "BUY" else amount
+        return (-amount if self.side == "BUY" else amount) - self.commission_micros
 
 
 class Activity(Struct, frozen=True):
@@ -138,6 +139,10 @@ class PaperBooks:
     def _create(self, starting_cash_micros: int) -> None:
         self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
         self._db.execute("BEGIN IMMEDIATE")
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(executions)")}
+        if "commission_micros" not in columns:
+            # Books of before there were commissions: nothing was charged then.
+            self._db.execute("ALTER TABLE executions ADD COLUMN commission_micros INTEGER NOT NULL DEFAULT 0")
         if not self._db.execute("SELECT 1 FROM account").fetchone():
             self._db.execute("INSERT INTO account VALUES (1, ?, '', 0)", (starting_cash_micros,))
             self._db.execute("INSERT INTO activities VALUES (1, ?, 0)", (starting_cash_micros,))
@@ -186,8 +191,11 @@ class PaperBooks:
             )
             self._db.executemany(_PUT_ORDER, (asdict(order) for order in orders))
             self._db.executemany(
-                "INSERT INTO executions VALUES (?, ?, ?, ?, ?)",
-                ((e.seq, e.client_order_id, e.qty_nanos, e.price_micros, e.ts_ns) for e in executions),
+                "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (e.seq, e.client_order_id, e.qty_nanos, e.price_micros, e.ts_ns, e.commission_micros)
+                    for e in executions
+                ),
             )
             self._db.executemany(_PUT_POSITION, (positions or {}).items())
             self._db.execute("COMMIT")

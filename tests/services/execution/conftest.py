@@ -14,6 +14,7 @@ from bus.assembly import Ports
 from bus.failpoints import failpoints
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
+from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import Broker, OpenOrder, OrderRequest
 from services.execution.brokers.paper import PaperBroker
 from services.execution.core import ExecutionCore
@@ -63,6 +64,7 @@ class Rig:
             stop_positions=stop_positions,
             paper_starting_cash_micros=CASH,
             paper_slippage_ppm=0,
+            paper_commission=FREE,
         )
         self.core = ExecutionCore(settings, ACCOUNT)
         self.broker = broker
@@ -242,6 +244,7 @@ class Desk:
             stop_positions=stop_positions,
             paper_starting_cash_micros=kit.CASH,
             paper_slippage_ppm=0,
+            paper_commission=FREE,
         )
         self.core = ExecutionCore(settings, "ACME_USA_main_PAPER_BOT01")
         self.state = self.core.initial()
@@ -455,8 +458,10 @@ def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
-    def open_it(cash: int = CASH, slippage_ppm: int = 0) -> PaperBroker:
-        opened.append(PaperBroker(books_path, starting_cash_micros=cash, slippage_ppm=slippage_ppm))
+    def open_it(cash: int = CASH, slippage_ppm: int = 0, commission: Commission = FREE) -> PaperBroker:
+        opened.append(
+            PaperBroker(books_path, starting_cash_micros=cash, slippage_ppm=slippage_ppm, commission=commission)
+        )
         return opened[-1]
 
     yield open_it

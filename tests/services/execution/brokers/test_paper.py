@@ -15,6 +15,7 @@ from bus import messages as m
 from bus.messages import cash_micros
 from bus.testing import OPEN_NS
 from services.execution.brokers import reports as r
+from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import OrderRequest, StopTradingError
 from services.execution.brokers.paper import PaperBroker
 from services.execution.brokers.paper_books import PaperBooksError
@@ -305,13 +306,20 @@ STEP = st.tuples(
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=st.lists(STEP, max_size=40), slippage_ppm=st.sampled_from([0, 137, 10_000]), is_buffered=st.booleans())
+@given(
+    steps=st.lists(STEP, max_size=40),
+    slippage_ppm=st.sampled_from([0, 137, 10_000]),
+    commission=st.sampled_from(
+        [FREE, Commission(share_micros=3_500), Commission(share_micros=9, order_micros=350_000)]
+    ),
+    is_buffered=st.booleans(),
+)
 def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explained(
-    steps: Any, slippage_ppm: int, is_buffered: bool
+    steps: Any, slippage_ppm: int, commission: Commission, is_buffered: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "books.db"
-        options = {"slippage_ppm": slippage_ppm, "is_buffered": is_buffered}
+        options = {"slippage_ppm": slippage_ppm, "commission": commission, "is_buffered": is_buffered}
         broker = PaperBroker(path, starting_cash_micros=dollars(3_000), **options)
         ordered, told, count = {}, [], 0
         for n, (action, symbol, side, kind, qty, price, size) in enumerate(steps, start=1):
@@ -354,7 +362,7 @@ def check_books(broker: PaperBroker, ordered: dict[str, Any], told: list[Any]) -
         order, answer = ordered[fill.client_order_id]
         assert answer is r.BrokerAccepted
         sign = 1 if order.side == "BUY" else -1
-        cash -= sign * cash_micros(fill.price_micros, fill.qty_nanos)
+        cash -= sign * cash_micros(fill.price_micros, fill.qty_nanos) + fill.commission_micros
         held[order.symbol] = held.get(order.symbol, 0) + sign * fill.qty_nanos
         filled[fill.client_order_id] = filled.get(fill.client_order_id, 0) + fill.qty_nanos
         assert cash >= 0

@@ -1,0 +1,82 @@
+"""`python -m replay compare`: one day through the real processes and through replay, and whether they did the same."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from bus.processes import free_port, stop_on_signals
+from config.paths import HomePaths
+from replay.books import compare_books
+from replay.choice import Prepared, prepare
+from replay.compare import Comparison, compare, journals, of_replay, table
+from replay.faults import ReplayError
+from replay.options import add_market_options, read_choice
+from replay.run import play_days
+from replay.session import DEMO_IDENTITY
+from replay.sources.tables import TableSource
+from replay.stage import Stage
+
+_SESSION_TIMEOUT_S: Final = 3600
+#: What is compared is decisions, not how fast a halt comes: a busy machine must not end the comparison.
+_PATIENCE: Final = ("HEARTBEAT_TIMEOUT", "10000")
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `compare`."""
+    add_market_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play the day both ways and print the comparison; return 0 when all is the same, else 1.
+
+    Raises:
+        SettingsError, CannotStartError, ReplayError, StageError: with what is wrong and what to do.
+    """
+    choice = read_choice(options)
+    data = str(Path(choice.data).expanduser().absolute()) if choice.data else ""
+    prepared = prepare(replace(choice, data=data, settings=(_PATIENCE, *choice.settings)))
+    if len(prepared.plans) != 1:
+        raise ReplayError(f"compare plays one day and this chooses {len(prepared.plans)}: give --date.")
+    if isinstance(prepared.source, TableSource):
+        raise ReplayError("The processes read LEAN folders and the generated market, not CSV or Parquet.")
+    print(f"{prepared.source.name}, {prepared.plans[0].session_date}", flush=True)
+    stop_on_signals()
+    found, faults = both_ways(prepared)
+    print(table(found))
+    for fault in faults:
+        print(f"Paper broker against ledger, in the processes: {fault}")
+    difference = found.first_difference()
+    print(f"\n{difference or 'The processes and replay did the same: signals, denials, orders and fills.'}")
+    return 1 if difference or faults else 0
+
+
+def both_ways(prepared: Prepared) -> tuple[Comparison, list[str]]:
+    """Play a prepared day in replay and through the processes; return the comparison, and what their books say.
+
+    Raises:
+        CannotStartError, StageError, ReplayError, StoreError: one of them cannot be played to its end.
+    """
+    with _home() as paths:
+        replayed = of_replay(play_days(prepared, paths).days[0].events)
+    with _home() as paths:
+        stage = Stage(paths, free_port())
+        try:
+            sys.stderr.write("Starting the processes\n")
+            stage.configure(prepared.settings, DEMO_IDENTITY)
+            stage.arm("comparison")
+            sys.stderr.write("Playing\n")
+            stage.wait_for_end(_SESSION_TIMEOUT_S)
+        finally:
+            stage.stop()
+        return compare(journals(paths), replayed), compare_books(paths, DEMO_IDENTITY)
+
+
+@contextmanager
+def _home() -> Iterator[HomePaths]:
+    with tempfile.TemporaryDirectory(prefix="tb-") as folder:
+        yield HomePaths(Path(folder))

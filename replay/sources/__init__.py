@@ -1,0 +1,1 @@
+"""Where a replay's minutes come from: LEAN folders, CSV and Parquet, or the generator; each day as columns."""

@@ -1,0 +1,108 @@
+"""The paper broker's working orders, laid out so that one look at a batch of quotes tells which of them it concerns."""
+
+from collections.abc import Iterable
+
+from bus.columns import Picks, rows_of
+from bus.messages import QuoteBatch
+from services.execution.brokers import matching
+from services.execution.brokers.matching import BookOrder
+
+
+class WorkingOrders:
+    """The orders that may still fill, in the order of acceptance."""
+
+    def __init__(self, orders: Iterable[BookOrder]) -> None:
+        self.buys: dict[str, BookOrder] = {}
+        self._orders: dict[str, BookOrder] = {}
+        self._by_symbol: dict[str, dict[str, BookOrder]] = {}
+        #: The orders in places, with their symbols, and the bids between which nothing happens to each.
+        self._place: dict[str, int] = {}
+        self._placed: list[BookOrder] = []
+        self._above: list[int] = []
+        self._below: list[int] = []
+        self._picks = Picks(())
+        self._are_places_stale = False
+        for order in orders:
+            self.put(order)
+
+    def get(self, client_order_id: str) -> BookOrder | None:
+        """Return an order, None when it is over or never was."""
+        return self._orders.get(client_order_id)
+
+    def values(self) -> Iterable[BookOrder]:
+        """Return all, in the order of acceptance."""
+        return self._orders.values()
+
+    def of(self, symbol: str) -> Iterable[BookOrder]:
+        """Return the orders in one symbol."""
+        return self._by_symbol.get(symbol, {}).values()
+
+    def put(self, order: BookOrder) -> None:
+        """Take a new order, or an order that has changed."""
+        key = order.client_order_id
+        self._orders[key] = order
+        self._by_symbol.setdefault(order.symbol, {})[key] = order
+        if order.side == "BUY":
+            self.buys[key] = order
+        place = self._place.get(key)
+        above, below = _corridor(order)
+        if place is None:
+            self._place[key] = len(self._placed)
+            self._placed.append(order)
+            self._above.append(above)
+            self._below.append(below)
+            self._are_places_stale = True
+        else:
+            self._placed[place], self._above[place], self._below[place] = order, above, below
+
+    def remove(self, order: BookOrder) -> None:
+        """Forget an order that is over; the last one takes its place."""
+        key = order.client_order_id
+        del self._orders[key]
+        self.buys.pop(key, None)
+        self._by_symbol[order.symbol].pop(key)
+        place, last = self._place.pop(key), self._placed.pop()
+        above, below = self._above.pop(), self._below.pop()
+        if place < len(self._placed):
+            self._placed[place], self._above[place], self._below[place] = last, above, below
+            self._place[last.client_order_id] = place
+        self._are_places_stale = True
+
+    def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
+        """Return the orders that these quotes may fill or change, in the order of acceptance.
+
+        A trailing stop whose bid is neither above its peak nor at its stop only goes on waiting; most do.
+        """
+        if not self._placed:
+            return []
+        if self._are_places_stale:
+            self._picks, self._are_places_stale = Picks([order.symbol for order in self._placed]), False
+        found = self._picks.of(batch.symbols, batch.bids_micros)
+        if found is None:
+            quoted = rows_of(batch.symbols)
+            return [order for order in self._orders.values() if order.symbol in quoted]
+        moved = [
+            order
+            for order, bid, above, below in zip(self._placed, found[0], self._above, self._below, strict=True)
+            if bid > above or bid <= below
+        ]
+        moved.sort(key=_by_acceptance)
+        return moved
+
+
+def _by_acceptance(order: BookOrder) -> int:
+    return order.seq
+
+
+def resting_stop(order: BookOrder) -> int:
+    """Return where a stop rests now; 0 for other orders."""
+    if order.order_type == "TRAILING_STOP":
+        return order.peak_micros * (matching.BASIS_POINTS - order.trail_bps) // matching.BASIS_POINTS
+    return order.stop_micros
+
+
+def _corridor(order: BookOrder) -> tuple[int, int]:
+    """Return between which bids (above the second, up to the first) nothing happens to an order."""
+    if order.order_type != "TRAILING_STOP" or order.is_triggered:
+        return -1, -1
+    return order.peak_micros, resting_stop(order)
