@@ -32,9 +32,9 @@ def test_a_day_when_compared_with_itself_is_equal_in_every_line(played: Events) 
     assert found.is_equal
     assert found.first_difference() is None
     counts = {kind: (found.count(kind, 0), found.count(kind, 1)) for kind in found.pairs}
-    assert counts == {"signal": (22, 22), "denial": (12, 12), "order": (22, 22), "fill": (20, 20)}
+    assert counts == {"signal": (48, 48), "denial": (27, 27), "order": (50, 50), "fill": (42, 42)}
     said = table(found)
-    assert said.count("\n= ") == 76
+    assert said.count("\n= ") == 167
     assert said.count("the same") == 4
     assert "DIFFERENT" not in said
 
@@ -79,8 +79,8 @@ def test_any_field_when_it_differs_is_a_difference(
 def test_a_line_when_one_side_lacks_it_is_named_with_the_side_that_has_it(played: Events) -> None:
     last = [event for event in played["execution"] if isinstance(event, OrderFilled)][-1]
     found = _changed(played, "execution", lambda event: None if event == last else event)
-    assert found.first_difference() == "fill 20 differs: PX-000020 is in the processes alone"
-    assert (found.count("fill", 0), found.count("fill", 1)) == (20, 19)
+    assert found.first_difference() == "fill 42 differs: PX-000042 is in the processes alone"
+    assert (found.count("fill", 0), found.count("fill", 1)) == (42, 41)
 
 
 def test_lines_when_an_execution_is_reported_twice_have_it_once(played: Events) -> None:
@@ -106,7 +106,7 @@ def test_compare_when_the_processes_cannot_play_it_says_so(
     ("is_equal", "faults", "code", "said"),
     [
         (True, [], 0, "The processes and replay did the same"),
-        (False, [], 1, "fill 20 differs: PX-000020 is in the processes alone"),
+        (False, [], 1, "fill 42 differs: PX-000042 is in the processes alone"),
         (True, ["cash: broker 1, ledger 2 micro-dollars"], 1, "in the processes: cash: broker 1, ledger 2"),
     ],
 )
@@ -126,4 +126,4 @@ def test_compare_when_it_is_done_prints_the_table_and_says_so_by_its_exit_code(
     assert main(["compare", "--date", "2025-03-12"]) == code
     out = capsys.readouterr().out
     assert said in out
-    assert "signals           22        22  the same" in out
+    assert "signals           48        48  the same" in out

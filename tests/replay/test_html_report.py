@@ -50,7 +50,8 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return _results(tmp_path_factory, RunChoice(symbols=("SPY",), settings=(("STRAT_OPEN_ENABLED", "false"),)))
+    silent = tuple((f"STRAT_{name}_ENABLED", "false") for name in ("OPEN", "MID", "CLOSE"))
+    return _results(tmp_path_factory, RunChoice(symbols=("SPY",), settings=silent))
 
 
 @pytest.mark.parametrize("which", ["week", "quiet"])
@@ -82,7 +83,7 @@ def test_the_page_when_made_says_what_was_traded(week: Results) -> None:
 
 def test_charts_when_drawn_tell_in_words_what_they_show(week: Results, quiet: Results) -> None:
     drawn = {chart.key: chart for chart in charts(week.curves, week.trades)}
-    assert drawn["days"].words.startswith("4 of 5 days ended higher. The best day made $770.70, the worst -$377.30.")
+    assert drawn["days"].words.startswith("4 of 5 days ended higher. The best day made $803.02, the worst -$569.09.")
     for chart in drawn.values():
         for svg in chart.svgs.values():
             assert f'aria-label="{chart.title}. {chart.words}"' in svg

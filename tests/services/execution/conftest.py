@@ -28,6 +28,11 @@ CASH = 100_000 * m.MICROS
 INTENT = "2013-10-08:open:SPY:BULLISH"
 
 
+def settings_of(halt_positions: str, stop_positions: str) -> ExecutionSettings:
+    paper = {"paper_starting_cash_micros": CASH, "paper_slippage_ppm": 0, "paper_commission": FREE}
+    return ExecutionSettings(broker_name="PAPER", halt_positions=halt_positions, stop_positions=stop_positions, **paper)
+
+
 class OpenGate:
     """Lets through what `is_open` says; exits may be held separately."""
 
@@ -58,14 +63,7 @@ class Rig:
         halt_positions: str = "keep",
         stop_positions: str = "keep",
     ) -> None:
-        settings = ExecutionSettings(
-            broker_name="PAPER",
-            halt_positions=halt_positions,
-            stop_positions=stop_positions,
-            paper_starting_cash_micros=CASH,
-            paper_slippage_ppm=0,
-            paper_commission=FREE,
-        )
+        settings = settings_of(halt_positions, stop_positions)
         self.core = ExecutionCore(settings, ACCOUNT)
         self.broker = broker
         self.gate = OpenGate()
@@ -238,14 +236,7 @@ class Desk:
     """The core alone; the test plays the broker."""
 
     def __init__(self, kit: Any, halt_positions: str = "keep", stop_positions: str = "keep") -> None:
-        settings = ExecutionSettings(
-            broker_name="PAPER",
-            halt_positions=halt_positions,
-            stop_positions=stop_positions,
-            paper_starting_cash_micros=kit.CASH,
-            paper_slippage_ppm=0,
-            paper_commission=FREE,
-        )
+        settings = settings_of(halt_positions, stop_positions)
         self.core = ExecutionCore(settings, "ACME_USA_main_PAPER_BOT01")
         self.state = self.core.initial()
         self.kit = kit

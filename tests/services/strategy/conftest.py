@@ -124,10 +124,17 @@ def batch(step: int, minute: int, bars: dict[str, tuple[int, int, int]], parts_l
 
 
 def batch_of(
-    end_ns: int, step: int, bars: dict[str, tuple[int, int, int, int, int]], parts_left: int = 0
+    end_ns: int,
+    step: int,
+    bars: dict[str, tuple[int, int, int, int, int]],
+    parts_left: int = 0,
+    again: tuple[str, ...] = (),
 ) -> m.BarBatch:
-    """Return the minute that ends then; bars are (open, high, low, close, volume). The one place that makes batches."""
-    rows = tuple(m.Bar(symbol, *bar) for symbol, bar in bars.items())
+    """Return the minute that ends then; bars are (open, high, low, close, volume). The one place that makes batches.
+
+    `again` names symbols whose bar comes a second time, at the end.
+    """
+    rows = tuple(m.Bar(symbol, *bars[symbol]) for symbol in (*bars, *again))
     return m.BarBatch.of(rows, **times(end_ns), step=step, parts_left=parts_left)
 
 

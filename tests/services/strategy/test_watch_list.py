@@ -23,8 +23,8 @@ def test_alignment_when_the_order_is_the_same_then_the_last_one_stands(make: Any
 
 def test_alignment_when_names_are_unknown_or_doubled_then_left_out(make: Any) -> None:
     watch = watch_list(make.ranked(("A", "B")))
-    batch = batch_of(make, "X", "B", "A")
-    doubled = batch.of((*batch.bars, *batch_of(make, "B").bars), ts_event=batch.ts_event, ts_init=0, step=1)
+    bars = {symbol: (7 + n, 10 + n, 5 + n, 7 + n, 10**9) for n, symbol in enumerate(("X", "B", "A"))}
+    doubled = make.batch_of(make.OPEN + make.MINUTE, 1, bars, again=("B", "X"))
     minute, _ = minute_of(watch, doubled, None)
     assert minute.rows.tolist() == [0, 1]
     assert minute.closes.tolist() == [9, 8]

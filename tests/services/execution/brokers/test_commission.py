@@ -130,7 +130,7 @@ def test_cash_when_random_orders_are_charged_never_falls_below_zero_and_is_expla
             broker.submit(_request(f"o{step}", side, shares))
             at = OPEN_NS + step
             quote = m.Quote("SPY", cents * 10_000, cents * 10_000, size * NANOS, size * NANOS, at)
-            for fill in broker.on_quotes(m.QuoteBatch(ts_event=at, ts_init=at, step=step, quotes=(quote,)), DAY):
+            for fill in broker.on_quotes(m.QuoteBatch.of((quote,), ts_event=at, ts_init=at, step=step), DAY):
                 amount = cash_micros(fill.price_micros, fill.qty_nanos)
                 sold = next(t[0] for n, t in enumerate(turns, 1) if f"o{n}" == fill.client_order_id) == "SELL"
                 cash += (amount if sold else -amount) - fill.commission_micros
