@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.strategy.arrays import PPM, IntArray
+from services.strategy.arrays import PPM, IntArray, MaskArray
 from services.strategy.open import (
     EARLY_MINUTES,
     NEVER_ABOVE,
@@ -61,10 +61,10 @@ def evaluate_bare(bars: Bars) -> list[Signals]:
 
 def _service_day(high: IntArray, low: IntArray, close: IntArray) -> Signals:
     names = close.shape[1]
-    rows = np.arange(names, dtype=np.int64)
+    whole = slice(0, names)
     opening = blank_range(names)
     for minute in range(RANGE_MINUTES):
-        opening = fold_minute(opening, rows, highs=high[minute], lows=low[minute], is_early=minute < EARLY_MINUTES)
+        opening = fold_minute(opening, whole, highs=high[minute], lows=low[minute], is_early=minute < EARLY_MINUTES)
     known = complete_rows(opening, RANGE_MINUTES)
     opening = know_ranges(
         opening,
@@ -75,12 +75,12 @@ def _service_day(high: IntArray, low: IntArray, close: IntArray) -> Signals:
     )
     signals: Signals = []
     for minute in range(RANGE_MINUTES, len(close)):
-        up, down = breakouts(opening, rows, close[minute])
-        if not up.size and not down.size:
+        up, down = breakouts(opening, whole, close[minute])
+        if not (up.any() or down.any()):
             continue
-        sides: tuple[tuple[IntArray, SidesDone, int], ...] = ((up, "long", 1), (down, "short", -1))
+        sides: tuple[tuple[MaskArray, SidesDone, int], ...] = ((up, "long", 1), (down, "short", -1))
         for found, side, sign in sides:
-            for row in found.tolist():
+            for row in np.flatnonzero(found).tolist():
                 opening = mark_done(opening, row, side)
                 signals.append((minute, row, sign))
     return signals

@@ -26,7 +26,7 @@ from services.screener.settings import ScreenerSettings
 
 T = TypeVar("T")
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_NAMES: Final = 100
+_WIDTHS: Final = ((20, 100), (20, 500), (1, 5_000), (1, 10_000))
 _IMPORT: Final = Goal(0.15, is_ratio=False)
 _MEMORY: Final = Goal(32, is_ratio=False)
 _CHAIN_MEMORY: Final = Goal(400, is_ratio=False)
@@ -68,15 +68,16 @@ class Size:
 
     plays: int
     rounds: int
-    days: int
     starts: int
+    #: (days, names) of each evaluation of the opening range.
+    widths: tuple[tuple[int, int], ...]
     #: (days, names) of each whole life.
     lives: tuple[tuple[int, int], ...]
 
 
 _SIZES: Final = Sizes(
-    full=Size(plays=5, rounds=8, days=20, starts=5, lives=((20, 100), (20, 500), (1, 5_000), (1, 10_000))),
-    quick=Size(plays=1, rounds=2, days=2, starts=1, lives=((1, 50),)),
+    full=Size(plays=5, rounds=8, starts=5, widths=_WIDTHS, lives=_WIDTHS),
+    quick=Size(plays=1, rounds=2, starts=1, widths=((2, 100),), lives=((1, 50),)),
 )
 
 
@@ -131,20 +132,23 @@ def bench_opening_range(size: Size) -> list[Row]:
     Raises:
         ValueError: the two do not find the same signals, so the ratio would mean nothing.
     """
-    bars = make_bars(size.days, _NAMES)
-    if evaluate_service(bars) != evaluate_bare(bars):
-        raise ValueError("the strategy's functions and the bare loop find different signals in the same bars")
-    service_s, bare_s = [], []
-    for _ in range(size.rounds):
-        service_s.append(_timed(partial(evaluate_service, bars))[0])
-        bare_s.append(_timed(partial(evaluate_bare, bars))[0])
-    service, bare = statistics.median(service_s), statistics.median(bare_s)
-    minutes = size.days * SESSION_MINUTES
-    what = f"opening range, {_NAMES} x {size.days} x {SESSION_MINUTES}"
-    return [
-        Row(f"{what}: a minute", service / minutes * 1e6, "us", bare / minutes * 1e6, _OPENING),
-        Row(f"{what}: speed", minutes * _NAMES / service, "bars/s", minutes * _NAMES / bare),
-    ]
+    rows = []
+    for days, names in size.widths:
+        bars = make_bars(days, names)
+        if evaluate_service(bars) != evaluate_bare(bars):
+            raise ValueError("the strategy's functions and the bare loop find different signals in the same bars")
+        service_s, bare_s = [], []
+        for _ in range(size.rounds):
+            service_s.append(_timed(partial(evaluate_service, bars))[0])
+            bare_s.append(_timed(partial(evaluate_bare, bars))[0])
+        service, bare = statistics.median(service_s), statistics.median(bare_s)
+        minutes = days * SESSION_MINUTES
+        what = f"opening range, {names} x {days} x {SESSION_MINUTES}"
+        rows += [
+            Row(f"{what}: a minute", service / minutes * 1e6, "us", bare / minutes * 1e6, _OPENING),
+            Row(f"{what}: speed", minutes * names / service, "bars/s", minutes * names / bare),
+        ]
+    return rows
 
 
 def bench_processes(size: Size) -> list[Row]:

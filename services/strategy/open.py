@@ -32,6 +32,8 @@ from services.strategy.wording import dollars, percent, utc_hhmm, window_reason
 SidesDone = Literal["long", "short", "both"]
 
 NEVER_ABOVE = int(np.iinfo(np.int64).max)
+#: No close is below it: one without a price is no bar.
+NEVER_BELOW = 0
 #: A range is complete only with bars in this share of the window's minutes, and with one in its first
 #: minutes. A thin name's range is too narrow, and one that was halted at the open has a range of something
 #: else: neither may signal.
@@ -40,11 +42,11 @@ EARLY_MINUTES = 5
 
 
 class OpeningRange(Struct, frozen=True, kw_only=True, eq=False):
-    """Ranges and what was already signalled; every array has shape (names,).
+    """Ranges, and the prices beyond which each name still breaks out; every array has shape (names,).
 
     Until `is_known`, highs and lows are what was heard so far. Afterwards they hold complete names only
     (others 0), and a name breaks out when it closes above `bullish_above_micros` or below
-    `bearish_below_micros`.
+    `bearish_below_micros`. A name that has had its signal on a side has a price there that no close is beyond.
     """
 
     highs_micros: IntArray
@@ -53,8 +55,6 @@ class OpeningRange(Struct, frozen=True, kw_only=True, eq=False):
     is_seen_early: MaskArray
     bullish_above_micros: IntArray
     bearish_below_micros: IntArray
-    is_long_done: MaskArray
-    is_short_done: MaskArray
     is_known: bool
 
 
@@ -66,40 +66,29 @@ def blank_range(names: int) -> OpeningRange:
         minutes_seen=np.zeros(names, np.int64),
         is_seen_early=np.zeros(names, np.bool_),
         bullish_above_micros=np.full(names, NEVER_ABOVE, np.int64),
-        bearish_below_micros=np.zeros(names, np.int64),
-        is_long_done=np.zeros(names, np.bool_),
-        is_short_done=np.zeros(names, np.bool_),
+        bearish_below_micros=np.full(names, NEVER_BELOW, np.int64),
         is_known=False,
     )
 
 
 def fold_minute(
-    opening: OpeningRange, rows: IntArray, *, highs: IntArray, lows: IntArray, is_early: bool
+    opening: OpeningRange, index: slice | IntArray, *, highs: IntArray, lows: IntArray, is_early: bool
 ) -> OpeningRange:
-    """Fold one minute of the analysis window. `rows` (each once), `highs` and `lows` are parallel.
+    """Fold one minute of the analysis window into the arrays, in place.
 
-    A bar without a price, or with its low above its high, is broken data: it counts as no bar.
+    `index` selects the names, each once; `highs` and `lows` are parallel to it. A bar without a price, or with its low
+    above its high, is broken data: it counts as no bar.
     """
     is_sound = (lows > 0) & (highs >= lows)
     if not is_sound.all():
-        rows, highs, lows = rows[is_sound], highs[is_sound], lows[is_sound]
-    new_highs = opening.highs_micros.copy()
-    new_highs[rows] = np.maximum(new_highs[rows], highs)
-    new_lows = opening.lows_micros.copy()
-    new_lows[rows] = np.minimum(new_lows[rows], lows)
-    minutes_seen = opening.minutes_seen.copy()
-    minutes_seen[rows] += 1
-    is_seen_early = opening.is_seen_early
+        index = np.arange(opening.highs_micros.size)[index][is_sound]
+        highs, lows = highs[is_sound], lows[is_sound]
+    opening.highs_micros[index] = np.maximum(opening.highs_micros[index], highs)
+    opening.lows_micros[index] = np.minimum(opening.lows_micros[index], lows)
+    opening.minutes_seen[index] += 1
     if is_early:
-        is_seen_early = is_seen_early.copy()
-        is_seen_early[rows] = True
-    return replace(
-        opening,
-        highs_micros=new_highs,
-        lows_micros=new_lows,
-        minutes_seen=minutes_seen,
-        is_seen_early=is_seen_early,
-    )
+        opening.is_seen_early[index] = True
+    return opening
 
 
 def complete_rows(opening: OpeningRange, minutes: int) -> IntArray:
@@ -110,7 +99,7 @@ def complete_rows(opening: OpeningRange, minutes: int) -> IntArray:
 
 
 def know_ranges(
-    opening: OpeningRange, rows: IntArray, *, highs: IntArray, lows: IntArray, buffer_ppm: int
+    opening: OpeningRange, rows: slice | IntArray, *, highs: IntArray, lows: IntArray, buffer_ppm: int
 ) -> OpeningRange:
     """Fix the ranges of these rows and the prices beyond which they break out; every other row never will.
 
@@ -121,7 +110,7 @@ def know_ranges(
     known_highs = np.zeros(names, np.int64)
     known_lows = np.zeros(names, np.int64)
     above = np.full(names, NEVER_ABOVE, np.int64)
-    below = np.zeros(names, np.int64)
+    below = np.full(names, NEVER_BELOW, np.int64)
     known_highs[rows] = highs
     known_lows[rows] = lows
     above[rows] = highs + share_of(highs, buffer_ppm)
@@ -136,27 +125,21 @@ def know_ranges(
     )
 
 
-def breakouts(opening: OpeningRange, rows: IntArray, closes: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the rows that break out upwards and downwards with these closes and have not yet on that side.
+def breakouts(opening: OpeningRange, index: slice | IntArray, closes: IntArray) -> tuple[MaskArray, MaskArray]:
+    """Tell which names break out upwards and downwards with these closes and have not yet on that side.
 
-    `rows` and `closes` are parallel, in any order; the answers are in the order of `rows`.
+    `index` selects the names; `closes`, all above 0, and the answers are parallel to it.
     """
-    is_up = (closes > opening.bullish_above_micros[rows]) & ~opening.is_long_done[rows]
-    # A close of 0 is no trade, and would be below every range.
-    is_down = (closes < opening.bearish_below_micros[rows]) & (closes > 0) & ~opening.is_short_done[rows]
-    return rows[is_up], rows[is_down]
+    return closes > opening.bullish_above_micros[index], closes < opening.bearish_below_micros[index]
 
 
 def mark_done(opening: OpeningRange, row: int, sides: SidesDone) -> OpeningRange:
-    """Note that this row raised or suppressed its one signal of the session on these sides."""
-    is_long_done, is_short_done = opening.is_long_done, opening.is_short_done
+    """Note in place that this row raised or suppressed its one signal of the session on these sides."""
     if sides != "short":
-        is_long_done = is_long_done.copy()
-        is_long_done[row] = True
+        opening.bullish_above_micros[row] = NEVER_ABOVE
     if sides != "long":
-        is_short_done = is_short_done.copy()
-        is_short_done[row] = True
-    return replace(opening, is_long_done=is_long_done, is_short_done=is_short_done)
+        opening.bearish_below_micros[row] = NEVER_BELOW
+    return opening
 
 
 def self_check() -> tuple[str, ...]:
@@ -174,13 +157,13 @@ def self_check() -> tuple[str, ...]:
     complete = complete_rows(opening, 5)
     highs, lows = opening.highs_micros[complete], opening.lows_micros[complete]
     known = know_ranges(opening, complete, highs=highs, lows=lows, buffer_ppm=1_000)
-    up, down = breakouts(known, as_array([0, 1, 2]), as_array([10_010_005, 18_980_997, 40_000_000]))
+    up, down = breakouts(known, slice(0, 3), as_array([10_010_005, 18_980_997, 40_000_000]))
     answers: tuple[tuple[str, list[int], list[int]], ...] = (
         ("completes the wrong names", complete.tolist(), [0, 1]),
         ("finds wrong highs", highs.tolist(), [10_000_004, 20_000_000]),
         ("finds wrong lows", lows.tolist(), [9_000_000, 18_999_996]),
-        ("finds wrong breakouts upwards", up.tolist(), [0]),
-        ("finds wrong breakouts downwards", down.tolist(), []),
+        ("finds wrong breakouts upwards", np.flatnonzero(up).tolist(), [0]),
+        ("finds wrong breakouts downwards", np.flatnonzero(down).tolist(), []),
     )
     return tuple(
         f"The opening range {what}: {found} instead of {expected}. This build or numpy is broken: reinstall"
@@ -223,7 +206,7 @@ class OpenStrategy(Strategy[OpeningRange]):
         since_start_ns = minute.ts_event - NS_PER_MINUTE - windows.analysis_from_ns
         return fold_minute(
             state,
-            minute.rows,
+            minute.index,
             highs=minute.highs,
             lows=minute.lows,
             is_early=since_start_ns < EARLY_MINUTES * NS_PER_MINUTE,
@@ -282,15 +265,12 @@ class OpenStrategy(Strategy[OpeningRange]):
         )
 
     def _breakouts(self, state: OpeningRange, minute: Minute, context: Context) -> list[Finding]:
-        up, down = breakouts(state, minute.rows, minute.closes)
-        if not up.size and not down.size:
+        up, down = breakouts(state, minute.index, minute.closes)
+        if not (up.any() or down.any()):
             return []
-        # Rows are ranks: the best candidate speaks first. A minute's rows ascend, so a row is found by halving.
-        rows = np.sort(np.concatenate([up, down]))
-        return [
-            self._entry(state, int(row), minute, int(place), windows=context.windows)
-            for row, place in zip(rows, np.searchsorted(minute.rows, rows), strict=True)
-        ]
+        # Rows are ranks, and a minute's rows ascend: the best candidate speaks first.
+        places = np.flatnonzero(up | down).tolist()
+        return [self._entry(state, int(minute.rows[place]), minute, place, windows=context.windows) for place in places]
 
     def _entry(self, state: OpeningRange, row: int, minute: Minute, place: int, *, windows: Windows) -> Entry:
         close = int(minute.closes[place])

@@ -108,7 +108,10 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 class Strategy(ABC, Generic[S]):
-    """One strategy. Every method is pure, but that `observe` may write into the arrays of the state it is given."""
+    """One strategy. Every method is pure, but `observe`, `fold` and `fold_own` may write into the arrays given to them.
+
+    Only the newest state is ever kept. `decide` changes nothing: it is asked before its findings are folded.
+    """
 
     #: Its name in settings, signals and orders.
     name: ClassVar[StrategyName]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bus import messages as m
+from services.strategy.open import NEVER_ABOVE
 
 UP = (10_600_000, 10_500_000, 10_520_000)
 DOWN = (10_000_000, 9_900_000, 9_980_000)
@@ -124,11 +125,12 @@ def test_decide_when_called_then_the_given_state_is_unchanged(new_day: Any, make
     day.analysis("SPY")
     before = day.state
     highs = before.parts["open"].highs_micros.copy()
+    above = before.parts["open"].bullish_above_micros.copy()
     batch = make.batch(day.step + 1, 15, {"SPY": UP})
     observed = day.core.observe(before, batch)
     first = day.core.decide(observed, batch, batch.ts_event)
     assert day.core.decide(observed, batch, batch.ts_event) == first
+    assert (observed.parts["open"].bullish_above_micros == above).all()
     after = day.core.evolve(observed, first[0])
     assert (before.parts["open"].highs_micros == highs).all()
-    assert not observed.parts["open"].is_long_done.any()
-    assert after.parts["open"].is_long_done.all()
+    assert after.parts["open"].bullish_above_micros.tolist() == [NEVER_ABOVE]

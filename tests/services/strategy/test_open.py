@@ -60,7 +60,9 @@ def vectorised(window: list[Minute], after: list[Minute], buffer_ppm: int) -> An
     said = []
     for bar in after:
         rows, _, _, closes = rows_of(bar)
-        ups, downs = (hits.tolist() for hits in opening_range.breakouts(state, rows, closes))
+        # What the core hands over has been traded.
+        rows, closes = rows[closes > 0], closes[closes > 0]
+        ups, downs = (rows[hits].tolist() for hits in opening_range.breakouts(state, rows, closes))
         for name in ups:
             state = opening_range.mark_done(state, name, "long")
         for name in downs:
@@ -93,16 +95,35 @@ def test_breakouts_when_prices_are_the_largest_a_message_carries_then_no_overflo
 def test_breakouts_when_the_range_is_blank_then_nobody_breaks_out() -> None:
     state = opening_range.blank_range(2)
     ups, downs = opening_range.breakouts(state, opening_range.as_array([1, 0]), opening_range.as_array([1, PRICE_MAX]))
-    assert ups.size == downs.size == 0
+    assert [*ups, *downs] == [False] * 4
 
 
-def test_fold_when_called_then_the_old_state_keeps_its_arrays() -> None:
-    state = opening_range.blank_range(1)
-    one = opening_range.as_array([7])
-    opening_range.fold_minute(state, opening_range.as_array([0]), highs=one, lows=one, is_early=True)
-    assert state.minutes_seen.tolist() == [0]
-    assert not state.is_seen_early.any()
+@pytest.mark.parametrize("index", [slice(1, 3), opening_range.as_array([1, 2])])
+def test_fold_when_names_are_a_slice_or_a_list_then_only_their_places_are_written(index: Any) -> None:
+    state = opening_range.blank_range(4)
+    prices = opening_range.as_array([7, 9])
+    assert opening_range.fold_minute(state, index, highs=prices, lows=prices, is_early=True) is state
+    assert state.minutes_seen.tolist() == [0, 1, 1, 0]
+    assert state.is_seen_early.tolist() == [False, True, True, False]
+    assert state.highs_micros.tolist() == [0, 7, 9, 0]
     assert state.highs_micros.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("sides", "left"), [("long", [False, True]), ("short", [True, False]), ("both", [False, False])]
+)
+def test_a_side_when_done_then_it_breaks_out_no_more(sides: Any, left: list[bool]) -> None:
+    state = opening_range.blank_range(1)
+    price = opening_range.as_array([100])
+    state = opening_range.know_ranges(state, slice(0, 1), highs=price, lows=price, buffer_ppm=0)
+
+    def broken() -> list[bool]:
+        closes = (opening_range.as_array([close]) for close in (101, 99))
+        return [any(hits.any() for hits in opening_range.breakouts(state, slice(0, 1), close)) for close in closes]
+
+    assert broken() == [True, True]
+    state = opening_range.mark_done(state, 0, sides)
+    assert broken() == left
 
 
 def test_self_check_when_the_build_is_sound_then_no_fault() -> None:
