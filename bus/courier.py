@@ -282,7 +282,11 @@ class Courier:
                     self._take(sender, frame)
             stop = self.stopped.get(sender)
             if stop is None:
-                self._owed[sender] = (routing_id, frame.pass_number if verdict is Verdict.GAP else 0)
+                is_gap = verdict is Verdict.GAP
+                self._owed[sender] = (routing_id, frame.pass_number if is_gap else 0)
+                if is_gap:
+                    # At once, and each time: one answer that is lost as well would let the sender wait for its timer.
+                    self._acknowledge(sender)
                 return
             if sender in self._owed:
                 # What was taken before the stop is acknowledged while the sender still listens.
@@ -290,7 +294,7 @@ class Courier:
         self._sockets.answer(routing_id, encode_frame(Refusal(stop.detail)))
 
     def _acknowledge(self, sender: ServiceName) -> None:
-        """Say what was taken of a stream: one answer for all that came at once."""
+        """Say what was taken of a stream: one answer for all that came at once, when nothing was missing."""
         routing_id, gap_pass = self._owed.pop(sender)
         cursor = self._node.cursors[sender]
         with self._ack_point:

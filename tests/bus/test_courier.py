@@ -54,6 +54,18 @@ def test_a_message_when_one_before_it_is_missing_waits_until_that_one_came(rig: 
     assert rig.orders() == ["1", "2", "3"]
 
 
+def test_a_gap_when_older_messages_come_after_it_is_answered_each_time_it_shows(rig: RunnerRig) -> None:
+    rig.start()
+    risk = rig.peer("risk")
+    risk.say(order_frame(1))
+    risk.answer(Ack("e1", 1))
+    risk.answers.clear()
+    # They come at once: two that show the gap of pass 7, and a repeat between and after them.
+    risk.say(*(replace(order_frame(seq), pass_number=7) for seq in (3, 1, 4, 1)))
+    risk.until(lambda: risk.answers.count(Ack("e1", 1, 7)) == 2 or None, "two answers to the gap")
+    assert rig.orders() == ["1"]
+
+
 def test_a_message_when_applied_before_a_restart_has_no_second_effect_after_it(rig: RunnerRig) -> None:
     rig.start()
     risk = rig.peer("risk")
