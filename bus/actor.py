@@ -15,7 +15,7 @@ from bus.routes import receivers
 S = TypeVar("S")
 #: The message that caused events: its sender, the sender's epoch, and its number. It is committed with them.
 Cause = tuple[ServiceName, str, int]
-_REPORTS_MAX: Final = 10_000
+_REPORTS_MAX: Final = 100_000
 
 
 class Actor(Generic[S]):
