@@ -4,7 +4,7 @@ A process keeps them on disk (bus/node.py), the chain in one process in memory (
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from bus.assembly import Assembly
 from bus.clock import SessionClock
@@ -15,7 +15,6 @@ from bus.routes import receivers
 S = TypeVar("S")
 #: The message that caused events: its sender, the sender's epoch, and its number. It is committed with them.
 Cause = tuple[ServiceName, str, int]
-_REPORTS_MAX: Final = 100_000
 
 
 class Actor(Generic[S]):
@@ -27,6 +26,9 @@ class Actor(Generic[S]):
         clock: session time.
         on_event: called with each committed event, for the status topic.
     """
+
+    #: More reports from one message are taken for a loop without end.
+    reports_max: ClassVar[int] = 10_000
 
     def __init__(
         self,
@@ -115,8 +117,8 @@ class Actor(Generic[S]):
                 waiting.pop()
                 continue
             number += 1
-            if number > _REPORTS_MAX:
-                raise RuntimeError(f"{self.name}: more than {_REPORTS_MAX} reports follow from one message")
+            if number > self.reports_max:
+                raise RuntimeError(f"{self.name}: more than {self.reports_max} reports follow from one message")
             events = self.assembly.core.decide(self.state, message, self.clock.now_ns())
             if events or cause is not None:
                 waiting.append(self._run_events(events, cause))

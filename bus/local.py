@@ -43,6 +43,9 @@ class OpenGate:
 class LocalNode(Actor[S]):
     """One service of the chain in one process; what it says waits in memory until it is delivered."""
 
+    #: A replay of a whole market may sell thousands of positions at one moment.
+    reports_max = 1_000_000
+
     def __init__(
         self,
         name: ServiceName,
