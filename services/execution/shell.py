@@ -29,6 +29,8 @@ CANCEL_RETRY_NS: Final = tuple(seconds * 1_000_000_000 for seconds in (2, 2, 5, 
 #: How long an entry waits for the gate, in nanoseconds of boot time, whatever the session's clock does meanwhile.
 LEASE_WAIT_NS_MAX: Final = 60_000_000_000
 _TEXT_MAX: Final = 400
+#: SIGNAL_TTL is at most this: an entry that is prepared later after the start was never sent by an earlier process.
+LIFE_OVERLAP_NS: Final = 60_000_000_000
 #: The key of the report of the session's account in the table of retries.
 _ACCOUNT_REPORT: Final = "the account report"
 _log = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ class ExecutionShell(Shell[ExecutionState]):
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
         self._may_have_orders = False
         self._is_stopping = False
+        #: Session time when this process first knew it; 0 = not yet.
+        self._began_ns = 0
         self._has_finished = False
         #: The broker has not reported the account of this session yet.
         self._lacks_account = False
@@ -142,6 +146,7 @@ class ExecutionShell(Shell[ExecutionState]):
 
     def on_idle(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         """Take up what waits: unsent orders, cancels the broker did not confirm, orders nobody knows of; then look."""
+        self._began_ns = self._began_ns or now_ns
         self._judge(state)
         is_quiet = True
         for report in self._take_up(state, now_ns):
@@ -280,12 +285,13 @@ class ExecutionShell(Shell[ExecutionState]):
         """Send one order; when its time is over or the gate is closed it waits for the next idle call."""
         key = order.client_order_id
         is_entry = order.leg == "entry"
+        self._began_ns = self._began_ns or now_ns
         if order.state is not OrderState.PREPARED or self._refusal(state, order, now_ns):
             return ()
         # What may be at the broker without our knowing of it decides first; and a bot that stops enters nothing.
         if self._recovery.is_behind or self._watch.lacks_history(state, key) or (self._is_stopping and is_entry):
             return ()
-        if not self._watch.has_agreed:
+        if not self._watch.has_agreed or self._may_be_of_another_life(order):
             found = self._found_before_sending(state, order, now_ns)
             if found is not None:
                 return found
@@ -307,6 +313,13 @@ class ExecutionShell(Shell[ExecutionState]):
             # It was accepted before, whatever we remember: it is adopted, never sent again.
             return self._recovery.recover(state, [order], now_ns)
         return (answer,)
+
+    def _may_be_of_another_life(self, order: Order) -> bool:
+        """Tell whether an entry may have been requested, and sent, before this process began.
+
+        A request is heard within its time to live. What is prepared longer after the beginning was made after it.
+        """
+        return order.leg == "entry" and order.prepared.ts_init < self._began_ns + LIFE_OVERLAP_NS
 
     def _found_before_sending(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message] | None:
         """Ask whether the broker has an order that this process has never sent; None when it does not.

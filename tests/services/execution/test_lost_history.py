@@ -174,3 +174,26 @@ def test_many_contradictions_when_found_at_every_look_then_each_is_journaled_onc
             assert len(events) == (1 if look == 0 and number < HALT_DETAILS_MAX else 0)
     desk.give(kit.arm(halt_counter=1))
     assert kit.names(desk.says(r.BrokerUnknown, "tb1-lost-1")) == ["HaltRaised"]
+
+
+@pytest.mark.parametrize("seconds_later", [0, 61])
+def test_an_entry_when_it_may_have_been_sent_by_an_earlier_life_then_it_is_looked_up_though_both_sides_agree(
+    open_broker: OpenBroker, kit: Any, seconds_later: int
+) -> None:
+    rig = kit.Rig(kit.Unreliable(open_broker())).armed()
+    rig.market(kit.spy(1))
+    rig.give(kit.submit())
+    rig.broker.real.cancel(kit.order_id("entry"), kit.OPEN_NS)
+    again = put_back(rig, kit, "SessionPlanned")
+    again.start()
+    again.give(kit.arm())
+    again.market(kit.spy(2))
+    again.idle_for(10)
+    assert again.shell.reconciled_ms() >= 0, "what is over shows in no list"
+    again.market(kit.spy(2 + seconds_later))
+    again.give(kit.submit(expires_ns=kit.CLOSE_NS, cancel_at_ns=kit.CLOSE_NS))
+    again.idle()
+    # Later than a request lives, the same request cannot come: the broker's own refusal is what is left.
+    assert submits(again) == (1 if seconds_later else 0)
+    assert again.state.find(kit.order_id("entry")).state is OrderState.CANCELLED
+    assert bool(again.halts) == (seconds_later == 0)

@@ -168,8 +168,8 @@ def test_lookup_when_it_fails_for_long_then_halts_and_keeps_the_order_unknown(
     broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["submit"] = [RetryableBrokerError("time-out")]
-    broker.errors["lookup"] = [RetryableBrokerError("time-out")] * 50
     rig.give(kit.submit())
+    broker.errors["lookup"] = [RetryableBrokerError("time-out")] * 50
     rig.boot_ns = RETRY_NS[0]
     rig.idle()
     seen = rig.idle_for(UNKNOWN_NS_MAX / kit.SECOND - 1, every=1)
