@@ -147,7 +147,7 @@ class ExecutionState:
             case m.OrderPrepared():
                 self._prepare(event)
             case m.CloseIntent():
-                self._intents[event.intent_id] = fold(self._intents[event.intent_id], event)
+                self._put(fold(self._intents[event.intent_id], event))
             case m.IntentClosed():
                 self._put(fold(self._intents[event.intent_id], event))
             case (

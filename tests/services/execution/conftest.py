@@ -251,6 +251,8 @@ class Desk:
             assert self.state == before, "decide changed the state"
             for event in events:
                 self.state = self.core.evolve(self.state, event)
+                due = {one.intent_id: self.state._due_of(one) for one in self.state.open_intents()}
+                assert self.state._due_ns == due, f"{type(event).__name__} changed when an intent is looked at"
             out += events
         self.events += out
         return out
