@@ -3,6 +3,7 @@
 A process keeps them on disk (bus/node.py), the chain in one process in memory (bus/local.py).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Generic, TypeVar
 
@@ -17,7 +18,7 @@ S = TypeVar("S")
 Cause = tuple[ServiceName, str, int]
 
 
-class Actor(Generic[S]):
+class Actor(ABC, Generic[S]):
     """Drives one core and its shell.
 
     Args:
@@ -91,9 +92,9 @@ class Actor(Generic[S]):
         """Return what the status topic should show now."""
         return self.assembly.core.snapshot(self.state, self.clock.now_ns())
 
+    @abstractmethod
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
         """Commit events, and what caused them, all or nothing; return them as they were committed."""
-        raise NotImplementedError
 
     def _follow(self, events: Sequence[Message]) -> None:
         """Commit what was decided, if it is anything, and decide what follows."""

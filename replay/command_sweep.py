@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     source = prepare(choice).source.name
     _take_folder(out, force=options.force)
     write_json(out / MARKER, {"source": source, "metric": options.metric, "combinations": len(wanted)})
-    todo = jobs(choice, wanted, options.validate_from)
-    found = ranked(play_all(todo, Kept(out / "done"), engine), options.metric)
+    planned = jobs(choice, wanted, options.validate_from)
+    found = ranked(play_all(planned, Kept(out / "done"), engine), options.metric)
     rows = result_rows(found, options.metric)
     write_csv(out / "results.csv", rows)
     page = sweep_report(found, options.metric, source, options.validate_from)
@@ -71,21 +71,21 @@ def run(options: argparse.Namespace) -> int:
     return 0 if any(verdict.stats for verdict in found) else 1
 
 
-def play_all(todo: list[Job], kept: Kept, engine: Engine) -> list[Verdict]:
+def play_all(planned: list[Job], kept: Kept, engine: Engine) -> list[Verdict]:
     """Return each job's verdict, in the jobs' order; those that are kept from before are not played again."""
-    known = {job.key: verdict for job in todo if (verdict := kept.get(job))}
-    left = [job for job in todo if job.key not in known]
+    known = {job.key: verdict for job in planned if (verdict := kept.get(job))}
+    left = [job for job in planned if job.key not in known]
     if known:
-        sys.stderr.write(f"{len(known)} of {len(todo)} combinations are done already\n")
+        sys.stderr.write(f"{len(known)} of {len(planned)} combinations are done already\n")
     bar = Progress(sys.stderr)
     failed = 0
     for job, verdict in engine(left) if left else ():
         kept.put(job, verdict)
         known[job.key] = verdict
         failed += bool(verdict.error)
-        bar.move(len(known), len(todo), f"{len(known)} of {len(todo)} combinations, {failed} failed")
+        bar.move(len(known), len(planned), f"{len(known)} of {len(planned)} combinations, {failed} failed")
     bar.end()
-    return [known[job.key] for job in todo]
+    return [known[job.key] for job in planned]
 
 
 def _check_split(validate_from: str, choice: RunChoice) -> None:

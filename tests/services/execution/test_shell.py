@@ -10,6 +10,7 @@ from bus import messages as m
 from bus.assembly import CannotStartError, Ports, Setup
 from bus.testing import a_plan
 from config.env_bot import parse, proposals
+from config.env_bot_settings import SETTINGS
 from config.identity import Identity
 from config.paths import HomePaths
 from services.execution.brokers import reports as r
@@ -18,7 +19,7 @@ from services.execution.brokers.paper import PaperBroker
 from services.execution.gate import ClosedGate
 from services.execution.orders import OrderState
 from services.execution.recovery import RETRY_NS, UNKNOWN_NS_MAX
-from services.execution.shell import build
+from services.execution.shell import LIFE_OVERLAP_NS, build
 
 IDENTITY = Identity(
     entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
@@ -397,3 +398,9 @@ def test_own_halt_when_committed_then_goes_through_the_runtimes_port(tmp_path: P
     )
     assert raised == [("broker_anomaly", "two")]
     assembly.shell.close()
+
+
+def test_the_first_minute_when_entries_are_looked_up_is_as_long_as_any_request_may_live() -> None:
+    (lives,) = [setting for setting in SETTINGS if setting.key == "SIGNAL_TTL"]
+    assert lives.unit == "seconds"
+    assert int(lives.bounds[1]) * 1_000_000_000 <= LIFE_OVERLAP_NS
