@@ -54,6 +54,8 @@ class Ports:
     publish: Callable[[StatusMessage], None]
     #: Put a halt on disk and tell every service at once: (rule, detail). One rule halts once until it is answered.
     raise_halt: Callable[[str, str], object]
+    #: Keep this process alive for others while its loop waits for somebody outside: heartbeats, leases and halts.
+    breathe: Callable[[], None] = lambda: None
 
 
 def _no_faults() -> Sequence[str]:

@@ -22,6 +22,8 @@ Micros = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 PRICE_MICROS_MAX = 2**53
 PriceMicros = Annotated[int, Meta(ge=0, le=PRICE_MICROS_MAX)]
 Nanos = Annotated[int, Meta(ge=0, le=2**62)]
+#: A position that may be short: a quantity below zero.
+SignedNanos = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Ns = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Text = Annotated[str, Meta(max_length=400)]
 Id = Annotated[str, Meta(min_length=1, max_length=96)]
@@ -527,13 +529,34 @@ class CashMoved(Message, frozen=True, kw_only=True):
 
 
 class AccountReported(Message, frozen=True, kw_only=True):
-    """What the broker says the account holds: cash, and positions as parallel tuples."""
+    """What the broker says the account holds: cash, and positions as parallel tuples; a short one is below zero.
+
+    `buying_power_micros` is what the broker would let it buy; with a margin account more than its cash.
+    """
 
     session_date: Id
     broker: Id
     cash_micros: Micros
+    buying_power_micros: Micros
     symbols: tuple[Symbol, ...]
-    qtys_nanos: tuple[Nanos, ...]
+    qtys_nanos: tuple[SignedNanos, ...]
+
+
+class AssetLine(Item, frozen=True, kw_only=True):
+    """What the broker lets the account do with one symbol."""
+
+    symbol: Symbol
+    is_tradable: bool
+    is_fractionable: bool
+    is_shortable: bool
+
+
+class AssetsReported(Message, frozen=True, kw_only=True):
+    """What the broker says of symbols, at most 500 in one message; a later line of a symbol replaces an earlier one."""
+
+    session_date: Id
+    broker: Id
+    assets: tuple[AssetLine, ...]
 
 
 # --- ledger ------------------------------------------------------------------------------------------------------
@@ -792,6 +815,7 @@ ReliableMessage = (
     | IntentClosed
     | CashMoved
     | AccountReported
+    | AssetsReported
     | EntryPosted
     | EntrySuspended
     | HaltRaised

@@ -27,6 +27,7 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("risk", m.CloseIntent): ("execution",),
     ("risk", m.KillSwitchTripped): ("watchdog", "execution"),
     ("execution", m.AccountReported): ("risk",),
+    ("execution", m.AssetsReported): ("risk",),
     ("execution", m.OrderAccepted): ("risk",),
     ("execution", m.OrderRejected): ("risk",),
     ("execution", m.OrderExpired): ("risk",),

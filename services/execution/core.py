@@ -51,6 +51,7 @@ class ExecutionCore:
             r.BrokerFill: self._on_fill,
             r.BrokerCancelled: self._on_cancelled,
             r.BrokerAccount: _on_account,
+            r.BrokerAssets: _on_assets,
             r.BrokerCash: _on_cash,
             r.CancelDue: self._on_cancel_due,
             r.StillOpen: self._on_still_open,
@@ -419,8 +420,21 @@ def _on_account(state: ExecutionState, report: r.BrokerAccount, now_ns: int) -> 
             session_date=report.session_date,
             broker=report.broker,
             cash_micros=report.cash_micros,
+            buying_power_micros=report.buying_power_micros,
             symbols=report.symbols,
             qtys_nanos=report.qtys_nanos,
+        ),
+    )
+
+
+def _on_assets(state: ExecutionState, report: r.BrokerAssets, now_ns: int) -> Sequence[m.Message]:
+    return (
+        m.AssetsReported(
+            ts_event=report.ts_event,
+            ts_init=now_ns,
+            session_date=report.session_date,
+            broker=report.broker,
+            assets=report.assets,
         ),
     )
 

@@ -5,13 +5,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 from bus import messages as m
-from bus.assembly import Assembly, CannotStartError, Gate, Ports, Setup
+from bus.assembly import Assembly, Gate, Ports, Setup
 from bus.clock import boot_ns
 from bus.decider import Shell
 from services.execution import failpoints as points
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import Broker, OrderRequest, RetryableBrokerError, StopTradingError
-from services.execution.brokers.paper import PaperBroker
+from services.execution.brokers.choice import open_broker
+from services.execution.brokers.interface import (
+    Broker,
+    BrokerPorts,
+    OrderRequest,
+    RetryableBrokerError,
+    StopTradingError,
+)
 from services.execution.core import ExecutionCore
 from services.execution.decisions import send_refusal
 from services.execution.gate import ClosedGate
@@ -22,7 +28,6 @@ from services.execution.state import ExecutionState
 from services.execution.stopping import has_more_to_stop, words_of_stop
 from services.execution.watch import Watch
 
-PAPER_BOOKS: Final = "paper_broker.db"
 #: A cancel that the broker answered without doing it is asked for again after these, in nanoseconds of boot time;
 #: after as many tries the chain halts, and the order is only looked up from then on, after the last of them.
 CANCEL_RETRY_NS: Final = tuple(seconds * 1_000_000_000 for seconds in (2, 2, 5, 5, 5))
@@ -84,6 +89,7 @@ class ExecutionShell(Shell[ExecutionState]):
         """Take the runtime's gate and its way to halt; from now on orders may leave."""
         self.gate = ports.gate
         self._raise_halt = ports.raise_halt
+        self._broker.attach(BrokerPorts(gate=ports.gate, breathe=ports.breathe))
 
     def reconciled_ms(self) -> int:
         """Return how long ago the broker's view and ours agreed; -1 when they do not, or were never compared."""
@@ -451,6 +457,7 @@ def _request(prepared: m.OrderPrepared, now_ns: int) -> OrderRequest:
         stop_micros=prepared.stop_micros,
         trail_bps=prepared.trail_bps,
         ts_ns=now_ns,
+        reduces=prepared.leg != "entry",
     )
 
 
@@ -458,26 +465,10 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
     """Open the broker and put execution together.
 
     Raises:
-        CannotStartError: the broker's books cannot be used, or BROKER_NAME is not a broker of this version.
+        CannotStartError: the broker that BROKER_NAME names cannot be opened.
     """
     settings = ExecutionSettings.from_env(setup.env)
-    # BROKER_NAME: the embedded paper broker is the one broker of this version.
-    if settings.broker_name != "PAPER":
-        raise CannotStartError(
-            f"BROKER_NAME is '{settings.broker_name}', but this version trades through PAPER only: "
-            "set BROKER_NAME to PAPER on the configuration page"
-        )
-    setup.paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        broker = PaperBroker(
-            setup.paths.state / PAPER_BOOKS,
-            starting_cash_micros=settings.paper_starting_cash_micros,
-            slippage_ppm=settings.paper_slippage_ppm,
-            is_buffered=setup.is_buffered,
-            commission=settings.paper_commission,
-        )
-    except (RetryableBrokerError, StopTradingError) as error:
-        raise CannotStartError(str(error)) from error
+    broker = open_broker(setup, settings)
     shell = ExecutionShell(broker, stop_positions=settings.stop_positions)
     core = ExecutionCore(settings, setup.identity.bot_identity)
     return Assembly(

@@ -142,6 +142,8 @@ class ExecutionState:
                 self._fold_control(event)
             case m.AccountReported():
                 self.account = event
+            case m.AssetsReported():
+                pass  # It is risk's to decide by; the journal keeps it until it is delivered.
             case m.CashMoved():
                 self.activity_ids.add(event.activity_id)
             case m.OrderPrepared():

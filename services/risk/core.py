@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from bus.messages import (
     NANOS,
     AccountReported,
+    AssetsReported,
     BarBatch,
     CandidatesRanked,
     ChainArmed,
@@ -51,6 +52,7 @@ _STATE_INPUTS = (
     SessionPlanned,
     CandidatesRanked,
     AccountReported,
+    AssetsReported,
     OrderRejected,
     OrderExpired,
     OrderCancelled,

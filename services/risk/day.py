@@ -5,6 +5,8 @@ from msgspec.structs import replace
 
 from bus.messages import (
     AccountReported,
+    AssetLine,
+    AssetsReported,
     CandidatesRanked,
     ChainArmed,
     ChainDisarmed,
@@ -46,12 +48,16 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class Day(Struct, frozen=True, kw_only=True):
-    """Everything that a restart brings back. `accounts` holds the first report of each session date."""
+    """Everything that a restart brings back.
+
+    `accounts` holds the first report of each session date; `assets` what the broker said of each symbol this session.
+    """
 
     plan: SessionPlanned | None
     candidates_date: str
     candidates: frozenset[str]
     accounts: dict[str, AccountReported]
+    assets: dict[str, AssetLine]
     standing: Standing
     is_tripped: bool
     decided: Seen
@@ -78,6 +84,7 @@ EMPTY = Day(
     candidates_date="",
     candidates=frozenset(),
     accounts={},
+    assets={},
     standing=Standing(),
     is_tripped=False,
     decided=Seen(DECIDED_MAX),
@@ -102,6 +109,8 @@ def fold(day: Day, event: Message) -> Day:
             return replace(day, candidates_date=event.session_date, candidates=names)
         case AccountReported():
             return _account(day, event)
+        case AssetsReported():
+            return replace(day, assets={**day.assets, **{line.symbol: line for line in event.assets}})
         case HaltRaised() | ChainArmed() | ChainDisarmed():
             return replace(day, standing=_stand(day.standing, event))
         case OrderDenied():
@@ -129,6 +138,7 @@ def _plan(day: Day, plan: SessionPlanned) -> Day:
         day,
         plan=plan,
         accounts={plan.session_date: account} if account else {},
+        assets={},
         is_tripped=False,
         denied=(),
         denied_total=0,

@@ -21,6 +21,7 @@ _ENDED = 200 * SECOND
 
 def _entry(over_s: float) -> HouseOrder:
     request = OrderRequest(
+        reduces=False,
         client_order_id="tb1-a",
         symbol="AAA",
         side="BUY",

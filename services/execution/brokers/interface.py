@@ -1,11 +1,12 @@
-"""What execution needs of a broker, and the two ways in which one can fail."""
+"""What execution needs of a broker, what it lends to one, and the three ways in which one can fail."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
 
-from bus.messages import OrderType, QuoteBatch, Side
+from bus.assembly import Gate
+from bus.messages import AssetLine, OrderType, QuoteBatch, Side
 from services.execution.brokers.reports import BrokerAccount, BrokerCash, BrokerFill, OrderReport
 
 
@@ -17,8 +18,44 @@ class StopTradingError(Exception):
     """The broker cannot be worked with until a person acts; the message says what is wrong and what to do."""
 
 
+class NotSentError(Exception):
+    """The order is certainly not at the broker: it never left, or was turned away unread. It may be sent again.
+
+    Args:
+        words: why, in words: the gate closed at the last moment, the rate budget is used up, the broker answered 429.
+        after_ns: how long to wait before it is sent again, in nanoseconds of boot time.
+    """
+
+    def __init__(self, words: str, after_ns: int) -> None:
+        super().__init__(words)
+        self.after_ns = after_ns
+
+
+class BrokerPorts(Struct, frozen=True, kw_only=True):
+    """What execution lends to a broker before the first order.
+
+    `gate` is asked for each order once more, right before it is written to the wire, by whoever writes it: what lies
+    between (a connection, a thread) may take long. `breathe` is called at least every 50 ms while an answer is waited
+    for, in the thread that called the broker: it keeps the process's heartbeat, leases and halts going.
+    """
+
+    gate: Gate
+    breathe: Callable[[], None]
+
+
+class BrokerClock(Struct, frozen=True, kw_only=True):
+    """The broker's own time in nanoseconds since 1970 UTC, and whether it holds the regular session to be open."""
+
+    utc_ns: int
+    is_open: bool
+
+
 class OrderRequest(Struct, frozen=True, kw_only=True):
-    """An order as a broker gets it. `ts_ns` is session time; prices that its type does not use are 0."""
+    """An order as a broker gets it. `ts_ns` is session time; prices that its type does not use are 0.
+
+    `reduces`: it can only lower exposure, which is what the gate is asked. `symbol` of an option is its OCC symbol,
+    such as `AAPL  251219P00150000` without the blanks.
+    """
 
     client_order_id: str
     symbol: str
@@ -29,6 +66,7 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
     stop_micros: int
     trail_bps: int
     ts_ns: int
+    reduces: bool
 
 
 class OpenOrder(Struct, frozen=True, kw_only=True):
@@ -51,12 +89,17 @@ class NotFoundProof(Struct, frozen=True, kw_only=True):
     over_ns: int
 
 
+#: How long one call to a broker may take, in nanoseconds of boot time.
+CALL_NS_MAX: Final = 3_000_000_000
 #: A broker in another house may accept late, and may not find at once what it has just accepted.
 OUTSIDE_PROOF: Final = NotFoundProof(answers=3, over_ns=60_000_000_000)
 
 
 class Broker(Protocol):
-    """A broker. Any call may raise RetryableBrokerError or StopTradingError, which prove nothing."""
+    """A broker. Any call may raise RetryableBrokerError or StopTradingError, which prove nothing.
+
+    Every call ends within `CALL_NS_MAX` of boot time, whatever the broker does, and breathes meanwhile.
+    """
 
     @property
     def name(self) -> str:
@@ -68,8 +111,38 @@ class Broker(Protocol):
         """Return what proves that an order was never accepted."""
         return OUTSIDE_PROOF
 
+    def attach(self, ports: BrokerPorts) -> None:
+        """Take what execution lends; an embedded broker has no use for it."""
+        return
+
+    def faults(self) -> Sequence[str]:
+        """Check at the start whether this broker can be traded through: one plain sentence for each fault.
+
+        Credentials that are missing or refused, an account that is blocked or of the wrong kind, a clock that is off.
+        """
+        ...
+
+    def clock(self, now_ns: int) -> BrokerClock | None:
+        """Return the broker's own time and whether its market is open; None for an embedded broker, which has none."""
+        return None
+
+    def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return what the account may do with each of these symbols, in their order."""
+        ...
+
+    def fence(self, *, is_up: bool, now_ns: int) -> None:
+        """Ask the broker itself to refuse new orders (up), or to take them again; nothing where it has no such thing.
+
+        After a halt, because any check before a write leaves a gap. What it was told last is not told again.
+        """
+        return
+
     def submit(self, request: OrderRequest) -> OrderReport:
-        """Place an order: accepted, rejected, or a duplicate of one that was placed before."""
+        """Place an order: accepted, rejected, or a duplicate of one that was placed before.
+
+        Raises:
+            NotSentError: it is certainly not there and may be sent again.
+        """
         ...
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[OrderReport]:

@@ -11,13 +11,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bus.messages import NANOS, Quote, QuoteBatch, cash_micros
+from bus.messages import NANOS, AssetLine, Quote, QuoteBatch, cash_micros
 from bus.quote_board import QuoteBoard
 from services.execution.brokers import matching
 from services.execution.brokers import reports as r
 from services.execution.brokers.buffered_books import BufferedBooks
 from services.execution.brokers.commission import FREE, Commission
-from services.execution.brokers.interface import NotFoundProof, OpenOrder, OrderRequest
+from services.execution.brokers.interface import Broker, NotFoundProof, OpenOrder, OrderRequest
 from services.execution.brokers.matching import BookOrder
 from services.execution.brokers.paper_books import Account, Execution, PaperBooks
 from services.execution.brokers.working_orders import WorkingOrders, resting_stop
@@ -38,7 +38,7 @@ class _Draft:
     moved: set[str] = field(default_factory=set)
 
 
-class PaperBroker:
+class PaperBroker(Broker):
     """A cash account without shorting; see `matching` for the prices and `commission` for the charges."""
 
     name: Final = "PAPER"
@@ -189,6 +189,12 @@ class PaperBroker:
             for order in self._working.values()
         ]
 
+    def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Let everything be traded, in fractions too; nothing is lent to be sold short."""
+        return [
+            AssetLine(symbol=symbol, is_tradable=True, is_fractionable=True, is_shortable=False) for symbol in symbols
+        ]
+
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
         """Report cash and positions."""
         symbols = tuple(sorted(self._positions))
@@ -198,6 +204,7 @@ class PaperBroker:
             session_date=session_date,
             broker=self.name,
             cash_micros=self._account.cash_micros,
+            buying_power_micros=self._account.cash_micros,
             symbols=symbols,
             qtys_nanos=tuple(self._positions[symbol] for symbol in symbols),
         )

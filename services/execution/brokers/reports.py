@@ -1,6 +1,6 @@
 """What a broker, or the shell in front of it, tells the core. Reports never leave the process."""
 
-from bus.messages import Id, Message, Micros, Nanos, PriceMicros, Symbol, Text
+from bus.messages import AssetLine, Id, Message, Micros, Nanos, PriceMicros, SignedNanos, Symbol, Text
 
 
 class BrokerAccepted(Message, frozen=True, kw_only=True):
@@ -59,13 +59,22 @@ class BrokerCancelled(Message, frozen=True, kw_only=True):
 
 
 class BrokerAccount(Message, frozen=True, kw_only=True):
-    """Cash and positions, as parallel tuples, sorted by symbol."""
+    """Cash, buying power, and positions as parallel tuples, sorted by symbol; a short position is below zero."""
 
     session_date: Id
     broker: Id
     cash_micros: Micros
+    buying_power_micros: Micros
     symbols: tuple[Symbol, ...]
-    qtys_nanos: tuple[Nanos, ...]
+    qtys_nanos: tuple[SignedNanos, ...]
+
+
+class BrokerAssets(Message, frozen=True, kw_only=True):
+    """What the account may do with each of these symbols; one that the broker does not know is not tradable."""
+
+    session_date: Id
+    broker: Id
+    assets: tuple[AssetLine, ...]
 
 
 class BrokerCash(Message, frozen=True, kw_only=True):

@@ -148,6 +148,7 @@ class World:
             session_date=day,
             broker="PAPER",
             cash_micros=cash * MICROS,
+            buying_power_micros=cash * MICROS,
             symbols=tuple(positions),
             qtys_nanos=tuple(qty * NANOS for qty in positions.values()),
         )

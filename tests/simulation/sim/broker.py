@@ -13,7 +13,7 @@ from typing import Final
 from sim.faults import FaultMix
 from sim.host import MS, SECOND, Host, Span
 
-from bus.messages import FeedEnded, MarketMessage, Quote, QuoteBatch, Side, cash_micros
+from bus.messages import AssetLine, FeedEnded, MarketMessage, Quote, QuoteBatch, Side, cash_micros
 from bus.quote_board import QuoteBoard
 from services.execution.brokers import interface
 from services.execution.brokers import reports as r
@@ -307,7 +307,7 @@ class BrokerHouse:
         return said
 
 
-class BrokerDoor:
+class BrokerDoor(interface.Broker):
     """One life of execution's connection to the house: services.execution.brokers.interface.Broker."""
 
     name: Final = NAME
@@ -425,6 +425,9 @@ class BrokerDoor:
             if order.visible_ns <= self.house.host.boot_ns()
         ]
 
+    def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        return [AssetLine(symbol=s, is_tradable=True, is_fractionable=True, is_shortable=False) for s in symbols]
+
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
         self._asks("the account")
         held = {symbol: qty for symbol, qty in self.house.positions.items() if qty}
@@ -435,6 +438,7 @@ class BrokerDoor:
             session_date=session_date,
             broker=NAME,
             cash_micros=self.house.cash_micros,
+            buying_power_micros=self.house.cash_micros,
             symbols=symbols,
             qtys_nanos=tuple(held[symbol] for symbol in symbols),
         )

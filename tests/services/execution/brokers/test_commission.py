@@ -25,6 +25,7 @@ CHARGES = Commission(share_micros=3_500, order_micros=350_000)
 
 def _request(key: str, side: m.Side = "BUY", shares: int = 100) -> OrderRequest:
     return OrderRequest(
+        reduces=False,
         client_order_id=key, symbol="SPY", side=side, qty_nanos=shares * NANOS, order_type="MARKET", limit_micros=0,
         stop_micros=0, trail_bps=0, ts_ns=OPEN_NS,
     )  # fmt: skip

@@ -34,6 +34,7 @@ def request(
 ) -> OrderRequest:
     values = {"limit_micros": 0, "stop_micros": 0, "trail_bps": 0} | prices
     return OrderRequest(
+        reduces=False,
         client_order_id=key,
         symbol=symbol,
         side=side,
@@ -327,6 +328,7 @@ def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explaine
             if action == "submit":
                 count += 1
                 order = OrderRequest(
+                    reduces=False,
                     client_order_id=f"o{count}",
                     symbol=symbol,
                     side=side,

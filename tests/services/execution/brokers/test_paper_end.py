@@ -18,6 +18,7 @@ LATER = OPEN_NS + 10 * m.NANOS
 
 def _order(key: str, side: m.Side = "BUY", order_type: m.OrderType = "MARKET", shares: int = 100) -> OrderRequest:
     return OrderRequest(
+        reduces=False,
         client_order_id=key,
         symbol="SPY",
         side=side,

@@ -56,6 +56,7 @@ def _moment(step: int, bids: dict[str, int]) -> m.QuoteBatch:
 def _order(key: str, side: m.Side, symbol: str, trail_bps: int) -> OrderRequest:
     """A share to buy at market, or to sell by a trailing stop that is placed a second later."""
     return OrderRequest(
+        reduces=False,
         client_order_id=key,
         symbol=symbol,
         side=side,

@@ -1,0 +1,36 @@
+"""What is known of one setting: its key, kind, unit, range, proposal for the form, and meaning."""
+
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+Kind = Literal["bool", "int", "decimal", "time", "date", "choice", "choices", "days", "symbols", "text"]
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """One setting. `bounds` limit numbers inclusively, `choices` what may be chosen; `proposal` fills in the form.
+
+    `decimals`: the finest step of a number, so that nothing is lost when it becomes a scaled integer.
+    """
+
+    key: str
+    group: str
+    kind: Kind
+    proposal: str
+    description: str
+    unit: str = ""
+    bounds: tuple[str, str] | None = None
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    decimals: int = 4
+
+    @property
+    def low(self) -> Decimal | None:
+        """Return the least value of a number."""
+        return Decimal(self.bounds[0]) if self.bounds else None
+
+    @property
+    def high(self) -> Decimal | None:
+        """Return the greatest value of a number."""
+        return Decimal(self.bounds[1]) if self.bounds else None
