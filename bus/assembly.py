@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from bus.decider import Core, Shell
+from bus.decider import Core, Gate, Shell
 from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
 from config.env_bot import EnvBot
 from config.identity import Identity
@@ -32,18 +32,6 @@ class Setup:
     env: EnvBot
     identity: Identity
     is_buffered: bool = False
-
-
-class Gate(Protocol):
-    """Whether an order may be sent to the broker at this very moment."""
-
-    def refusal(self, *, reduces: bool) -> str | None:
-        """Return why not, or None when it may be sent. `reduces`: the order can only lower exposure."""
-        ...
-
-    def lapsed_ns(self) -> int:
-        """Return for how long of boot time not every lease has been valid; 0 = all of them are valid now."""
-        ...
 
 
 @dataclass(frozen=True)

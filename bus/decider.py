@@ -50,6 +50,18 @@ class Core(Protocol[S]):
         ...
 
 
+class Gate(Protocol):
+    """Whether an order may be sent to the broker at this very moment."""
+
+    def refusal(self, *, reduces: bool) -> str | None:
+        """Return why not, or None when it may be sent. `reduces`: the order can only lower exposure."""
+        ...
+
+    def lapsed_ns(self) -> int:
+        """Return for how long of boot time not every lease has been valid; 0 = all of them are valid now."""
+        ...
+
+
 class Shell(Generic[S]):
     """The world of one service. The base does nothing; a service overrides what it needs.
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from bus.actor import Actor, Cause
-from bus.assembly import Assembly, Gate, Ports
+from bus.assembly import Assembly, Ports
 from bus.clock import SessionClock
-from bus.decider import Shell
+from bus.decider import Gate, Shell
 from bus.messages import (
     ChainArmed,
     FeedEnded,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 from bus import messages as m
-from bus.assembly import Assembly, Gate, Ports, Setup
+from bus.assembly import Assembly, Ports, Setup
 from bus.clock import boot_ns
-from bus.decider import Shell
+from bus.decider import Gate, Shell
 from services.execution import failpoints as points
 from services.execution.brokers import reports as r
 from services.execution.brokers.choice import open_broker

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from bus.assembly import Gate
+from bus.decider import Gate
 from bus.messages import AssetLine, OrderType, QuoteBatch, Side
 from services.execution.brokers.reports import BrokerAccount, BrokerCash, BrokerFill, OrderReport
 
