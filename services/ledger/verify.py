@@ -5,8 +5,6 @@ are derived again. The time is linear in the number of rows; entries are not kep
 """
 
 import sqlite3
-import sys
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
@@ -19,7 +17,6 @@ from msgspec import Struct
 from services.ledger.coa_utils_ledger import schema_faults
 from services.ledger.figures import dollars
 from services.ledger.hash_chain import COLUMNS, HEADERS, TABLES, Head, Kind, genesis_hash, link_hash
-from services.ledger.head_file import HeadError, HeadFile, head_path_of, read_head
 from services.ledger.verify_entries import BrokenRowError, EntryChecker
 
 APPLICATION_ID: Final = 1413631047
@@ -113,36 +110,6 @@ def digest_of(db: sqlite3.Connection) -> str:
         for row in db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1, 2"):  # noqa: S608 - names above
             total.update(msgspec.json.encode(row))
     return total.hexdigest()
-
-
-def run(args: Namespace) -> int:
-    """Check the ledger at `args.ledger` against its head, and print what was found; 0 = sound, 1 = not.
-
-    `args.head` names another head file; `args.accept`, after a sound check, writes the head anew.
-    """
-    path, kept = Path(args.ledger), getattr(args, "head", None)
-    head_path = Path(kept) if kept else head_path_of(path)
-    is_accepted = bool(getattr(args, "accept", False))
-    try:
-        head = None if is_accepted else read_head(head_path)
-    except HeadError as error:
-        sys.stdout.write(f"NOT SOUND {path}\n  - {error}\n")
-        return 1
-    verdict = verify_file(path, head)
-    if verdict.faults or verdict.head is None:
-        sys.stdout.write("\n".join([f"NOT SOUND {path}", *(f"  - {fault}" for fault in verdict.faults)]) + "\n")
-        return 1
-    note = "."
-    if is_accepted:
-        file = HeadFile(head_path)
-        file.write(verdict.head)
-        file.close()
-        note = f". This is the head from now on: {head_path}"
-    elif head is None:
-        note = f". There is no head at {head_path}: entries that were cut off at the end would not be seen."
-    newest = verdict.head.hash
-    sys.stdout.write(f"sound: {verdict.entries} entries in {verdict.links} links, newest hash {newest}{note}\n")
-    return 0
 
 
 def _verdict(faults: tuple[str, ...], walker: "_Walker | None" = None) -> Verdict:
