@@ -45,8 +45,9 @@ def insert_rows(db: sqlite3.Connection, link: Link) -> None:
         return
     db.executemany(_INSERTS["posting"], link.rows["posting"])
     with _POSTING:
-        db.executemany(_INSERTS["lot"], link.rows["lot"])
+        # A split closes every lot before it opens them anew.
         db.executemany(_INSERTS["lot_close"], link.rows["lot_close"])
+        db.executemany(_INSERTS["lot"], link.rows["lot"])
     db.executemany(_INSERTS["trade_detail"], link.rows["trade_detail"])
     db.executemany(_INSERTS["tx"], link.rows["tx"])
 

@@ -41,7 +41,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "audit_trail": ("id", "at_ns", "actor", "service", "action", "object", "payload_json", "tx_seq", "link"),
 }  # fmt: skip
-#: The tables that a link of each kind seals, in the order in which their rows are inserted.
+#: The tables that a link of each kind seals, in the order of the hash.
 TABLES: Final[dict[Kind, tuple[str, ...]]] = {
     "COA": ("coa_version", "coa_account"),
     "COMMODITY": ("commodity",),
