@@ -63,9 +63,7 @@ def _nothing(_book: Book, _head: Head) -> None:
     return
 
 
-def restore(
-    folder: BackupFolder, target: Target, to: Path, on_write: Callable[[Book, Head], None] = _nothing
-) -> Head:
+def restore(folder: BackupFolder, target: Target, to: Path, on_write: Callable[[Book, Head], None] = _nothing) -> Head:
     """Build the ledger as it was, beside its place, check it, and only then give it its name.
 
     Args:
