@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from fakes.exchange import MICROS, NANOS, Event, Exchange, RefusalError, Ticket
+from exchange import MICROS, NANOS, Event, Exchange, RefusalError, Ticket
 
 
 def a_ticket(client_id: str = "a", side: str = "BUY", shares: int = 10, kind: str = "MARKET", **prices: int) -> Ticket:

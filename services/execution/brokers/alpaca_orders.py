@@ -1,0 +1,104 @@
+"""An order in Alpaca's words, or why Alpaca would not take it. Pure."""
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from bus.messages import MICROS, NANOS, OrderType
+from services.execution.brokers.interface import OrderRequest
+
+#: Source: OCC "Options Symbology Initiative": root, yymmdd, C or P, strike in thousandths of a dollar; without blanks.
+_OPTION: Final = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}")
+#: Source: SEC Rule 612 (17 CFR 242.612): a cent from $1.00 on, a hundredth of a cent below; Alpaca answers 422
+#: "sub-penny increment" otherwise. Options: "limit price must be limited to 2 decimal places" (recorded 2026-10-08).
+_CENT_MICROS: Final = 10_000
+_FINE_MICROS: Final = 100
+_TYPES: Final[dict[OrderType, str]] = {
+    "MARKET": "market",
+    "LIMIT": "limit",
+    "STOP": "stop",
+    "TRAILING_STOP": "trailing_stop",
+}
+_BPS_IN_PERCENT: Final = 100
+_BPS_MAX: Final = 10_000
+
+
+def is_option(symbol: str) -> bool:
+    """Tell whether a symbol is an option's."""
+    return _OPTION.fullmatch(symbol) is not None
+
+
+def refusal(request: OrderRequest) -> str | None:
+    """Return why Alpaca would not take an order, in words; None when it may be asked."""
+    if request.qty_nanos <= 0:
+        return "the quantity is not positive"
+    is_fraction = request.qty_nanos % NANOS != 0
+    if is_option(request.symbol):
+        if is_fraction:
+            return "an option is traded in whole contracts"
+        if request.order_type == "TRAILING_STOP":
+            return "Alpaca takes no trailing stops for options"
+    elif is_fraction and request.order_type in {"STOP", "TRAILING_STOP"}:
+        # Source: Alpaca "Fractional Trading", read 2026-11, and the refusals recorded on 2026-10-08.
+        return f"Alpaca takes fractions of a share at market or with a limit, not as {_TYPES[request.order_type]}"
+    return _price_refusal(request)
+
+
+def _price_refusal(request: OrderRequest) -> str | None:
+    if request.order_type == "LIMIT" and request.limit_micros <= 0:
+        return "a limit order needs a limit price"
+    if request.order_type == "STOP" and request.stop_micros <= 0:
+        return "a stop order needs a stop price"
+    if request.order_type == "TRAILING_STOP" and not 0 < request.trail_bps < _BPS_MAX:
+        return "a trailing stop needs a trail between 0 and 100 percent"
+    return None
+
+
+def body_of(request: OrderRequest) -> dict[str, str]:
+    """Return an order as Alpaca reads it: amounts are decimal strings, so that no float comes near them.
+
+    Prices are brought to the grid that the rules allow, to the side that never risks more: a purchase pays no more
+    than its limit, a sale brings no less, and a stop that sells stands no lower than was asked.
+    """
+    body = {
+        "symbol": request.symbol,
+        "qty": decimal_text(request.qty_nanos, NANOS),
+        "side": "buy" if request.side == "BUY" else "sell",
+        "type": _TYPES[request.order_type],
+        "time_in_force": "day",
+        "client_order_id": request.client_order_id,
+    }
+    is_buy = request.side == "BUY"
+    if request.order_type == "LIMIT":
+        body["limit_price"] = _price_text(request, request.limit_micros, is_up=not is_buy)
+    if request.order_type == "STOP":
+        body["stop_price"] = _price_text(request, request.stop_micros, is_up=not is_buy)
+    if request.order_type == "TRAILING_STOP":
+        body["trail_percent"] = decimal_text(request.trail_bps, _BPS_IN_PERCENT)
+    if is_option(request.symbol):
+        side = "buy" if is_buy else "sell"
+        body["position_intent"] = f"{side}_to_close" if request.reduces else f"{side}_to_open"
+    return body
+
+
+def on_grid(micros: int, *, is_option: bool, is_up: bool) -> int:
+    """Return the nearest price that may be asked for, upwards or downwards; never 0."""
+    grid = _CENT_MICROS if is_option or micros >= MICROS else _FINE_MICROS
+    down = micros // grid * grid
+    if not is_up:
+        return max(down, grid)
+    return down if down == micros else down + grid
+
+
+def _price_text(request: OrderRequest, micros: int, *, is_up: bool) -> str:
+    return decimal_text(on_grid(micros, is_option=is_option(request.symbol), is_up=is_up), MICROS)
+
+
+def decimal_text(amount: int, scale: int) -> str:
+    """Write an integer amount in its unit as a plain decimal.
+
+    >>> decimal_text(1_500_000_000, 1_000_000_000)
+    '1.5'
+    """
+    text = f"{Decimal(amount) / scale:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
