@@ -206,6 +206,7 @@ class AlpacaTrading:
             raise ProblemError(403, 40310000, "new orders are rejected by user request")
         if self.account.get("account_blocked") or self.account.get("trading_blocked"):
             raise ProblemError(403, 40310000, "account is blocked from trading")
+        self._check_wash(ticket)
         try:
             order = self.exchange.place(ticket)
         except RefusalError as refusal:
@@ -259,6 +260,36 @@ class AlpacaTrading:
             raise ProblemError(422, 42210000, "fractional orders must be market or limit orders")
         if asset is not None and not asset["fractionable"]:
             raise ProblemError(403, 40310000, f'asset "{symbol}" is not fractionable')
+
+    def _check_wash(self, ticket: Ticket) -> None:
+        """Refuse what could trade with an order of the same account."""
+        for order in self.exchange.open_orders():
+            other = order.ticket
+            if other.symbol != ticket.symbol or other.side == ticket.side:
+                continue
+            both_limits = other.order_type == ticket.order_type == "LIMIT"
+            buys, sells = (ticket, other) if ticket.side == "BUY" else (other, ticket)
+            if not both_limits or buys.limit_micros >= sells.limit_micros:
+                raise ProblemError(
+                    403,
+                    40310000,
+                    "potential wash trade detected. use complex orders",
+                    existing_order_id=order_uuid(order.order_id),
+                    reject_reason="opposite side market/stop order exists",
+                )
+
+    def shown(self, client_id: str) -> dict[str, Any]:
+        """Return an order as it is shown, by the id its owner gave it."""
+        order = self.exchange.order_of(client_id)
+        assert order is not None
+        return self._order_json(order)
+
+    def repeat_events(self) -> None:
+        """Tell of every execution once more, as after a reconnect."""
+        for one in self.exchange.trades():
+            order = self.exchange.order(one.order_id)
+            if order is not None:
+                self._tell(Event("filled", order, one))
 
     def _order_json(self, order: Order) -> dict[str, Any]:
         with self._lock:
@@ -321,6 +352,7 @@ class AlpacaTrading:
     def get_account(self, _query: Any, _body: Any) -> Reply:
         with self.exchange.lock:
             cash = amount(self.exchange.cash_micros // 10_000, 100)
+            power = amount(self.exchange.buying_power_micros // 10_000, 100)
         return Reply(
             200,
             {
@@ -329,7 +361,7 @@ class AlpacaTrading:
                 "status": "ACTIVE",
                 "currency": "USD",
                 "cash": cash,
-                "buying_power": cash,
+                "buying_power": power,
                 "equity": cash,
                 "multiplier": "4",
                 "trading_blocked": False,

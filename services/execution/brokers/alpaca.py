@@ -19,6 +19,7 @@ from services.execution.brokers.alpaca_line import NO_KEYS, Line
 from services.execution.brokers.alpaca_orders import body_of, refusal
 from services.execution.brokers.alpaca_stream import Hints, Stream
 from services.execution.brokers.interface import (
+    CALL_NS_MAX,
     OUTSIDE_PROOF,
     Broker,
     BrokerClock,
@@ -50,6 +51,7 @@ class AlpacaBroker(Broker):
         simulator_port: where a simulator listens on 127.0.0.1; used for the endpoint `simulator` alone.
         listens: open the stream of trade updates as well.
         clock: boot time, by which requests are counted.
+        call_ns: how long one call may take in all, in nanoseconds.
     """
 
     name: Final = a.NAME
@@ -63,12 +65,13 @@ class AlpacaBroker(Broker):
         simulator_port: int = 0,
         listens: bool = True,
         clock: Callable[[], int] = boot_ns,
+        call_ns: int = CALL_NS_MAX,
     ) -> None:
         self._endpoint: Endpoint = endpoint
         is_simulated = endpoint == "simulator"
         self._keys = SIMULATOR_KEYS if is_simulated else keys
         url = f"http://127.0.0.1:{simulator_port}" if is_simulated else HOSTS[endpoint]
-        self._line = Line(self._keys, url, clock)
+        self._line = Line(self._keys, url, clock=clock, call_ns=call_ns)
         self._ids = OrderIds()
         self._history = History(self._line, self._ids, clock)
         self._desk = AccountDesk(self._line, endpoint, self._keys[0])

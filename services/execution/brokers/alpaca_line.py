@@ -37,11 +37,15 @@ class Line:
         keys: the key id and its secret.
         url: Alpaca's host, or the simulator's.
         clock: boot time, for the budget alone.
+        call_ns: how long one call may take in all.
     """
 
-    def __init__(self, keys: tuple[str, str], url: str, clock: Callable[[], int] = boot_ns) -> None:
+    def __init__(
+        self, keys: tuple[str, str], url: str, *, clock: Callable[[], int] = boot_ns, call_ns: int = CALL_NS_MAX
+    ) -> None:
         self._keys = keys
         self._wire = Wire(keys, url)
+        self._call_ns = call_ns
         self._ports: BrokerPorts | None = None
         self.budget = Budget(clock, utc_ns)
         self._deadline_ns = 0
@@ -54,7 +58,7 @@ class Line:
 
     def begin(self) -> None:
         """Begin a call: everything that is asked until the next one shares its time."""
-        self._deadline_ns = boot_ns() + CALL_NS_MAX - _MARGIN_NS
+        self._deadline_ns = boot_ns() + self._call_ns - _MARGIN_NS
 
     @property
     def left_ns(self) -> int:

@@ -51,15 +51,16 @@ def _price_refusal(request: OrderRequest) -> str | None:
         return "a stop order needs a stop price"
     if request.order_type == "TRAILING_STOP" and not 0 < request.trail_bps < _BPS_MAX:
         return "a trailing stop needs a trail between 0 and 100 percent"
+    asked = {"LIMIT": request.limit_micros, "STOP": request.stop_micros}.get(request.order_type, 0)
+    grid = _CENT_MICROS if is_option(request.symbol) or asked >= MICROS else _FINE_MICROS
+    if asked % grid:
+        places = 2 if grid == _CENT_MICROS else 4
+        return f"the price {decimal_text(asked, MICROS)} has more than the {places} decimals that Alpaca takes"
     return None
 
 
 def body_of(request: OrderRequest) -> dict[str, str]:
-    """Return an order as Alpaca reads it: amounts are decimal strings, so that no float comes near them.
-
-    Prices are brought to the grid that the rules allow, to the side that never risks more: a purchase pays no more
-    than its limit, a sale brings no less, and a stop that sells stands no lower than was asked.
-    """
+    """Return an order as Alpaca reads it: amounts are decimal strings, so that no float comes near them."""
     body = {
         "symbol": request.symbol,
         "qty": decimal_text(request.qty_nanos, NANOS),
@@ -70,28 +71,15 @@ def body_of(request: OrderRequest) -> dict[str, str]:
     }
     is_buy = request.side == "BUY"
     if request.order_type == "LIMIT":
-        body["limit_price"] = _price_text(request, request.limit_micros, is_up=not is_buy)
+        body["limit_price"] = decimal_text(request.limit_micros, MICROS)
     if request.order_type == "STOP":
-        body["stop_price"] = _price_text(request, request.stop_micros, is_up=not is_buy)
+        body["stop_price"] = decimal_text(request.stop_micros, MICROS)
     if request.order_type == "TRAILING_STOP":
         body["trail_percent"] = decimal_text(request.trail_bps, _BPS_IN_PERCENT)
     if is_option(request.symbol):
         side = "buy" if is_buy else "sell"
         body["position_intent"] = f"{side}_to_close" if request.reduces else f"{side}_to_open"
     return body
-
-
-def on_grid(micros: int, *, is_option: bool, is_up: bool) -> int:
-    """Return the nearest price that may be asked for, upwards or downwards; never 0."""
-    grid = _CENT_MICROS if is_option or micros >= MICROS else _FINE_MICROS
-    down = micros // grid * grid
-    if not is_up:
-        return max(down, grid)
-    return down if down == micros else down + grid
-
-
-def _price_text(request: OrderRequest, micros: int, *, is_up: bool) -> str:
-    return decimal_text(on_grid(micros, is_option=is_option(request.symbol), is_up=is_up), MICROS)
 
 
 def decimal_text(amount: int, scale: int) -> str:

@@ -25,6 +25,17 @@ RIGS: Final[dict[str, RigEntry]] = {
         module="conformance.paper_rig",
         capabilities=frozenset({"fractions"}),
     ),
+    "alpaca": RigEntry(
+        title="Alpaca",
+        module="conformance.alpaca_rig",
+        capabilities=frozenset(
+            {
+                *("network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule"),
+                *("trailing-buy", "options"),
+                *Outcome,
+            }
+        ),
+    ),
     "double": RigEntry(
         title="Double",
         module="conformance.outside_rig",
