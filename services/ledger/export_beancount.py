@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
+from hashlib import sha256
 from typing import Final
 
 from services.ledger import accounts
@@ -27,7 +28,7 @@ _GAIN_CODES: Final = frozenset({accounts.GAIN_SHORT_TERM, accounts.GAIN_LONG_TER
 _GAINS: Final = "Income:RealizedGains"
 #: beancount works out a gain to the cent, the ledger the cost of each lot to the cent.
 _CENT_MICROS: Final = 10_000
-_NAME: Final = re.compile(r"[A-Z][A-Z0-9'._-]{0,22}[A-Z0-9]")
+_NAME: Final = re.compile(r"[A-Z](?:[A-Z0-9'._-]{0,22}[A-Z0-9])?")
 _RESERVED: Final = frozenset({"TRUE", "FALSE", "NULL", accounts.CURRENCY})
 
 
@@ -57,8 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 def export_beancount(books: Books, period: Period) -> bytes:
     """Return the books until the end of a period as a beancount file: the same bytes for the same books."""
-    undone = {seq for entry in books.entries if entry.reverses_seq for seq in (entry.seq, entry.reverses_seq)}
-    entries = [entry for entry in books.until(period.end_ns) if entry.seq not in undone]
+    entries = [entry for entry in books.until(period.end_ns) if entry.seq not in books.undone]
     # beancount knows days only, and keeps the order of the file within one.
     entries.sort(key=lambda entry: (utc_day(entry.occurred_ns), entry.seq))
     parts = [
@@ -77,7 +77,8 @@ def currency_name(commodity: str) -> str:
     """Return what beancount calls a commodity: the symbol itself where it may, else one made from it."""
     if commodity not in _RESERVED and _NAME.fullmatch(commodity):
         return commodity
-    return "X-" + "-".join(f"{ord(sign):X}" if not sign.isalnum() else sign.upper() for sign in commodity)[:20] + "-X"
+    letters = "".join(sign for sign in commodity.upper() if sign.isascii() and sign.isalnum())
+    return f"X-{letters[:14]}-{sha256(commodity.encode()).hexdigest()[:6].upper()}"
 
 
 def account_name(books: Books, code: str) -> str:

@@ -355,7 +355,7 @@ def _bank_line(parent: ET.Element, entry: Entry, cash: int, *, move: Move | None
     leaf(line, "DTPOSTED", moment(entry.occurred_ns))
     leaf(line, "TRNAMT", money(cash))
     leaf(line, "FITID", fitid(entry.seq, side, "", entry.source_event_id))
-    leaf(line, "NAME", plain(f"{entry.event_type.capitalize()} {entry.symbol}", NAME_LENGTH_MAX))
+    leaf(line, "NAME", plain(f"{entry.event_type.capitalize()} {entry.symbol}".replace("_", " "), NAME_LENGTH_MAX))
     leaf(line, "MEMO", _memo(entry))
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -71,7 +71,7 @@ class LotRow(Struct, frozen=True, kw_only=True):
 
 
 class CloseRow(Struct, frozen=True, kw_only=True):
-    """What an entry took from a lot, and what it left there."""
+    """What an entry took from a lot, and what it left there; `kind` is SALE, EXPIRE, EXERCISE, SPLIT or REVERSAL."""
 
     close_id: int
     lot_id: int
@@ -83,6 +83,12 @@ class CloseRow(Struct, frozen=True, kw_only=True):
     qty_left: int
     cost_left: int
     term: str
+    kind: str = "SALE"
+
+    @property
+    def is_sale(self) -> bool:
+        """Tell whether a gain was made: an exercise moves its cost on, a split its lots, a reversal takes back."""
+        return self.kind in ("SALE", "EXPIRE")
 
 
 class Commodity(Struct, frozen=True, kw_only=True):
@@ -143,6 +149,20 @@ class Books(Struct, frozen=True, kw_only=True, dict=True):
             for code, account in self.accounts.items()
             if account.lot_rule == "REQUIRED" and account.unit_rule == "BASE"
         }
+
+    @cached_property
+    def undone(self) -> frozenset[int]:
+        """Numbers of the entries that were taken back, and of those that took them back."""
+        return frozenset(seq for entry in self.entries if entry.reverses_seq for seq in (entry.seq, entry.reverses_seq))
+
+    def sale_figures(self, close: CloseRow) -> tuple[int, int]:
+        """Return what was received and what was paid for the units of a closed lot, micro-dollars.
+
+        A short lot's cost is what its sale has brought; what closing it took is that less the gain.
+        """
+        if self.lot_accounts.get(self.lots[close.lot_id].account, False):
+            return close.cost, close.cost - close.gain
+        return close.cost + close.gain, close.cost
 
     def until(self, end_ns: int) -> tuple[Entry, ...]:
         """Return the entries whose event was before a moment, by their number."""
@@ -251,7 +271,7 @@ def _entries(db: sqlite3.Connection) -> tuple[Entry, ...]:
     ):
         lines[seq].append(Line(account=account, commodity=commodity, amount=amount))
     opened, closed = _lots(db), _closes(db)
-    reverses = _reversals(db)
+    reverses = _column(db, "tx", "reverses_seq", "SELECT seq, reverses_seq FROM tx WHERE reverses_seq IS NOT NULL")
     rows = db.execute(
         "SELECT seq, event_type, source_event_id, symbol, description, gain_micros, occurred_at_ns, recorded_at_ns "
         "FROM tx ORDER BY seq"
@@ -295,6 +315,7 @@ def _lots(db: sqlite3.Connection) -> defaultdict[int, list[LotRow]]:
 
 def _closes(db: sqlite3.Connection) -> defaultdict[int, list[CloseRow]]:
     found: defaultdict[int, list[CloseRow]] = defaultdict(list)
+    kinds = _column(db, "lot_close", "kind", "SELECT close_id, kind FROM lot_close")
     for row in db.execute(
         "SELECT close_id, lot_id, tx_seq, qty, cost, proceeds, gain, qty_left, cost_left, term "
         "FROM lot_close ORDER BY close_id"
@@ -310,13 +331,13 @@ def _closes(db: sqlite3.Connection) -> defaultdict[int, list[CloseRow]]:
             qty_left=row[7],
             cost_left=row[8],
             term=row[9],
+            kind=kinds.get(row[0], "SALE"),
         )
         found[close.tx_seq].append(close)
     return found
 
 
-def _reversals(db: sqlite3.Connection) -> dict[int, int]:
-    """Entry -> the entry that it takes back; a ledger whose schema has no reversals has none."""
-    if db.execute("SELECT 1 FROM pragma_table_info('tx') WHERE name = 'reverses_seq'").fetchone() is None:
-        return {}
-    return dict(db.execute("SELECT seq, reverses_seq FROM tx WHERE reverses_seq IS NOT NULL"))
+def _column(db: sqlite3.Connection, table: str, column: str, question: str) -> dict[int, Any]:
+    """Answer a question about a column that an older ledger does not have: then with nothing."""
+    found = db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, column)).fetchone()
+    return {} if found is None else dict(db.execute(question))

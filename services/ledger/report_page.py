@@ -25,7 +25,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .25rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 thead th { background: var(--band); font-weight: 600; white-space: nowrap; }
 td.money, td.number, th.money, th.number { text-align: right; white-space: nowrap; }
-td.text { overflow-wrap: anywhere; }
+td.text { white-space: nowrap; }
+td.prose { min-width: 14rem; }
 tfoot td { font-weight: 600; border-bottom: 0; }
 tfoot tr:first-child td { border-top: 2px solid var(--ink); }
 .findings { border: 2px solid var(--bad); padding: .5rem 1rem; }

@@ -16,12 +16,12 @@ from services.ledger.reading import Books, Entry, Period, utc_day
 from services.ledger.trades import Trade, ticker, trades_in
 from services.ledger.wash_sales import RULES, Rule, tax_view
 
-Kind = Literal["text", "money", "number"]
+Kind = Literal["text", "prose", "money", "number"]
 Cell = str | int | None
 
 
 class Column(Struct, frozen=True, kw_only=True):
-    """A column: its key in JSON, its heading, and what it holds. Money is in micro-dollars, a number is text."""
+    """A column: its key in JSON, its heading, and what it holds: money is in micro-dollars, all else is text."""
 
     key: str
     title: str
@@ -164,8 +164,10 @@ def realized_gains(books: Books, period: Period, rule: Rule) -> Table:
     sums = {"ST": [0, 0, 0], "LT": [0, 0, 0]}
     for entry in books.within(period):
         for close in entry.closed:
+            if entry.seq in books.undone or not close.is_sale:
+                continue
             lot = books.lots[close.lot_id]
-            figures = (close.proceeds, close.cost, close.gain)
+            figures = (*books.sale_figures(close), close.gain)
             sums[close.term] = [total + figure for total, figure in zip(sums[close.term], figures, strict=True)]
             days = (str(utc_day(lot.acquired_ns)), str(utc_day(entry.occurred_ns)))
             qty = _units(books, lot.commodity, close.qty)
@@ -173,7 +175,10 @@ def realized_gains(books: Books, period: Period, rule: Rule) -> Table:
     return Table(
         key="realized_gains",
         title="Realized gains by lot",
-        note="First in, first out. ST = held for a year or less, LT = longer. Before commissions.",
+        note=(
+            "First in, first out. ST = held for a year or less, LT = longer. Before commissions. Splits and entries "
+            "that were taken back are left out."
+        ),
         columns=(
             _text("entry", "Entry"), _text("symbol", "Symbol"), _number("quantity", "Quantity"),
             _text("acquired", "Acquired"), _text("sold", "Sold"), _text("term", "Term"),
@@ -258,7 +263,7 @@ def trade_list(books: Books, period: Period, rule: Rule) -> Table:
             _text("entry", "Entry"), _text("time_utc", "Time (UTC)"), _text("side", "Side"), _text("symbol", "Symbol"),
             _number("quantity", "Quantity"), _number("price", "Price"), _money("gross", "Gross"),
             _money("commission", "Commission"), _money("fees", "Fees"), _money("cash", "Cash"), _money("gain", "Gain"),
-            _text("description", "Description"),
+            Column(key="description", title="Description", kind="prose"),
         ),
         rows=tuple(_trade_row(books, trade) for trade in trades),
         totals=(("", "", "", f"{len(trades)} trades", "", "", *sums, ""),),

@@ -10,7 +10,6 @@ Source: 26 U.S.C. 1091; 26 CFR 1.1091-1 and 1.1091-2; IRS Publication 550 (2024)
 """
 
 from collections.abc import Iterator
-from itertools import takewhile
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -95,8 +94,7 @@ class _Sales:
     def __init__(self, books: Books, rule: Rule) -> None:
         self._books = books
         self._rule: Rule = rule
-        undone = {seq for entry in books.entries if entry.reverses_seq for seq in (entry.seq, entry.reverses_seq)}
-        self._entries = tuple(entry for entry in books.entries if entry.seq not in undone)
+        self._entries = tuple(entry for entry in books.entries if entry.seq not in books.undone)
         self._parts: dict[int, list[_Part]] = {}
         self._bought: dict[str, list[LotRow]] = {}
         self._lines: list[TaxLine] = []
@@ -106,17 +104,19 @@ class _Sales:
 
     def view(self) -> TaxView:
         for entry in self._entries:
-            is_exchange = bool(entry.closed and entry.opened)
             gone: dict[str, list[_Part]] = {}
-            for close in entry.closed:
-                lot = self._books.lots[close.lot_id]
-                taken = self._take(lot.lot_id, close.qty)
-                if is_exchange:
-                    gone.setdefault(lot.commodity, []).extend(taken)
-                else:
-                    self._sell(entry, close, taken)
-            if is_exchange:
-                self._carry(entry, gone)
+            taken = [(close, self._take(close.lot_id, close.qty)) for close in entry.closed]
+            for close, parts in taken:
+                if not close.is_sale:
+                    gone.setdefault(self._books.lots[close.lot_id].commodity, []).extend(parts)
+            left = self._carry(entry, gone)
+            sales = [(close, parts) for close, parts in taken if close.is_sale]
+            # What an exercised put had cost to buy goes off the proceeds of the shares that it has sold.
+            costs = sum(trade_costs(entry)) + left
+            so_far, whole = 0, sum(close.qty for close, _ in sales)
+            for close, parts in sales:
+                before, so_far = so_far, so_far + close.qty
+                self._sell(entry, close, parts, _share(costs, so_far, whole) - _share(costs, before, whole))
         return TaxView(rule=self._rule, lines=tuple(self._lines), adjustments=tuple(self._adjustments))
 
     def _open(self, entry: Entry) -> None:
@@ -142,28 +142,34 @@ class _Sales:
             qty -= front.qty
         return taken
 
-    def _carry(self, entry: Entry, gone: dict[str, list[_Part]]) -> None:
-        """Move what belongs to the old lots of a split onto the new ones, in their order."""
+    def _carry(self, entry: Entry, gone: dict[str, list[_Part]]) -> int:
+        """Move what belongs to the old lots of a split, or to an exercised call, onto the new lots in their order.
+
+        Returns what found no new lot.
+        """
+        loose = 0
         for commodity, parts in gone.items():
             lots = [lot for lot in entry.opened if lot.commodity == commodity]
             new, old = sum(lot.qty for lot in lots), sum(part.qty for part in parts)
-            if not lots or not old:
-                continue
+            if not lots:
+                loose += sum(part.extra for part in parts)
             for part in parts:
-                part.qty = part.qty * new // old
+                part.qty = part.qty * new // max(old, 1)
             for lot in lots:
                 self._parts[lot.lot_id] = _fill(parts, lot.qty)
+        for lot in entry.opened[:1] if loose else ():
+            self._parts[lot.lot_id][0].extra += loose
+            loose = 0
+        return loose
 
-    def _sell(self, entry: Entry, close: CloseRow, taken: list[_Part]) -> None:
+    def _sell(self, entry: Entry, close: CloseRow, taken: list[_Part], costs: int) -> None:
         lot = self._books.lots[close.lot_id]
-        costs = sum(trade_costs(entry))
-        sold = sum(each.qty for each in entry.closed)
-        before = sum(each.qty for each in takewhile(lambda each: each is not close, entry.closed))
-        proceeds = close.proceeds - _share(costs, before + close.qty, sold) + _share(costs, before, sold)
+        received, paid_for = self._books.sale_figures(close)
+        proceeds = received - costs
         done = 0
         for part in taken:
             start, done = done, done + part.qty
-            basis = _share(close.cost, done, close.qty) - _share(close.cost, start, close.qty) + part.extra
+            basis = _share(paid_for, done, close.qty) - _share(paid_for, start, close.qty) + part.extra
             paid = _share(proceeds, done, close.qty) - _share(proceeds, start, close.qty)
             acquired = lot.acquired_ns - part.days * _NS_PER_DAY
             held = (utc_day(entry.occurred_ns) - utc_day(acquired)).days
