@@ -61,7 +61,7 @@ def size_entry(limits: RiskSettings, means: Means, wanted: Wanted) -> Sizing:
     widened already. A fund that moves `leverage` times as far also fills its share of the allocation as much sooner.
     """
     ask, step = wanted.ask_micros, wanted.step_nanos
-    if min(ask, wanted.trail_bps, wanted.leverage) <= 0 or means.start_equity_micros <= 0:
+    if min(ask, wanted.trail_bps, wanted.leverage, limits.max_open_positions, means.start_equity_micros) <= 0:
         return Sizing(qty_nanos=0, bound="no equity, no ask or no stop distance")
     equity = means.start_equity_micros
     allocation = allocation_limit_micros(limits, equity)

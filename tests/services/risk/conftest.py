@@ -244,11 +244,11 @@ class World:
             strategy="open",
             symbol=symbol,
             side=side,
-            qty_nanos=shares * NANOS,
+            qty_nanos=changes.pop("qty_nanos", shares * NANOS),
             price_micros=changes.pop("cents", 50_00) * 10_000,
             commission_micros=changes.pop("commission", 0) * 10_000,
             cumulative_qty_nanos=cumulative * NANOS,
-            order_qty_nanos=total * NANOS,
+            order_qty_nanos=changes.pop("order_qty_nanos", total * NANOS),
             broker="PAPER",
             reason="a test",
         )
