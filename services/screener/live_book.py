@@ -16,8 +16,7 @@ from services.screener.steps import BATCH_MAX, MINUTE_NS
 #: A minute's bars are handed on when all have come, or so long after its end: a name that did not trade has none.
 #: Alpaca sends a bar right after its minute. Source: Alpaca, "Real-time Stock Data", read 2026-11.
 BARS_WAIT_NS: Final = 1_000_000_000
-#: A minute this much older than its own wait is history: it is said again, not handed on.
-_PAST_NS: Final = 30_000_000_000
+_SPREAD_NS: Final = 10_000_000_000
 
 
 class LiveBook:
@@ -42,6 +41,7 @@ class LiveBook:
         self._whole_ns = plan.open_ns
         self._newest_ns = 0
         self._is_streaming = False
+        self._has_begun = False
 
     # --- what is heard -----
 
@@ -71,15 +71,20 @@ class LiveBook:
     def lose_stream(self) -> None:
         """Note that bars are missed, until the gap is filled: since the minute in which the feed was last heard."""
         self._is_streaming = False
-        last_ns = self._newest_ns - (self._newest_ns - self.plan.open_ns) % MINUTE_NS
+        # The bars of one minute do not all come at the same time.
+        sure_ns = self._newest_ns - _SPREAD_NS
+        last_ns = sure_ns - (sure_ns - self.plan.open_ns) % MINUTE_NS
         self._whole_ns = max(self.plan.open_ns, min(self._whole_ns, last_ns))
 
     def fill(self, bars: Iterable[LiveBar], until_ns: int) -> bool:
         """Fold fetched bars: every minute that ended by `until_ns` is whole, and the stream gives those after it.
 
-        Return whether one of them was handed on without its bar.
+        What the first call brings is the past: it is not handed on. Return whether a bar came for a minute that was.
         """
         is_late = self.hear_bars(bars)
+        if not self._has_begun:
+            self._has_begun = True
+            self._handed_ns = max(self._handed_ns, until_ns)
         self._whole_ns = max(self._whole_ns, until_ns)
         self._is_streaming = True
         return is_late
@@ -122,10 +127,7 @@ class LiveBook:
             yield from self._minute(end_ns, BarBatch)
 
     def past(self, now_ns: int) -> Iterator[MarketMessage]:
-        """Yield every minute since the open that is over, as the past; what is not handed on yet but old is with them.
-
-        To be asked while nothing is missing.
-        """
+        """Yield every minute that was handed on, or was over before the start, as the past."""
         yield PastBars(
             ts_event=now_ns,
             ts_init=now_ns,
@@ -138,9 +140,6 @@ class LiveBook:
             volumes_nanos=b"",
             begins=True,
         )
-        while self._handed_ns < self.plan.close_ns and now_ns >= self._handed_ns + MINUTE_NS + _PAST_NS:
-            self._handed_ns += MINUTE_NS
-        self._whole_ns = max(self._whole_ns, self._handed_ns)
         for end_ns in sorted(end for end in self._minutes if end <= self._handed_ns):
             yield from self._minute(end_ns, PastBars)
 

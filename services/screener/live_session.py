@@ -139,8 +139,13 @@ class LiveSession:
             self._repair("a bar came after its minute was handed on")
         self._mend(now_ns, boot_ns)
         self._tally.add(heard, boot_ns)
-        self._saying = chain(self._past(now_ns, boot_ns), self._book.bars(now_ns), self._book.quotes(now_ns))
-        self._saying = chain(self._saying, self._end(now_ns), self._beat(now_ns, boot_ns))
+        self._saying = chain(
+            self._past(now_ns, boot_ns),
+            self._minutes(now_ns),
+            self._book.quotes(now_ns),
+            self._end(now_ns),
+            self._beat(now_ns, boot_ns),
+        )
 
     def _follow_stream(self, heard: Heard, boot_ns: int) -> None:
         if heard.fault and not self._fault:
@@ -177,6 +182,11 @@ class LiveSession:
         self._replayed_at = boot_ns
         self._served = set(self._hearing)
         yield from self._book.past(now_ns)
+
+    def _minutes(self, now_ns: int) -> Iterator[MarketMessage]:
+        # Whoever measures has to have the minutes before: until somebody is known to have heard them, none follows.
+        if self._served:
+            yield from self._book.bars(now_ns)
 
     def _beat(self, now_ns: int, boot_ns: int) -> Iterator[MarketMessage]:
         if not self._has_ended and boot_ns - self._said_at >= BEAT_NS:

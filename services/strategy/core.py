@@ -234,6 +234,10 @@ class StrategyCore:
         for name, windows in state.days.items():
             if name in state.silenced or not windows.has_begun(minute.ts_event):
                 continue
+            is_blind = state.heard.blind_until_ns > windows.data_from_ns
+            if is_blind and self._settings.is_live:
+                # A live feed says the minutes again to whoever has missed some: until then nothing can be trusted.
+                continue
             # SIGNAL_TTL: a minute that came later than that is no reason to trade now. Nor is one after the exit,
             # when the position would be sold as soon as it is bought (a monitoring time of 0, or the flatten).
             is_late = now_ns - minute.ts_event > self._settings.signal_ttl_ns or now_ns >= windows.exit_at_ns
@@ -242,7 +246,7 @@ class StrategyCore:
                 windows=windows,
                 watch=state.watch,
                 now_ns=now_ns,
-                is_blind=state.heard.blind_until_ns > windows.data_from_ns,
+                is_blind=is_blind,
                 may_enter=windows.is_signalling(minute.ts_event) and not is_late,
                 vix=state.vix if state.vix is not None and state.vix.session_date == plan.session_date else None,
             )
