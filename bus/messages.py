@@ -232,6 +232,17 @@ class BarBatch(Message, frozen=True, kw_only=True):
         return tuple(Bar(*row) for row in zip(self.symbols, *map(unpack, columns), strict=True))
 
 
+class PastBars(BarBatch, frozen=True, kw_only=True):
+    """Minutes of the session that are over already, said again for whoever missed them; nothing is traded on them.
+
+    Live feeds alone say it: at their start, after the start of a listener, and when a bar came late. What follows a
+    message that `begins` is every minute since the open, in order. What was measured before is forgotten with it, so
+    that no minute counts twice; it has no bars itself, and its `ts_event` is the time at which it is said.
+    """
+
+    begins: bool = False
+
+
 class FeedEnded(Message, frozen=True, kw_only=True):
     """The recorded session has no more data; `steps` is how many market messages it had."""
 
@@ -809,7 +820,7 @@ class LedgerSnapshot(Message, frozen=True, kw_only=True):
     suspended: int
 
 
-MarketMessage = QuoteBatch | BarBatch | FeedEnded
+MarketMessage = QuoteBatch | BarBatch | PastBars | FeedEnded
 ReliableMessage = (
     CandidatesRanked
     | VixObserved

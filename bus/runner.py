@@ -13,15 +13,16 @@ from msgspec.structs import replace
 
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.build import build_id
-from bus.clock import SessionClock, boot_ns
+from bus.clock import boot_ns
 from bus.codec import MalformedMessageError, decode_message, encode_message
 from bus.control import ControlFolder
 from bus.courier import Courier
 from bus.failpoints import Failpoint
-from bus.feed import FeedDriver
 from bus.gate import RunnerGate
 from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ArmRecord, LeaseBook, announcement
 from bus.leaving import leave
+from bus.live_feed import session_clock
+from bus.market_drive import MarketDrive
 from bus.messages import (
     BarBatch,
     ChainStatus,
@@ -29,6 +30,7 @@ from bus.messages import (
     HaltRaised,
     Heartbeat,
     Lease,
+    MarketMessage,
     Message,
     QuoteBatch,
     ServiceName,
@@ -50,6 +52,7 @@ from bus.sockets import topics_between
 from bus.store import Store, Synchronous
 from bus.timers import Timer, Timers
 from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, Transport
+from config.live_source import is_live
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +88,12 @@ class Runner:
         self._setup = setup
         self._control = ControlFolder(setup.paths)
         self._sockets = sockets
-        self._clock = SessionClock(follows_feed=True)
+        self._clock = session_clock(setup.env)
         self._leases = LeaseBook(LEASE_ISSUERS)
         self._node: Node[Any] | None = None
         self._courier: Courier | None = None
-        self._driver: FeedDriver | None = None
+        self._market = MarketDrive(setup.env)
+        self._is_live = is_live(setup.env)
         self._is_active = False
         self._stop = False
         self._boot_id = random_ids.token_hex(6)
@@ -119,7 +123,9 @@ class Runner:
             *leases,
         )
         self._hears_control = name == "watchdog" or name in receivers("watchdog", HaltRaised)
-        self._marks = tuple((r, waits) for (s, r), waits in STEP_MARKS.items() if s == name)
+        # Live data has no lock-step: nobody waits for anybody to finish a step.
+        marks = () if self._is_live else STEP_MARKS.items()
+        self._marks = tuple((r, waits) for (s, r), waits in marks if s == name)
         self._halt_point = Failpoint(f"{name}.halt")
         self._lease_point = Failpoint(f"{name}.lease")
 
@@ -217,6 +223,7 @@ class Runner:
         if self._node:
             self._node.flush_acks()
             self._node.assembly.shell.close()
+        self._market.close()
         self._store.close()
         self._sockets.close()
 
@@ -224,9 +231,8 @@ class Runner:
         """Return how long the loop may block: neither a paced feed nor a halt waits for the next heartbeat."""
         if self._control_due:
             return _HALT_YIELD_NS // 1_000_000
-        if self._driver is None:
-            return _POLL_MS
-        return min(_POLL_MS, self._driver.wait_ns(boot_ns()) // 1_000_000)
+        wait_ns = self._market.wait_ns(boot_ns())
+        return _POLL_MS if wait_ns is None else min(_POLL_MS, wait_ns // 1_000_000)
 
     def _fail(self, error: CannotStartError) -> None:
         self.failure = str(error)
@@ -285,7 +291,7 @@ class Runner:
             self._leases.forget()
             self._publish_status(self._heartbeat())
 
-    def _hear_market(self, data: QuoteBatch | BarBatch | FeedEnded) -> None:
+    def _hear_market(self, data: MarketMessage) -> None:
         node, courier = self._node, self._courier
         if node is None or courier is None:
             return
@@ -301,6 +307,8 @@ class Runner:
             courier.board.own = node.step
             self._is_changed = True
             courier.apply_held()
+            if self._is_live:
+                node.settle()
 
     def _hear_status(self, publisher: ServiceName, message: Message) -> None:
         if isinstance(message, ChainStatus) and publisher == "watchdog":
@@ -329,8 +337,7 @@ class Runner:
         self._control_seen = seen
 
     def _hear_mark(self, step: int) -> None:
-        if self._driver:
-            self._driver.heard_mark(step)
+        self._market.heard_mark(step)
 
     def _reject(self, sender: str, error: MalformedMessageError, payload: bytes) -> None:
         if self._courier:
@@ -478,22 +485,15 @@ class Runner:
                 return
 
     def _drive_feed(self) -> None:
-        """Publish market data, in the one service that has it, while the chain is active or was activated once."""
+        """Publish market data, in the one service that has it."""
         node = self._node
-        if node is None or node.assembly.feed is None or node.plan is None or self.failure:
+        if node is None or self.failure:
             return
-        if self._driver is None:
-            # A journaled plan of another day waits for today's, which the watchdog sends at its start.
-            is_today = node.plan.session_date == self._setup.env.word("MARKET_DATA_DATE")
-            if not self._is_active or not is_today or node.outbox_depth():
-                return
-            speed = self._setup.env.whole("MARKET_DATA_SPEED")
-            try:
-                self._driver = FeedDriver(node.assembly.feed(node.plan), speed)
-            except CannotStartError as error:
-                self._fail(error)
-                return
-        data = self._driver.due(boot_ns())
+        try:
+            data = self._market.due(node, is_active=self._is_active)
+        except CannotStartError as error:
+            self._fail(error)
+            return
         if data is not None:
             self._clock.heard(data.ts_event)
             node.step = data.step

@@ -127,7 +127,24 @@ def _broker_faults(values: Mapping[str, Value]) -> list[str]:
 def _source_faults(values: Mapping[str, Value]) -> list[str]:
     if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
         return ["MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars"]
+    if values["MARKET_DATA_SOURCE"] == "alpaca":
+        return _live_faults(values)
     return []
+
+
+def _live_faults(values: Mapping[str, Value]) -> list[str]:
+    faults = []
+    if values["ALPACA_DATA_FEED"] == "delayed_sip":
+        faults.append(
+            "ALPACA_DATA_FEED is delayed_sip, whose prices are 15 minutes old: live market data needs iex, or sip with "
+            "a plan that has it"
+        )
+    if values["UNIVERSE_SOURCE"] == "session" and not values["MARKET_DATA_SYMBOLS"]:
+        faults.append(
+            "MARKET_DATA_SYMBOLS is empty: live data has no names of its own. Name some, or set UNIVERSE_SOURCE to "
+            "finnhub"
+        )
+    return faults
 
 
 def _price_faults(values: Mapping[str, Value]) -> list[str]:
@@ -197,7 +214,10 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),
     (("FRACTIONAL_SHARES", "BROKER_NAME"), _fraction_faults),
     (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
-    (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),
+    (
+        ("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
+        _source_faults,
+    ),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),
     (tuple(key for pair in _SCREENER_RANGES for key in pair), _range_faults),
     (("SCREENER_SCAN_MODE", "MARKET_DATA_SOURCE"), _scan_mode_faults),

@@ -23,6 +23,27 @@ BROKER: Final[tuple[Setting, ...]] = (
         description="Allow orders to Alpaca.",
     ),
     Setting(
+        key="ALPACA_ENDPOINT",
+        group="Broker",
+        kind="choice",
+        proposal="paper",
+        unit="one of",
+        choices=("paper", "live", "simulator"),
+        description=(
+            "Which of Alpaca's exchanges: paper money, real money, or a simulated exchange on this machine, whose time "
+            "may run faster than the clock."
+        ),
+    ),
+    Setting(
+        key="ALPACA_SIMULATOR_PORT",
+        group="Broker",
+        kind="int",
+        proposal="8095",
+        unit="port",
+        bounds=("1", "65535"),
+        description="With ALPACA_ENDPOINT simulator: where its trading interface listens, on 127.0.0.1.",
+    ),
+    Setting(
         key="IBKR_ENABLED",
         group="Broker",
         kind="bool",

@@ -35,6 +35,7 @@ class ExecutionCore:
         self._handlers: dict[type[m.Message], _Handler] = {
             m.QuoteBatch: self._on_market,
             m.BarBatch: self._on_market,
+            m.PastBars: self._on_market,
             m.FeedEnded: self._on_market,
             m.SessionPlanned: _journaled,
             m.ChainArmed: _journaled,

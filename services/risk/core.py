@@ -24,6 +24,7 @@ from bus.messages import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    PastBars,
     PortfolioSnapshot,
     PositionLine,
     QuoteBatch,
@@ -46,6 +47,8 @@ from services.risk.sizing import allocation_limit_micros
 from services.risk.valuation import Valuation
 
 _TEXT_MAX = 400
+#: Before a plan is known no minute is after the open.
+NEVER_NS = 2**63 - 1
 
 #: Inputs that only change the state: each is its own event. One that changes nothing is not journaled.
 _STATE_INPUTS = (
@@ -89,6 +92,9 @@ class RiskCore:
             case QuoteBatch():
                 valuation = self._valuation_of(state.day.portfolio)
                 return replace(state, market=markets.hear_quotes(state.market, data, valuation.picks))
+            case PastBars():
+                open_ns = state.day.plan.open_ns if state.day.plan else NEVER_NS
+                return replace(state, market=markets.hear_past(state.market, data, open_ns=open_ns))
             case BarBatch():
                 # Without a plan the open is not known, so no minute counts: what is missing denies later.
                 if state.day.plan is None:
