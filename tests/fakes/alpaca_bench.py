@@ -11,7 +11,7 @@ from fault_proxy import FaultProxy
 from bus.clock import boot_ns, utc_ns
 from bus.messages import MICROS, NANOS
 from services.execution.brokers.alpaca import AlpacaBroker
-from services.execution.brokers.interface import BrokerPorts, OrderRequest
+from services.execution.brokers.interface import CALL_NS_MAX, BrokerPorts, OrderRequest
 
 SECOND = 1_000_000_000
 NOW = 1_795_700_000 * SECOND
@@ -61,7 +61,7 @@ class Bench:
     def boot_ns(self) -> int:
         return boot_ns() + self.passed_ns
 
-    def restart(self, call_ns: int = SECOND // 2, listens: bool = False, **more: Any) -> AlpacaBroker:
+    def restart(self, call_ns: int = CALL_NS_MAX, listens: bool = False, **more: Any) -> AlpacaBroker:
         """Put a new adapter in front of the same account."""
         options = {"simulator_port": self.line.port, "clock": self.boot_ns} | more
         self.broker = AlpacaBroker(("", ""), "simulator", call_ns=call_ns, listens=listens, **options)
