@@ -657,6 +657,7 @@ class StoppedStream(Item, frozen=True, kw_only=True):
 class Heartbeat(Message, frozen=True, kw_only=True):
     """A service is alive: sent four times a second, and at once when it has taken a halt. Ages in milliseconds.
 
+    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside.
     `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
     broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
     heartbeat of a service that was told to stop.
@@ -672,6 +673,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     oldest_unacked_ms: int
     rejected_messages: int
     refused_connections: int = 0
+    dropped_messages: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
