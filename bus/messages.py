@@ -413,11 +413,25 @@ class OrderDenied(Message, frozen=True, kw_only=True):
 
 
 class KillSwitchTripped(Message, frozen=True, kw_only=True):
-    """The day's loss went beyond DAILY_LOSS_LIMIT. The chain halts; amounts in micro-dollars."""
+    """The day's loss went beyond DAILY_LOSS_LIMIT. The chain halts; amounts in micro-dollars.
+
+    `peak_micros` is the day's best result that the loss is counted from, 0 where it is counted from the day's start.
+    """
 
     session_date: Id
     pnl_micros: Micros
     limit_micros: Micros
+    peak_micros: Micros = 0
+
+
+class ResultPeaked(Message, frozen=True, kw_only=True):
+    """The day's result is better than ever before in the session; kept for DAILY_LOSS_FROM peak, in micro-dollars.
+
+    The peak is rounded up to a hundredth of the loss limit, so that a rise is said a few times and not at each quote.
+    """
+
+    session_date: Id
+    peak_micros: Micros
 
 
 # --- execution ---------------------------------------------------------------------------------------------------
@@ -735,7 +749,10 @@ class PositionLine(Item, frozen=True, kw_only=True):
 
 
 class PortfolioSnapshot(Message, frozen=True, kw_only=True):
-    """Risk's view of the account: equity, the day's result and the limits it is measured against."""
+    """Risk's view of the account: equity, the day's result and the limits it is measured against.
+
+    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0.
+    """
 
     session_date: str
     start_equity_micros: Micros
@@ -748,6 +765,7 @@ class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     positions: tuple[PositionLine, ...]
     denied: tuple[OrderDenied, ...]
     denied_total: int
+    peak_micros: Micros = 0
 
 
 class OrderLine(Item, frozen=True, kw_only=True):
@@ -806,6 +824,7 @@ ReliableMessage = (
     | CloseIntent
     | OrderDenied
     | KillSwitchTripped
+    | ResultPeaked
     | OrderPrepared
     | OrderUnknown
     | OrderAccepted
