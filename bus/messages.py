@@ -413,11 +413,25 @@ class OrderDenied(Message, frozen=True, kw_only=True):
 
 
 class KillSwitchTripped(Message, frozen=True, kw_only=True):
-    """The day's loss went beyond DAILY_LOSS_LIMIT. The chain halts; amounts in micro-dollars."""
+    """The day's loss went beyond DAILY_LOSS_LIMIT. The chain halts; amounts in micro-dollars.
+
+    `peak_micros` is the day's best result that the loss is counted from, 0 where it is counted from the day's start.
+    """
 
     session_date: Id
     pnl_micros: Micros
     limit_micros: Micros
+    peak_micros: Micros = 0
+
+
+class ResultPeaked(Message, frozen=True, kw_only=True):
+    """The day's result is better than ever before in the session; kept for DAILY_LOSS_FROM peak, in micro-dollars.
+
+    The peak is rounded up to a hundredth of the loss limit, so that a rise is said a few times and not at each quote.
+    """
+
+    session_date: Id
+    peak_micros: Micros
 
 
 # --- execution ---------------------------------------------------------------------------------------------------
@@ -657,6 +671,7 @@ class StoppedStream(Item, frozen=True, kw_only=True):
 class Heartbeat(Message, frozen=True, kw_only=True):
     """A service is alive: sent four times a second, and at once when it has taken a halt. Ages in milliseconds.
 
+    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside.
     `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
     broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
     heartbeat of a service that was told to stop.
@@ -672,6 +687,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     oldest_unacked_ms: int
     rejected_messages: int
     refused_connections: int = 0
+    dropped_messages: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
@@ -733,7 +749,10 @@ class PositionLine(Item, frozen=True, kw_only=True):
 
 
 class PortfolioSnapshot(Message, frozen=True, kw_only=True):
-    """Risk's view of the account: equity, the day's result and the limits it is measured against."""
+    """Risk's view of the account: equity, the day's result and the limits it is measured against.
+
+    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0.
+    """
 
     session_date: str
     start_equity_micros: Micros
@@ -746,6 +765,7 @@ class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     positions: tuple[PositionLine, ...]
     denied: tuple[OrderDenied, ...]
     denied_total: int
+    peak_micros: Micros = 0
 
 
 class OrderLine(Item, frozen=True, kw_only=True):
@@ -804,6 +824,7 @@ ReliableMessage = (
     | CloseIntent
     | OrderDenied
     | KillSwitchTripped
+    | ResultPeaked
     | OrderPrepared
     | OrderUnknown
     | OrderAccepted

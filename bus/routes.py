@@ -89,6 +89,7 @@ JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.SignalSuppressed: ("strategy",),
     m.RangeCompleted: ("strategy",),
     m.OrderDenied: ("risk",),
+    m.ResultPeaked: ("risk",),
     m.OrderPrepared: ("execution",),
     m.OrderUnknown: ("execution",),
     m.CancelRequested: ("execution",),

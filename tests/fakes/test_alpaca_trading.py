@@ -49,6 +49,11 @@ def faults(spec: dict[str, Any], schema: dict[str, Any], value: Any, where: str)
         return [f"{where} is {type(value).__name__}, not {types}"]
     if "enum" in schema and value not in schema["enum"]:
         return [f"{where} is {value!r}, not one of {schema['enum']}"]
+    return inner_faults(spec, schema, value, where)
+
+
+def inner_faults(spec: dict[str, Any], schema: dict[str, Any], value: Any, where: str) -> list[str]:
+    """Return where the parts of an object or a list are not what a schema says."""
     found = []
     if isinstance(value, dict):
         found += [f"{where} lacks {name}" for name in schema.get("required", ()) if name not in value]
