@@ -372,7 +372,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
 
     `reference_micros` is the ask it was sized at, and what its reservation counts per share until it fills.
     `expires_ns`: not sent later than this; `cancel_at_ns`: what is unfilled then is cancelled; `exit_at_ns`: what is
-    held then is sold.
+    held then is sold. `target_micros`: what is held is sold when the bid reaches it; 0 = no target.
     """
 
     intent_id: Id
@@ -389,6 +389,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
     cancel_at_ns: Ns
     exit_at_ns: Ns
     reason: Text
+    target_micros: PriceMicros = 0
 
 
 class CloseIntent(Message, frozen=True, kw_only=True):
@@ -440,7 +441,8 @@ class ResultPeaked(Message, frozen=True, kw_only=True):
 class OrderPrepared(Message, frozen=True, kw_only=True):
     """An order is on disk under its client id; the write to the broker comes next, so after a crash it is looked up.
 
-    `leg` says its part in the intent; `attempt` counts the orders of that leg from 1.
+    `leg` says its part in the intent; `attempt` counts the orders of that leg from 1. `reference_micros` and
+    `target_micros` are those of the request, on an entry alone.
     """
 
     client_order_id: Id
@@ -460,6 +462,8 @@ class OrderPrepared(Message, frozen=True, kw_only=True):
     cancel_at_ns: Ns
     exit_at_ns: Ns
     reason: Text
+    reference_micros: PriceMicros = 0
+    target_micros: PriceMicros = 0
 
 
 class OrderUnknown(Message, frozen=True, kw_only=True):
@@ -791,13 +795,16 @@ class OrdersSnapshot(Message, frozen=True, kw_only=True):
     """Execution's orders of the day: the newest 150, oldest first.
 
     `drain` says how far the cancelling of open orders is after a halt or without leases; empty when nothing is
-    cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched.
+    cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched. `warnings`
+    says what else keeps entries back or needs a person: the broker's clock, its rate, its fence, a sale that is late,
+    and which positions only this process protects.
     """
 
     orders: tuple[OrderLine, ...]
     orders_total: int
     drain: Text = ""
     external: Text = ""
+    warnings: Text = ""
 
 
 class LedgerSnapshot(Message, frozen=True, kw_only=True):
