@@ -383,7 +383,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
 
     `reference_micros` is the ask it was sized at, and what its reservation counts per share until it fills.
     `expires_ns`: not sent later than this; `cancel_at_ns`: what is unfilled then is cancelled; `exit_at_ns`: what is
-    held then is sold.
+    held then is sold. `target_micros`: what is held is sold when the bid reaches it; 0 = no target.
     """
 
     intent_id: Id
@@ -400,6 +400,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
     cancel_at_ns: Ns
     exit_at_ns: Ns
     reason: Text
+    target_micros: PriceMicros = 0
 
 
 class CloseIntent(Message, frozen=True, kw_only=True):
@@ -451,7 +452,8 @@ class ResultPeaked(Message, frozen=True, kw_only=True):
 class OrderPrepared(Message, frozen=True, kw_only=True):
     """An order is on disk under its client id; the write to the broker comes next, so after a crash it is looked up.
 
-    `leg` says its part in the intent; `attempt` counts the orders of that leg from 1.
+    `leg` says its part in the intent; `attempt` counts the orders of that leg from 1. `reference_micros` and
+    `target_micros` are those of the request, on an entry alone.
     """
 
     client_order_id: Id
@@ -471,6 +473,8 @@ class OrderPrepared(Message, frozen=True, kw_only=True):
     cancel_at_ns: Ns
     exit_at_ns: Ns
     reason: Text
+    reference_micros: PriceMicros = 0
+    target_micros: PriceMicros = 0
 
 
 class OrderUnknown(Message, frozen=True, kw_only=True):
@@ -682,6 +686,7 @@ class StoppedStream(Item, frozen=True, kw_only=True):
 class Heartbeat(Message, frozen=True, kw_only=True):
     """A service is alive: sent four times a second, and at once when it has taken a halt. Ages in milliseconds.
 
+    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside.
     `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
     broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
     heartbeat of a service that was told to stop.
@@ -697,6 +702,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     oldest_unacked_ms: int
     rejected_messages: int
     refused_connections: int = 0
+    dropped_messages: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
@@ -800,13 +806,16 @@ class OrdersSnapshot(Message, frozen=True, kw_only=True):
     """Execution's orders of the day: the newest 150, oldest first.
 
     `drain` says how far the cancelling of open orders is after a halt or without leases; empty when nothing is
-    cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched.
+    cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched. `warnings`
+    says what else keeps entries back or needs a person: the broker's clock, its rate, its fence, a sale that is late,
+    and which positions only this process protects.
     """
 
     orders: tuple[OrderLine, ...]
     orders_total: int
     drain: Text = ""
     external: Text = ""
+    warnings: Text = ""
 
 
 class LedgerSnapshot(Message, frozen=True, kw_only=True):

@@ -17,6 +17,10 @@ _SCREENER_RANGES: Final = (
     ("SCREENER_FLOAT_MIN", "SCREENER_FLOAT_MAX"),
     ("SCREENER_MARKET_CAP_MIN", "SCREENER_MARKET_CAP_MAX"),
 )
+#: BROKER_NAME -> the switch of that broker; the embedded one has none.
+_BROKER_SWITCHES: Final = {"ALPACA": "ALPACA_ENABLED", "IBKR": "IBKR_ENABLED"}
+#: Sources whose prices are not those at which a broker trades now.
+_NOT_THE_MARKET: Final = frozenset({"generated", "recorded"})
 #: Each strategy's times, in the order in which they follow each other from its start.
 _STRATEGY_TIMES: Final = {
     "OPEN": ("OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
@@ -119,8 +123,22 @@ def _fraction_faults(values: Mapping[str, Value]) -> list[str]:
 
 
 def _broker_faults(values: Mapping[str, Value]) -> list[str]:
-    if values["ALPACA_ENABLED"] or values["IBKR_ENABLED"]:
-        return ["ALPACA_ENABLED and IBKR_ENABLED must be false while BROKER_NAME is PAPER: one broker per bot"]
+    """Return the brokers whose switch contradicts the name: exactly the one that is named is switched on."""
+    named = values["BROKER_NAME"]
+    return [
+        f"{key} must be {'true' if name == named else 'false'} while BROKER_NAME is {named}: one broker per bot"
+        for name, key in _BROKER_SWITCHES.items()
+        if bool(values[key]) is not (name == named)
+    ]
+
+
+def _real_money_faults(values: Mapping[str, Value]) -> list[str]:
+    source = values["MARKET_DATA_SOURCE"]
+    if values["BROKER_NAME"] == "ALPACA" and values["ALPACA_ENDPOINT"] == "live" and source in _NOT_THE_MARKET:
+        return [
+            f"ALPACA_ENDPOINT is live, but MARKET_DATA_SOURCE is {source}: real money would be traded on prices that "
+            "are not the market's. Set ALPACA_ENDPOINT to paper, or take live prices"
+        ]
     return []
 
 
@@ -213,7 +231,8 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),
     (("FRACTIONAL_SHARES", "BROKER_NAME"), _fraction_faults),
-    (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
+    (("BROKER_NAME", *_BROKER_SWITCHES.values()), _broker_faults),
+    (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
     (
         ("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
         _source_faults,

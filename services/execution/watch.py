@@ -11,6 +11,7 @@ from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, OpenOrder, RetryableBrokerError, StopTradingError
 from services.execution.drain import Drain
 from services.execution.orders import is_own
+from services.execution.quantities import shares
 from services.execution.reconcile import OrderFindings, PositionFindings, compare_orders, compare_positions
 from services.execution.recovery import Recovery, broker_halt
 from services.execution.state import ExecutionState
@@ -190,7 +191,8 @@ class Watch:
         if orders:
             parts.append(f"{len(orders)} open order(s) in {', '.join(sorted(symbols))}")
         if self._external_positions:
-            held = ", ".join(sorted(self._external_positions))
+            positions = sorted(self._external_positions.items())
+            held = ", ".join(f"{symbol} (short {shares(qty)})" if qty < 0 else symbol for symbol, qty in positions)
             parts.append(f"{len(self._external_positions)} position(s) in {held}")
         if self._recovery.external_executions:
             parts.append(f"{len(self._recovery.external_executions)} execution(s)")
