@@ -9,6 +9,9 @@ from bus.messages import NANOS, OrderType, Quote, Side
 
 PPM: Final = 1_000_000
 BASIS_POINTS: Final = 10_000
+_DOLLAR_MICROS: Final = 1_000_000
+_CENT_MICROS: Final = 10_000
+_TICK_BELOW_A_DOLLAR_MICROS: Final = 100
 BookState = Literal["WORKING", "FILLED", "CANCELLED", "REJECTED"]
 
 
@@ -44,6 +47,16 @@ class BookOrder(Struct, frozen=True, kw_only=True):
     def rest_nanos(self) -> int:
         """Return what is not filled yet."""
         return self.qty_nanos - self.filled_nanos
+
+
+def is_on_the_tick(order_type: OrderType, limit_micros: int, stop_micros: int) -> bool:
+    """Tell whether a price that the order names is one that exchanges take; trailing stops name none.
+
+    Source: SEC Regulation NMS Rule 612 (17 CFR 242.612), minimum pricing increment: one cent from one dollar on, and
+    a hundredth of a cent below (as in force since 2006).
+    """
+    price = {"LIMIT": limit_micros, "STOP": stop_micros}.get(order_type, 0)
+    return price % (_CENT_MICROS if price >= _DOLLAR_MICROS else _TICK_BELOW_A_DOLLAR_MICROS) == 0
 
 
 def is_tradable(quote: Quote) -> bool:

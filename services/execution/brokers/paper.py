@@ -83,7 +83,7 @@ class PaperBroker(Broker):
             client_order_id=request.client_order_id,
             symbol=request.symbol,
             side=request.side,
-            qty_nanos=request.qty_nanos,
+            qty_nanos=max(0, request.qty_nanos),
             order_type=request.order_type,
             limit_micros=request.limit_micros,
             stop_micros=request.stop_micros,
@@ -116,6 +116,8 @@ class PaperBroker(Broker):
             return "a stop order needs a stop price"
         if request.order_type == "TRAILING_STOP" and (request.side == "BUY" or not 0 < request.trail_bps < 10_000):
             return "a trailing stop must sell, with a trail between 0 and 100 percent"
+        if not matching.is_on_the_tick(request.order_type, request.limit_micros, request.stop_micros):
+            return "sub-penny price: whole cents from a dollar on, below it a hundredth of a cent"
         return self._uncovered(request) if request.side == "SELL" else self._unaffordable(request)
 
     def _uncovered(self, request: OrderRequest) -> str | None:
@@ -131,16 +133,20 @@ class PaperBroker(Broker):
 
     def _unaffordable(self, request: OrderRequest) -> str | None:
         """Return why a purchase costs too much at the last ask; before one is heard, fills are limited."""
-        waiting = sum(
-            self._cost(order.symbol, order.limit_micros, order.rest_nanos, is_first=not order.filled_nanos)
-            for order in self._working.buys.values()
-        )
+        waiting = self._reserved_micros()
         cost = self._cost(request.symbol, request.limit_micros, request.qty_nanos, is_first=True)
         if cost <= self._account.cash_micros - waiting:
             return None
         return (
             f"insufficient cash: {_dollars(cost)} needed, {_dollars(self._account.cash_micros)} there, "
             f"{_dollars(waiting)} of it for other orders"
+        )
+
+    def _reserved_micros(self) -> int:
+        """Return the cash that waits for purchases."""
+        return sum(
+            self._cost(order.symbol, order.limit_micros, order.rest_nanos, is_first=not order.filled_nanos)
+            for order in self._working.buys.values()
         )
 
     def _cost(self, symbol: str, limit_micros: int, qty_nanos: int, *, is_first: bool) -> int:
@@ -204,7 +210,7 @@ class PaperBroker(Broker):
             session_date=session_date,
             broker=self.name,
             cash_micros=self._account.cash_micros,
-            buying_power_micros=self._account.cash_micros,
+            buying_power_micros=max(0, self._account.cash_micros - self._reserved_micros()),
             symbols=symbols,
             qtys_nanos=tuple(self._positions[symbol] for symbol in symbols),
         )

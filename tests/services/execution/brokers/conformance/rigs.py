@@ -1,0 +1,36 @@
+"""The adapters that the cards are played for: one entry each, made by the module that it names.
+
+A rig's module has `make(folder)`, which returns a context manager that gives the `Rig`. `capabilities` stand here, so
+that the table in docs/brokers.md can be written without opening a broker. The names of outcomes count among them.
+"""
+
+from typing import Final
+
+from conformance.rig import Outcome
+from msgspec import Struct
+
+
+class RigEntry(Struct, frozen=True, kw_only=True):
+    """One adapter. `title` heads its column; one that is not listed is a check of the cards themselves."""
+
+    title: str
+    module: str
+    capabilities: frozenset[str]
+    is_listed: bool = True
+
+
+RIGS: Final[dict[str, RigEntry]] = {
+    "paper": RigEntry(
+        title="Paper",
+        module="conformance.paper_rig",
+        capabilities=frozenset({"fractions"}),
+    ),
+    "double": RigEntry(
+        title="Double",
+        module="conformance.outside_rig",
+        capabilities=frozenset(
+            {"network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule", *Outcome}
+        ),
+        is_listed=False,
+    ),
+}
