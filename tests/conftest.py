@@ -7,8 +7,8 @@ import pytest
 
 from config.paths import HomePaths
 
-#: Stand-ins of whom the bot talks to: `from fakes.exchange import Exchange`.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+#: Stand-ins of whom the bot talks to: `from exchange import Exchange`.
+sys.path.insert(0, str(Path(__file__).resolve().parent / "fakes"))
 
 
 @pytest.fixture

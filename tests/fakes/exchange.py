@@ -227,6 +227,13 @@ class Exchange:
         with self.lock:
             return list(self.executions)
 
+    @property
+    def buying_power_micros(self) -> int:
+        """Return the cash that no open purchase waits for."""
+        with self.lock:
+            buys = (order for order in self.orders.values() if order.is_open and order.ticket.side == "BUY")
+            return self.cash_micros - sum(self._cost(order.ticket, order.rest_nanos) for order in buys)
+
     # --- what a test does ---
 
     def set_quote(
@@ -313,9 +320,12 @@ class Exchange:
             waiting = sum(o.rest_nanos for o in self.orders.values() if o.is_open and _sells(o, ticket.symbol))
             if ticket.qty_nanos > self.positions.get(ticket.symbol, 0) - waiting:
                 return "insufficient qty available for order"
-        if ticket.side == "BUY" and self._price_of(ticket) * ticket.qty_nanos // NANOS > self.cash_micros:
+        if ticket.side == "BUY" and self._cost(ticket, ticket.qty_nanos) > self.buying_power_micros:
             return "insufficient buying power"
         return ""
+
+    def _cost(self, ticket: Ticket, qty_nanos: int) -> int:
+        return self._price_of(ticket) * qty_nanos // NANOS
 
     def _price_of(self, ticket: Ticket) -> int:
         quote = self.quotes.get(ticket.symbol)

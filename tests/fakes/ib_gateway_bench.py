@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from fakes.exchange import MICROS, NANOS, Exchange
-from fakes.ib_gateway import IbGateway
+from exchange import MICROS, NANOS, Exchange
+from ib_gateway import IbGateway
 
 from services.execution.brokers.ibkr import IbkrBroker
 from services.execution.brokers.ibkr_line import IbkrAccess

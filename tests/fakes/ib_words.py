@@ -70,6 +70,7 @@ class IbOrder:
     stop_micros: int = 0
     words: str = ""
     exchange_id: str = ""
+    is_of_yesterday: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -172,6 +173,7 @@ class IbExecution:
     price_micros: int
     total_nanos: int
     average_micros: int
+    is_of_yesterday: bool = False
 
 
 def execution(request_id: int, e: IbExecution) -> list[object]:

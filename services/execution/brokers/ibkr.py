@@ -87,9 +87,7 @@ class IbkrBroker:
         self._ports = BrokerPorts(gate=ClosedGate(), breathe=lambda: None)
         self._books = IbkrBooks(path)
         self._library = load_ib_library(library)
-        self._line = IbkrLine(
-            self._library, access, self._books, patience_ns=patience_ns, pace_ns=pace_ns, clock=clock
-        )
+        self._line = IbkrLine(self._library, access, self._books, patience_ns=patience_ns, pace_ns=pace_ns, clock=clock)
         self._catalogue = IbkrCatalogue(self._library, self._line, clock)
         self._records = IbkrRecords(self._line, self._books, access, clock)
         self._is_fenced = False
@@ -159,10 +157,10 @@ class IbkrBroker:
         return self._line.run(self._line.new_call(), lambda call: self._catalogue.assets(call, symbols))
 
     def fence(self, *, is_up: bool, now_ns: int) -> None:
-        """Refuse new exposure here, and let the gateway cancel whatever adds any.
+        """Let the gateway cancel whatever adds exposure, once; it has no switch against new orders.
 
-        It has no switch against new orders. Its global cancel takes every order of the account, so it is used only
-        where no protective order of ours and no order of anybody else stands; else ours are cancelled one by one.
+        Its global cancel takes every order of the account, so it is used only where no protective order of ours and no
+        order of anybody else stands; else ours are cancelled one by one.
         """
         if is_up == self._is_fenced:
             return
@@ -194,8 +192,6 @@ class IbkrBroker:
         if window is not None:
             words = f"no order is sent in a planned window: {window.name}, {window.begins:%H:%M} to {window.ends:%H:%M}"
             raise NotSentError(f"{words} in New York", PAUSE_AGAIN_NS)
-        if self._is_fenced and not request.reduces:
-            raise NotSentError("no new exposure is sent after a halt", AWAY_AGAIN_NS)
         call = self._line.new_call()
         try:
             return self._line.run(call, lambda call: self._submit(call, request))
@@ -207,18 +203,25 @@ class IbkrBroker:
 
     async def _submit(self, call: Call, request: OrderRequest) -> r.OrderReport:
         known = self._books.order(request.client_order_id)
-        if known is not None:
+        if known is not None and not await self._never_arrived(call, request, known):
             return r.BrokerDuplicate(
                 ts_event=request.ts_ns,
                 ts_init=request.ts_ns,
                 client_order_id=request.client_order_id,
-                detail=f"it was given number {known.order_id} before, and may have been sent",
+                detail=f"it was given number {known.order_id} before, and sent",
             )
         contract = await self._catalogue.contract(call, request.symbol)
         if contract is None:
             return self._rejected(request, f"Interactive Brokers knows no US stock or option {request.symbol}")
         order_id = self._send(call, request, contract)
         return await self._first_answer(call, request, order_id)
+
+    async def _never_arrived(self, call: Call, request: OrderRequest, known: KnownOrder) -> bool:
+        """Tell whether an order that was given a number is nowhere; it keeps the number, which makes it one order."""
+        if known.perm_id or known.refusal or known.client_id != self._access.client_id:
+            return False
+        reports = await self._records.look_up(call, request.client_order_id, request.ts_ns)
+        return any(isinstance(report, r.BrokerNotFound) for report in reports)
 
     def _send(self, call: Call, request: OrderRequest, contract: Any) -> int:
         """Give the order a number, on disk, and write it if the gate is open at that moment; nothing is awaited here.
@@ -231,8 +234,32 @@ class IbkrBroker:
             raise RetryableBrokerError("the connection to the gateway broke")
         if line.is_full(ORDERS_MAX):
             raise NotSentError(f"{ORDERS_MAX} messages were sent to the gateway within a second", AWAY_AGAIN_NS)
-        order_id = max(line.ears.next_valid_id, self._books.next_order_id(self._access.client_id))
+        order_id, is_new = self._number(request, line.ears.next_valid_id)
         order = order_for(self._library, request, line.account)
+        line.ears.courses.pop(order_id, None)
+        line.ears.course(order_id)
+        with call.lock:
+            refusal = self._refusal(call, request)
+            if refusal is None:
+                call.has_written = True
+                line.note_write()
+                line.client.placeOrder(order_id, contract, order)
+                return order_id
+        if is_new:
+            self._books.forget_order(request.client_order_id)
+        line.ears.courses.pop(order_id, None)
+        raise NotSentError(refusal, CLOSED_AGAIN_NS)
+
+    def _number(self, request: OrderRequest, next_valid_id: int) -> tuple[int, bool]:
+        """Return the number of an order, on disk, and whether it was given just now.
+
+        An order that never arrived is sent with the number it had: should it arrive late after all, the gateway has the
+        number once and refuses the second.
+        """
+        known = self._books.order(request.client_order_id)
+        if known is not None:
+            return known.order_id, False
+        order_id = max(next_valid_id, self._books.next_order_id(self._access.client_id))
         self._books.add_order(
             KnownOrder(
                 client_order_id=request.client_order_id,
@@ -243,17 +270,7 @@ class IbkrBroker:
                 day=new_york_day(self._clock()),
             )
         )
-        line.ears.course(order_id)
-        with call.lock:
-            refusal = self._refusal(call, request)
-            if refusal is None:
-                call.has_written = True
-                line.note_write()
-                line.client.placeOrder(order_id, contract, order)
-                return order_id
-        self._books.forget_order(request.client_order_id)
-        line.ears.courses.pop(order_id, None)
-        raise NotSentError(refusal, CLOSED_AGAIN_NS)
+        return order_id, True
 
     def _refusal(self, call: Call, request: OrderRequest) -> str | None:
         """Return why an order may not be written at this moment; the gate is asked last."""

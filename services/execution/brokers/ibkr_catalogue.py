@@ -17,8 +17,6 @@ from services.execution.brokers.interface import BrokerClock, RetryableBrokerErr
 #: Whose hours say whether the exchange is open: the most traded US fund.
 _CLOCK_SYMBOL: Final = "SPY"
 _SECOND_NS: Final = 1_000_000_000
-#: What a call leaves of its time, in seconds, when more symbols are asked for than fit into it.
-_REST_S: Final = 0.3
 
 
 class _Found(Struct, frozen=True, kw_only=True):
@@ -58,7 +56,7 @@ class IbkrCatalogue:
             RetryableBrokerError: not all could be asked for in time; the next call goes on.
         """
         for index, symbol in enumerate(symbols):
-            if call.left_s < _REST_S:
+            if call.is_late:
                 raise RetryableBrokerError(f"{index} of {len(symbols)} symbols are looked up at Interactive Brokers")
             await self._find(call, symbol)
         return [

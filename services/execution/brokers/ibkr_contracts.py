@@ -17,6 +17,7 @@ from services.execution.brokers.interface import OrderRequest
 _OCC: Final = re.compile(r"^[A-Z0-9.]{1,6}\d{6}[CP]\d{8}$")
 _NOT_IN_SYMBOLS: Final = re.compile(r"[^A-Z0-9.\-/]")
 _SYMBOL_LENGTH: Final = 24
+BASIS_POINTS: Final = 10_000
 _BASIS_POINTS_PER_PERCENT: Final = 100
 _TYPES: Final = {"MARKET": "MKT", "LIMIT": "LMT", "STOP": "STP", "TRAILING_STOP": "TRAIL"}
 
@@ -71,8 +72,8 @@ def unsendable(request: OrderRequest) -> str:
     if request.qty_nanos <= 0 or request.qty_nanos % NANOS:
         noun = "contracts" if is_option(request.symbol) else "shares"
         return f"Interactive Brokers takes whole {noun} only, and this order is for a part of one"
-    if request.order_type == "TRAILING_STOP" and request.trail_bps <= 0:
-        return "a trailing stop needs a distance above zero"
+    if request.order_type == "TRAILING_STOP" and not 0 < request.trail_bps < BASIS_POINTS:
+        return "a trailing stop needs a distance above zero and below the whole price"
     needed = {"LIMIT": request.limit_micros, "STOP": request.stop_micros}.get(request.order_type, 1)
     return "" if needed > 0 else f"a {request.order_type.lower()} order needs a price above zero"
 

@@ -20,6 +20,7 @@ from bus.ib_library import UNSET_ABOVE
 from services.execution.brokers.ibkr_books import IbkrBooks, KnownExecution, KnownOrder
 from services.execution.brokers.ibkr_codes import Meaning, farm_of, is_read_only, meaning_of
 from services.execution.brokers.ibkr_contracts import micros_of, nanos_of, symbol_of
+from services.execution.brokers.interface import StopTradingError
 
 Side = Literal["BUY", "SELL"]
 
@@ -167,7 +168,7 @@ class IbkrEars:
             "connectAck": lambda: None,
             "connectionClosed": self._lost,
             "setEventsDone": self._lost,
-            "tcpDataProcessed": self.changed.set,
+            "tcpDataProcessed": self._processed,
         }
 
     def guard(self, decoder: Any) -> None:
@@ -203,6 +204,14 @@ class IbkrEars:
         return self.courses.setdefault(order_id, Course())
 
     # --- what the library calls -----
+
+    def _processed(self) -> None:
+        """Put on disk what one packet said, in the order in which it said it."""
+        try:
+            self._books.flush()
+        except StopTradingError as error:
+            self._contradict(str(error))
+        self.changed.set()
 
     def _ended(self, key: Hashable) -> None:
         asked = self._asked.pop(key, None)

@@ -68,6 +68,12 @@ class Call:
         self.is_abandoned = False
         self.has_written = False
         self._until_ns = boot_ns() + patience_ns
+        self._late_ns = self._until_ns - patience_ns // 10
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether less than a tenth of the time is left: nothing more is begun."""
+        return boot_ns() >= self._late_ns
 
     @property
     def left_s(self) -> float:
