@@ -17,6 +17,10 @@ _SCREENER_RANGES: Final = (
     ("SCREENER_FLOAT_MIN", "SCREENER_FLOAT_MAX"),
     ("SCREENER_MARKET_CAP_MIN", "SCREENER_MARKET_CAP_MAX"),
 )
+#: BROKER_NAME -> the switch of that broker; the embedded one has none.
+_BROKER_SWITCHES: Final = {"ALPACA": "ALPACA_ENABLED", "IBKR": "IBKR_ENABLED"}
+#: Sources whose prices are not those at which a broker trades now.
+_NOT_THE_MARKET: Final = frozenset({"generated", "recorded"})
 #: Each strategy's times, in the order in which they follow each other from its start.
 _STRATEGY_TIMES: Final = {
     "OPEN": ("OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
@@ -103,8 +107,22 @@ def _limit_faults(values: Mapping[str, Value]) -> list[str]:
 
 
 def _broker_faults(values: Mapping[str, Value]) -> list[str]:
-    if values["ALPACA_ENABLED"] or values["IBKR_ENABLED"]:
-        return ["ALPACA_ENABLED and IBKR_ENABLED must be false while BROKER_NAME is PAPER: one broker per bot"]
+    """Return the brokers whose switch contradicts the name: exactly the one that is named is switched on."""
+    named = values["BROKER_NAME"]
+    return [
+        f"{key} must be {'true' if name == named else 'false'} while BROKER_NAME is {named}: one broker per bot"
+        for name, key in _BROKER_SWITCHES.items()
+        if bool(values[key]) is not (name == named)
+    ]
+
+
+def _real_money_faults(values: Mapping[str, Value]) -> list[str]:
+    source = values["MARKET_DATA_SOURCE"]
+    if values["BROKER_NAME"] == "ALPACA" and values["ALPACA_ENDPOINT"] == "live" and source in _NOT_THE_MARKET:
+        return [
+            f"ALPACA_ENDPOINT is live, but MARKET_DATA_SOURCE is {source}: real money would be traded on prices that "
+            "are not the market's. Set ALPACA_ENDPOINT to paper, or take live prices"
+        ]
     return []
 
 
@@ -178,7 +196,8 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (tuple(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES), _short_type_faults),
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
-    (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
+    (("BROKER_NAME", *_BROKER_SWITCHES.values()), _broker_faults),
+    (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
     (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),
     (tuple(key for pair in _SCREENER_RANGES for key in pair), _range_faults),

@@ -11,7 +11,7 @@ BROKER: Final[tuple[Setting, ...]] = (
         kind="choice",
         proposal="PAPER",
         unit="one of",
-        choices=("PAPER",),
+        choices=("PAPER", "ALPACA"),
         description="The broker that this bot trades through.",
     ),
     Setting(
@@ -21,6 +21,25 @@ BROKER: Final[tuple[Setting, ...]] = (
         proposal="false",
         unit="true or false",
         description="Allow orders to Alpaca.",
+    ),
+    Setting(
+        key="ALPACA_ENDPOINT",
+        group="Broker",
+        kind="choice",
+        proposal="paper",
+        unit="one of",
+        choices=("paper", "live", "simulator"),
+        description="Which of Alpaca's accounts orders go to. paper: its account without money. live: REAL MONEY. "
+        "simulator: a stand-in on this machine, which never gets the keys. Each of the first two has keys of its own.",
+    ),
+    Setting(
+        key="ALPACA_SIMULATOR_PORT",
+        group="Broker",
+        kind="int",
+        proposal="8420",
+        unit="port of 127.0.0.1",
+        bounds=("1", "65535"),
+        description="Where the stand-in listens; used while ALPACA_ENDPOINT is simulator.",
     ),
     Setting(
         key="IBKR_ENABLED",

@@ -11,6 +11,7 @@ RECONCILE: Final = Failpoint("execution.reconcile")
 FILLS: Final = Failpoint("execution.fills")
 DRAIN: Final = Failpoint("execution.drain")
 ACCOUNT: Final = Failpoint("execution.account")
+ASSETS: Final = Failpoint("execution.assets")
 FINISH: Final = Failpoint("execution.finish")
 
 FAILPOINTS: Final[tuple[str, ...]] = (
@@ -21,5 +22,6 @@ FAILPOINTS: Final[tuple[str, ...]] = (
     "execution.fills",
     "execution.drain",
     "execution.account",
+    "execution.assets",
     "execution.finish",
 )

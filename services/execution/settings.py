@@ -36,3 +36,20 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
                 order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
             ),
         )
+
+
+class AlpacaSettings(Struct, frozen=True, kw_only=True):
+    """What the operator set for Alpaca; read only where BROKER_NAME is ALPACA."""
+
+    endpoint: Literal["paper", "live", "simulator"]
+    simulator_port: int
+
+    @classmethod
+    def from_env(cls, env: EnvBot) -> "AlpacaSettings":
+        """Read the settings that Alpaca's adapter needs."""
+        word = env.word("ALPACA_ENDPOINT")
+        return cls(
+            # Whatever is not one of the other two is the account without money.
+            endpoint="live" if word == "live" else "simulator" if word == "simulator" else "paper",
+            simulator_port=env.whole("ALPACA_SIMULATOR_PORT"),
+        )

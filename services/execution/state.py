@@ -43,6 +43,8 @@ class ExecutionState:
     last_execution_id: str = ""
     intent_ids: set[str] = field(default_factory=set)
     activity_ids: set[str] = field(default_factory=set)
+    #: What the broker lets the account do with each symbol that was quoted in this session.
+    assets: dict[str, m.AssetLine] = field(default_factory=dict)
     stops: dict[str, int] = field(default_factory=dict)
     drain: str = ""
     external: str = ""
@@ -143,7 +145,7 @@ class ExecutionState:
             case m.AccountReported():
                 self.account = event
             case m.AssetsReported():
-                pass  # It is risk's to decide by; the journal keeps it until it is delivered.
+                self._assets_reported(event)
             case m.CashMoved():
                 self.activity_ids.add(event.activity_id)
             case m.OrderPrepared():
@@ -166,10 +168,15 @@ class ExecutionState:
                 raise TypeError(f"{type(event).__name__} is no event of execution")
         return self
 
+    def _assets_reported(self, event: m.AssetsReported) -> None:
+        if self.plan is not None and self.plan.session_date == event.session_date:
+            self.assets.update((line.symbol, line) for line in event.assets)
+
     def _plan(self, event: m.SessionPlanned) -> None:
         if self.plan is None or self.plan.session_date != event.session_date:
             # A new day: what is over is forgotten, and a kill switch counts for the day it tripped on.
             self.is_killed = False
+            self.assets = {}
             self._intents = {intent_id: self._intents[intent_id] for intent_id in self._open}
             self._intent_of_order = {k: v for k, v in self._intent_of_order.items() if v in self._intents}
         self.plan = event

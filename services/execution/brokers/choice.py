@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bus.assembly import CannotStartError, Setup
+from config.credentials import ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET
+from config.vault import Vault, VaultError
 from services.execution.brokers.interface import Broker, RetryableBrokerError, StopTradingError
-from services.execution.settings import ExecutionSettings
+from services.execution.settings import AlpacaSettings, ExecutionSettings
 
 PAPER_BOOKS: Final = "paper_broker.db"
 
@@ -41,4 +43,20 @@ def _paper(setup: Setup, settings: ExecutionSettings) -> Broker:
     )
 
 
-_OPENERS: Final[Mapping[str, Callable[[Setup, ExecutionSettings], Broker]]] = {"PAPER": _paper}
+def _alpaca(setup: Setup, _settings: ExecutionSettings) -> Broker:
+    # Only this needs alpaca-py and the pandas that it brings.
+    from services.execution.brokers.alpaca import AlpacaBroker
+
+    own = AlpacaSettings.from_env(setup.env)
+    # ALPACA_ENDPOINT: the simulator is on this machine and must never see the operator's keys, so they stay shut in.
+    kept: Mapping[str, str] = {}
+    if own.endpoint != "simulator":
+        try:
+            kept = Vault(setup.paths).open().credentials
+        except VaultError as error:
+            raise CannotStartError(str(error)) from error
+    keys = kept.get(ALPACA_TRADING_KEY, ""), kept.get(ALPACA_TRADING_SECRET, "")
+    return AlpacaBroker(keys, own.endpoint, simulator_port=own.simulator_port)
+
+
+_OPENERS: Final[Mapping[str, Callable[[Setup, ExecutionSettings], Broker]]] = {"PAPER": _paper, "ALPACA": _alpaca}

@@ -169,6 +169,13 @@ class Broker(Protocol):
         """Report every movement of money that is not a trade."""
         ...
 
+    def hints(self) -> Sequence[str]:
+        """Return the client ids of orders that something happened to, by what the broker pushed; forgotten when told.
+
+        They only say where to look sooner: all of them may be lost, and none is a fact.
+        """
+        return ()
+
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[OrderReport]:
         """Report what market data did; only an embedded broker has an answer."""
         ...

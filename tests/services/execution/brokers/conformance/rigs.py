@@ -34,6 +34,17 @@ RIGS: Final[dict[str, RigEntry]] = {
         module="conformance.paper_rig",
         capabilities=frozenset({"fractions"}),
     ),
+    "alpaca": RigEntry(
+        title="Alpaca",
+        module="conformance.alpaca_rig",
+        capabilities=frozenset(
+            {
+                *("network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule"),
+                *("trailing-buy", "options"),
+                *Outcome,
+            }
+        ),
+    ),
     "ibkr-insync": RigEntry(title="IBKR (ib_insync)", module="conformance.ibkr_insync_rig", capabilities=_IBKR),
     "ibkr-async": RigEntry(title="IBKR (ib_async)", module="conformance.ibkr_async_rig", capabilities=_IBKR),
     "double": RigEntry(
