@@ -403,6 +403,11 @@ class IbkrBroker:
             for execution in late
         ]
 
+    def hints(self) -> Sequence[str]:
+        """Return the orders that the gateway said something new of, oldest first, each once."""
+        told = self._line.hints
+        return list(dict.fromkeys(told.popleft() for _ in range(len(told))))
+
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[r.OrderReport]:
         """Report nothing: this market is elsewhere."""
         return ()

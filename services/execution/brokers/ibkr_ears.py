@@ -7,6 +7,7 @@ of an order's state counts, and each look asks anew. All of it runs in the threa
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -117,9 +118,10 @@ class IbkrEars:
         books: where executions and permanent ids are kept.
         client_id: our number as a client of the gateway.
         loop: the loop of the connection's thread.
+        hints: takes the client id of an order that something happened to without our asking.
     """
 
-    def __init__(self, books: IbkrBooks, client_id: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, books: IbkrBooks, client_id: int, loop: asyncio.AbstractEventLoop, hints: "deque[str]") -> None:
         self.changed = asyncio.Event()
         self.is_lost = False
         self.next_valid_id = 0
@@ -138,6 +140,7 @@ class IbkrEars:
         self._books = books
         self._client_id = client_id
         self._loop = loop
+        self._hints = hints
         self._asked: dict[Hashable, _Asked] = {}
         self._early_commissions: dict[str, int] = {}
         #: How many executions were understood.
@@ -313,6 +316,7 @@ class IbkrEars:
         if client_id != self._client_id or order_id not in self.courses:
             return
         course = self.courses[order_id]
+        before = (course.status, course.filled_nanos)
         course.perm_id = perm_id or course.perm_id
         course.filled_nanos = max(course.filled_nanos, nanos_of(filled))
         # Messages of one order may overtake each other: what is over stays over.
@@ -321,8 +325,10 @@ class IbkrEars:
         known = self._books.order_numbered(client_id, order_id)
         if known is not None:
             self._match(client_id, order_id, perm_id, known.client_order_id)
+            if before != (course.status, course.filled_nanos):
+                self._hints.append(known.client_order_id)
 
-    def _execution(self, _request_id: int, _contract: Any, execution: Any) -> None:
+    def _execution(self, request_id: int, _contract: Any, execution: Any) -> None:
         execution_id, ref = str(execution.execId), str(execution.orderRef or "")
         if not execution_id or nanos_of(execution.shares) <= 0 or micros_of(execution.price) < 0:
             return
@@ -339,6 +345,8 @@ class IbkrEars:
             )
         )
         self._understood += 1
+        if request_id < 0 and known is not None:
+            self._hints.append(key)
         if trouble:
             self._contradict(trouble)
         if execution_id in self._early_commissions:

@@ -32,6 +32,8 @@ _MARGIN_NS: Final = 200_000_000
 RECONNECT_NS: Final = 500_000_000
 #: Away for so long shortly before the open, in nanoseconds of boot time, it is missing at the open.
 OVERDUE_NS: Final = 60_000_000_000
+#: So many hints are kept; they only say where to look sooner.
+HINTS_MAX: Final = 1000
 #: Messages in a second: the gateway ends a connection that sends more than 50. What only asks leaves room for orders,
 #: and what places orders leaves room for cancels.
 #: Source: Interactive Brokers, "TWS API: Pacing Limitations", 2025-11: at most 50 messages per second.
@@ -104,6 +106,8 @@ class IbkrLine:
         clock: Callable[[], int] = utc_ns,
     ) -> None:
         self.breathe: Callable[[], None] = _take_no_breath
+        #: Client ids of orders that something happened to, as the gateway pushed it; filled in the thread.
+        self.hints: deque[str] = deque(maxlen=HINTS_MAX)
         self.ears: IbkrEars | None = None
         self.client: Any = None
         self.account = access.account
@@ -329,7 +333,7 @@ class IbkrLine:
     async def _connect(self) -> None:
         """Connect, and bring what was missed into the books; `_failure` says how it went."""
         call = self.new_call()
-        ears = IbkrEars(self._books, self._access.client_id, self._loop)
+        ears = IbkrEars(self._books, self._access.client_id, self._loop, self.hints)
         client = self._library.new_client(ears)
         ears.guard(client.decoder)
         self._failure = None
