@@ -142,6 +142,16 @@ def _real_money_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
+def _ibkr_money_faults(values: Mapping[str, Value]) -> list[str]:
+    source = values["MARKET_DATA_SOURCE"]
+    if values["BROKER_NAME"] == "IBKR" and values["IBKR_MODE"] == "live" and source in _NOT_THE_MARKET:
+        return [
+            f"IBKR_MODE is live, but MARKET_DATA_SOURCE is {source}: real money would be traded on prices that are not "
+            "the market's. Set IBKR_MODE to paper, or take live prices"
+        ]
+    return []
+
+
 def _source_faults(values: Mapping[str, Value]) -> list[str]:
     if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
         return ["MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars"]
@@ -233,6 +243,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("FRACTIONAL_SHARES", "BROKER_NAME"), _fraction_faults),
     (("BROKER_NAME", *_BROKER_SWITCHES.values()), _broker_faults),
     (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
+    (("BROKER_NAME", "IBKR_MODE", "MARKET_DATA_SOURCE"), _ibkr_money_faults),
     (
         ("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
         _source_faults,

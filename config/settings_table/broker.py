@@ -11,7 +11,7 @@ BROKER: Final[tuple[Setting, ...]] = (
         kind="choice",
         proposal="PAPER",
         unit="one of",
-        choices=("PAPER", "ALPACA"),
+        choices=("PAPER", "ALPACA", "IBKR"),
         description="The broker that this bot trades through.",
     ),
     Setting(
@@ -48,6 +48,54 @@ BROKER: Final[tuple[Setting, ...]] = (
         proposal="false",
         unit="true or false",
         description="Allow orders to Interactive Brokers.",
+    ),
+    Setting(
+        key="IBKR_MODE",
+        group="Broker",
+        kind="choice",
+        proposal="paper",
+        unit="one of",
+        choices=("paper", "live"),
+        description="Which kind of account the gateway is logged in to. paper: the one without money, whose number "
+        "begins with D. live: REAL MONEY. The bot does not trade an account of the other kind.",
+    ),
+    Setting(
+        key="IBKR_PORT",
+        group="Broker",
+        kind="int",
+        proposal="4002",
+        unit="port of 127.0.0.1",
+        bounds=("1", "65535"),
+        description="Where TWS or IB Gateway listens on this machine. By default IB Gateway: 4002 paper, 4001 live; "
+        "TWS: 7497 paper, 7496 live.",
+    ),
+    Setting(
+        key="IBKR_CLIENT_ID",
+        group="Broker",
+        kind="int",
+        proposal="11",
+        unit="number",
+        bounds=("1", "999"),
+        description="The bot's number as a client of the gateway. No other program may use it, and it stays the same: "
+        "only its own orders can be cancelled by their numbers.",
+    ),
+    Setting(
+        key="IBKR_ACCOUNT",
+        group="Broker",
+        kind="text",
+        proposal="",
+        unit="account number",
+        optional=True,
+        description="The account to trade, such as DU1234567; may be empty where the gateway manages only one.",
+    ),
+    Setting(
+        key="IBKR_LIBRARY",
+        group="Broker",
+        kind="choice",
+        proposal="ib_async",
+        unit="one of",
+        choices=("ib_insync", "ib_async"),
+        description="The Python library that speaks to the gateway. Both pass the same tests; ib_async is maintained.",
     ),
     Setting(
         key="PAPER_STARTING_CASH",

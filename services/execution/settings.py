@@ -53,3 +53,24 @@ class AlpacaSettings(Struct, frozen=True, kw_only=True):
             endpoint="live" if word == "live" else "simulator" if word == "simulator" else "paper",
             simulator_port=env.whole("ALPACA_SIMULATOR_PORT"),
         )
+
+
+class IbkrSettings(Struct, frozen=True, kw_only=True):
+    """What the operator set for Interactive Brokers; read only where BROKER_NAME is IBKR."""
+
+    mode: Literal["paper", "live"]
+    port: int
+    client_id: int
+    account: str
+    library: str
+
+    @classmethod
+    def from_env(cls, env: EnvBot) -> "IbkrSettings":
+        """Read the settings that Interactive Brokers' adapter needs."""
+        return cls(
+            mode="live" if env.word("IBKR_MODE") == "live" else "paper",
+            port=env.whole("IBKR_PORT"),
+            client_id=env.whole("IBKR_CLIENT_ID"),
+            account=env.word("IBKR_ACCOUNT").strip(),
+            library=env.word("IBKR_LIBRARY"),
+        )

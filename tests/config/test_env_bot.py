@@ -123,6 +123,11 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
         ({"ALPACA_ENABLED": "true"}, "ALPACA_ENABLED must be false while BROKER_NAME is PAPER: one broker per bot"),
         ({"BROKER_NAME": "ALPACA"}, "ALPACA_ENABLED must be true while BROKER_NAME is ALPACA"),
         ({"IBKR_ENABLED": "true"}, "IBKR_ENABLED must be false"),
+        ({"BROKER_NAME": "IBKR"}, "IBKR_ENABLED must be true while BROKER_NAME is IBKR"),
+        (
+            {"BROKER_NAME": "IBKR", "IBKR_ENABLED": "true", "IBKR_MODE": "live"},
+            "IBKR_MODE is live, but MARKET_DATA_SOURCE is generated",
+        ),
         (
             {"BROKER_NAME": "ALPACA", "ALPACA_ENABLED": "true", "ALPACA_ENDPOINT": "live"},
             "real money would be traded on prices that are not the market's",

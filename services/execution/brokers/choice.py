@@ -7,9 +7,10 @@ from bus.assembly import CannotStartError, Setup
 from config.credentials import ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET
 from config.vault import Vault, VaultError
 from services.execution.brokers.interface import Broker, RetryableBrokerError, StopTradingError
-from services.execution.settings import AlpacaSettings, ExecutionSettings
+from services.execution.settings import AlpacaSettings, ExecutionSettings, IbkrSettings
 
 PAPER_BOOKS: Final = "paper_broker.db"
+IBKR_BOOKS: Final = "ibkr_books.db"
 
 
 def open_broker(setup: Setup, settings: ExecutionSettings) -> Broker:
@@ -59,4 +60,22 @@ def _alpaca(setup: Setup, _settings: ExecutionSettings) -> Broker:
     return AlpacaBroker(keys, own.endpoint, simulator_port=own.simulator_port)
 
 
-_OPENERS: Final[Mapping[str, Callable[[Setup, ExecutionSettings], Broker]]] = {"PAPER": _paper, "ALPACA": _alpaca}
+def _ibkr(setup: Setup, _settings: ExecutionSettings) -> Broker:
+    # Only this needs Interactive Brokers' library.
+    from services.execution.brokers.ibkr import IbkrBroker
+    from services.execution.brokers.ibkr_line import IbkrAccess
+
+    own = IbkrSettings.from_env(setup.env)
+    setup.paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return IbkrBroker(
+        IbkrAccess(port=own.port, client_id=own.client_id, account=own.account, mode=own.mode),
+        library=own.library,
+        path=setup.paths.state / IBKR_BOOKS,
+    )
+
+
+_OPENERS: Final[Mapping[str, Callable[[Setup, ExecutionSettings], Broker]]] = {
+    "PAPER": _paper,
+    "ALPACA": _alpaca,
+    "IBKR": _ibkr,
+}

@@ -19,6 +19,15 @@ class RigEntry(Struct, frozen=True, kw_only=True):
     is_listed: bool = True
 
 
+#: No switch against orders, no keys to refuse; and what is not HTTP has no 429, 500 and 504.
+_IBKR: Final = frozenset(
+    {
+        *("network", "foreign", "asset-list", "clock", "trailing-buy", "options"),
+        *(Outcome.TIMEOUT_BEFORE, Outcome.TIMEOUT_AFTER_ACCEPT, Outcome.RESET_AFTER_ACCEPT, Outcome.UNREADABLE),
+        *(Outcome.LATE_ACCEPT, Outcome.FILLED_BEFORE, Outcome.CANCEL_PENDING, Outcome.REJECT),
+    }
+)
+
 RIGS: Final[dict[str, RigEntry]] = {
     "paper": RigEntry(
         title="Paper",
@@ -36,6 +45,8 @@ RIGS: Final[dict[str, RigEntry]] = {
             }
         ),
     ),
+    "ibkr-insync": RigEntry(title="IBKR (ib_insync)", module="conformance.ibkr_insync_rig", capabilities=_IBKR),
+    "ibkr-async": RigEntry(title="IBKR (ib_async)", module="conformance.ibkr_async_rig", capabilities=_IBKR),
     "double": RigEntry(
         title="Double",
         module="conformance.outside_rig",
