@@ -12,6 +12,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from bus.messages import cash_micros, notional_micros
+
 #: Shares behind one contract of a standard equity option. Source: OCC, Characteristics and Risks of Standardized
 #: Options (June 2024), "contract size".
 CONTRACT_SHARES: Final = 100
@@ -88,3 +90,21 @@ def multiplier_of(symbol: str) -> int:
     (100, 1)
     """
     return CONTRACT_SHARES if is_option(symbol) else 1
+
+
+def notional_of(symbol: str, price_micros: int, qty_nanos: int) -> int:
+    """Return what a quantity of a symbol is worth at this price, in micro-dollars, rounded half to even.
+
+    >>> notional_of("SPY251219P00650000", 2_500_000, 3_000_000_000)
+    750000000
+    """
+    return notional_micros(price_micros * multiplier_of(symbol), qty_nanos)
+
+
+def cash_of(symbol: str, price_micros: int, qty_nanos: int) -> int:
+    """Return what a fill in a symbol moves in cash before its charges: whole cents, half to even, in micro-dollars.
+
+    >>> cash_of("SPY", 10_005_000, 1_000_000_000), cash_of("SPY251219P00650000", 10_005_000, 1_000_000_000)
+    (10000000, 1000500000)
+    """
+    return cash_micros(price_micros * multiplier_of(symbol), qty_nanos)

@@ -84,6 +84,7 @@ BROKER: Final[tuple[Setting, ...]] = (
         kind="decimal",
         proposal="0",
         unit="dollars a share sold",
+        decimals=6,
         bounds=("0", "0.01"),
         description="FINRA's trading activity fee that the paper broker takes on sales, rounded up to a cent a fill.",
     ),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.instruments import is_option, multiplier_of, option_terms
-from bus.messages import MICROS
+from bus.instruments import cash_of, is_option, multiplier_of, notional_of, option_terms
+from bus.messages import MICROS, NANOS, cash_micros, notional_micros
 
 
 def test_an_occ_symbol_when_read_then_names_its_terms() -> None:
@@ -77,3 +77,12 @@ def test_an_occ_symbol_when_written_from_terms_then_reads_back(
     assert (terms.root, terms.expiry) == (root, f"{expiry:%Y-%m-%d}")
     assert terms.strike_micros == thousandths * 1_000
     assert multiplier_of(symbol) == 100
+
+
+def test_money_when_the_symbol_is_known_then_an_option_counts_a_hundred_times() -> None:
+    price, qty = 2_505_000, 3 * NANOS
+    assert notional_of("SPY", price, qty) == notional_micros(price, qty)
+    assert cash_of("SPY", price, qty) == cash_micros(price, qty)
+    assert notional_of("SPY251219P00650000", price, qty) == 751_500_000
+    # The multiplier comes before the rounding to cents.
+    assert cash_of("SPY251219P00650000", 10_005_000, NANOS) == 1_000_500_000

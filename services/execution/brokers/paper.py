@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bus.instruments import is_option, multiplier_of
-from bus.messages import AssetLine, Quote, QuoteBatch, SessionPlanned, cash_micros
+from bus.instruments import cash_of, is_option, multiplier_of
+from bus.messages import AssetLine, Quote, QuoteBatch, SessionPlanned
 from bus.quote_board import QuoteBoard
 from services.execution.brokers import matching, paper_rules
 from services.execution.brokers import paper_reports as said
@@ -187,7 +187,7 @@ class PaperBroker(Broker):
         price = limit_micros or (quote.ask_micros if quote else 0)
         charge = self._commission.of_fill(qty_nanos, is_first=is_first)
         worst = -(-price * (matching.PPM + self._slippage_ppm) // matching.PPM)
-        return cash_micros(worst * multiplier_of(symbol), qty_nanos) + charge
+        return cash_of(symbol, worst, qty_nanos) + charge
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
         """Cancel at once; an order that is over already is looked up instead."""
@@ -401,7 +401,7 @@ class PaperBroker(Broker):
         is_first = not order.filled_nanos
         if order.side == "BUY":
             return self._commission.of_fill(qty_nanos, is_first=is_first)
-        proceeds = cash_micros(price * multiplier_of(order.symbol), qty_nanos)
+        proceeds = cash_of(order.symbol, price, qty_nanos)
         return self._commission.of_sale(qty_nanos, proceeds, is_first=is_first)
 
     def _fillable(self, draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:

@@ -8,8 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from bus.instruments import multiplier_of
-from bus.messages import cash_micros
+from bus.instruments import cash_of
 from bus.store import roll_back
 from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
 from services.execution.brokers.matching import BookOrder
@@ -86,7 +85,7 @@ class Execution(Struct, frozen=True):
     @property
     def cash_micros(self) -> int:
         """Return what it did to the cash, its commission included: negative for a purchase."""
-        amount = cash_micros(self.price_micros * multiplier_of(self.symbol), self.qty_nanos)
+        amount = cash_of(self.symbol, self.price_micros, self.qty_nanos)
         return (-amount if self.side == "BUY" else amount) - self.commission_micros
 
 
