@@ -160,8 +160,9 @@ def test_an_order_when_the_line_is_cut_then_is_no_refusal_and_is_not_there(rig: 
     assert rig.reports_of("tb1-a").state == "NOT_FOUND"
 
 
+# What the account may do with a symbol may be remembered for the day, so a cut line need not show there.
 @card("network")
-@pytest.mark.parametrize("call", QUERIES)
+@pytest.mark.parametrize("call", [call for call in QUERIES if call != "assets"])
 def test_a_question_when_the_line_is_cut_then_proves_nothing_and_is_answered_afterwards(rig: Rig, call: Call) -> None:
     rig.place("tb1-a", limit=90)
     before = ask(rig, call)
