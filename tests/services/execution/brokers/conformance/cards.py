@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from conformance.rig import OTHER, PUT, SYMBOL, Outcome, Rig, micros
+from conformance.rig import OTHER, SYMBOL, Outcome, Rig, micros
 
 from bus import messages as m
 from services.execution.brokers import reports as r
@@ -108,7 +108,7 @@ def refuses_trailing_buys(rig: Rig) -> None:
 
 def refuses_options(rig: Rig) -> None:
     """Options are refused."""
-    assert rig.place("tb1-put", symbol=PUT, shares=1, limit=2).state == "REJECTED"
+    assert rig.place("tb1-put", symbol=rig.put, shares=1, limit=2).state == "REJECTED"
 
 
 def keeps_no_hours(rig: Rig) -> None:
