@@ -7,9 +7,12 @@ from msgspec import Struct
 from bus.messages import MICROS
 from config.env_bot import EnvBot
 from services.execution.brokers.commission import Commission
+from services.execution.brokers.paper_rules import PaperRules
 
 #: Parts per million in a basis point.
 _PPM_PER_BASIS_POINT = 100
+_CENTS_PER_DOLLAR = 100
+_NS_PER_MS = 1_000_000
 
 
 class ExecutionSettings(Struct, frozen=True, kw_only=True):
@@ -21,6 +24,7 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
     paper_starting_cash_micros: int
     paper_slippage_ppm: int
     paper_commission: Commission
+    paper_rules: PaperRules
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ExecutionSettings":
@@ -34,6 +38,13 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
             paper_commission=Commission(
                 share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
                 order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
+                sec_cents=env.scaled("PAPER_SEC_FEE", _CENTS_PER_DOLLAR),
+                taf_micros=env.scaled("PAPER_TAF", MICROS),
+            ),
+            paper_rules=PaperRules(
+                latency_ns=env.whole("PAPER_LATENCY") * _NS_PER_MS,
+                participation_percent=env.whole("PAPER_PARTICIPATION"),
+                refuses_opposite_sides=env.flag("PAPER_WASH_RULE"),
             ),
         )
 

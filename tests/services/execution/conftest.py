@@ -18,9 +18,10 @@ from bus.assembly import Ports
 from bus.failpoints import failpoints
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
-from services.execution.brokers.commission import FREE, Commission
+from services.execution.brokers.commission import FREE
 from services.execution.brokers.interface import Broker
 from services.execution.brokers.paper import PaperBroker
+from services.execution.brokers.paper_rules import PLAIN
 from services.execution.core import ExecutionCore
 from services.execution.orders import client_order_id
 from services.execution.settings import ExecutionSettings
@@ -34,7 +35,8 @@ INTENT = "2013-10-08:open:SPY:BULLISH"
 
 def settings_of(halt_positions: str, stop_positions: str) -> ExecutionSettings:
     paper = {"paper_starting_cash_micros": CASH, "paper_slippage_ppm": 0, "paper_commission": FREE}
-    return ExecutionSettings(broker_name="PAPER", halt_positions=halt_positions, stop_positions=stop_positions, **paper)
+    choices = {"halt_positions": halt_positions, "stop_positions": stop_positions, "paper_rules": PLAIN}
+    return ExecutionSettings(broker_name="PAPER", **paper, **choices)
 
 
 class OpenGate:
@@ -380,10 +382,8 @@ def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
-    def open_it(cash: int = CASH, slippage_ppm: int = 0, commission: Commission = FREE) -> PaperBroker:
-        opened.append(
-            PaperBroker(books_path, starting_cash_micros=cash, slippage_ppm=slippage_ppm, commission=commission)
-        )
+    def open_it(cash: int = CASH, **options: Any) -> PaperBroker:
+        opened.append(PaperBroker(books_path, starting_cash_micros=cash, **options))
         return opened[-1]
 
     yield open_it
