@@ -123,9 +123,10 @@ class LiveDesk:
         """Tell whether the day's names are to be chosen now: LIVE_LIST_BEFORE_OPEN, until the close."""
         if not plan.is_trading_day:
             return False
-        # A simulated exchange has a time of its own, and begins when somebody comes.
-        begins_ns = plan.open_ns - self._settings.list_before_open_ns
-        return self._settings.is_simulated or begins_ns <= self._now_ns() < plan.close_ns
+        if self._settings.is_simulated:
+            # It has a time of its own and begins when somebody comes; a journaled plan of another day is no reason to.
+            return plan.session_date == self._settings.session_date
+        return plan.open_ns - self._settings.list_before_open_ns <= self._now_ns() < plan.close_ns
 
     def loaded(self, plan: SessionPlanned, names: Sequence[UniverseName]) -> UniverseLoaded | None:
         """Return the names of the session with their prices, None while they are being asked for."""
@@ -185,9 +186,13 @@ class LiveDesk:
         if isinstance(message, ChainStatus) and sender == "watchdog" and self._session is not None:
             self._session.hear_status(message)
 
+    def remark(self) -> str:
+        """Return how live data is, for people."""
+        return self._session.remark if self._session is not None else ""
+
     def _halt(self, words: str) -> None:
         if self._ports is not None:
-            self._ports.raise_halt(_RULE, words)
+            self._ports.raise_halt(_RULE, f"{words} Then start the chain again.")
 
     def _ask(self, plan: SessionPlanned, names: Sequence[UniverseName]) -> None:
         source = self._source
@@ -199,7 +204,9 @@ class LiveDesk:
         except SnapshotError as error:
             self._found = plan.session_date, str(error)
             return
-        now_ns = self._now_ns()
+        # A simulated exchange's session is on another day: its time, not this host's, is the session's.
+        before_open_ns = plan.open_ns - self._settings.list_before_open_ns
+        now_ns = before_open_ns if self._settings.is_simulated else self._now_ns()
         feed = self._settings.alpaca_data_feed
         loaded = UniverseLoaded(
             ts_event=now_ns,
@@ -212,7 +219,5 @@ class LiveDesk:
         self._found = plan.session_date, loaded
 
     def _mode(self, plan: SessionPlanned, now_ns: int) -> ScanMode:
-        if self._settings.is_simulated:
-            return "pre-market"
         # SCREENER_SCAN_MODE auto: by the time of the session.
         return next((mode for mode in SCAN_MODES if mode == self._settings.scan_mode), scan_mode_at(plan, now_ns))

@@ -62,6 +62,7 @@ class Screener:
             "MARKET_DATA_SOURCE": "alpaca",
             "ALPACA_ENDPOINT": "simulator",
             "ALPACA_DATA_SIMULATOR_PORT": str(port),
+            "MARKET_DATA_DATE": SHORT.session_date,
             "MARKET_DATA_SYMBOLS": ",".join(DAY.symbols),
             "ALPACA_STREAM_SYMBOLS_MAX": "200",
         }
@@ -144,15 +145,17 @@ def test_a_session_when_live_then_its_names_are_ranked_and_its_minutes_are_those
     assert screener.open() is None, "there are no candidates yet"
     ranked = screener.ranked()
     assert "names in Alpaca's iex feed" in ranked.source
+    assert ranked.ts_event == OPEN - 5 * MINUTE, "a time of this host would end the simulated session"
     assert [type(event).__name__ for event in screener.events] == ["SessionPlanned", "CandidatesRanked", "VixObserved"]
     player.start()
     session = screener.open()
     said = heard(session)
     session.close()
-    player.close()
     names = {candidate.symbol for candidate in ranked.candidates}
     assert names
-    assert data.subscribed == (set(), set())
+    assert screener.assembly.remark() == "market data: the session is over"
+    until(lambda: data.subscribed == (set(), set()), "end of the connection")
+    player.close()
     assert columns(said, names) == columns(list(messages(DAY, SHORT)), names)
     assert isinstance(said[-1], FeedEnded)
     assert said[-1].steps == len(said)
@@ -217,6 +220,7 @@ def test_the_keys_when_refused_then_the_chain_is_halted_in_words(
     session.close()
     assert rule == "market_data"
     assert "refuses the keys" in words
+    assert "refuses the keys" in screener.assembly.remark()
 
 
 def test_prices_when_there_are_none_then_the_names_wait_and_it_is_said(
