@@ -128,6 +128,11 @@ def _live_faults(values: Mapping[str, Value]) -> list[str]:
             "MARKET_DATA_SYMBOLS is empty: live data has no names of its own. Name some, or set UNIVERSE_SOURCE to "
             "finnhub"
         )
+    if values["ALPACA_ENDPOINT"] == "simulator" and values["BROKER_NAME"] not in {"PAPER", "ALPACA"}:
+        faults.append(
+            f"ALPACA_ENDPOINT is simulator, so MARKET_DATA_SOURCE alpaca is no real market, but BROKER_NAME is "
+            f"{values['BROKER_NAME']}: set ALPACA_ENDPOINT to paper"
+        )
     return faults
 
 
@@ -197,7 +202,10 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
     (
-        ("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
+        (
+            *("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
+            *("ALPACA_ENDPOINT", "BROKER_NAME"),
+        ),
         _source_faults,
     ),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),

@@ -29,19 +29,17 @@ BROKER: Final[tuple[Setting, ...]] = (
         proposal="paper",
         unit="one of",
         choices=("paper", "live", "simulator"),
-        description=(
-            "Which of Alpaca's exchanges: paper money, real money, or a simulated exchange on this machine, whose time "
-            "may run faster than the clock."
-        ),
+        description="Which of Alpaca's accounts orders go to. paper: its account without money. live: REAL MONEY. "
+        "simulator: a stand-in on this machine, which never gets the keys. Each of the first two has keys of its own.",
     ),
     Setting(
         key="ALPACA_SIMULATOR_PORT",
         group="Broker",
         kind="int",
-        proposal="8095",
-        unit="port",
+        proposal="8420",
+        unit="port of 127.0.0.1",
         bounds=("1", "65535"),
-        description="With ALPACA_ENDPOINT simulator: where its trading interface listens, on 127.0.0.1.",
+        description="Where the stand-in listens; used while ALPACA_ENDPOINT is simulator.",
     ),
     Setting(
         key="IBKR_ENABLED",

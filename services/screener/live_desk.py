@@ -27,6 +27,8 @@ _AGAIN_NS: Final = 30 * NS_PER_SECOND
 #: Outside the exchange's hours a name may not be quoted for a while.
 _QUIET_OUTSIDE_S: Final = 120.0
 _RULE: Final = "market_data"
+#: The names that the pair for trading is kept under.
+_TRADING_PAIR: Final = ("alpaca_trading_key", "alpaca_trading_secret")
 #: A simulated exchange on this machine takes any keys.
 _SIMULATOR_KEYS: Final = ("SIMULATED-KEY", "SIMULATED-SECRET")
 
@@ -48,19 +50,21 @@ class LiveWorld:
         Raises:
             CannotStartError: there is none.
         """
+        if self._settings.is_simulated:
+            # It never gets the operator's keys.
+            return _SIMULATOR_KEYS
         try:
             kept = Vault(self._setup.paths).open().credentials
         except VaultError as error:
             raise CannotStartError(f"The keys for market data cannot be read: {error}") from error
-        keys = kept.get(ALPACA_DATA_KEY, ""), kept.get(ALPACA_DATA_SECRET, "")
-        if not all(keys):
-            if self._settings.is_simulated:
-                return _SIMULATOR_KEYS
-            raise CannotStartError(
-                "There is no Alpaca key pair for market data: live data needs the credentials alpaca_data_key and "
-                "alpaca_data_secret in the vault. Enter them on the configuration page."
-            )
-        return keys
+        # A pair that trades gives market data as well; one of its own is taken first.
+        for key, secret in ((ALPACA_DATA_KEY, ALPACA_DATA_SECRET), _TRADING_PAIR):
+            if kept.get(key) and kept.get(secret):
+                return kept[key], kept[secret]
+        raise CannotStartError(
+            "There is no Alpaca key pair for market data: live data needs the credentials alpaca_data_key and "
+            "alpaca_data_secret in the vault, or the pair that trades. Enter one on the configuration page."
+        )
 
     def snapshots(self) -> SnapshotSource:
         """Return where the names' prices come from; the first call loads a large library."""

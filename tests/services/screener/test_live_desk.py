@@ -1,5 +1,6 @@
 """The screener with live data, from its settings to what its listeners hear, against a stand-in of Alpaca."""
 
+import dataclasses
 import logging
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.alpaca_data import AlpacaData, SessionPlayer
+from alpaca_data import AlpacaData, SessionPlayer
 from finnhub_server import provision
 from live_day import MINUTE, OPEN, PLAN, SECOND, a_status, until
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ from config.paths import HomePaths
 from services.screener.core import ScreenerState
 from services.screener.feed import MarketFeed, check_source
 from services.screener.generator import generate
+from services.screener.live_desk import LiveDesk, LiveWorld
 from services.screener.settings import ScreenerSettings
 from services.screener.shell import build
 from services.screener.steps import messages
@@ -42,6 +44,8 @@ MINUTES = 4
 SHORT = replace(PLAN, close_ns=OPEN + MINUTES * MINUTE)
 DAY = generate(SHORT, 2)
 KEYS = {"alpaca_data_key": "CANARYKEYID000000", "alpaca_data_secret": "canarySECRET"}
+TRADING = {"alpaca_trading_key": "TRADINGKEYID00000", "alpaca_trading_secret": "tradingSECRET"}
+SIMULATOR = {"ALPACA_ENDPOINT": "simulator"}
 IDENTITY = Identity(
     entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
 )
@@ -107,7 +111,7 @@ def new_screener(short_home: HomePaths) -> Iterator[Callable[..., Screener]]:
         made.append(Screener(short_home, port, **settings))
         return made[-1]
 
-    provision(short_home, more=KEYS)
+    provision(short_home)
     yield new
     for one in made:
         one.assembly.shell.close()
@@ -265,8 +269,6 @@ class Wall:
 def test_the_names_when_it_is_time_then_they_are_asked_for_and_not_before(
     new_screener: Callable[..., Screener], at_ns: int, asks: bool
 ) -> None:
-    from services.screener.live_desk import LiveDesk, LiveWorld
-
     screener = new_screener(1)
     env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
     settings = ScreenerSettings.from_env(env)
@@ -283,6 +285,27 @@ def test_keys_when_there_are_none_then_the_service_does_not_start_and_says_so(sh
     env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
     with pytest.raises(CannotStartError, match="alpaca_data_key and alpaca_data_secret"):
         build(Setup(paths=short_home, env=env, identity=IDENTITY)).checked()
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (KEYS | TRADING, "CANARYKEYID000000"),
+        (TRADING, "TRADINGKEYID00000"),
+        ({"alpaca_data_key": "CANARYKEYID000000"} | TRADING, "TRADINGKEYID00000"),
+    ],
+    ids=["its own", "the one that trades", "half a pair is none"],
+)
+def test_keys_when_the_vault_has_them_then_the_pair_for_market_data_comes_first(
+    short_home: HomePaths, kept: dict[str, str], expected: str
+) -> None:
+    provision(short_home, more=kept)
+    env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
+    setup = Setup(paths=short_home, env=env, identity=IDENTITY)
+    assert LiveWorld(setup, ScreenerSettings.from_env(env)).keys()[0] == expected
+    simulated = parse({**proposals(), "MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"} | SIMULATOR)
+    world = LiveWorld(dataclasses.replace(setup, env=simulated), ScreenerSettings.from_env(simulated))
+    assert world.keys()[0] != expected, "a simulator never gets real keys"
 
 
 @pytest.mark.parametrize(
