@@ -28,7 +28,7 @@ class LiveFeed(Protocol):
         ...
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, without waiting for the other side; what was hung up before stays so."""
         ...
 
 

@@ -88,9 +88,10 @@ class MarketDrive:
             if self._live is None:
                 return None
             self._live_date = plan.session_date
-        if self._live is None or self._live.has_ended:
-            self._has_nothing = True
+        if self._live is None:
             return None
         data = self._live.next()
         self._has_nothing = data is None
+        if self._live.has_ended:
+            self.close()
         return data

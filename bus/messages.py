@@ -689,7 +689,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside.
     `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
     broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
-    heartbeat of a service that was told to stop.
+    heartbeat of a service that was told to stop. `remark` is what else a person should see, such as the live feed's
+    lag.
     """
 
     service: ServiceName
@@ -707,6 +708,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     reconciled_ms: int = -1
     ends: bool = False
     stopped_streams: tuple[StoppedStream, ...] = ()
+    remark: str = ""
 
 
 class Lease(Message, frozen=True, kw_only=True):

@@ -443,6 +443,7 @@ class Runner:
             halt_counter=self._halt_counter,
             reconciled_ms=node.assembly.reconciled_ms() if node else -1,
             stopped_streams=tuple(courier.stopped.values()) if courier else (),
+            remark=node.assembly.remark() if node else "",
         )
 
     def _grant_lease(self) -> None:
@@ -486,14 +487,13 @@ class Runner:
 
     def _drive_feed(self) -> None:
         """Publish market data, in the one service that has it."""
-        node = self._node
+        node, data = self._node, None
         if node is None or self.failure:
             return
         try:
             data = self._market.due(node, is_active=self._is_active)
         except CannotStartError as error:
             self._fail(error)
-            return
         if data is not None:
             self._clock.heard(data.ts_event)
             node.step = data.step

@@ -172,6 +172,11 @@ def _live_faults(values: Mapping[str, Value]) -> list[str]:
             "MARKET_DATA_SYMBOLS is empty: live data has no names of its own. Name some, or set UNIVERSE_SOURCE to "
             "finnhub"
         )
+    if values["ALPACA_ENDPOINT"] == "simulator" and values["BROKER_NAME"] not in {"PAPER", "ALPACA"}:
+        faults.append(
+            f"ALPACA_ENDPOINT is simulator, so MARKET_DATA_SOURCE alpaca is no real market, but BROKER_NAME is "
+            f"{values['BROKER_NAME']}: set ALPACA_ENDPOINT to paper"
+        )
     return faults
 
 
@@ -245,7 +250,10 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
     (("BROKER_NAME", "IBKR_MODE", "MARKET_DATA_SOURCE"), _ibkr_money_faults),
     (
-        ("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
+        (
+            *("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
+            *("ALPACA_ENDPOINT", "BROKER_NAME"),
+        ),
         _source_faults,
     ),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),

@@ -116,9 +116,9 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         key="ALPACA_DATA_SIMULATOR_PORT",
         group="Market data",
         kind="int",
-        proposal="8096",
-        unit="port",
+        proposal="8421",
+        unit="port of 127.0.0.1",
         bounds=("1", "65535"),
-        description="With ALPACA_ENDPOINT simulator: where its market data listens, on 127.0.0.1.",
+        description="Where the stand-in's market data listens; used while ALPACA_ENDPOINT is simulator.",
     ),
 )

@@ -31,7 +31,6 @@ _OPEN_S: Final = 10.0
 _ANSWER_S: Final = 10.0
 _LOOK_S: Final = 0.25
 _CLOSE_S: Final = 1.0
-_JOIN_S: Final = 2.0
 #: How long to wait before the next connection, in seconds; the last one stands for all that follow.
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 #: 406 passes when the broker has noticed that an older connection is gone; it does not when something else holds it.
@@ -130,10 +129,8 @@ class AlpacaStream:
             )
 
     def close(self) -> None:
-        """Hang up; a connection that does not end in two seconds is left to the end of the process."""
+        """Hang up. The thread ends by itself: the loop that calls this may not wait for it."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(_JOIN_S)
 
     # --- the thread -----
 

@@ -27,7 +27,7 @@ FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 
 #: What the server's error codes mean, and what to do. Each of these ends the feed: asking again changes nothing.
 FATAL: Final[Mapping[int, str]] = {
-    402: "refuses the keys: enter alpaca_data_key and alpaca_data_secret again",
+    402: "refuses the keys for market data: enter them again on the configuration page",
     405: "has no place for as many names: lower ALPACA_STREAM_SYMBOLS_MAX to what the plan allows (30 on the free one)",
     408: "has no live data for this account: open it in the account's plan",
     409: "has no such feed in this plan: set ALPACA_DATA_FEED to iex, or take the plan that has sip",

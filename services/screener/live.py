@@ -71,7 +71,7 @@ class Stream(Protocol):
         ...
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, without waiting for the other side."""
         ...
 
 

@@ -27,6 +27,8 @@ _AGAIN_NS: Final = 30 * NS_PER_SECOND
 #: Outside the exchange's hours a name may not be quoted for a while.
 _QUIET_OUTSIDE_S: Final = 120.0
 _RULE: Final = "market_data"
+#: The names that the pair for trading is kept under.
+_TRADING_PAIR: Final = ("alpaca_trading_key", "alpaca_trading_secret")
 #: A simulated exchange on this machine takes any keys.
 _SIMULATOR_KEYS: Final = ("SIMULATED-KEY", "SIMULATED-SECRET")
 
@@ -48,19 +50,21 @@ class LiveWorld:
         Raises:
             CannotStartError: there is none.
         """
+        if self._settings.is_simulated:
+            # It never gets the operator's keys.
+            return _SIMULATOR_KEYS
         try:
             kept = Vault(self._setup.paths).open().credentials
         except VaultError as error:
             raise CannotStartError(f"The keys for market data cannot be read: {error}") from error
-        keys = kept.get(ALPACA_DATA_KEY, ""), kept.get(ALPACA_DATA_SECRET, "")
-        if not all(keys):
-            if self._settings.is_simulated:
-                return _SIMULATOR_KEYS
-            raise CannotStartError(
-                "There is no Alpaca key pair for market data: live data needs the credentials alpaca_data_key and "
-                "alpaca_data_secret in the vault. Enter them on the configuration page."
-            )
-        return keys
+        # A pair that trades gives market data as well; one of its own is taken first.
+        for key, secret in ((ALPACA_DATA_KEY, ALPACA_DATA_SECRET), _TRADING_PAIR):
+            if kept.get(key) and kept.get(secret):
+                return kept[key], kept[secret]
+        raise CannotStartError(
+            "There is no Alpaca key pair for market data: live data needs the credentials alpaca_data_key and "
+            "alpaca_data_secret in the vault, or the pair that trades. Enter one on the configuration page."
+        )
 
     def snapshots(self) -> SnapshotSource:
         """Return where the names' prices come from; the first call loads a large library."""
@@ -123,9 +127,10 @@ class LiveDesk:
         """Tell whether the day's names are to be chosen now: LIVE_LIST_BEFORE_OPEN, until the close."""
         if not plan.is_trading_day:
             return False
-        # A simulated exchange has a time of its own, and begins when somebody comes.
-        begins_ns = plan.open_ns - self._settings.list_before_open_ns
-        return self._settings.is_simulated or begins_ns <= self._now_ns() < plan.close_ns
+        if self._settings.is_simulated:
+            # It has a time of its own and begins when somebody comes; a journaled plan of another day is no reason to.
+            return plan.session_date == self._settings.session_date
+        return plan.open_ns - self._settings.list_before_open_ns <= self._now_ns() < plan.close_ns
 
     def loaded(self, plan: SessionPlanned, names: Sequence[UniverseName]) -> UniverseLoaded | None:
         """Return the names of the session with their prices, None while they are being asked for."""
@@ -185,9 +190,13 @@ class LiveDesk:
         if isinstance(message, ChainStatus) and sender == "watchdog" and self._session is not None:
             self._session.hear_status(message)
 
+    def remark(self) -> str:
+        """Return how live data is, for people."""
+        return self._session.remark if self._session is not None else ""
+
     def _halt(self, words: str) -> None:
         if self._ports is not None:
-            self._ports.raise_halt(_RULE, words)
+            self._ports.raise_halt(_RULE, f"{words} Then start the chain again.")
 
     def _ask(self, plan: SessionPlanned, names: Sequence[UniverseName]) -> None:
         source = self._source
@@ -199,7 +208,9 @@ class LiveDesk:
         except SnapshotError as error:
             self._found = plan.session_date, str(error)
             return
-        now_ns = self._now_ns()
+        # A simulated exchange's session is on another day: its time, not this host's, is the session's.
+        before_open_ns = plan.open_ns - self._settings.list_before_open_ns
+        now_ns = before_open_ns if self._settings.is_simulated else self._now_ns()
         feed = self._settings.alpaca_data_feed
         loaded = UniverseLoaded(
             ts_event=now_ns,
@@ -212,7 +223,5 @@ class LiveDesk:
         self._found = plan.session_date, loaded
 
     def _mode(self, plan: SessionPlanned, now_ns: int) -> ScanMode:
-        if self._settings.is_simulated:
-            return "pre-market"
         # SCREENER_SCAN_MODE auto: by the time of the session.
         return next((mode for mode in SCAN_MODES if mode == self._settings.scan_mode), scan_mode_at(plan, now_ns))

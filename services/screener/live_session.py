@@ -72,6 +72,8 @@ class LiveSession:
         self._said_at = 0
         self._newest_ns = 0
         self._life = 0
+        self._is_up = False
+        self._lag_ns = 0
         self._fill = _Fill(ports.past)
         self._is_replay_due = False
         self._replayed_at = 0
@@ -85,6 +87,20 @@ class LiveSession:
     def has_ended(self) -> bool:
         """Tell whether FeedEnded was said."""
         return self._has_ended
+
+    @property
+    def remark(self) -> str:
+        """Return how the feed is, for people."""
+        if self._fault:
+            return self._fault
+        if self._has_ended:
+            return "market data: the session is over"
+        if not self._book.is_whole:
+            quotes = "quotes come" if self._is_up else "no quotes come"
+            return f"market data: minutes are missing, so none is handed on; {quotes}"
+        if self._ports.is_simulated:
+            return "market data: whole, of a simulated exchange"
+        return f"market data: whole; quotes are {self._lag_ns / NS_PER_SECOND:.1f} s behind this host's clock"
 
     def hold(self, symbols: Collection[str]) -> None:
         """Watch the quotes of these names too: they are held."""
@@ -138,7 +154,7 @@ class LiveSession:
         if self._book.hear_bars(heard.bars):
             self._repair("a bar came after its minute was handed on")
         self._mend(now_ns, boot_ns)
-        self._tally.add(heard, boot_ns)
+        self._tally.add(heard, boot_ns, is_simulated=self._ports.is_simulated)
         self._saying = chain(
             self._past(now_ns, boot_ns),
             self._minutes(now_ns),
@@ -148,6 +164,7 @@ class LiveSession:
         )
 
     def _follow_stream(self, heard: Heard, boot_ns: int) -> None:
+        self._is_up, self._lag_ns = heard.is_up, heard.lag_ns
         if heard.fault and not self._fault:
             self._fault = heard.fault
             self._ports.on_fault(heard.fault)
@@ -267,7 +284,7 @@ class _Tally:
         self._quotes = 0
         self._bars = 0
 
-    def add(self, heard: Heard, boot_ns: int) -> None:
+    def add(self, heard: Heard, boot_ns: int, *, is_simulated: bool) -> None:
         """Count what came; say it when it is time."""
         self._quotes += len(heard.quotes)
         self._bars += len(heard.bars)
@@ -275,6 +292,7 @@ class _Tally:
             return
         lag = f"the newest quote was {heard.lag_ns / NS_PER_SECOND:.3f} s behind this host's clock"
         line = f"market data of a minute: {self._quotes} quotes, {self._bars} bars, {heard.malformed} malformed so far"
-        level = logging.WARNING if abs(heard.lag_ns) > _LAG_NS_MAX else logging.INFO
+        is_late = abs(heard.lag_ns) > _LAG_NS_MAX and not is_simulated
+        level = logging.WARNING if is_late else logging.INFO
         logger.log(level, "%s; %s", line, lag)
         self._due_ns, self._quotes, self._bars = boot_ns + _TELL_NS, 0, 0

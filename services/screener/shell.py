@@ -231,4 +231,5 @@ def build(setup: Setup) -> Assembly[ScreenerState]:
         live=shell.live,
         attach=desk.attach,
         on_status=desk.on_status,
+        remark=desk.remark,
     )

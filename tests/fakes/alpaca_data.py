@@ -1,7 +1,7 @@
 """A stand-in of Alpaca's market data on 127.0.0.1: the stock stream and the REST interface, on one port.
 
 It plays a whole session at a speed of its own, or says just what a test tells it to. It misbehaves only when told. As
-a program: `python tests/fakes/alpaca_data.py --port 8096 --date 2025-03-12 --seed 2 --speed 10`.
+a program: `python tests/fakes/alpaca_data.py --port 8421 --date 2025-03-12 --seed 2 --speed 10`.
 
 Source: Alpaca, "Real-time Stock Data" and "Market Data API" 1.1, read 2026-11.
 """

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from fakes.alpaca_data import AlpacaData
+from alpaca_data import AlpacaData
 from live_day import MINUTE, OPEN, a_bar
 
 from services.screener.alpaca_bars import AlpacaBars

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
-from fakes.alpaca_data import AlpacaData
+from alpaca_data import AlpacaData
 from live_day import OPEN, a_bar, a_quote, until
 
 from bus.clock import boot_ns, utc_ns
@@ -109,7 +109,7 @@ def test_keys_when_refused_then_the_feed_is_given_up_in_words_without_them(
     ear.stream.want(["AAA"], ["AAA"])
     heard = ear.hear(lambda heard: bool(heard.fault), "fault")
     assert heard.fault == (
-        "Alpaca's stream refuses the keys: enter alpaca_data_key and alpaca_data_secret again. It said 402."
+        "Alpaca's stream refuses the keys for market data: enter them again on the configuration page. It said 402."
     )
     ear.stream.close()
     assert data.connections == 1, "refused keys are not tried again"

@@ -221,3 +221,15 @@ def test_a_name_when_it_is_held_then_its_quotes_are_asked_for_too() -> None:
     assert day.stream.barred == {"AAA"}
     day.session.close()
     until(lambda: day.stream.is_closed, "end")
+
+
+def test_the_remark_when_the_feed_changes_then_a_person_sees_how_it_is() -> None:
+    day = LiveDay("AAA")
+    day.wait(1)
+    assert "no quotes come" in day.session.remark
+    day.stream.tell(lag_ns=1_250_000_000)
+    day.connect()
+    assert day.session.remark == "market data: whole; quotes are 1.2 s behind this host's clock"
+    day.stream.tell(is_up=False)
+    day.wait(1)
+    assert "minutes are missing" in day.session.remark
