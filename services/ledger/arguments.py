@@ -7,7 +7,8 @@ from datetime import date
 from pathlib import Path
 
 from services.ledger.book import LedgerError
-from services.ledger.reading import Books, Period
+from services.ledger.findings import findings
+from services.ledger.reading import Books, Period, read_books
 
 
 def add_ledger(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,20 @@ def add_last_day(parser: argparse.ArgumentParser) -> None:
 def add_out(parser: argparse.ArgumentParser) -> None:
     """Let the caller name the file to write."""
     parser.add_argument("--out", type=Path, metavar="FILE", help="write this file, whole or not at all; else print")
+
+
+def sound_books(args: argparse.Namespace) -> Books:
+    """Read the books that are to be exported.
+
+    Raises:
+        VaultError: the home's identity cannot be read.
+        LedgerError: there is no sound ledger, or its books have findings: another program must not be given them.
+    """
+    books = read_books(args.paths, args.ledger)
+    if found := findings(books):
+        listed = "\n".join(f"  - {finding}" for finding in found)
+        raise LedgerError(f"Nothing is exported, for the books have findings:\n{listed}")
+    return books
 
 
 def period_of(args: argparse.Namespace, books: Books) -> Period:

@@ -7,7 +7,6 @@ An entry that was taken back is left out together with its reversal.
 
 import argparse
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -15,10 +14,9 @@ from hashlib import sha256
 from typing import Final
 
 from services.ledger import accounts
-from services.ledger.arguments import add_last_day, add_ledger, add_out, deliver, period_of
-from services.ledger.findings import findings
+from services.ledger.arguments import add_last_day, add_ledger, add_out, deliver, period_of, sound_books
 from services.ledger.ofx_text import money, plain, units
-from services.ledger.reading import Books, Entry, Line, LotRow, Period, read_books, utc_day
+from services.ledger.reading import Books, Entry, Line, LotRow, Period, utc_day
 
 _ROOTS: Final = {
     "ASSET": "Assets", "LIABILITY": "Liabilities", "EQUITY": "Equity", "INCOME": "Income", "EXPENSE": "Expenses",
@@ -40,16 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export the books from the first entry on; return 0, or 1 where they have a finding: then nothing is written.
+    """Export the books from the first entry on; return 0.
 
     Raises:
-        LedgerError: there is no sound ledger.
+        LedgerError: there is no sound ledger, or its books have findings: then nothing is written.
         OSError: the file cannot be written.
     """
-    books = read_books(args.paths, args.ledger)
-    if found := findings(books):
-        sys.stderr.write("Nothing is exported, for the books have findings:\n" + "".join(f"  - {f}\n" for f in found))
-        return 1
+    books = sound_books(args)
     period = period_of(args, books)
     count = len(books.until(period.end_ns))
     deliver(args.out, export_beancount(books, period), f"{count} entries for beancount until {period.last} UTC.")

@@ -4,16 +4,14 @@ hledger adds the lines up again on its own; one cent too many anywhere and `hled
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
 from services.ledger import accounts
-from services.ledger.arguments import add_last_day, add_ledger, add_out, deliver, period_of
-from services.ledger.findings import findings
+from services.ledger.arguments import add_last_day, add_ledger, add_out, deliver, period_of, sound_books
 from services.ledger.ofx_text import money, plain, units
-from services.ledger.reading import Books, Entry, Period, read_books, utc_day
+from services.ledger.reading import Books, Entry, Period, utc_day
 
 _TYPES: Final = {"ASSET": "A", "LIABILITY": "L", "EQUITY": "E", "INCOME": "R", "EXPENSE": "X", "MEMO": "A"}
 _DESCRIPTION_LENGTH_MAX: Final = 400
@@ -27,16 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export the books from the first entry on; return 0, or 1 where they have a finding: then nothing is written.
+    """Export the books from the first entry on; return 0.
 
     Raises:
-        LedgerError: there is no sound ledger.
+        LedgerError: there is no sound ledger, or its books have findings: then nothing is written.
         OSError: the file cannot be written.
     """
-    books = read_books(args.paths, args.ledger)
-    if found := findings(books):
-        sys.stderr.write("Nothing is exported, for the books have findings:\n" + "".join(f"  - {f}\n" for f in found))
-        return 1
+    books = sound_books(args)
     period = period_of(args, books)
     count = len(books.until(period.end_ns))
     deliver(args.out, export_hledger(books, period), f"{count} entries for hledger until {period.last} UTC.")

@@ -6,7 +6,6 @@ Source: "Open Financial Exchange", specification 2.2 (2016), chapters 11 and 13.
 """
 
 import argparse
-import sys
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
@@ -17,9 +16,8 @@ from xml.etree import ElementTree as ET
 
 from config.identity import Identity
 from services.ledger import accounts
-from services.ledger.arguments import add_ledger, add_out, add_period, deliver, period_of
+from services.ledger.arguments import add_ledger, add_out, add_period, deliver, period_of, sound_books
 from services.ledger.book import LedgerError
-from services.ledger.findings import findings
 from services.ledger.ofx_text import (
     MEMO_LENGTH_MAX,
     NAME_LENGTH_MAX,
@@ -35,7 +33,7 @@ from services.ledger.ofx_text import (
     unique_id,
     units,
 )
-from services.ledger.reading import CASH_ACCOUNTS, Books, Entry, Period, read_books, utc_day
+from services.ledger.reading import CASH_ACCOUNTS, Books, Entry, Period, utc_day
 from services.ledger.trades import (
     CashFlow,
     Closure,
@@ -79,21 +77,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export what is asked for; return 0, or 1 where the books have a finding: then nothing is written.
+    """Export what is asked for; return 0.
 
     Raises:
-        LedgerError: there is no sound ledger, or it is not known whose account it is.
+        LedgerError: there is no sound ledger, its books have findings, or it is not known whose account it is.
         OSError: the file cannot be written.
     """
-    books = read_books(args.paths, args.ledger)
+    books = sound_books(args)
     if not books.is_named:
         raise LedgerError(
             f"The name of {args.ledger} does not say which account it is of, and OFX must. Give the copy the ledger's "
             "own name: ENTITY_JURISDICTION_account_BROKER_BOT_BOT_ledger.db."
         )
-    if found := findings(books):
-        sys.stderr.write("Nothing is exported, for the books have findings:\n" + "".join(f"  - {f}\n" for f in found))
-        return 1
     period = period_of(args, books)
     data = generate_ofx(books, period, view=args.view)
     count = len(books.within(period))
