@@ -80,6 +80,7 @@ class Assembly(Generic[S]):
         reconciled_ms: how long ago this service's view and the broker's agreed, for its heartbeat; -1 = they do not,
             or nobody has compared them.
         remark: what else a person should see of this service at this moment; empty = nothing.
+        unready: why this service does not let the chain be armed, in at most 400 characters; empty when it does.
     """
 
     core: Core[S]
@@ -93,6 +94,7 @@ class Assembly(Generic[S]):
     when_stalled: Callable[[Message], Message] = _as_it_is
     reconciled_ms: Callable[[], int] = lambda: -1
     remark: Callable[[], str] = lambda: ""
+    unready: Callable[[], str] = lambda: ""
 
     def checked(self) -> "Assembly[S]":
         """Return this assembly after its self-check.
