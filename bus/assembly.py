@@ -77,6 +77,7 @@ class Assembly(Generic[S]):
         lease_refusal: for services that grant leases: why none is granted now, beyond the control folder's reasons.
         reconciled_ms: how long ago this service's view and the broker's agreed, for its heartbeat; -1 = they do not,
             or nobody has compared them.
+        unready: why this service does not let the chain be armed, in at most 400 characters; empty when it does.
     """
 
     core: Core[S]
@@ -88,6 +89,7 @@ class Assembly(Generic[S]):
     lease_refusal: Callable[[], str | None] = lambda: None
     when_stalled: Callable[[Message], Message] = _as_it_is
     reconciled_ms: Callable[[], int] = lambda: -1
+    unready: Callable[[], str] = lambda: ""
 
     def checked(self) -> "Assembly[S]":
         """Return this assembly after its self-check.

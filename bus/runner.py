@@ -404,7 +404,7 @@ class Runner:
             return f"cannot start: {self.failure}"[:400]
         if self._node is None:
             return "starting"
-        return "ready" if self._node.is_ready else "waits for the session plan"
+        return (self._node.assembly.unready() or "ready") if self._node.is_ready else "waits for the session plan"
 
     def _summarise(self) -> None:
         """Say now and then what is heard, for whoever runs this service alone; nothing when nothing changed."""
