@@ -354,7 +354,7 @@ class AlpacaTrading:
         wanted = query.get("status", "")
         return Reply(200, [one for one in self.assets.values() if not wanted or one["status"] == wanted])
 
-    def getasset_json(self, _query: Any, _body: Any, symbol: str) -> Reply:
+    def get_asset(self, _query: Any, _body: Any, symbol: str) -> Reply:
         if symbol not in self.assets:
             raise ProblemError(404, 40410000, f"asset not found for {symbol}")
         return Reply(200, self.assets[symbol])
