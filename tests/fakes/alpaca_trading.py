@@ -15,18 +15,22 @@ lags: client ids that are not found yet), `hides_executions` (executions that ar
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from alpaca_refusals import OPTION, ProblemError, Reply, check_wash, ticket_of
 from alpaca_stream import StreamPeer
 from alpaca_words import (
+    CONFIGURATIONS,
     activity_of_cash,
     activity_of_fill,
     amount,
+    asset_json,
     iso,
     ns_of,
     order_json,
@@ -35,13 +39,11 @@ from alpaca_words import (
     refusal_of,
     scaled,
 )
-from exchange import MICROS, NANOS, Event, Exchange, Order, RefusalError, Ticket
+from exchange import MICROS, NANOS, Event, Exchange, Order, RefusalError
 
 from bus.clock import NS_PER_MINUTE, utc_ns
 
 KEY, SECRET = "PKSIMULATOR000000000", "simulated-secret-of-no-account-at-all"
-TYPES = {"market": "MARKET", "limit": "LIMIT", "stop": "STOP", "trailing_stop": "TRAILING_STOP"}
-OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}")
 _EVENTS = {"accepted": "new", "cancelled": "canceled", "rejected": "rejected", "expired": "expired"}
 
 
@@ -55,38 +57,22 @@ class Seen:
     body: Any
 
 
-@dataclass
-class Reply:
-    """What goes back; `body` None is an answer without one."""
-
-    status: int
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class ProblemError(Exception):
-    """A refusal in Alpaca's words."""
-
-    def __init__(self, status: int, code: int, message: str, **more: Any) -> None:
-        super().__init__(message)
-        self.reply = Reply(status, {"code": code, "message": message, **more})
-
-
 class AlpacaTrading:
-    """One account. `keys`: what it lets in; `clock`: nanoseconds since 1970 UTC."""
+    """One account. `keys`: what it lets in; `clock`: nanoseconds since 1970 UTC; `port` 0 = any."""
 
     def __init__(
         self,
         exchange: Exchange | None = None,
         keys: tuple[str, str] = (KEY, SECRET),
         clock: Callable[[], int] = utc_ns,
+        port: int = 0,
     ) -> None:
         self.clock = clock
         self.exchange = exchange or Exchange(clock=clock)
         self.keys = keys
         self.account: dict[str, Any] = {}
-        self.assets = {name: _asset(name) for name in ("AAPL", "SPY", "QQQ", "BRK.B", "THIN")}
-        self.configurations = dict(_CONFIGURATIONS)
+        self.assets = {name: asset_json(name) for name in ("AAPL", "SPY", "QQQ", "BRK.B", "THIN")}
+        self.configurations = dict(CONFIGURATIONS)
         self.requests_a_minute = 200
         self.hides_orders: set[str] = set()
         self.hides_executions: set[int] = set()
@@ -104,7 +90,7 @@ class AlpacaTrading:
         class Handler(_Handler):
             alpaca = outer
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -201,12 +187,12 @@ class AlpacaTrading:
     # --- orders ---
 
     def post_order(self, _query: Any, body: Any) -> Reply:
-        ticket = self._ticket(body)
+        ticket = ticket_of(body, self.assets, len(self.exchange.orders))
         if self.suspends:
             raise ProblemError(403, 40310000, "new orders are rejected by user request")
         if self.account.get("account_blocked") or self.account.get("trading_blocked"):
             raise ProblemError(403, 40310000, "account is blocked from trading")
-        self._check_wash(ticket)
+        check_wash(ticket, self.exchange)
         try:
             order = self.exchange.place(ticket)
         except RefusalError as refusal:
@@ -216,67 +202,6 @@ class AlpacaTrading:
         # Recorded: the answer says pending_new, whatever has happened a millisecond later.
         answer = self._order_json(order) | {"status": "pending_new", "filled_qty": "0", "filled_avg_price": None}
         return Reply(200, answer | {"filled_at": None})
-
-    def _ticket(self, body: Any) -> Ticket:
-        if not isinstance(body, dict):
-            raise ProblemError(422, 40010001, "request body format is invalid")
-        for name in ("symbol", "side", "type", "time_in_force"):
-            if not body.get(name):
-                raise ProblemError(422, 40010001, f"{name} is required")
-        if body.get("order_class", "simple") not in {"", "simple"} or body.get("notional"):
-            raise ProblemError(422, 42210000, "this stand-in takes simple orders with a quantity")
-        kind, symbol, is_option = body["type"], body["symbol"], bool(OPTION.fullmatch(body["symbol"]))
-        if kind not in TYPES or body["side"] not in {"buy", "sell"}:
-            raise ProblemError(422, 40010001, "invalid type or side")
-        if len(body.get("client_order_id") or "") > 128:
-            raise ProblemError(422, 40010001, "client_order_id must be no more than 128 characters")
-        qty = scaled(body.get("qty"), NANOS)
-        self._check_asset(body, symbol, qty, is_option=is_option)
-        _check_prices(body, kind, is_option=is_option)
-        return Ticket(
-            client_id=body.get("client_order_id") or f"made-by-alpaca-{len(self.exchange.orders)}",
-            symbol=symbol,
-            side=body["side"].upper(),
-            qty_nanos=qty,
-            order_type=TYPES[kind],
-            limit_micros=scaled(body.get("limit_price"), MICROS),
-            stop_micros=scaled(body.get("stop_price"), MICROS),
-            trail_bps=scaled(body.get("trail_percent"), 100),
-        )
-
-    def _check_asset(self, body: dict[str, Any], symbol: str, qty: int, *, is_option: bool) -> None:
-        asset = self.assets.get(symbol)
-        if asset is None and not is_option:
-            raise ProblemError(422, 42210000, f'asset "{symbol}" not found')
-        if asset is not None and not asset["tradable"]:
-            raise ProblemError(422, 42210000, f'asset "{symbol}" is not tradable')
-        if qty % NANOS == 0:
-            return
-        if is_option:
-            raise ProblemError(422, 42210000, "options orders must be whole contracts")
-        if body["time_in_force"] != "day":
-            raise ProblemError(422, 42210000, "fractional orders must be DAY orders")
-        if body["type"] not in {"market", "limit"}:
-            raise ProblemError(422, 42210000, "fractional orders must be market or limit orders")
-        if asset is not None and not asset["fractionable"]:
-            raise ProblemError(403, 40310000, f'asset "{symbol}" is not fractionable')
-
-    def _check_wash(self, ticket: Ticket) -> None:
-        """Refuse what could trade with an order of the same account."""
-        for order in self.exchange.open_orders():
-            other = order.ticket
-            if other.symbol != ticket.symbol or other.side == ticket.side:
-                continue
-            both_limits = other.order_type == ticket.order_type == "LIMIT"
-            buys, sells = (ticket, other) if ticket.side == "BUY" else (other, ticket)
-            if not both_limits or buys.limit_micros >= sells.limit_micros:
-                raise ProblemError(
-                    403,
-                    40310000,
-                    "potential wash trade detected. use complex orders",
-                    existing_order_id=order_uuid(order.order_id),
-                    reject_reason="opposite side market/stop order exists",
-                )
 
     def shown(self, client_id: str) -> dict[str, Any]:
         """Return an order as it is shown, by the id its owner gave it."""
@@ -439,6 +364,12 @@ class AlpacaTrading:
             raise ProblemError(404, 40410000, "option contract not found")
         return Reply(200, {"symbol": symbol, "status": "active", "tradable": True})
 
+    def post_quote(self, _query: Any, body: Any) -> Reply:
+        """Move the market, for a simulator that runs in a process of its own; Alpaca has no such thing."""
+        self.exchange.set_quote(body["symbol"], scaled(body["bid"], MICROS), scaled(body["ask"], MICROS))
+        self.assets.setdefault(body["symbol"], asset_json(body["symbol"]))
+        return Reply(200, {"symbol": body["symbol"]})
+
     def get_clock(self, _query: Any, _body: Any) -> Reply:
         now = self.clock()
         later = [iso(now + hours * 60 * NS_PER_MINUTE) for hours in (4, 20)]
@@ -514,44 +445,6 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = do_PATCH = _answer  # noqa: N815 - the names that http.server looks for
 
 
-def _check_prices(body: dict[str, Any], kind: str, *, is_option: bool) -> None:
-    needs = {"limit": "limit_price", "stop": "stop_price", "trailing_stop": "trail_percent"}.get(kind)
-    if needs and not body.get(needs):
-        raise ProblemError(422, 42210000, f"{kind} orders require {needs}")
-    for name in ("limit_price", "stop_price"):
-        micros = scaled(body.get(name), MICROS)
-        if is_option and micros % 10_000:
-            raise ProblemError(422, 42210000, "limit price must be limited to 2 decimal places")
-        if micros % (10_000 if micros >= MICROS else 100):
-            words = f"invalid {name} {body[name]}. sub-penny increment does not fulfill minimum pricing criteria"
-            raise ProblemError(422, 42210000, words)
-
-
-def _asset(symbol: str) -> dict[str, Any]:
-    return {
-        "id": order_uuid(f"asset {symbol}"),
-        "class": "us_equity",
-        "exchange": "NASDAQ",
-        "symbol": symbol,
-        "name": f"{symbol} Common Stock",
-        "status": "active",
-        "tradable": True,
-        "marginable": True,
-        "shortable": symbol != "THIN",
-        "fractionable": symbol != "THIN",
-    }
-
-
-_CONFIGURATIONS: dict[str, Any] = {
-    "suspend_trade": False,
-    "no_shorting": False,
-    "fractional_trading": True,
-    "max_margin_multiplier": "4",
-    "trade_confirm_email": "all",
-    "ptp_no_exception_entry": False,
-    "disable_overnight_trading": False,
-    "max_options_trading_level": 2,
-}
 _ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
     ("/v2/orders", "POST", AlpacaTrading.post_order),
     ("/v2/orders", "GET", AlpacaTrading.get_orders),
@@ -572,4 +465,21 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
     ("/v2/options/contracts/([^/]+)", "GET", AlpacaTrading.get_contract),
     ("/v2/clock", "GET", AlpacaTrading.get_clock),
     ("/v2/calendar", "GET", AlpacaTrading.get_calendar),
+    ("/simulator/quote", "POST", AlpacaTrading.post_quote),
 )
+
+
+def main(arguments: list[str]) -> None:
+    """Run a simulator until it is interrupted: a port (0 = any), and quotes such as SPY=100.00/100.02."""
+    with AlpacaTrading(port=int(arguments[0])) as alpaca:
+        for text in arguments[1:]:
+            symbol, prices = text.split("=")
+            bid, ask = prices.split("/")
+            alpaca.post_quote({}, {"symbol": symbol, "bid": bid, "ask": ask})
+        sys.stdout.write(f"simulating Alpaca on 127.0.0.1:{alpaca.port}\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

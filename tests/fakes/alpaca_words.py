@@ -175,3 +175,32 @@ def refusal_of(words: str, ticket: Ticket, exchange: Exchange) -> tuple[Any, ...
     if words.startswith("qty must"):
         return 422, 42210000, words
     return 403, 40310000, words
+
+
+def asset_json(symbol: str) -> dict[str, Any]:
+    """Return an asset as GET /v2/assets shows it."""
+    return {
+        "id": order_uuid(f"asset {symbol}"),
+        "class": "us_equity",
+        "exchange": "NASDAQ",
+        "symbol": symbol,
+        "name": f"{symbol} Common Stock",
+        "status": "active",
+        "tradable": True,
+        "marginable": True,
+        "shortable": symbol != "THIN",
+        "fractionable": symbol != "THIN",
+    }
+
+
+#: What an account is set to at first.
+CONFIGURATIONS: dict[str, Any] = {
+    "suspend_trade": False,
+    "no_shorting": False,
+    "fractional_trading": True,
+    "max_margin_multiplier": "4",
+    "trade_confirm_email": "all",
+    "ptp_no_exception_entry": False,
+    "disable_overnight_trading": False,
+    "max_options_trading_level": 2,
+}

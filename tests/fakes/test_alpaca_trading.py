@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,23 @@ def test_requests_when_there_are_too_many_then_429_with_the_time_of_the_next(alp
 
 def test_requests_when_the_key_is_another_then_401(alpaca: AlpacaTrading) -> None:
     assert ask(alpaca, "GET", "/v2/account", key="PKOTHER")[0] == 401
+
+
+def test_the_simulator_when_run_by_itself_then_serves_until_it_is_ended() -> None:
+    command = [sys.executable, str(Path(__file__).with_name("alpaca_trading.py")), "0", "SPY=100.00/100.02"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            port = int(process.stdout.readline().rsplit(":", 1)[1])
+            moved = json.dumps({"symbol": "SPY", "bid": "99.50", "ask": "99.52"})
+            for method, path, body in (
+                ("POST", "/simulator/quote", moved),
+                ("POST", "/v2/orders", json.dumps(MARKET | {"symbol": "SPY", "client_order_id": "a"})),
+                ("GET", "/v2/orders:by_client_order_id?client_order_id=a", None),
+            ):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                connection.request(method, path, body, {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET})
+                answer = json.loads(connection.getresponse().read())
+                connection.close()
+            assert answer["filled_avg_price"] == "99.52"
+        finally:
+            process.terminate()

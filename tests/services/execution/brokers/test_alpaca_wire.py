@@ -2,14 +2,21 @@
 
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alpaca_bench import NOW, SECOND, Bench, BenchGate, opened_bench
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from bus.clock import boot_ns
+from bus.clock import boot_ns, utc_now
 from services.execution.brokers import reports as r
 from services.execution.brokers.alpaca import SIMULATOR_KEYS, AlpacaBroker
 from services.execution.brokers.alpaca_wire import (
@@ -228,3 +235,48 @@ def test_environment_when_it_names_a_proxy_then_it_is_not_used(bench: Bench, mon
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     bench.restart()
     assert isinstance(waits(bench), r.BrokerAccepted)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Make a certificate for 127.0.0.1 that only those believe who are told to."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = utc_now()
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    kind = serialization.PrivateFormat.PKCS8
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.mark.parametrize("is_believed", [True, False])
+def test_a_tls_connection_when_its_certificate_is_not_believed_then_nothing_is_written(
+    bench: Bench, certificate: Path, is_believed: bool
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = bench.house._server
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    wire = Wire(SIMULATOR_KEYS, f"https://127.0.0.1:{bench.house.port}")
+    wire._ready()._client._session.verify = str(certificate) if is_believed else True
+    asked: list[str] = []
+    question = Question(method="GET", path="/clock", permit=lambda: asked.append("asked"))
+    if is_believed:
+        assert wire.ask(question, boot_ns() + 5 * SECOND, lambda: None).status == 200
+    else:
+        with pytest.raises(UnsentError, match="SSLError"):
+            wire.ask(question, boot_ns() + 5 * SECOND, lambda: None)
+    assert asked == ["asked"] * is_believed
+    assert len(bench.house.seen) == is_believed
+    wire.close()
