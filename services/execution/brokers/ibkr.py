@@ -25,7 +25,6 @@ from services.execution.brokers.ibkr_line import (
     Call,
     IbkrAccess,
     IbkrLine,
-    PlannedPauseError,
 )
 from services.execution.brokers.ibkr_records import BROKER, IbkrRecords, fill_of
 from services.execution.brokers.ibkr_windows import new_york_day, window_at
@@ -38,6 +37,7 @@ from services.execution.brokers.interface import (
     NotSentError,
     OpenOrder,
     OrderRequest,
+    PlannedPauseError,
     RetryableBrokerError,
     StopTradingError,
 )

@@ -21,7 +21,7 @@ from bus.ib_library import IbLibrary
 from services.execution.brokers.ibkr_books import IbkrBooks
 from services.execution.brokers.ibkr_ears import IbkrEars, RequestFailedError
 from services.execution.brokers.ibkr_windows import is_overdue, may_be_away
-from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
+from services.execution.brokers.interface import PlannedPauseError, RetryableBrokerError, StopTradingError
 
 HOST: Final = "127.0.0.1"
 #: How long the caller waits at a time, in seconds, before it breathes.
@@ -47,10 +47,6 @@ _FIRST_REQUEST: Final = 1_000_000_000
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class PlannedPauseError(RetryableBrokerError):
-    """The gateway is away at a time when it may be: by plan, or while nobody needs it. It is no failure of it."""
 
 
 class IbkrAccess(Struct, frozen=True, kw_only=True):
@@ -343,7 +339,7 @@ class IbkrLine:
         try:
             await self._shake_hands(client, ears, call)
             self.client, self.ears = client, ears
-            self.account = self._account_of(client.getAccounts())
+            ears.account = self.account = self._account_of(client.getAccounts())
             self._check_numbers(ears)
             await self.hear_executions(call)
         except (OSError, RequestFailedError, RetryableBrokerError) as error:

@@ -160,6 +160,15 @@ def test_execution_of_somebody_else_when_told_then_it_is_not_ours(bench: Bench) 
     assert not fill.client_order_id.startswith("tb1-")
 
 
+def test_execution_of_another_account_when_told_then_it_is_none_of_ours(bench: Bench) -> None:
+    bench.gateway.accounts = ["DU1", "DU2"]
+    bench.open(account="DU2")
+    bench.submit("tb1-a", limit=99.5)
+    bench.gateway.order_of("tb1-a").account = "DU1"
+    bench.quote(99, 99.5)
+    assert bench.fills() == []
+
+
 def test_reference_when_it_is_left_out_of_an_execution_then_the_permanent_id_says_whose_it_is(bench: Bench) -> None:
     bench.submit("tb1-a", limit=99.5)
     bench.gateway.order_of("tb1-a").ref = ""

@@ -12,8 +12,8 @@ from ib_gateway_bench import SHORT_NS, Bench, bench, new_york_ns
 from bus.clock import boot_ns
 from services.execution.brokers import reports as r
 from services.execution.brokers.ibkr import IbkrBroker
-from services.execution.brokers.ibkr_line import IbkrAccess, PlannedPauseError
-from services.execution.brokers.interface import NotSentError, RetryableBrokerError, StopTradingError
+from services.execution.brokers.ibkr_line import IbkrAccess
+from services.execution.brokers.interface import NotSentError, PlannedPauseError, RetryableBrokerError, StopTradingError
 
 __all__ = ["bench"]
 
