@@ -106,6 +106,22 @@ def _limit_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
+def _pace_faults(values: Mapping[str, Value]) -> list[str]:
+    if _whole(values, "MAX_ORDERS_PER_SECOND") > _whole(values, "MAX_ORDERS_PER_MINUTE"):
+        return ["MAX_ORDERS_PER_SECOND is above MAX_ORDERS_PER_MINUTE, so it would never bind: lower it"]
+    return []
+
+
+def _fraction_faults(values: Mapping[str, Value]) -> list[str]:
+    if values["FRACTIONAL_SHARES"] and values["BROKER_NAME"] != "PAPER":
+        # Every position is protected by a trailing stop that rests at the broker.
+        return [
+            f"FRACTIONAL_SHARES is true, but {values['BROKER_NAME']} takes no trailing stop for a fraction of a share, "
+            "so it would have no protection: set FRACTIONAL_SHARES to false"
+        ]
+    return []
+
+
 def _broker_faults(values: Mapping[str, Value]) -> list[str]:
     """Return the brokers whose switch contradicts the name: exactly the one that is named is switched on."""
     named = values["BROKER_NAME"]
@@ -139,7 +155,29 @@ def _ibkr_money_faults(values: Mapping[str, Value]) -> list[str]:
 def _source_faults(values: Mapping[str, Value]) -> list[str]:
     if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
         return ["MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars"]
+    if values["MARKET_DATA_SOURCE"] == "alpaca":
+        return _live_faults(values)
     return []
+
+
+def _live_faults(values: Mapping[str, Value]) -> list[str]:
+    faults = []
+    if values["ALPACA_DATA_FEED"] == "delayed_sip":
+        faults.append(
+            "ALPACA_DATA_FEED is delayed_sip, whose prices are 15 minutes old: live market data needs iex, or sip with "
+            "a plan that has it"
+        )
+    if values["UNIVERSE_SOURCE"] == "session" and not values["MARKET_DATA_SYMBOLS"]:
+        faults.append(
+            "MARKET_DATA_SYMBOLS is empty: live data has no names of its own. Name some, or set UNIVERSE_SOURCE to "
+            "finnhub"
+        )
+    if values["ALPACA_ENDPOINT"] == "simulator" and values["BROKER_NAME"] not in {"PAPER", "ALPACA"}:
+        faults.append(
+            f"ALPACA_ENDPOINT is simulator, so MARKET_DATA_SOURCE alpaca is no real market, but BROKER_NAME is "
+            f"{values['BROKER_NAME']}: set ALPACA_ENDPOINT to paper"
+        )
+    return faults
 
 
 def _price_faults(values: Mapping[str, Value]) -> list[str]:
@@ -206,10 +244,18 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (tuple(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES), _short_type_faults),
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
+    (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),
+    (("FRACTIONAL_SHARES", "BROKER_NAME"), _fraction_faults),
     (("BROKER_NAME", *_BROKER_SWITCHES.values()), _broker_faults),
     (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
     (("BROKER_NAME", "IBKR_MODE", "MARKET_DATA_SOURCE"), _ibkr_money_faults),
-    (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),
+    (
+        (
+            *("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
+            *("ALPACA_ENDPOINT", "BROKER_NAME"),
+        ),
+        _source_faults,
+    ),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),
     (tuple(key for pair in _SCREENER_RANGES for key in pair), _range_faults),
     (("SCREENER_SCAN_MODE", "MARKET_DATA_SOURCE"), _scan_mode_faults),

@@ -1,5 +1,7 @@
 """What goes to the broker: an order that is prepared leaves once, through the gate, and only while it may."""
 
+import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +17,8 @@ from services.execution.brokers.interface import (
     StopTradingError,
 )
 from services.execution.decisions import send_refusal
+from services.execution.entry_checks import EntryChecks
+from services.execution.fence import Fence
 from services.execution.gate import ClosedGate
 from services.execution.orders import Order, OrderState
 from services.execution.recovery import Recovery, broker_halt, unknown
@@ -23,9 +27,15 @@ from services.execution.watch import Watch
 
 #: How long an entry waits for the gate, in nanoseconds of boot time, whatever the session's clock does meanwhile.
 LEASE_WAIT_NS_MAX: Final = 60_000_000_000
+#: More orders than this turned away unread within the time, and nothing is entered for as long.
+#: Source: the failure catalogue, F39: more than 3 in 60 s.
+TURNED_AWAY_MAX: Final = 3
+DEGRADED_NS: Final = 60_000_000_000
 #: SIGNAL_TTL is at most this: an entry that is prepared later after the start was never sent by an earlier process.
 LIFE_OVERLAP_NS: Final = 60_000_000_000
 _TEXT_MAX: Final = 400
+_WORDS_MAX: Final = 120
+_log = logging.getLogger(__name__)
 
 
 class Sending:
@@ -35,10 +45,21 @@ class Sending:
         broker: where orders go.
         recovery: what is asked of the broker when nobody knows whether it has an order.
         watch: what the newest look at the broker found.
+        checks: the limits that execution holds an entry against by itself.
+        fence: the broker's own refusal of new orders, which has to be down.
         clock: boot time.
     """
 
-    def __init__(self, broker: Broker, recovery: Recovery, watch: Watch, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        recovery: Recovery,
+        watch: Watch,
+        *,
+        checks: EntryChecks,
+        fence: Fence,
+        clock: Callable[[], int],
+    ) -> None:
         self.gate: Gate = ClosedGate()
         #: The process was told to stop: it enters nothing any more.
         self.is_stopping = False
@@ -48,7 +69,15 @@ class Sending:
         self._broker = broker
         self._recovery = recovery
         self._watch = watch
+        self._checks = checks
+        self._fence = fence
         self._boot_ns = clock
+        #: Why nothing may be entered, in words; the shell knows of the broker's clock.
+        self.entry_refusal: Callable[[], str | None] = lambda: None
+        #: When orders were turned away unread, and until when nothing is entered for that; boot nanoseconds.
+        self._turned_away_ns: deque[int] = deque(maxlen=TURNED_AWAY_MAX + 1)
+        self._degraded_until_ns = 0
+        self._turned_away_words = ""
         #: Orders that certainly did not get to the broker, and the boot time before which they are not sent again.
         self._not_before_ns: dict[str, int] = {}
         #: Session time when this process first knew it; 0 = not yet.
@@ -61,6 +90,20 @@ class Sending:
     def note_prepared(self, key: str) -> None:
         """Note that this process has prepared an order, and has not sent it."""
         self.unsent[key] = self._boot_ns()
+
+    def degraded_words(self) -> str:
+        """Return why nothing is entered since the broker has turned orders away, for people; empty when it has not."""
+        left_ns = self._degraded_until_ns - self._boot_ns()
+        if left_ns <= 0:
+            return ""
+        seconds = -(-left_ns // 1_000_000_000)
+        words = f"DEGRADED: more than {TURNED_AWAY_MAX} orders were turned away in a minute, no entries for {seconds} s"
+        return f"{words} ({self._turned_away_words})"
+
+    def has_waiting_sale(self, state: ExecutionState) -> bool:
+        """Tell whether an order that only lowers exposure waits to be sent."""
+        orders = (state.find(key) for key in self.unsent)
+        return any(order is not None and order.is_open and order.leg != "entry" for order in orders)
 
     def send_or_give_up(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
         """Send an order that has waited, or report that its time is over."""
@@ -84,6 +127,10 @@ class Sending:
             return ()
         if self._has_to_wait(state, order):
             return ()
+        if not self._fence.is_down:
+            lowered = self._fence.put(is_up=False, now_ns=now_ns)
+            if not self._fence.is_down:
+                return lowered
         if not self._watch.has_agreed or self._may_be_of_another_life(order):
             found = self._found_before_sending(state, order, now_ns)
             if found is not None:
@@ -98,12 +145,14 @@ class Sending:
         if self.gate.refusal(reduces=request.reduces):
             self.unsent[key] = prepared_ns
             return ()
+        if not request.reduces:
+            self._checks.note_sent(order.prepared, now_ns)
         try:
             with points.SUBMIT:
                 answer = self._broker.submit(request)
         except NotSentError as error:
             self.unsent[key] = prepared_ns
-            self._not_before_ns[key] = self._boot_ns() + error.after_ns
+            self._turned_away(key, error, is_held_back=self.gate.refusal(reduces=request.reduces) is not None)
             return ()
         except RetryableBrokerError as error:
             return self._in_doubt(key, error, now_ns)
@@ -121,8 +170,13 @@ class Sending:
         refusal = send_refusal(state, prepared, now_ns)
         if refusal or order.leg != "entry":
             return refusal
-        if prepared.symbol in self._watch.external_symbols:
-            return f"{prepared.symbol}: somebody else has an order or a position in it at the broker"
+        words = self.degraded_words() or self.entry_refusal()
+        if words:
+            return words
+        is_external = prepared.symbol in self._watch.external_symbols
+        refusal = self._checks.refusal(state, prepared, now_ns, is_external=is_external)
+        if refusal:
+            return refusal
         # The session's time may stand still while the permission is missing; this clock does not.
         waited_ns = self._boot_ns() - self.unsent.get(order.client_order_id, self._boot_ns())
         return "too late: it has waited for a lease for a minute" if waited_ns > LEASE_WAIT_NS_MAX else None
@@ -135,6 +189,19 @@ class Sending:
         # What may be at the broker without our knowing of it decides first; and a bot that stops enters nothing.
         is_in_doubt = self._recovery.is_behind or self._watch.lacks_history(state, key)
         return is_in_doubt or (self.is_stopping and order.leg == "entry")
+
+    def _turned_away(self, key: str, error: NotSentError, *, is_held_back: bool) -> None:
+        """Wait as long as the broker or its adapter said; what our own gate held back is no fault of theirs."""
+        now = self._boot_ns()
+        self._not_before_ns[key] = now + error.after_ns
+        if is_held_back:
+            return
+        times = self._turned_away_ns
+        times.append(now)
+        if len(times) > TURNED_AWAY_MAX and now - times[0] <= DEGRADED_NS:
+            self._degraded_until_ns = now + DEGRADED_NS
+            self._turned_away_words = str(error)[:_WORDS_MAX]
+            _log.warning("%s", self.degraded_words())
 
     def _in_doubt(self, key: str, error: Exception, now_ns: int) -> Sequence[m.Message]:
         self._not_before_ns.pop(key, None)

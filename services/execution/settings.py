@@ -4,12 +4,23 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bus.messages import MICROS
+from bus.messages import MICROS, NANOS
 from config.env_bot import EnvBot
 from services.execution.brokers.commission import Commission
+from services.execution.brokers.paper_rules import PaperRules
 
 #: Parts per million in a basis point.
 _PPM_PER_BASIS_POINT = 100
+_CENTS_PER_DOLLAR = 100
+_NS_PER_MS = 1_000_000
+
+
+class EntryLimits(Struct, frozen=True, kw_only=True):
+    """What execution itself holds an entry against: MAX_ORDER_NOTIONAL, MAX_ORDER_SHARES, MAX_ORDERS_PER_SECOND."""
+
+    notional_max_micros: int
+    qty_max_nanos: int
+    per_second_max: int
 
 
 class ExecutionSettings(Struct, frozen=True, kw_only=True):
@@ -21,6 +32,8 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
     paper_starting_cash_micros: int
     paper_slippage_ppm: int
     paper_commission: Commission
+    paper_rules: PaperRules
+    entry_limits: EntryLimits
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ExecutionSettings":
@@ -34,6 +47,18 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
             paper_commission=Commission(
                 share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
                 order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
+                sec_cents=env.scaled("PAPER_SEC_FEE", _CENTS_PER_DOLLAR),
+                taf_micros=env.scaled("PAPER_TAF", MICROS),
+            ),
+            paper_rules=PaperRules(
+                latency_ns=env.whole("PAPER_LATENCY") * _NS_PER_MS,
+                participation_percent=env.whole("PAPER_PARTICIPATION"),
+                refuses_opposite_sides=env.flag("PAPER_WASH_RULE"),
+            ),
+            entry_limits=EntryLimits(
+                notional_max_micros=env.whole("MAX_ORDER_NOTIONAL") * MICROS,
+                qty_max_nanos=env.whole("MAX_ORDER_SHARES") * NANOS,
+                per_second_max=env.whole("MAX_ORDERS_PER_SECOND"),
             ),
         )
 

@@ -10,17 +10,21 @@ from bus.clock import boot_ns
 from bus.decider import Gate, Shell
 from services.execution import failpoints as points
 from services.execution.assets import Assets
+from services.execution.broker_clock import BrokerClockWatch
 from services.execution.brokers import reports as r
 from services.execution.brokers.choice import open_broker
 from services.execution.brokers.interface import Broker, BrokerPorts, RetryableBrokerError, StopTradingError
 from services.execution.cancelling import Cancelling
 from services.execution.core import ExecutionCore
+from services.execution.entry_checks import EntryChecks
+from services.execution.fence import Fence
 from services.execution.orders import Order, OrderState
 from services.execution.recovery import ACCOUNT, Recovery, broker_halt
 from services.execution.sending import Sending
 from services.execution.settings import ExecutionSettings
 from services.execution.state import ExecutionState
 from services.execution.stopping import has_more_to_stop, words_of_stop
+from services.execution.unresolved import UnresolvedOrders
 from services.execution.watch import Watch
 
 #: The key of the report of the session's account in the table of retries.
@@ -39,6 +43,8 @@ class ExecutionShell(Shell[ExecutionState]):
     Args:
         broker: where orders go.
         stop_positions: the setting STOP_POSITIONS.
+        checks: the limits that execution holds an entry against by itself.
+        unresolved: the log of orders that nobody knew of.
         clock: boot time.
     """
 
@@ -47,6 +53,8 @@ class ExecutionShell(Shell[ExecutionState]):
         broker: Broker,
         *,
         stop_positions: Literal["keep", "flatten"],
+        checks: EntryChecks,
+        unresolved: UnresolvedOrders,
         clock: Callable[[], int] = boot_ns,
     ) -> None:
         self._raise_halt: RaiseHalt = _nobody_hears
@@ -55,7 +63,12 @@ class ExecutionShell(Shell[ExecutionState]):
         self._boot_ns = clock
         self._recovery = Recovery(broker, clock)
         self._watch = Watch(broker, self._recovery, clock)
-        self._sending = Sending(broker, self._recovery, self._watch, clock)
+        self._checks = checks
+        self._unresolved = unresolved
+        self._fence = Fence(broker, clock)
+        self._sending = Sending(broker, self._recovery, self._watch, checks=checks, fence=self._fence, clock=clock)
+        self._clock_watch = BrokerClockWatch(broker, clock)
+        self._sending.entry_refusal = self._clock_watch.entry_refusal
         self._cancelling = Cancelling(broker, self._recovery, self._watch, clock)
         self._assets = Assets(broker, clock)
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
@@ -84,11 +97,19 @@ class ExecutionShell(Shell[ExecutionState]):
     def reconciled_ms(self) -> int:
         """Return how long ago the broker's view and ours agreed; -1 when they do not, or were never compared."""
         at_ns = self._watch.reconciled_ns
-        return -1 if at_ns is None or self._recovery.is_behind else (self._boot_ns() - at_ns) // 1_000_000
+        if at_ns is None or self._recovery.is_behind or self._clock_watch.is_off:
+            return -1
+        return (self._boot_ns() - at_ns) // 1_000_000
+
+    def unready(self) -> str:
+        """Return why the chain may not be armed, in words; empty when nothing here is against it."""
+        return self._clock_watch.words() if self._clock_watch.is_off else ""
 
     def on_start(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Ask the broker about every open order, and for every execution that is not in the journal."""
         self._may_have_orders = state.has_open_orders
+        self._unresolved.begin(state, now_ns)
+        self._clock_watch.compare(state.plan, now_ns)
         reports: list[m.Message] = [*self._watch.list_first(state, now_ns), *self._recover_all(state, now_ns)]
         if state.plan is not None:
             reports.extend(self._account(state.plan, now_ns))
@@ -103,6 +124,7 @@ class ExecutionShell(Shell[ExecutionState]):
         """Report symbols that are new today, let an embedded broker hear quotes, and report what it filled."""
         if not isinstance(data, m.QuoteBatch):
             return ()
+        self._checks.hear(data)
         # Risk has to know an instrument before it judges a signal for it.
         return (*self._assets.report(state, data, now_ns), *self._fills_on(state, data, now_ns))
 
@@ -130,6 +152,7 @@ class ExecutionShell(Shell[ExecutionState]):
 
     def after_commit(self, state: ExecutionState, event: m.Message, now_ns: int) -> Sequence[m.Message]:
         """Send, cancel, or report the account, now that the event is on disk."""
+        self._unresolved.note(state, event)
         match event:
             case m.SessionPlanned():
                 self._cancelling.begin_session()
@@ -148,6 +171,8 @@ class ExecutionShell(Shell[ExecutionState]):
         """Take up what waits: unsent orders, cancels the broker did not confirm, orders nobody knows of; then look."""
         self._sending.begin(now_ns)
         self._judge(state)
+        self._clock_watch.compare(state.plan, now_ns)
+        yield from self._put_fence(state, now_ns)
         is_quiet = True
         for report in self._take_up(state, now_ns):
             is_quiet = False
@@ -155,7 +180,8 @@ class ExecutionShell(Shell[ExecutionState]):
         # What is reported has to be decided before the two sides are compared.
         if is_quiet and self._watch.is_due():
             yield from self._watch.look(state, self._sending.unsent, now_ns)
-        self._watch.show(state)
+        self._watch.show(state, self._fence.words())
+        state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
 
     def on_stop(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         """Cancel entries, sell where STOP_POSITIONS says so, and say what stays; until nothing is left to be done."""
@@ -219,6 +245,14 @@ class ExecutionShell(Shell[ExecutionState]):
         )
         self._recovery.is_hurried = self._watch.drain.is_active or self._sending.is_stopping
 
+    def _put_fence(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+        """Let the broker refuse new orders under a halt, but not while a stop or an exit of ours has to get there."""
+        if state.is_halted and not self._sending.has_waiting_sale(state):
+            return self._fence.put(is_up=True, now_ns=now_ns)
+        if state.is_armed and not self._fence.is_down:
+            return self._fence.put(is_up=False, now_ns=now_ns)
+        return ()
+
     def _take_up(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         if self._recovery.is_behind and self._recovery.is_due(ACCOUNT):
             yield from self._recover_all(state, now_ns)
@@ -277,6 +311,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._lacks_account = False
         try:
             with points.ACCOUNT:
+                self._broker.planned(plan)
                 reports = (*self._broker.activities(at_ns), self._broker.account(plan.session_date, at_ns))
         except (RetryableBrokerError, StopTradingError) as error:
             # Risk allows nothing on an account it does not know, so it is asked for until it is there.
@@ -299,7 +334,12 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
     """
     settings = ExecutionSettings.from_env(setup.env)
     broker = open_broker(setup, settings)
-    shell = ExecutionShell(broker, stop_positions=settings.stop_positions)
+    shell = ExecutionShell(
+        broker,
+        stop_positions=settings.stop_positions,
+        checks=EntryChecks(settings.entry_limits),
+        unresolved=UnresolvedOrders(setup.paths.output / setup.identity.bot_identity / "logs"),
+    )
     core = ExecutionCore(settings, setup.identity.bot_identity)
     return Assembly(
         core=core,
@@ -307,4 +347,5 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         self_check=broker.faults,
         attach=shell.attach,
         reconciled_ms=shell.reconciled_ms,
+        unready=shell.unready,
     )

@@ -11,6 +11,7 @@ from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, OpenOrder, RetryableBrokerError, StopTradingError
 from services.execution.drain import Drain
 from services.execution.orders import is_own
+from services.execution.quantities import shares
 from services.execution.reconcile import OrderFindings, PositionFindings, compare_orders, compare_positions
 from services.execution.recovery import Recovery, broker_halt
 from services.execution.state import ExecutionState
@@ -141,9 +142,10 @@ class Watch:
         self._schedule(now, is_clean=is_clean, with_positions=positions is not None)
         return (*recovered, *contradictions, *self._drained(state, listed, now_ns))
 
-    def show(self, state: ExecutionState) -> None:
-        """Put into words what the snapshot says of the broker's side."""
-        state.show(drain=self.drain.words(self._protective), external=self._external_words, stops=self._stops)
+    def show(self, state: ExecutionState, fence_words: str) -> None:
+        """Put into words what the snapshot says of the broker's side; of the fence while it is not as it should be."""
+        drain = "; ".join(filter(None, (self.drain.words(self._protective), fence_words)))
+        state.show(drain=drain, external=self._external_words, stops=self._stops)
 
     def _schedule(self, now: int, *, is_clean: bool, with_positions: bool) -> None:
         if is_clean:
@@ -190,7 +192,8 @@ class Watch:
         if orders:
             parts.append(f"{len(orders)} open order(s) in {', '.join(sorted(symbols))}")
         if self._external_positions:
-            held = ", ".join(sorted(self._external_positions))
+            sizes = sorted(self._external_positions.items())
+            held = ", ".join(f"{symbol} (short {shares(qty)})" if qty < 0 else symbol for symbol, qty in sizes)
             parts.append(f"{len(self._external_positions)} position(s) in {held}")
         if self._recovery.external_executions:
             parts.append(f"{len(self._recovery.external_executions)} execution(s)")

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from config.env_bot import BY_KEY, SettingsError, parse, proposals
+from config.env_bot_rules import contradictions
 from config.env_bot_settings import SETTINGS, Setting
 
 _SPECIFIED = [
@@ -142,6 +143,7 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
         ),
         ({"MID_SIGNAL_TIME": "300"}, "end at 21:00 UTC, after all positions are sold at 20:55"),
         ({"MAX_RISK_PER_TRADE": "3", "DAILY_LOSS_LIMIT": "2.9999"}, "one stopped trade would halt the chain"),
+        ({"MAX_ORDERS_PER_SECOND": "61"}, "MAX_ORDERS_PER_SECOND is above MAX_ORDERS_PER_MINUTE"),
         ({"START_TIME_OPEN": "14:00"}, "before the exchange opens at 14:30 UTC"),
         ({"START_TIME_OPEN": "13:00", "START_TIME_DST": "fixed"}, "before the exchange opens at 13:30 UTC"),
         ({"OPEN_BREAKOUT_TIME": "371"}, "end at 20:56 UTC, after all positions are sold at 20:55"),
@@ -160,11 +162,20 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
         {"STRATEGY_OVERRIDE": "close", "STRATEGY_SEQUENCE": "close,mid,open"},
         {"START_TIME_CLOSE": "19:55"},
         {"MAX_RISK_PER_TRADE": "2", "DAILY_LOSS_LIMIT": "2"},
+        {"MAX_ORDERS_PER_SECOND": "60"},
+        {"FRACTIONAL_SHARES": "true"},
         {"OPEN_BREAKOUT_BUFFER": "0.1234", "TRAILING_STOP": "1.25"},
     ],
 )
 def test_settings_when_they_just_fit_are_accepted(change: dict[str, str]) -> None:
     parse(proposals() | change)
+
+
+@pytest.mark.parametrize("broker", ["ALPACA", "IBKR"])
+def test_fractions_when_the_broker_takes_no_trailing_stop_for_them_are_a_fault(broker: str) -> None:
+    values = {"FRACTIONAL_SHARES": True, "BROKER_NAME": broker}
+    assert ["FRACTIONAL_SHARES is true, but " + broker in fault for fault in contradictions(values)] == [True]
+    assert contradictions({**values, "FRACTIONAL_SHARES": False}) == ()
 
 
 @pytest.mark.parametrize(("key", "text"), [("OPEN_BREAKOUT_BUFFER", "0.12345"), ("TRAILING_STOP", "1.255")])

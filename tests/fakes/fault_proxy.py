@@ -31,7 +31,7 @@ WAIT_S = 5.0
 
 @dataclass
 class Fault:
-    """What is done to the requests that match; `times` < 0 = to all of them."""
+    """What is done to the requests that match, after `skips` of them; `times` < 0 = to all of them."""
 
     method: str
     path: str
@@ -41,6 +41,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"<html>an error page</html>"
     times: int = 1
+    skips: int = 0
 
 
 @dataclass
@@ -130,9 +131,13 @@ class FaultProxy:
         with self._lock:
             self.seen.append((request.method, path))
             for fault in self._faults:
-                if fault.times and fault.method in {request.method, "*"} and re.fullmatch(fault.path, path):
-                    fault.times -= 1
-                    return fault
+                if not fault.times or fault.method not in {request.method, "*"} or not re.fullmatch(fault.path, path):
+                    continue
+                if fault.skips:
+                    fault.skips -= 1
+                    continue
+                fault.times -= 1
+                return fault
         return None
 
     def hold_back(self, request: _Request) -> None:

@@ -33,9 +33,8 @@ ORDERS_A_PAGE: Final = 500
 LATE_NS: Final = 300 * NS_PER_SECOND
 #: While the budget is short an answer is good for so long.
 FRESH_NS: Final = 2 * NS_PER_SECOND
-#: Beyond so many executions those that the cursor has passed are forgotten, but for the newest.
+#: Beyond so many executions those are forgotten that the cursor has passed and no refresh reads again.
 KEPT_MAX: Final = 50_000
-KEPT_MIN: Final = 10_000
 #: So many orders are asked for one by one; more are taken from a list first.
 _SINGLE_MAX: Final = 3
 _IDS_MAX: Final = 200_000
@@ -248,6 +247,7 @@ class History:
     def _prune(self, cursor: str) -> None:
         if len(self._seen) <= KEPT_MAX:
             return
-        passed = sorted((name for name in self._seen if place(name) <= place(cursor)), key=place)
-        for name in passed[:-KEPT_MIN]:
-            del self._seen[name]
+        old_ns = self._newest_ns - 2 * LATE_NS
+        for one in list(self._seen.values()):
+            if place(one.id) <= place(cursor) and a.utc_ns_of(one.transaction_time) < old_ns:
+                del self._seen[one.id]

@@ -21,6 +21,9 @@ _OPEN_S: Final = 5.0
 _LISTEN_S: Final = 1.0
 _BACK_OFF_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _log = logging.getLogger(__name__)
+#: The library writes each frame into its log at DEBUG, the one with the secret too: its own level forbids that.
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.setLevel(logging.WARNING)
 
 
 class Hints:
@@ -97,7 +100,12 @@ class Stream:
         has_begun = False
         try:
             with connect(
-                self._url, open_timeout=_OPEN_S, close_timeout=_LISTEN_S, max_size=FRAME_BYTES_MAX, proxy=None
+                self._url,
+                open_timeout=_OPEN_S,
+                close_timeout=_LISTEN_S,
+                max_size=FRAME_BYTES_MAX,
+                proxy=None,
+                logger=_library_log,
             ) as socket:
                 if not self._is_let_in(socket):
                     return "the stream refuses the keys"

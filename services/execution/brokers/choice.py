@@ -41,6 +41,7 @@ def _paper(setup: Setup, settings: ExecutionSettings) -> Broker:
         slippage_ppm=settings.paper_slippage_ppm,
         is_buffered=setup.is_buffered,
         commission=settings.paper_commission,
+        rules=settings.paper_rules,
     )
 
 

@@ -31,6 +31,7 @@ from services.execution.brokers.ibkr_windows import new_york_day, window_at
 from services.execution.brokers.interface import (
     CALL_NS_MAX,
     OUTSIDE_PROOF,
+    Broker,
     BrokerClock,
     BrokerPorts,
     NotFoundProof,
@@ -57,7 +58,7 @@ _SKEW_NS_MAX: Final = 5_000_000_000
 _log = logging.getLogger(__name__)
 
 
-class IbkrBroker:
+class IbkrBroker(Broker):
     """Interactive Brokers as execution sees it.
 
     Args:

@@ -18,23 +18,40 @@ from bus.assembly import Ports
 from bus.failpoints import failpoints
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
-from services.execution.brokers.commission import FREE, Commission
+from services.execution.brokers.commission import FREE
 from services.execution.brokers.interface import Broker
 from services.execution.brokers.paper import PaperBroker
+from services.execution.brokers.paper_rules import PLAIN
 from services.execution.core import ExecutionCore
+from services.execution.entry_checks import EntryChecks
 from services.execution.orders import client_order_id
-from services.execution.settings import ExecutionSettings
+from services.execution.settings import EntryLimits, ExecutionSettings
 from services.execution.shell import ExecutionShell
+from services.execution.unresolved import UnresolvedOrders
 
 SECOND = 1_000_000_000
 ACCOUNT = "ACME_USA_main_PAPER_BOT01"
 CASH = 100_000 * m.MICROS
 INTENT = "2013-10-08:open:SPY:BULLISH"
+LIMITS = EntryLimits(notional_max_micros=25_000 * m.MICROS, qty_max_nanos=1_000 * m.NANOS, per_second_max=3)
 
 
 def settings_of(halt_positions: str, stop_positions: str) -> ExecutionSettings:
     paper = {"paper_starting_cash_micros": CASH, "paper_slippage_ppm": 0, "paper_commission": FREE}
-    return ExecutionSettings(broker_name="PAPER", halt_positions=halt_positions, stop_positions=stop_positions, **paper)
+    choices = {
+        "halt_positions": halt_positions,
+        "stop_positions": stop_positions,
+        "paper_rules": PLAIN,
+        "entry_limits": LIMITS,
+    }
+    return ExecutionSettings(broker_name="PAPER", **paper, **choices)
+
+
+class LetsAllIn(EntryChecks):
+    """Holds no entry against anything: what it refuses has tests of its own."""
+
+    def refusal(self, state: Any, entry: m.OrderPrepared, now_ns: int, *, is_external: bool) -> str | None:
+        return "external" if is_external else None
 
 
 class OpenGate:
@@ -66,6 +83,8 @@ class Rig:
         journal: Sequence[m.Message] = (),
         halt_positions: str = "keep",
         stop_positions: str = "keep",
+        checks: EntryChecks | None = None,
+        logs: Path | None = None,
     ) -> None:
         settings = settings_of(halt_positions, stop_positions)
         self.core = ExecutionCore(settings, ACCOUNT)
@@ -76,6 +95,8 @@ class Rig:
         self.shell = ExecutionShell(
             broker,
             stop_positions=stop_positions,
+            checks=checks or LetsAllIn(LIMITS),
+            unresolved=UnresolvedOrders(logs),
             clock=lambda: self.boot_ns,
         )
         ports = Ports(self.gate, lambda _message: None, lambda rule, text: self.halts.append((rule, text)))
@@ -380,10 +401,8 @@ def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
-    def open_it(cash: int = CASH, slippage_ppm: int = 0, commission: Commission = FREE) -> PaperBroker:
-        opened.append(
-            PaperBroker(books_path, starting_cash_micros=cash, slippage_ppm=slippage_ppm, commission=commission)
-        )
+    def open_it(cash: int = CASH, **options: Any) -> PaperBroker:
+        opened.append(PaperBroker(books_path, starting_cash_micros=cash, **options))
         return opened[-1]
 
     yield open_it

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bus import messages as m
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import OpenOrder, OrderRequest
+from services.execution.brokers.interface import BrokerClock, OpenOrder, OrderRequest
 
 
 class UnreliableBroker:
@@ -18,6 +18,7 @@ class UnreliableBroker:
     def __init__(self, broker: Any) -> None:
         self.real = broker
         calls = ("submit", "lookup", "cancel", "executions_after", "on_quotes", "open_orders", "finish", "assets")
+        calls += ("fence", "clock")
         self.errors = {call: [] for call in calls}
         self.not_found_proof = broker.not_found_proof
         self.acts_before_failing = False
@@ -27,10 +28,14 @@ class UnreliableBroker:
         self.repeats_submits = False
         #: Cancels are answered and not done.
         self.ignores_cancels = False
+        #: New orders are refused, of whatever kind, as an outside broker's account that is suspended does.
+        self.is_fenced = False
+        #: What time it says it is; None = it has no clock of its own.
+        self.said_clock: BrokerClock | None = None
         #: Orders and positions of somebody else in the same account.
         self.others: list[OpenOrder] = []
         self.other_positions: dict[str, int] = {}
-        self.calls, self.attach = [], lambda _ports: None
+        self.calls, self.attach, self.planned = [], lambda _ports: None, broker.planned
 
     def _do(self, call: str, *args: Any) -> Any:
         self.calls.append(call)
@@ -42,6 +47,14 @@ class UnreliableBroker:
         raise error
 
     def submit(self, request: OrderRequest) -> Any:
+        if self.is_fenced:
+            self.calls.append("submit")
+            return r.BrokerRejected(
+                ts_event=request.ts_ns,
+                ts_init=request.ts_ns,
+                client_order_id=request.client_order_id,
+                detail="the account is suspended",
+            )
         answer = self._do("submit", request)
         return self.real.submit(request) if self.repeats_submits else answer
 
@@ -73,6 +86,17 @@ class UnreliableBroker:
 
     def assets(self, symbols: Sequence[str], now_ns: int) -> Any:
         return self._do("assets", symbols, now_ns)
+
+    def fence(self, *, is_up: bool, now_ns: int) -> None:
+        self.calls.append(f"fence {'up' if is_up else 'down'}")
+        error = self.errors["fence"].pop(0) if self.errors["fence"] else None
+        if error is None:
+            self.is_fenced = is_up
+            return
+        raise error
+
+    def clock(self, now_ns: int) -> Any:
+        return self._do("clock", now_ns) if self.said_clock is None else self.said_clock
 
     def account(self, session_date: str, now_ns: int) -> Any:
         account = self.real.account(session_date, now_ns)

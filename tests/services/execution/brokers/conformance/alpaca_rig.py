@@ -19,7 +19,7 @@ from services.execution.brokers.interface import BrokerPorts
 
 SECOND = m.NANOS
 #: Silence is waited for so long: a card looks at what follows from it, not at the three seconds that the port allows.
-CALL_NS = SECOND // 2
+CALL_NS = SECOND
 #: Call -> the requests that it begins with.
 ROUTES: dict[Call, tuple[str, str]] = {
     "submit": ("POST", "/v2/orders"),
