@@ -270,6 +270,8 @@ class IbGateway(IbDesk):
         late = {execution.execution_id for _, execution in self._late_executions}
         unpaid = {execution.execution_id for _, execution in self._late_commissions} | late
         for execution in self.executions:
+            if fields[4] not in {"", execution.order.account}:
+                continue
             if execution.execution_id not in late and not execution.is_of_yesterday:
                 line.write(words.execution(request_id, execution))
                 if execution.execution_id not in unpaid:

@@ -1,20 +1,25 @@
 """An adapter for Interactive Brokers on a stand-in gateway, with a clock and a gate that tests move."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+import pytest
 from exchange import MICROS, NANOS, Exchange
 from ib_gateway import IbGateway
 
+from bus.clock import boot_ns
+from bus.ib_library import IB_LIBRARIES
 from services.execution.brokers.ibkr import IbkrBroker
 from services.execution.brokers.ibkr_line import IbkrAccess
 from services.execution.brokers.interface import BrokerPorts, OrderRequest
 
-#: Long enough for a machine that is busy, short enough for a test that waits for it.
-PATIENCE_NS = 600_000_000
+#: Long enough for a machine that is busy; and for tests that wait until it is over.
+PATIENCE_NS = 2_900_000_000
+SHORT_NS = 500_000_000
 #: The gateway of a test takes more messages in a second than a real one.
 PACE_NS = 20_000_000
 
@@ -22,6 +27,18 @@ PACE_NS = 20_000_000
 def new_york_ns(text: str) -> int:
     """Return a time in New York, such as 2025-07-01 10:00, in nanoseconds since 1970 UTC."""
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York")).timestamp()) * 10**9
+
+
+def break_lines(gateway: IbGateway, brokers: list[IbkrBroker]) -> None:
+    """Let the gateway break every connection, and wait until these adapters have noticed it.
+
+    An adapter that goes on reading what came before would be a process that is not dead yet.
+    """
+    heard = [broker._line.ears for broker in brokers if broker._line.ears is not None]
+    gateway.drop()
+    until_ns = boot_ns() + 5 * NANOS
+    while not all(ears.is_lost for ears in heard) and boot_ns() < until_ns:
+        time.sleep(0.002)
 
 
 class OpenGate:
@@ -61,7 +78,7 @@ class Bench:
 
     def open(self, **access: Any) -> IbkrBroker:
         """Open an adapter on the same file, as a new process would; what an older one had connected breaks."""
-        self.gateway.drop()
+        break_lines(self.gateway, self.opened)
         values = {"port": self.gateway.port, "client_id": 11, "account": "", "mode": "paper"} | access
         broker = IbkrBroker(
             IbkrAccess(**values),
@@ -75,6 +92,21 @@ class Bench:
         self.opened.append(broker)
         self.broker = broker
         return broker
+
+    def wait_briefly(self) -> None:
+        """Let calls from now on give up soon: a test waits for it."""
+        self.broker._line._patience_ns = SHORT_NS
+
+    def break_line(self) -> None:
+        """Let the gateway break the connection, and wait until the adapter has noticed it."""
+        break_lines(self.gateway, self.opened)
+
+    def lose_file(self) -> None:
+        """End every adapter and delete the file."""
+        for broker in self.opened:
+            broker.close()
+        for rest in self.path.parent.glob(f"{self.path.name}*"):
+            rest.unlink()
 
     def breathe(self) -> None:
         self.breaths += 1
@@ -121,3 +153,11 @@ class Bench:
     def quote(self, bid: float, ask: float, symbol: str = "AAPL", size: float = 1000) -> None:
         nanos = int(size * NANOS)
         self.exchange.set_quote(symbol, int(bid * MICROS), int(ask * MICROS), bid_nanos=nanos, ask_nanos=nanos)
+
+
+@pytest.fixture(params=IB_LIBRARIES)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """Give an adapter on one of the libraries."""
+    made = Bench(tmp_path, request.param)
+    yield made
+    made.close()

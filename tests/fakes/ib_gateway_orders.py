@@ -255,7 +255,7 @@ class IbDesk:
 
 
 def _order_of(fields: list[str], client_id: int, perm_id: int, gateway: IbDesk) -> IbOrder:
-    key = fields[13].replace(" ", "") if fields[4] == "OPT" else fields[3]
+    key = fields[12].replace(" ", "") if fields[4] == "OPT" else fields[3]
     return IbOrder(
         order_id=int(fields[1]),
         client_id=client_id,

@@ -17,7 +17,7 @@ from services.execution.brokers import reports as r
 from services.execution.brokers.ibkr_books import IbkrBooks, KnownOrder
 from services.execution.brokers.ibkr_catalogue import IbkrCatalogue
 from services.execution.brokers.ibkr_contracts import order_for, unsendable
-from services.execution.brokers.ibkr_ears import OVER
+from services.execution.brokers.ibkr_ears import OVER, RequestFailedError
 from services.execution.brokers.ibkr_line import (
     CANCELS_MAX,
     ORDERS_MAX,
@@ -25,7 +25,6 @@ from services.execution.brokers.ibkr_line import (
     Call,
     IbkrAccess,
     IbkrLine,
-    PlannedPauseError,
 )
 from services.execution.brokers.ibkr_records import BROKER, IbkrRecords, fill_of
 from services.execution.brokers.ibkr_windows import new_york_day, window_at
@@ -39,6 +38,7 @@ from services.execution.brokers.interface import (
     NotSentError,
     OpenOrder,
     OrderRequest,
+    PlannedPauseError,
     RetryableBrokerError,
     StopTradingError,
 )
@@ -109,7 +109,7 @@ class IbkrBroker(Broker):
         self._line.breathe = ports.breathe
 
     def close(self) -> None:
-        """End the connection and close the file."""
+        """End the connection and close the file; what is closed already stays so."""
         self._line.close()
         self._books.close()
 
@@ -138,7 +138,8 @@ class IbkrBroker(Broker):
             faults.append(f"The base currency of account {self._line.account} is {told}: only US dollars are booked.")
         try:
             await self._records.listed(call)
-        except RetryableBrokerError:
+        except RequestFailedError:
+            # A gateway that may only read refuses the very question.
             if not self._is_read_only:
                 raise
         if self._is_read_only:

@@ -96,6 +96,7 @@ class IbkrBooks:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_closed = False
         try:
             self._db = sqlite3.connect(path, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -118,8 +119,10 @@ class IbkrBooks:
 
     def close(self) -> None:
         """Put on disk what was written, and let go of the file."""
-        self.flush()
-        self._db.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self.flush()
+            self._db.close()
 
     # --- orders -----
 

@@ -1,5 +1,6 @@
 """What Interactive Brokers knows of contracts, asked once a day each; and its clock. Runs in the line's thread."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from services.execution.brokers.interface import BrokerClock, RetryableBrokerErr
 
 #: Whose hours say whether the exchange is open: the most traded US fund.
 _CLOCK_SYMBOL: Final = "SPY"
+#: So many contracts are asked for at a time.
+AT_ONCE: Final = 20
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -55,10 +58,15 @@ class IbkrCatalogue:
         Raises:
             RetryableBrokerError: not all could be asked for in time; the next call goes on.
         """
-        for index, symbol in enumerate(symbols):
+        for begin in range(0, len(symbols), AT_ONCE):
             if call.is_late:
-                raise RetryableBrokerError(f"{index} of {len(symbols)} symbols are looked up at Interactive Brokers")
-            await self._find(call, symbol)
+                raise RetryableBrokerError(f"{begin} of {len(symbols)} symbols are looked up at Interactive Brokers")
+            some = dict.fromkeys(symbols[begin : begin + AT_ONCE])
+            found = await asyncio.gather(*(self._find(call, symbol) for symbol in some), return_exceptions=True)
+            # All have ended; what one of them failed by, the call fails by.
+            for error in found:
+                if isinstance(error, BaseException):
+                    raise error
         return [
             AssetLine(
                 symbol=symbol,

@@ -125,6 +125,8 @@ class IbkrEars:
         self.changed = asyncio.Event()
         self.is_lost = False
         self.next_valid_id = 0
+        #: The account that is traded; executions of others are none of ours. Empty = not known yet, and all are kept.
+        self.account = ""
         #: Why the gateway turned this connection away, in its words.
         self.turned_away = ""
         #: What is away behind the gateway: a name -> the gateway's words.
@@ -254,7 +256,7 @@ class IbkrEars:
                 self._failed(waiting, RequestFailedError(code, text))
         if self._is_of_the_line(meaning, text, words):
             return
-        if key in self._asked:
+        if key in self._asked and meaning is not Meaning.NOTICE:
             self._failed(key, RequestFailedError(code, text))
             return
         if key in self.courses:
@@ -331,6 +333,9 @@ class IbkrEars:
     def _execution(self, request_id: int, _contract: Any, execution: Any) -> None:
         execution_id, ref = str(execution.execId), str(execution.orderRef or "")
         if not execution_id or nanos_of(execution.shares) <= 0 or micros_of(execution.price) < 0:
+            return
+        if self.account and str(execution.acctNumber) != self.account:
+            self._understood += 1
             return
         perm_id = int(execution.permId)
         known = self._match(int(execution.clientId), int(execution.orderId), perm_id, ref)

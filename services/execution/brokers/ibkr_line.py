@@ -21,12 +21,12 @@ from bus.ib_library import IbLibrary
 from services.execution.brokers.ibkr_books import IbkrBooks
 from services.execution.brokers.ibkr_ears import IbkrEars, RequestFailedError
 from services.execution.brokers.ibkr_windows import is_overdue, may_be_away
-from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
+from services.execution.brokers.interface import PlannedPauseError, RetryableBrokerError, StopTradingError
 
 HOST: Final = "127.0.0.1"
 #: How long the caller waits at a time, in seconds, before it breathes.
 SLICE_S: Final = 0.01
-#: What the work of a call leaves of its time to whoever waits for it.
+#: What the work of a call leaves of its time to whoever waits for it: this, or a quarter of a call that is shorter.
 _MARGIN_NS: Final = 200_000_000
 #: After a connection that failed the next is tried after this, in nanoseconds of boot time.
 RECONNECT_NS: Final = 500_000_000
@@ -49,10 +49,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class PlannedPauseError(RetryableBrokerError):
-    """The gateway is away at a time when it may be: by plan, or while nobody needs it. It is no failure of it."""
-
-
 class IbkrAccess(Struct, frozen=True, kw_only=True):
     """Where the gateway is and as whom it is used. `account` may be empty where it manages only one."""
 
@@ -69,7 +65,9 @@ class Call:
         self.lock = threading.Lock()
         self.is_abandoned = False
         self.has_written = False
-        self._until_ns = boot_ns() + patience_ns
+        #: When whoever waits gives it up, in boot time.
+        self.given_up_ns = boot_ns() + patience_ns
+        self._until_ns = self.given_up_ns - min(_MARGIN_NS, patience_ns // 4)
         self._late_ns = self._until_ns - patience_ns // 10
 
     @property
@@ -132,7 +130,7 @@ class IbkrLine:
 
     def new_call(self) -> Call:
         """Begin a call."""
-        return Call(self._patience_ns - _MARGIN_NS)
+        return Call(self._patience_ns)
 
     def run(self, call: Call, work: Callable[[Call], Coroutine[Any, Any, T]]) -> T:
         """Let a coroutine work in the thread, on a connection that is up, and wait for it.
@@ -142,12 +140,11 @@ class IbkrLine:
             StopTradingError: the gateway cannot be traded through, or contradicts what is known.
         """
         self._start()
-        until_ns = boot_ns() + self._patience_ns
         future = asyncio.run_coroutine_threadsafe(self._worked(call, work), self._loop)
         while not future.done():
             concurrent.futures.wait([future], timeout=SLICE_S)
             self.breathe()
-            if boot_ns() >= until_ns and not future.done():
+            if boot_ns() >= call.given_up_ns and not future.done():
                 with call.lock:
                     call.is_abandoned = True
                 future.cancel()
@@ -156,6 +153,8 @@ class IbkrLine:
 
     def close(self) -> None:
         """End the connection and the thread."""
+        if self._loop.is_closed():
+            return
         if self._thread is None:
             self._loop.close()
             return
@@ -340,7 +339,7 @@ class IbkrLine:
         try:
             await self._shake_hands(client, ears, call)
             self.client, self.ears = client, ears
-            self.account = self._account_of(client.getAccounts())
+            ears.account = self.account = self._account_of(client.getAccounts())
             self._check_numbers(ears)
             await self.hear_executions(call)
         except (OSError, RequestFailedError, RetryableBrokerError) as error:

@@ -14,6 +14,10 @@ class RetryableBrokerError(Exception):
     """The broker gave no usable answer now. Ask again later; of an order sent meanwhile nothing is known."""
 
 
+class PlannedPauseError(RetryableBrokerError):
+    """The broker is away by plan, or while nobody needs it: for however long, that is no failure of it."""
+
+
 class StopTradingError(Exception):
     """The broker cannot be worked with until a person acts; the message says what is wrong and what to do."""
 

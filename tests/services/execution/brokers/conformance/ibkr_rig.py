@@ -5,24 +5,25 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from conformance.rig import OTHER, PUT, STARTING_CASH_MICROS, SYMBOL, Call, Outcome, Rig
+from conformance.rig import OTHER, PUT, STARTING_CASH_MICROS, SYMBOL, Outcome, Rig
+from conformance.rig import Call as Question
 from conformance.rigs import RIGS
 from exchange import Exchange
 from ib_gateway import IbGateway
-from ib_gateway_bench import PACE_NS, new_york_ns
+from ib_gateway_bench import PACE_NS, break_lines, new_york_ns
 
 from bus import messages as m
 from services.execution.brokers.ibkr import IbkrBroker
-from services.execution.brokers.ibkr_line import IbkrAccess
+from services.execution.brokers.ibkr_line import Call, IbkrAccess
 from services.execution.brokers.ibkr_windows import new_york_day
 from services.execution.brokers.interface import BrokerPorts
 
 SECOND = m.NANOS
 _DAY_NS = int(timedelta(days=1).total_seconds()) * SECOND
-#: Silence is waited for so long: a card looks at what follows from it, not at the three seconds that the port allows.
-CALL_NS = 800_000_000
+#: A call that the house leaves without an answer is given up so soon: a card looks at what follows from it.
+SHORT_NS = 400_000_000
 #: Call -> the message that it begins with.
-MESSAGES: dict[Call, int] = {
+MESSAGES: dict[Question, int] = {
     "submit": 3,
     "cancel": 4,
     "lookup": 16,
@@ -85,12 +86,11 @@ class IbkrRig(Rig):
 
     def restart(self) -> None:
         # The gateway notices that the process is gone.
-        self.house.drop()
+        break_lines(self.house, self._opened)
         self.broker = IbkrBroker(
             IbkrAccess(port=self.house.port, client_id=11, account="", mode="paper"),
             library=self._library,
             path=self._path,
-            patience_ns=CALL_NS,
             pace_ns=PACE_NS,
             clock=lambda: self._now_ns,
         )
@@ -121,7 +121,7 @@ class IbkrRig(Rig):
         if not is_tradable:
             self.house.symbols.pop(symbol, None)
 
-    def fail_next(self, call: Call, outcome: Outcome) -> None:
+    def fail_next(self, call: Question, outcome: Outcome) -> None:
         # A contract is asked for once a day: the next day's first question is the one that reaches the line.
         self.broker._catalogue._found.clear()
         match outcome:
@@ -134,6 +134,16 @@ class IbkrRig(Rig):
                 return
             case _:
                 self.house.on_next({MESSAGES[call]}, SPOILED[outcome])
+                self._wait_briefly_once()
+
+    def _wait_briefly_once(self) -> None:
+        line, new_call = self.broker._line, self.broker._line.new_call
+
+        def once() -> Call:
+            line.new_call = new_call
+            return Call(SHORT_NS)
+
+        line.new_call = once
 
     def disconnect(self) -> None:
         self.house.stop()
