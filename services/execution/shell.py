@@ -30,6 +30,9 @@ from services.execution.watch import Watch
 
 #: The key of the report of the session's account in the table of retries.
 _ACCOUNT_REPORT: Final = "the account report"
+#: So long one idle call takes up orders, in nanoseconds of boot time: a broker that answers slowly must not keep this
+#: process from hearing others for longer than they wait for an acknowledgement.
+TURN_NS_MAX: Final = 1_000_000_000
 _log = logging.getLogger(__name__)
 
 #: Put a halt on disk: (rule, detail).
@@ -270,7 +273,10 @@ class ExecutionShell(Shell[ExecutionState]):
         keys = state.restless_orders
         if self._recovery.has_misses:
             keys = [order.client_order_id for order in state.open_orders()]
+        began_ns = self._boot_ns()
         for key in keys:
+            if self._boot_ns() - began_ns > TURN_NS_MAX:
+                return
             # What was reported of the one before may have changed this one.
             order = state.find(key)
             if order is not None:
