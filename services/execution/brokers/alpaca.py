@@ -127,6 +127,8 @@ class AlpacaBroker(Broker):
         if self._fence_is_up is is_up:
             return
         self._line.begin()
+        # Until the answer is there nobody knows where it stands.
+        self._fence_is_up = None
         self._desk.suspend(is_up=is_up)
         self._fence_is_up = is_up
 
