@@ -5,7 +5,6 @@ Source: the failure catalogue, F54: at 15, 5 and 1 minutes before the close, and
 
 from typing import Final
 
-from bus.clock import NS_PER_SECOND
 from bus.messages import SessionPlanned
 from services.execution.intents import Intent
 from services.execution.orders import Order
@@ -13,7 +12,7 @@ from services.execution.quantities import shares
 
 #: Minutes before the close at which a sale that still waits is cancelled and sent again.
 PRESS_MINUTES: Final = (15, 5, 1)
-_MINUTE_NS: Final = 60 * NS_PER_SECOND
+_MINUTE_NS: Final = 60_000_000_000
 
 
 def pressed_at_ns(plan: SessionPlanned | None, now_ns: int) -> int:
