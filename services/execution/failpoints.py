@@ -12,6 +12,7 @@ FILLS: Final = Failpoint("execution.fills")
 DRAIN: Final = Failpoint("execution.drain")
 ACCOUNT: Final = Failpoint("execution.account")
 ASSETS: Final = Failpoint("execution.assets")
+DROP_COPY: Final = Failpoint("execution.drop_copy")
 FINISH: Final = Failpoint("execution.finish")
 
 FAILPOINTS: Final[tuple[str, ...]] = (
@@ -23,5 +24,6 @@ FAILPOINTS: Final[tuple[str, ...]] = (
     "execution.drain",
     "execution.account",
     "execution.assets",
+    "execution.drop_copy",
     "execution.finish",
 )

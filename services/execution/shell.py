@@ -16,6 +16,7 @@ from services.execution.brokers.choice import open_broker
 from services.execution.brokers.interface import Broker, BrokerPorts, RetryableBrokerError, StopTradingError
 from services.execution.cancelling import Cancelling
 from services.execution.core import ExecutionCore
+from services.execution.drop_copy import DropCopy
 from services.execution.entry_checks import EntryChecks
 from services.execution.fence import Fence
 from services.execution.orders import Order, OrderState
@@ -29,6 +30,9 @@ from services.execution.watch import Watch
 
 #: The key of the report of the session's account in the table of retries.
 _ACCOUNT_REPORT: Final = "the account report"
+#: So long one idle call takes up orders, in nanoseconds of boot time: a broker that answers slowly must not keep this
+#: process from hearing others for longer than they wait for an acknowledgement.
+TURN_NS_MAX: Final = 1_000_000_000
 _log = logging.getLogger(__name__)
 
 #: Put a halt on disk: (rule, detail).
@@ -71,6 +75,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._sending.entry_refusal = self._clock_watch.entry_refusal
         self._cancelling = Cancelling(broker, self._recovery, self._watch, clock)
         self._assets = Assets(broker, clock)
+        self._drop_copy = DropCopy(broker, self._recovery, clock)
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
         self._may_have_orders = False
         self._has_finished = False
@@ -118,6 +123,7 @@ class ExecutionShell(Shell[ExecutionState]):
     def on_gap(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Bring everything up to date again; nothing is sent before that has succeeded."""
         self._watch.look_soon()
+        self._drop_copy.soon()
         return self._recover_all(state, now_ns)
 
     def on_market(self, state: ExecutionState, data: m.MarketMessage, now_ns: int) -> Sequence[m.Message]:
@@ -180,6 +186,7 @@ class ExecutionShell(Shell[ExecutionState]):
         # What is reported has to be decided before the two sides are compared.
         if is_quiet and self._watch.is_due():
             yield from self._watch.look(state, self._sending.unsent, now_ns)
+            yield from self._drop_copy.look(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
 
@@ -255,6 +262,8 @@ class ExecutionShell(Shell[ExecutionState]):
 
     def _take_up(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         if self._recovery.is_behind and self._recovery.is_due(ACCOUNT):
+            # The broker was away: what it has to say may be more than what is newest.
+            self._drop_copy.soon()
             yield from self._recover_all(state, now_ns)
             return
         if self._lacks_account and state.plan is not None and self._recovery.is_due(_ACCOUNT_REPORT):
@@ -264,7 +273,10 @@ class ExecutionShell(Shell[ExecutionState]):
         keys = state.restless_orders
         if self._recovery.has_misses:
             keys = [order.client_order_id for order in state.open_orders()]
+        began_ns = self._boot_ns()
         for key in keys:
+            if self._boot_ns() - began_ns > TURN_NS_MAX:
+                return
             # What was reported of the one before may have changed this one.
             order = state.find(key)
             if order is not None:

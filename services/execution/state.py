@@ -42,6 +42,9 @@ class ExecutionState:
     armed_counter: int = 0
     account: m.AccountReported | None = None
     last_execution_id: str = ""
+    #: The newest execution before this session, and those that were booked in it.
+    session_execution_id: str = ""
+    session_execution_ids: set[str] = field(default_factory=set)
     intent_ids: set[str] = field(default_factory=set)
     activity_ids: set[str] = field(default_factory=set)
     #: What the broker lets the account do with each symbol that was quoted in this session.
@@ -198,6 +201,7 @@ class ExecutionState:
         if self.plan is None or self.plan.session_date != event.session_date:
             # A new day: what is over is forgotten, and a kill switch counts for the day it tripped on.
             self.is_killed = False
+            self.session_execution_id, self.session_execution_ids = self.last_execution_id, set()
             self.assets = {}
             self.peaks_micros = {}
             self._intents = {intent_id: self._intents[intent_id] for intent_id in self._open}
@@ -243,6 +247,7 @@ class ExecutionState:
         if isinstance(event, m.OrderFilled):
             newest = max(self.last_execution_id, event.execution_id, key=lambda name: (len(name), name))
             self.last_execution_id = newest
+            self.session_execution_ids.add(event.execution_id)
 
     def _put(self, intent: Intent) -> None:
         """Put an intent in its place, and note of it what is asked for at every moment."""

@@ -19,6 +19,9 @@ from services.execution.state import ExecutionState
 #: How often open orders and positions are compared with the broker's, in nanoseconds of boot time.
 ORDERS_EVERY_NS: Final = 5_000_000_000
 POSITIONS_EVERY_NS: Final = 30_000_000_000
+#: An order at market that was made less than IN_FLIGHT_NS ago, in session time, should be filled by now.
+IN_FLIGHT_EVERY_NS: Final = 1_000_000_000
+IN_FLIGHT_NS: Final = 10_000_000_000
 #: A difference is looked at again after this; only one that is still there then contradicts us.
 RECHECK_NS: Final = 500_000_000
 #: How often an order that is over for us is reported as still open; a cancel that did nothing so often will not.
@@ -139,7 +142,8 @@ class Watch:
         contradictions = self._contradictions(found, positions, now_ns)
         self._note_external(found.external, positions)
         is_clean = is_in_step and not (found.unaccounted or self._short)
-        self._schedule(now, is_clean=is_clean, with_positions=positions is not None)
+        every_ns = IN_FLIGHT_EVERY_NS if _has_in_flight(state, now_ns) else ORDERS_EVERY_NS
+        self._schedule(now, every_ns, is_clean=is_clean, with_positions=positions is not None)
         return (*recovered, *contradictions, *self._drained(state, listed, now_ns))
 
     def show(self, state: ExecutionState, fence_words: str) -> None:
@@ -147,11 +151,11 @@ class Watch:
         drain = "; ".join(filter(None, (self.drain.words(self._protective), fence_words)))
         state.show(drain=drain, external=self._external_words, stops=self._stops)
 
-    def _schedule(self, now: int, *, is_clean: bool, with_positions: bool) -> None:
+    def _schedule(self, now: int, every_ns: int, *, is_clean: bool, with_positions: bool) -> None:
         if is_clean:
             self._has_agreed = True
             self.reconciled_ns = now
-            self._orders_at_ns = now + ORDERS_EVERY_NS
+            self._orders_at_ns = now + every_ns
             if with_positions:
                 self._positions_at_ns = now + POSITIONS_EVERY_NS
             return
@@ -233,6 +237,12 @@ class Watch:
         except StopTradingError as error:
             return (broker_halt(error, now_ns),)
         return ()
+
+
+def _has_in_flight(state: ExecutionState, now_ns: int) -> bool:
+    """Tell whether an order at market was made a moment ago and is still open."""
+    orders = (order.prepared for order in state.open_orders())
+    return any(order.order_type == "MARKET" and now_ns - order.ts_init < IN_FLIGHT_NS for order in orders)
 
 
 def _may_not_stand(state: ExecutionState, item: OpenOrder) -> bool:

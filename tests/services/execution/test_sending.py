@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.execution.brokers.interface import NotSentError
+from services.execution.brokers.interface import NotSentError, RetryableBrokerError
 from services.execution.brokers.paper import PaperBroker
 from services.execution.orders import OrderState
 
@@ -127,3 +127,24 @@ def test_f39_sales_when_the_broker_turns_everything_away_then_are_tried_all_the_
     rig.idle_for(6 * apart_s + 1)
     assert kit.order_id("exit") in kit.listed(rig.broker.real)
     assert bool(rig.state.warnings) is (apart_s < 20)
+
+
+def test_orders_when_the_broker_answers_slowly_then_one_call_takes_up_only_as_many_as_a_second_has_room_for(
+    open_broker: Callable[..., PaperBroker], kit: Any
+) -> None:
+    rig = kit.entered(open_broker, count=0)
+    rig.broker.errors["submit"] = [RetryableBrokerError("time-out")] * 5
+    for number in range(5):
+        rig.give(kit.submit(intent_id=f"i-{number}"))
+    rig.boot_ns += SECOND
+    lookup = rig.broker.lookup
+
+    def slow(key: str, now_ns: int) -> Any:
+        rig.boot_ns += 600_000_000
+        return lookup(key, now_ns)
+
+    rig.broker.lookup = slow
+    rig.broker.calls.clear()
+    assert kit.names(rig.idle()).count("OrderExpired") == 2
+    assert kit.names(rig.idle()).count("OrderExpired") == 2
+    assert kit.names(rig.idle()).count("OrderExpired") == 1

@@ -33,6 +33,8 @@ from services.execution.brokers.interface import RetryableBrokerError
 from services.execution.cancelling import Cancelling
 from services.execution.core import ExecutionCore
 from services.execution.drain import Drain
+from services.execution.drop_copy import DropCopy
+from services.execution.entry_checks import EntryChecks
 from services.execution.orders import Order, client_order_id
 from services.execution.recovery import Recovery, unknown
 from services.execution.sending import Sending
@@ -133,10 +135,11 @@ def _fill_key_qty_price(stack: ExitStack) -> None:
 def _stream_only(stack: ExitStack) -> None:
     """What the stream brings is booked, and nobody asks for executions."""
 
-    def heard(self: ExecutionShell, state: Any, data: Any, now_ns: int) -> Any:
-        return self._broker.on_quotes(data, "") if hasattr(data, "quotes") else ()
+    def heard(self: ExecutionShell, _state: Any, batch: Any, _now_ns: int) -> Any:
+        return self._broker.on_quotes(batch, "")
 
-    _put(stack, ExecutionShell, "on_market", heard)
+    _put(stack, ExecutionShell, "_fills_on", heard)
+    _put(stack, DropCopy, "look", lambda _self, _state, _now_ns: ())
     _put(stack, Recovery, "missing_fills", lambda _self, _state, _now_ns: [])
 
 
@@ -156,6 +159,8 @@ def _fresh_id_after_timeout(stack: ExitStack) -> None:
         return (*events, *step.events)
 
     _put(stack, ExecutionCore, "_on_unknown", fresh)
+    # Execution refuses a second entry of an intent by a barrier of its own.
+    _put(stack, EntryChecks, "_doubled", lambda _self, _entry: None)
 
 
 def _send_again(stack: ExitStack, duplicate: Callable[[Sending, Any, Order, int], Any]) -> None:
