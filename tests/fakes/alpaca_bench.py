@@ -8,7 +8,7 @@ from alpaca_trading import AlpacaTrading
 from exchange import Exchange
 from fault_proxy import FaultProxy
 
-from bus.clock import boot_ns, utc_ns
+from bus.clock import utc_ns
 from bus.messages import MICROS, NANOS
 from services.execution.brokers.alpaca import AlpacaBroker
 from services.execution.brokers.interface import CALL_NS_MAX, BrokerPorts, OrderRequest
@@ -59,7 +59,8 @@ class Bench:
         self.broker = self.restart()
 
     def boot_ns(self) -> int:
-        return boot_ns() + self.passed_ns
+        """Return a boot time that stands still until a test moves it."""
+        return NOW + self.passed_ns
 
     def restart(self, call_ns: int = CALL_NS_MAX, listens: bool = False, **more: Any) -> AlpacaBroker:
         """Put a new adapter in front of the same account."""

@@ -22,6 +22,7 @@ import re
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -59,6 +60,8 @@ class FaultProxy:
         self.upstream = upstream
         self.seen: list[tuple[str, str]] = []
         self.is_cut = False
+        #: Asked for each request that no fault was named for: what becomes of it, None = nothing.
+        self.chooser: Callable[[str, str], Fault | None] = lambda _method, _path: None
         self._faults: list[Fault] = []
         self._late: list[_Request] = []
         self._open: set[socket.socket] = set()
@@ -138,7 +141,7 @@ class FaultProxy:
                     continue
                 fault.times -= 1
                 return fault
-        return None
+        return self.chooser(request.method, path)
 
     def hold_back(self, request: _Request) -> None:
         """Keep a request for later."""

@@ -127,6 +127,8 @@ class AlpacaBroker(Broker):
         if self._fence_is_up is is_up:
             return
         self._line.begin()
+        # Until the answer is there nobody knows where it stands.
+        self._fence_is_up = None
         self._desk.suspend(is_up=is_up)
         self._fence_is_up = is_up
 
@@ -229,8 +231,9 @@ class AlpacaBroker(Broker):
         `alpaca_history` says why these are not one and the same.
         """
         self._line.begin()
-        self._hints.has_fills = False
         fills = self._history.after(execution_id, now_ns)
+        if fills:
+            self._hints.found_fills()
         self._cursor = execution_id
         return fills
 
@@ -270,9 +273,8 @@ class AlpacaBroker(Broker):
 
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[r.OrderReport]:
         """Say that the stream told of an execution, so that the executions are read now and not at the next look."""
-        if not self._hints.has_fills:
+        if not self._hints.take_fill_look():
             return ()
-        self._hints.has_fills = False
         ts = batch.ts_init
         return [
             r.BrokerAccepted(ts_event=ts, ts_init=ts, client_order_id=key, broker_order_id=order_id)
@@ -334,7 +336,7 @@ def _open_orders(order: AlpacaOrder) -> list[OpenOrder]:
             broker_order_id=order.id,
             symbol=symbol,
             side="BUY" if side == "buy" else "SELL",
-            stop_micros=a.price(order.stop_price),
+            stop_micros=order.stop_micros,
         )
         for symbol, side in (legs or [(order.symbol, order.side or "")])
     ]

@@ -25,6 +25,7 @@ ID_MAX: Final = 96
 NOT_FOUND_CODE: Final = 40410000
 #: The code of a request that cannot be read as one, among others of a client id that was used before.
 MALFORMED_CODE: Final = 40010001
+_PERCENT: Final = 100
 _AMOUNT_MAX: Final = 2**62
 _DIGITS_MAX: Final = 18
 _WORDS_MAX: Final = 300
@@ -113,6 +114,14 @@ class AlpacaOrder(Struct, frozen=True):
     def filled_nanos(self) -> int:
         """Return how much of it has traded."""
         return scaled(self.filled_qty, NANOS)
+
+    @property
+    def stop_micros(self) -> int:
+        """Return where its stop rests; of one that trails, reckoned from its best price where it is not told."""
+        if self.stop_price is None and self.hwm is not None and self.trail_percent is not None:
+            trail = self.trail_percent / _PERCENT
+            return price(self.hwm * (1 - trail if self.side == "sell" else 1 + trail))
+        return price(self.stop_price)
 
 
 class Said(Struct, frozen=True):

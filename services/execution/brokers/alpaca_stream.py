@@ -15,6 +15,8 @@ from websockets.sync.client import ClientConnection, connect
 
 #: Ids that wait to be looked at; beyond that everything is.
 HINTS_MAX: Final = 1_000
+#: The push of an execution may be ahead of the list: it is looked for so often before the regular look has to find it.
+FILL_LOOKS: Final = 5
 FRAME_BYTES_MAX: Final = 1_048_576
 _OPEN_S: Final = 5.0
 #: How often the thread looks whether it has to end, in seconds.
@@ -33,20 +35,20 @@ class Hints:
         self._lock = threading.Lock()
         self._ids: dict[str, None] = {}
         self._is_all = False
-        #: An execution was told of since the executions were read.
-        self.has_fills = False
+        self._fill_looks = 0
 
     def put(self, client_order_id: str, *, is_fill: bool) -> None:
         """Note one."""
         with self._lock:
             self._ids[client_order_id] = None
-            self.has_fills = self.has_fills or is_fill
+            if is_fill:
+                self._fill_looks = FILL_LOOKS
             self._is_all = self._is_all or len(self._ids) > HINTS_MAX
 
     def put_all(self) -> None:
         """Note that anything may have happened."""
         with self._lock:
-            self._is_all = self.has_fills = True
+            self._is_all, self._fill_looks = True, FILL_LOOKS
 
     def take(self) -> tuple[list[str], bool]:
         """Return and forget them: the ids, and whether every order should be looked at."""
@@ -55,6 +57,18 @@ class Hints:
             self._ids.clear()
             self._is_all = False
             return taken
+
+    def take_fill_look(self) -> bool:
+        """Tell whether the executions should be read now; so many times for one hint, until one is found."""
+        with self._lock:
+            is_due = self._fill_looks > 0
+            self._fill_looks = max(0, self._fill_looks - 1)
+            return is_due
+
+    def found_fills(self) -> None:
+        """Note that executions were found: what was hinted at is there."""
+        with self._lock:
+            self._fill_looks = 0
 
 
 class Stream:

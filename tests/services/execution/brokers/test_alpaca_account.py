@@ -169,6 +169,16 @@ def test_the_fence_when_alpaca_does_not_confirm_it_then_it_is_told_again(bench: 
     assert bench.house.suspends
 
 
+def test_the_fence_when_its_answer_is_lost_then_it_is_told_whatever_is_wanted_next(bench: Bench) -> None:
+    bench.broker.fence(is_up=False, now_ns=NOW)
+    bench.line.spoil("PATCH", ".*", "reset_after")
+    with pytest.raises(RetryableBrokerError):
+        bench.broker.fence(is_up=True, now_ns=NOW)
+    assert bench.house.suspends
+    bench.broker.fence(is_up=False, now_ns=NOW)
+    assert not bench.house.suspends
+
+
 def test_the_clock_when_asked_then_is_alpacas(bench: Bench) -> None:
     bench.house.clock, bench.house.open_market = (lambda: 1_767_625_200_000_000_000), False
     clock = bench.broker.clock(NOW)

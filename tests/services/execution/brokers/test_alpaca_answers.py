@@ -102,6 +102,15 @@ def test_words_when_they_are_shown_then_are_one_line_without_secrets() -> None:
     assert a.words_of(504, b"<html>", ()) == "no readable words (Alpaca 504)"
 
 
+def test_a_trailing_stop_when_its_price_is_not_told_then_is_reckoned_from_its_best_price() -> None:
+    def order(**more: object) -> a.AlpacaOrder:
+        return a.AlpacaOrder("id", side="sell", hwm=Decimal(110), trail_percent=Decimal("1.5"), **more)
+
+    assert order().stop_micros == 108_350_000
+    assert order(stop_price=Decimal("108.35")).stop_micros == 108_350_000
+    assert a.AlpacaOrder("id").stop_micros == 0
+
+
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-sNaN", "1e999999", "1e30"])
 def test_an_amount_when_it_cannot_be_one_then_is_not_taken(text: str) -> None:
     with pytest.raises(RetryableBrokerError):

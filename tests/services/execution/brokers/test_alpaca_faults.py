@@ -4,12 +4,14 @@ A playbook buys, is protected, leaves and is closed. Whatever one request meets,
 execution is booked once, nothing is held or open at the end, and the chain halts only where a person has to act.
 """
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from alpaca_bench import SECOND, Bench, opened_bench
 from exchange import MICROS, NANOS
+from fault_proxy import Fault
 
 from bus import messages as m
 from services.execution.orders import OrderState
@@ -193,3 +195,20 @@ def test_a_trade_when_the_line_is_cut_for_a_minute_then_it_ends_as_if_nothing_ha
     trade.tick(3600)
     trade.let(PATIENCE_S, lambda: trade.is_over)
     trade.hold()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_trade_when_a_sixth_of_all_requests_is_spoiled_then_it_ends_as_if_nothing_had_been(
+    trade: Trade, seed: int
+) -> None:
+    chance = random.Random(seed)
+    # Silence is left out only because it takes real time; the playbooks above have it at each place.
+    kinds = [name for name in OUTCOMES if name not in {"silent before", "silent after", "late", CALLS_A_PERSON}]
+
+    def spoiled(method: str, path: str) -> Fault | None:
+        return Fault(method, path, **OUTCOMES[chance.choice(kinds)]) if chance.random() < 1 / 6 else None
+
+    trade.bench.line.chooser = spoiled
+    trade.play()
+    trade.hold()
+    assert trade.rig.halts == []

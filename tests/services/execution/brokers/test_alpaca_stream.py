@@ -10,7 +10,7 @@ from exchange import MICROS
 
 from bus import messages as m
 from bus.clock import boot_ns
-from services.execution.brokers.alpaca_stream import HINTS_MAX, Hints, Stream
+from services.execution.brokers.alpaca_stream import FILL_LOOKS, HINTS_MAX, Hints, Stream
 
 DEADLINE_NS = 20 * SECOND
 
@@ -22,7 +22,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         one.restart(listens=True)
         until(lambda: one.house.listeners == 1)
         one.broker.hints()
-        one.after()
+        # What a new stream hints at has been looked for in vain.
+        while one.broker.on_quotes(a_batch(), "2026-01-05") or one.broker._hints.take_fill_look():
+            one.after()
         yield one
 
 
@@ -76,6 +78,21 @@ def test_an_execution_when_it_is_pushed_then_the_next_quotes_make_execution_look
     assert list(bench.broker.on_quotes(a_batch(), "2026-01-05")) == []
 
 
+def test_an_execution_when_it_is_pushed_before_it_is_listed_then_it_is_looked_for_a_few_times(bench: Bench) -> None:
+    order = rests(bench, "tb1-a")
+    bench.house.hides_executions = {1}
+    bench.exchange.fill(order, 1_000_000_000, 100 * MICROS)
+    until(lambda: bench.broker.on_quotes(a_batch(), "2026-01-05"))
+    assert bench.after() == []
+    assert bench.broker.on_quotes(a_batch(), "2026-01-05")
+    bench.house.hides_executions.clear()
+    assert len(bench.after()) == 1
+    assert list(bench.broker.on_quotes(a_batch(), "2026-01-05")) == []
+    hints = Hints()
+    hints.put("tb1-b", is_fill=True)
+    assert [hints.take_fill_look() for _ in range(FILL_LOOKS + 1)] == [True] * FILL_LOOKS + [False]
+
+
 def test_the_stream_when_it_was_cut_then_everything_open_is_hinted_at(bench: Bench) -> None:
     for key in ("tb1-a", "tb1-b"):
         rests(bench, key)
@@ -124,4 +141,4 @@ def test_hints_when_there_are_too_many_then_everything_is_looked_at() -> None:
         hints.put(f"tb1-{number}", is_fill=False)
     assert hints.take()[1]
     assert hints.take() == ([], False)
-    assert not hints.has_fills
+    assert not hints.take_fill_look()
