@@ -18,9 +18,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import ib_words as words
-from exchange import Exchange
+from exchange import NANOS, Exchange
 from ib_gateway_orders import IbDesk, contract_of
 from ib_words import Contract, IbOrder
+
+from bus.clock import utc_ns
 
 #: What may become of the next message of a kind: it never arrives; it is carried out and not answered; the same, and
 #: nothing is answered from then on; it is carried out and the line breaks; it is answered with what cannot be read; the
@@ -58,7 +60,8 @@ class IbGateway(IbDesk):
         super().__init__(exchange, account)
         self.currency = "USD"
         self.zone = "US/Eastern"
-        self.clock_s = 1_751_378_400
+        #: Its time; None = this machine's.
+        self.clock_s: int | None = 1_751_378_400
         self.hours = HOURS
         self.ambiguous: set[str] = set()
         #: Message numbers that are never answered, though the handshake works.
@@ -203,7 +206,7 @@ class IbGateway(IbDesk):
     def _carry_out(self, line: Line, kind: int, fields: list[str]) -> None:
         answer = {
             71: self._start_api,
-            49: lambda line, _: line.write([49, 1, self.clock_s]),
+            49: lambda line, _: line.write([49, 1, utc_ns() // NANOS if self.clock_s is None else self.clock_s]),
             61: self._positions,
             5: lambda line, _: self._open_orders(line, line.client_id),
             16: lambda line, _: self._open_orders(line, None),

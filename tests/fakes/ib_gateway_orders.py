@@ -139,7 +139,7 @@ class IbDesk:
             fault = (321, "Error validating request.-'bN' : cause - The API interface is currently in Read-Only mode.")
         elif any(o.order_id == order_id and o.client_id == line.client_id for o in self.orders):
             fault = (103, "Duplicate order id")
-        elif _is_between_ticks(order.limit_micros) or _is_between_ticks(order.aux_micros):
+        elif any(_is_between_ticks(order, price) for price in (order.limit_micros, order.aux_micros)):
             fault = (110, "The price does not conform to the minimum price variation for this contract.")
         if fault is not None:
             line.write(words.error(order_id, *fault, self.version))
@@ -292,6 +292,7 @@ def _plain_symbol(contract: Contract) -> str:
     return contract.local_symbol.replace(" ", "") if contract.kind == "OPT" else contract.symbol.replace(" ", ".")
 
 
-def _is_between_ticks(micros: int) -> bool:
-    """A cent from a dollar up, a hundredth of a cent below."""
-    return micros % (10_000 if micros >= words.MICROS else 100) != 0
+def _is_between_ticks(order: IbOrder, micros: int) -> bool:
+    """A cent from a dollar up and for options, a hundredth of a cent for shares below."""
+    is_fine = order.contract.kind == "STK" and micros < words.MICROS
+    return micros % (100 if is_fine else 10_000) != 0

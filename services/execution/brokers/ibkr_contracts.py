@@ -9,26 +9,15 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any, Final
 
 from bus.ib_library import UNSET_ABOVE, IbLibrary, zone_named
+from bus.instruments import is_option
 from bus.messages import MICROS, NANOS
 from services.execution.brokers.interface import OrderRequest
 
-#: An option's OCC symbol without blanks: root, day of expiry, put or call, strike in thousandths of a dollar.
-#: Source: Options Clearing Corporation, "Options Symbology Initiative", 2010.
-_OCC: Final = re.compile(r"^[A-Z0-9.]{1,6}\d{6}[CP]\d{8}$")
 _NOT_IN_SYMBOLS: Final = re.compile(r"[^A-Z0-9.\-/]")
 _SYMBOL_LENGTH: Final = 24
 BASIS_POINTS: Final = 10_000
 _BASIS_POINTS_PER_PERCENT: Final = 100
 _TYPES: Final = {"MARKET": "MKT", "LIMIT": "LMT", "STOP": "STP", "TRAILING_STOP": "TRAIL"}
-
-
-def is_option(symbol: str) -> bool:
-    """Tell whether a symbol is an option's.
-
-    >>> is_option("AAPL251219P00150000"), is_option("AAPL")
-    (True, False)
-    """
-    return _OCC.match(symbol) is not None
 
 
 def contract_for(library: IbLibrary, symbol: str) -> Any:

@@ -9,7 +9,7 @@ from ib_gateway_bench import new_york_ns
 
 from bus.messages import MICROS
 from services.execution.brokers.ibkr_codes import CODES, Meaning, farm_of, is_read_only, meaning_of
-from services.execution.brokers.ibkr_contracts import is_option, is_within, micros_of, nanos_of, symbol_of
+from services.execution.brokers.ibkr_contracts import is_within, micros_of, nanos_of, symbol_of
 
 
 @given(st.integers(min_value=-(10**12), max_value=10**12))
@@ -43,14 +43,6 @@ def test_symbol_when_of_any_kind_of_contract_then_is_one_that_the_bus_takes(
 ) -> None:
     contract = SimpleNamespace(secType=kind, symbol=symbol, localSymbol=local, conId=77)
     assert symbol_of(contract) == ours
-
-
-@pytest.mark.parametrize(
-    ("symbol", "answer"),
-    [("AAPL251219P00150000", True), ("SPY131011C00100000", True), ("AAPL", False), ("BRK.B", False)],
-)
-def test_option_when_a_symbol_is_an_occ_symbol_then_it_is_one(symbol: str, answer: bool) -> None:
-    assert is_option(symbol) is answer
 
 
 def test_hours_when_they_name_another_zone_then_the_moment_is_read_in_it() -> None:

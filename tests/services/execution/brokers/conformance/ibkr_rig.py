@@ -8,11 +8,11 @@ from pathlib import Path
 from conformance.rig import OTHER, PUT, STARTING_CASH_MICROS, SYMBOL, Outcome, Rig
 from conformance.rig import Call as Question
 from conformance.rigs import RIGS
-from exchange import Exchange
 from ib_gateway import IbGateway
-from ib_gateway_bench import PACE_NS, break_lines, new_york_ns
+from ib_gateway_bench import PACE_NS, ContractExchange, break_lines, new_york_ns
 
 from bus import messages as m
+from bus.instruments import option_terms
 from services.execution.brokers.ibkr import IbkrBroker
 from services.execution.brokers.ibkr_line import Call, IbkrAccess
 from services.execution.brokers.ibkr_windows import new_york_day
@@ -53,7 +53,7 @@ class IbkrRig(Rig):
         self._path = folder / "ibkr_books.db"
         self._now_ns = new_york_ns("2013-10-08 10:00")
         self._opened: list[IbkrBroker] = []
-        self.house = IbGateway(Exchange(STARTING_CASH_MICROS))
+        self.house = IbGateway(ContractExchange(STARTING_CASH_MICROS))
         self.house.know(SYMBOL, OTHER, PUT)
         self._tell_day()
         self.restart()
@@ -98,10 +98,18 @@ class IbkrRig(Rig):
         self._opened.append(self.broker)
 
     def end_session(self) -> None:
-        self.house.exchange.expire_day()
+        exchange = self.house.exchange
+        exchange.expire_day()
+        exchange.holds_fills = True
+        if self.session_date >= option_terms(self.put).expiry:
+            exchange.positions.pop(self.put, None)
+            self.house.symbols.pop(self.put, None)
 
     def next_session(self) -> None:
         self._now_ns += _DAY_NS
+        # What was quoted yesterday trades no more.
+        self.house.exchange.quotes.clear()
+        self.house.exchange.holds_fills = False
         self.house.begin_day()
         self._tell_day()
 

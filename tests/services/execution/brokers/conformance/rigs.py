@@ -22,7 +22,7 @@ class RigEntry(Struct, frozen=True, kw_only=True):
 #: No switch against orders, no keys to refuse; and what is not HTTP has no 429, 500 and 504.
 _IBKR: Final = frozenset(
     {
-        *("network", "foreign", "asset-list", "clock", "trailing-buy", "options"),
+        *("network", "foreign", "asset-list", "clock", "trailing-buy", "options", "sessions"),
         *(Outcome.TIMEOUT_BEFORE, Outcome.TIMEOUT_AFTER_ACCEPT, Outcome.RESET_AFTER_ACCEPT, Outcome.UNREADABLE),
         *(Outcome.LATE_ACCEPT, Outcome.FILLED_BEFORE, Outcome.CANCEL_PENDING, Outcome.REJECT),
     }
