@@ -15,6 +15,15 @@ _CENTS_PER_DOLLAR = 100
 _NS_PER_MS = 1_000_000
 
 
+def paper_rules(env: EnvBot) -> PaperRules:
+    """Read how realistic the paper broker is."""
+    return PaperRules(
+        latency_ns=env.whole("PAPER_LATENCY") * _NS_PER_MS,
+        participation_percent=env.whole("PAPER_PARTICIPATION"),
+        refuses_opposite_sides=env.flag("PAPER_WASH_RULE"),
+    )
+
+
 class ExecutionSettings(Struct, frozen=True, kw_only=True):
     """What the operator set for orders. `paper_slippage_ppm` is in parts per million of the price."""
 
@@ -24,7 +33,6 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
     paper_starting_cash_micros: int
     paper_slippage_ppm: int
     paper_commission: Commission
-    paper_rules: PaperRules
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ExecutionSettings":
@@ -36,14 +44,9 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
             paper_starting_cash_micros=env.whole("PAPER_STARTING_CASH") * MICROS,
             paper_slippage_ppm=env.scaled("PAPER_SLIPPAGE", _PPM_PER_BASIS_POINT),
             paper_commission=Commission(
-                share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
-                order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
                 sec_cents=env.scaled("PAPER_SEC_FEE", _CENTS_PER_DOLLAR),
                 taf_micros=env.scaled("PAPER_TAF", MICROS),
-            ),
-            paper_rules=PaperRules(
-                latency_ns=env.whole("PAPER_LATENCY") * _NS_PER_MS,
-                participation_percent=env.whole("PAPER_PARTICIPATION"),
-                refuses_opposite_sides=env.flag("PAPER_WASH_RULE"),
+                share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
+                order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
             ),
         )

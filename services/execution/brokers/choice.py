@@ -5,7 +5,7 @@ from typing import Final
 
 from bus.assembly import CannotStartError, Setup
 from services.execution.brokers.interface import Broker, RetryableBrokerError, StopTradingError
-from services.execution.settings import ExecutionSettings
+from services.execution.settings import ExecutionSettings, paper_rules
 
 PAPER_BOOKS: Final = "paper_broker.db"
 
@@ -38,7 +38,7 @@ def _paper(setup: Setup, settings: ExecutionSettings) -> Broker:
         slippage_ppm=settings.paper_slippage_ppm,
         is_buffered=setup.is_buffered,
         commission=settings.paper_commission,
-        rules=settings.paper_rules,
+        rules=paper_rules(setup.env),
     )
 
 

@@ -14,10 +14,9 @@ from bus.assembly import Ports
 from bus.failpoints import failpoints
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
-from services.execution.brokers.commission import FREE
+from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import Broker, OpenOrder, OrderRequest
 from services.execution.brokers.paper import PaperBroker
-from services.execution.brokers.paper_rules import PLAIN
 from services.execution.core import ExecutionCore
 from services.execution.orders import client_order_id
 from services.execution.settings import ExecutionSettings
@@ -31,8 +30,7 @@ INTENT = "2013-10-08:open:SPY:BULLISH"
 
 def settings_of(halt_positions: str, stop_positions: str) -> ExecutionSettings:
     paper = {"paper_starting_cash_micros": CASH, "paper_slippage_ppm": 0, "paper_commission": FREE}
-    choices = {"halt_positions": halt_positions, "stop_positions": stop_positions, "paper_rules": PLAIN}
-    return ExecutionSettings(broker_name="PAPER", **paper, **choices)
+    return ExecutionSettings(broker_name="PAPER", halt_positions=halt_positions, stop_positions=stop_positions, **paper)
 
 
 class OpenGate:
@@ -453,8 +451,8 @@ def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
-    def open_it(cash: int = CASH, **options: Any) -> PaperBroker:
-        opened.append(PaperBroker(books_path, starting_cash_micros=cash, **options))
+    def open_it(cash: int = CASH, commission: Commission = FREE, **options: Any) -> PaperBroker:
+        opened.append(PaperBroker(books_path, starting_cash_micros=cash, commission=commission, **options))
         return opened[-1]
 
     yield open_it
