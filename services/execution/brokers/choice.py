@@ -5,7 +5,7 @@ from typing import Final
 
 from bus.assembly import CannotStartError, Setup
 from services.execution.brokers.interface import Broker, RetryableBrokerError, StopTradingError
-from services.execution.settings import ExecutionSettings, paper_rules
+from services.execution.settings import ExecutionSettings
 
 PAPER_BOOKS: Final = "paper_broker.db"
 
@@ -30,6 +30,7 @@ def open_broker(setup: Setup, settings: ExecutionSettings) -> Broker:
 
 def _paper(setup: Setup, settings: ExecutionSettings) -> Broker:
     from services.execution.brokers.paper import PaperBroker
+    from services.execution.settings import paper_rules
 
     setup.paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     return PaperBroker(
