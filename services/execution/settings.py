@@ -23,6 +23,15 @@ class EntryLimits(Struct, frozen=True, kw_only=True):
     per_second_max: int
 
 
+def paper_rules(env: EnvBot) -> PaperRules:
+    """Read how realistic the paper broker is."""
+    return PaperRules(
+        latency_ns=env.whole("PAPER_LATENCY") * _NS_PER_MS,
+        participation_percent=env.whole("PAPER_PARTICIPATION"),
+        refuses_opposite_sides=env.flag("PAPER_WASH_RULE"),
+    )
+
+
 class ExecutionSettings(Struct, frozen=True, kw_only=True):
     """What the operator set for orders. `paper_slippage_ppm` is in parts per million of the price."""
 
@@ -32,7 +41,6 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
     paper_starting_cash_micros: int
     paper_slippage_ppm: int
     paper_commission: Commission
-    paper_rules: PaperRules
     entry_limits: EntryLimits
 
     @classmethod
@@ -45,15 +53,10 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
             paper_starting_cash_micros=env.whole("PAPER_STARTING_CASH") * MICROS,
             paper_slippage_ppm=env.scaled("PAPER_SLIPPAGE", _PPM_PER_BASIS_POINT),
             paper_commission=Commission(
-                share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
-                order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
                 sec_cents=env.scaled("PAPER_SEC_FEE", _CENTS_PER_DOLLAR),
                 taf_micros=env.scaled("PAPER_TAF", MICROS),
-            ),
-            paper_rules=PaperRules(
-                latency_ns=env.whole("PAPER_LATENCY") * _NS_PER_MS,
-                participation_percent=env.whole("PAPER_PARTICIPATION"),
-                refuses_opposite_sides=env.flag("PAPER_WASH_RULE"),
+                share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
+                order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
             ),
             entry_limits=EntryLimits(
                 notional_max_micros=env.whole("MAX_ORDER_NOTIONAL") * MICROS,

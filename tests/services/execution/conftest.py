@@ -21,7 +21,6 @@ from services.execution.brokers import reports as r
 from services.execution.brokers.commission import FREE
 from services.execution.brokers.interface import Broker
 from services.execution.brokers.paper import PaperBroker
-from services.execution.brokers.paper_rules import PLAIN
 from services.execution.core import ExecutionCore
 from services.execution.entry_checks import EntryChecks
 from services.execution.orders import client_order_id
@@ -41,7 +40,6 @@ def settings_of(halt_positions: str, stop_positions: str) -> ExecutionSettings:
     choices = {
         "halt_positions": halt_positions,
         "stop_positions": stop_positions,
-        "paper_rules": PLAIN,
         "entry_limits": LIMITS,
     }
     return ExecutionSettings(broker_name="PAPER", **paper, **choices)
@@ -401,8 +399,8 @@ def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
-    def open_it(cash: int = CASH, **options: Any) -> PaperBroker:
-        opened.append(PaperBroker(books_path, starting_cash_micros=cash, **options))
+    def open_it(cash: int = CASH, commission: Commission = FREE, **options: Any) -> PaperBroker:
+        opened.append(PaperBroker(books_path, starting_cash_micros=cash, commission=commission, **options))
         return opened[-1]
 
     yield open_it
