@@ -144,9 +144,9 @@ class LiveDesk:
             self._look = None
             if self._found is not None and isinstance(self._found[1], str):
                 logger.warning("the day's names cannot be chosen yet, and are looked at again: %s", self._found[1])
-                self._look_again_ns = boot_ns() + _AGAIN_NS
             return None
         if boot_ns() >= self._look_again_ns:
+            self._look_again_ns = boot_ns() + _AGAIN_NS
             self._found = None
             self._look = threading.Thread(target=self._ask, args=(plan, tuple(names)), name="snapshots", daemon=True)
             self._look.start()

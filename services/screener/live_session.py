@@ -198,6 +198,7 @@ class LiveSession:
         self._is_replay_due = False
         self._replayed_at = boot_ns
         self._served = set(self._hearing)
+        logger.info("market data: the minutes since the open are said again, for %s", sorted(self._served))
         yield from self._book.past(now_ns)
 
     def _minutes(self, now_ns: int) -> Iterator[MarketMessage]:
@@ -250,6 +251,8 @@ class _Fill:
             # Before the first minute is over nothing can be missing.
             self._is_open = False
             return (), until_ns
+        # Should the thread end without an answer, it is asked again, but not at once.
+        self._due_ns = boot_ns + _FILL_AGAIN_S[0] * NS_PER_SECOND
         ask = (self._life, symbols, from_ns, until_ns)
         self._thread = threading.Thread(target=self._ask, args=ask, name="past-bars", daemon=True)
         self._thread.start()
@@ -290,7 +293,9 @@ class _Tally:
         self._bars += len(heard.bars)
         if boot_ns < self._due_ns:
             return
-        lag = f"the newest quote was {heard.lag_ns / NS_PER_SECOND:.3f} s behind this host's clock"
+        lag = "of a simulated exchange"
+        if not is_simulated:
+            lag = f"the newest quote was {heard.lag_ns / NS_PER_SECOND:.3f} s behind this host's clock"
         line = f"market data of a minute: {self._quotes} quotes, {self._bars} bars, {heard.malformed} malformed so far"
         is_late = abs(heard.lag_ns) > _LAG_NS_MAX and not is_simulated
         level = logging.WARNING if is_late else logging.INFO
