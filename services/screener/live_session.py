@@ -63,6 +63,7 @@ class LiveSession:
         self._ports = ports
         self._barred = names.barred
         self._symbols = set(names.symbols)
+        self._room = names.room
         # Numbers go on rising over starts of this process: no feed says as many messages as there are milliseconds.
         self._book = LiveBook(plan, names.barred, ports.utc_ns() // _NS_PER_MS)
         self._first_step = self._book.step + 1
@@ -103,11 +104,17 @@ class LiveSession:
         return f"market data: whole; quotes are {self._lag_ns / NS_PER_SECOND:.1f} s behind this host's clock"
 
     def hold(self, symbols: Collection[str]) -> None:
-        """Watch the quotes of these names too: they are held."""
-        new = set(symbols) - self._symbols
-        if new:
-            self._symbols |= new
-            self._ports.stream.want(sorted(new), ())
+        """Watch the quotes of these names too: they are held. One too many would end the whole stream."""
+        new = sorted(set(symbols) - self._symbols)
+        if not new:
+            return
+        self._symbols |= set(new)
+        taken, left_out = new[: self._room], new[self._room :]
+        self._room -= len(taken)
+        if taken:
+            self._ports.stream.want(taken, ())
+        if left_out:
+            logger.warning("market data: no quotes of %s, though held: no room is left in the stream", left_out)
 
     def hear_status(self, status: ChainStatus) -> None:
         """Say the minutes since the open again when a listener has begun to hear this feed."""
