@@ -135,6 +135,16 @@ class AlpacaStream:
     # --- the thread -----
 
     def _run(self) -> None:
+        try:
+            self._stay_connected()
+        finally:
+            with self._lock:
+                self._is_up = False
+                if not self._stopping.is_set() and not self._fault:
+                    # Whatever raised is printed by the thread; nobody may take the silence after it for a quiet market.
+                    self._fault = "Alpaca's stream ended by a fault of this program; the log has it."
+
+    def _stay_connected(self) -> None:
         tries = 0
         while not self._stopping.is_set():
             life = self._life

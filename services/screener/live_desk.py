@@ -106,7 +106,7 @@ class LiveDesk:
         self._source: SnapshotSource | None = None
         self._ports: Ports | None = None
         self._session: LiveSession | None = None
-        self._held: set[str] = set()
+        self._held: set[str] | None = None
         self._look: threading.Thread | None = None
         self._found: tuple[str, UniverseLoaded | str] | None = None
         self._look_again_ns = 0
@@ -144,21 +144,21 @@ class LiveDesk:
             self._look = None
             if self._found is not None and isinstance(self._found[1], str):
                 logger.warning("the day's names cannot be chosen yet, and are looked at again: %s", self._found[1])
-                self._look_again_ns = boot_ns() + _AGAIN_NS
             return None
         if boot_ns() >= self._look_again_ns:
+            self._look_again_ns = boot_ns() + _AGAIN_NS
             self._found = None
             self._look = threading.Thread(target=self._ask, args=(plan, tuple(names)), name="snapshots", daemon=True)
             self._look.start()
         return None
 
     def open(self, plan: SessionPlanned, candidates: Sequence[str]) -> LiveSession | None:
-        """Open the session's stream; None when it is not its time.
+        """Open the session's stream; None when it is not its time, or before risk has said what is held.
 
         Raises:
             CannotStartError: there are no keys.
         """
-        if not self.is_time(plan):
+        if self._held is None or not self.is_time(plan):
             return None
         names = watched(
             candidates,

@@ -8,20 +8,23 @@ from bus.inverse_etfs import inverse_of
 
 
 class Watched(Struct, frozen=True, kw_only=True):
-    """`symbols`: quotes are wanted. `barred`: bars as well. `left_out`: candidates that there is no room for."""
+    """`symbols`: quotes are wanted. `barred`: bars as well. `left_out`: candidates that there is no room for.
+
+    `room`: how many more names the plan of the data lets be subscribed.
+    """
 
     symbols: tuple[str, ...]
     barred: tuple[str, ...]
     left_out: tuple[str, ...]
+    room: int = 0
 
 
 def watched(candidates: Sequence[str], held: Iterable[str], *, leverage_max: int, symbols_max: int) -> Watched:
     """Choose the names of a session: what is held, then the candidates by rank, each with its inverse ETF.
 
-    A candidate has a place only together with its inverse: a bearish signal of it must be able to buy. What is held is
-    watched even where there is no room, because it has to be sold.
+    A candidate has a place only together with its inverse: a bearish signal of it must be able to buy.
     """
-    chosen = dict.fromkeys(held)
+    chosen = dict.fromkeys(list(held)[:symbols_max])
     barred: dict[str, None] = {}
     left_out: list[str] = []
     for candidate in candidates:
@@ -32,4 +35,5 @@ def watched(candidates: Sequence[str], held: Iterable[str], *, leverage_max: int
             continue
         chosen.update(dict.fromkeys(pair))
         barred.update(dict.fromkeys(pair))
-    return Watched(symbols=tuple(chosen), barred=tuple(barred), left_out=tuple(left_out))
+    room = symbols_max - len(chosen)
+    return Watched(symbols=tuple(chosen), barred=tuple(barred), left_out=tuple(left_out), room=room)

@@ -63,6 +63,7 @@ class LiveSession:
         self._ports = ports
         self._barred = names.barred
         self._symbols = set(names.symbols)
+        self._room = names.room
         # Numbers go on rising over starts of this process: no feed says as many messages as there are milliseconds.
         self._book = LiveBook(plan, names.barred, ports.utc_ns() // _NS_PER_MS)
         self._first_step = self._book.step + 1
@@ -103,11 +104,17 @@ class LiveSession:
         return f"market data: whole; quotes are {self._lag_ns / NS_PER_SECOND:.1f} s behind this host's clock"
 
     def hold(self, symbols: Collection[str]) -> None:
-        """Watch the quotes of these names too: they are held."""
-        new = set(symbols) - self._symbols
-        if new:
-            self._symbols |= new
-            self._ports.stream.want(sorted(new), ())
+        """Watch the quotes of these names too: they are held. One too many would end the whole stream."""
+        new = sorted(set(symbols) - self._symbols)
+        if not new:
+            return
+        self._symbols |= set(new)
+        taken, left_out = new[: self._room], new[self._room :]
+        self._room -= len(taken)
+        if taken:
+            self._ports.stream.want(taken, ())
+        if left_out:
+            logger.warning("market data: no quotes of %s, though held: no room is left in the stream", left_out)
 
     def hear_status(self, status: ChainStatus) -> None:
         """Say the minutes since the open again when a listener has begun to hear this feed."""
@@ -198,6 +205,7 @@ class LiveSession:
         self._is_replay_due = False
         self._replayed_at = boot_ns
         self._served = set(self._hearing)
+        logger.info("market data: the minutes since the open are said again, for %s", sorted(self._served))
         yield from self._book.past(now_ns)
 
     def _minutes(self, now_ns: int) -> Iterator[MarketMessage]:
@@ -250,6 +258,8 @@ class _Fill:
             # Before the first minute is over nothing can be missing.
             self._is_open = False
             return (), until_ns
+        # Should the thread end without an answer, it is asked again, but not at once.
+        self._due_ns = boot_ns + _FILL_AGAIN_S[0] * NS_PER_SECOND
         ask = (self._life, symbols, from_ns, until_ns)
         self._thread = threading.Thread(target=self._ask, args=ask, name="past-bars", daemon=True)
         self._thread.start()
@@ -290,7 +300,9 @@ class _Tally:
         self._bars += len(heard.bars)
         if boot_ns < self._due_ns:
             return
-        lag = f"the newest quote was {heard.lag_ns / NS_PER_SECOND:.3f} s behind this host's clock"
+        lag = "of a simulated exchange"
+        if not is_simulated:
+            lag = f"the newest quote was {heard.lag_ns / NS_PER_SECOND:.3f} s behind this host's clock"
         line = f"market data of a minute: {self._quotes} quotes, {self._bars} bars, {heard.malformed} malformed so far"
         is_late = abs(heard.lag_ns) > _LAG_NS_MAX and not is_simulated
         level = logging.WARNING if is_late else logging.INFO

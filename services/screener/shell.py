@@ -165,7 +165,9 @@ class ScreenerShell(Shell[ScreenerState]):
         if boot_ns() < self._look_again_boot_ns:
             return ()
         try:
-            return self._keeper.universe().names
+            names = self._keeper.universe().names
+            # MARKET_DATA_SYMBOLS: these of the universe, empty = all.
+            return [name for name in names if not self._settings.symbols or name.symbol in self._settings.symbols]
         except UniverseFileError as error:
             self._look_again_boot_ns = boot_ns() + _LOOK_AGAIN_NS
             if str(error) != self._why_waiting:

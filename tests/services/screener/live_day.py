@@ -143,7 +143,7 @@ class LiveDay:
             is_simulated=False,
             on_fault=self.faults.append,
         )
-        self.session = LiveSession(PLAN, Watched(symbols=names, barred=names, left_out=()), ports)
+        self.session = LiveSession(PLAN, Watched(symbols=names, barred=names, left_out=(), room=2), ports)
         self.said: list[MarketMessage] = []
 
     def connect(self, pid: int = 7) -> None:

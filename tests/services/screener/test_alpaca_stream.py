@@ -1,6 +1,7 @@
 """The stream's thread against a server that drops, falls mute, refuses and talks nonsense."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -180,3 +181,21 @@ def test_a_server_when_it_is_not_there_then_it_is_tried_until_it_is(new_ear: Cal
     ear.hear(lambda heard: heard.is_up, "stream")
     ear.stream.close()
     back.close()
+
+
+def test_a_stream_when_our_own_code_fails_in_it_then_that_is_a_fault_and_not_a_quiet_market(
+    data: AlpacaData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", printed.append)
+
+    def broken() -> float:
+        raise ZeroDivisionError
+
+    settings = StreamSettings(url=f"{data.stream_url}/iex", quiet_s=broken, utc_ns=utc_ns, boot_ns=boot_ns)
+    ear = Ear(AlpacaStream(KEYS, settings))
+    ear.stream.want(["AAA"], [])
+    heard = ear.hear(lambda heard: bool(heard.fault), "fault")
+    assert "a fault of this program" in heard.fault
+    assert not heard.is_up
+    until(lambda: printed, "trace")

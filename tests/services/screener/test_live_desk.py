@@ -98,8 +98,23 @@ class Screener:
         self.idle()
         return found
 
+    def holds(self, *symbols: str) -> None:
+        """Hear from risk what is held."""
+        lines = tuple(
+            PositionLine(
+                intent_id="1", strategy="open", symbol=one, qty_nanos=1, entry_micros=1, last_micros=1, pnl_micros=0
+            )
+            for one in symbols
+        )
+        numbers = {name: 1 for name in PortfolioSnapshot.__struct_fields__ if name.endswith(("_micros", "_total"))}
+        said = PortfolioSnapshot(
+            ts_event=1, ts_init=1, session_date="2025-03-12", positions=lines, denied=(), **numbers
+        )
+        self.assembly.on_status("risk", said)
+
     def open(self) -> Any:
         assert self.assembly.live is not None
+        self.holds()
         return self.assembly.live(SHORT)
 
 
@@ -146,7 +161,9 @@ def test_a_session_when_live_then_its_names_are_ranked_and_its_minutes_are_those
     player = SessionPlayer(data, DAY, SHORT, 120.0)
     screener = new_screener(data.port)
     screener.hear(SHORT)
-    assert screener.open() is None, "there are no candidates yet"
+    screener.holds()
+    assert screener.assembly.live is not None
+    assert screener.assembly.live(SHORT) is None, "there are no candidates yet"
     ranked = screener.ranked()
     assert "names in Alpaca's iex feed" in ranked.source
     assert ranked.ts_event == OPEN - 5 * MINUTE, "a time of this host would end the simulated session"
@@ -194,14 +211,7 @@ def test_what_is_held_when_risk_says_it_then_its_quotes_are_subscribed_too(
     screener.hear(SHORT)
     screener.ranked()
     session = screener.open()
-    line = PositionLine(
-        intent_id="1", strategy="open", symbol="HELD", qty_nanos=1, entry_micros=1, last_micros=1, pnl_micros=0
-    )
-    numbers = {name: 1 for name in PortfolioSnapshot.__struct_fields__ if name.endswith(("_micros", "_total"))}
-    snapshot = PortfolioSnapshot(
-        ts_event=1, ts_init=1, session_date="2025-03-12", positions=(line,), denied=(), **numbers
-    )
-    screener.assembly.on_status("risk", snapshot)
+    screener.holds("HELD")
     until(lambda: "HELD" in data.subscribed[0], "subscription")
     session.close()
 

@@ -16,9 +16,9 @@ def test_names_when_there_is_no_room_for_a_pair_then_the_candidate_is_left_out_a
     assert found.left_out == ("QQQ",)
 
 
-def test_names_when_more_are_held_than_there_is_room_for_then_they_are_watched_all_the_same() -> None:
+def test_names_when_more_are_held_than_there_is_room_for_then_no_more_are_watched_than_the_plan_allows() -> None:
     found = watched(["SPY"], ["A", "B", "C"], leverage_max=1, symbols_max=2)
-    assert (found.symbols, found.left_out) == (("A", "B", "C"), ("SPY",))
+    assert (found.symbols, found.left_out, found.room) == (("A", "B"), ("SPY",), 0)
 
 
 def test_names_when_a_fund_is_leveraged_beyond_the_setting_then_it_is_not_watched() -> None:

@@ -217,7 +217,8 @@ def test_a_fault_when_the_feed_is_given_up_then_it_is_told_once_and_time_goes_on
 def test_a_name_when_it_is_held_then_its_quotes_are_asked_for_too() -> None:
     day = LiveDay("AAA")
     day.session.hold({"HELD", "AAA"})
-    assert day.stream.wanted == {"AAA", "HELD"}
+    day.session.hold({"HELD", "MORE", "NOROOM"})
+    assert day.stream.wanted == {"AAA", "HELD", "MORE"}
     assert day.stream.barred == {"AAA"}
     day.session.close()
     until(lambda: day.stream.is_closed, "end")
