@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from bus.clock import NS_PER_SECOND
+from bus.messages import EntryPosted
 from config.identity import Identity
 from config.paths import HomePaths
 from config.vault import Vault
@@ -224,6 +225,21 @@ def read_books(paths: HomePaths, ledger: Path | None) -> Books:
     path, identity, is_named = find_ledger(paths, ledger)
     open_book(path, identity, may_write=False).close()
     return _read(path, lambda db: _books(db, identity, is_named=is_named))
+
+
+def read_posted(paths: HomePaths, ledger: Path | None) -> list[EntryPosted]:
+    """Check a ledger as the service does, and return its entries as the service posted them, by their number.
+
+    Raises:
+        VaultError: the home's identity cannot be read.
+        LedgerError: there is no ledger, it is not sound, or it cannot be read now.
+    """
+    path, identity, _ = find_ledger(paths, ledger)
+    try:
+        with closing(open_book(path, identity, may_write=False)) as book:
+            return list(book.entries())
+    except sqlite3.Error as error:
+        raise LedgerError(f"The ledger {path} cannot be read: {error}. Try again, or restore it.") from error
 
 
 def _owner(path: Path) -> tuple[str, str]:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import msgspec
 
 from bus.clock import iso_utc
-from bus.messages import EntryPosted, PostingLine
+from bus.messages import EntryPosted
 from services.ledger import accounts
 from services.ledger.arguments import add_last_day, add_ledger, add_period, period_of
 from services.ledger.book import Balance
 from services.ledger.figures import dollars, shares
 from services.ledger.findings import findings
-from services.ledger.reading import Books, Entry, Period, read_books
+from services.ledger.reading import Books, Period, read_books, read_posted
 
 _NAME_WIDTH = 44
 
@@ -40,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "trial-balance":
         text, is_sound = trial_balance(books, period, as_json=args.json)
     else:
-        text, is_sound = list_entries(books, period, as_json=args.json), True
+        wanted = {entry.seq for entry in books.within(period)}
+        posted = [entry for entry in read_posted(args.paths, args.ledger) if entry.seq in wanted]
+        text, is_sound = list_entries(posted, as_json=args.json), True
     sys.stdout.write(text + "\n")
     found = findings(books)
     sys.stderr.write("".join(f"Finding: {finding}\n" for finding in found))
@@ -85,11 +87,10 @@ def trial_balance(books: Books, period: Period, *, as_json: bool) -> tuple[str, 
     return "\n".join(lines), is_sound
 
 
-def list_entries(books: Books, period: Period, *, as_json: bool) -> str:
-    """Return every entry of a period with its lines, by the time of the event."""
-    entries = books.within(period)
+def list_entries(entries: Sequence[EntryPosted], *, as_json: bool) -> str:
+    """Return entries with their lines, as the ledger keeps them."""
     if as_json:
-        return msgspec.json.encode([_posted(entry) for entry in entries]).decode()
+        return msgspec.json.encode(entries).decode()
     return "\n".join(_entry_block(entry) for entry in entries) or "no entries yet"
 
 
@@ -122,24 +123,8 @@ def _trial_balance_json(
     return msgspec.json.encode(value).decode()
 
 
-def _posted(entry: Entry) -> EntryPosted:
-    return EntryPosted(
-        ts_event=entry.occurred_ns,
-        ts_init=entry.recorded_ns,
-        seq=entry.seq,
-        event_type=entry.event_type,
-        source_event_id=entry.source_event_id,
-        description=entry.description,
-        symbol=entry.symbol,
-        gain_micros=entry.gain_micros,
-        lines=tuple(
-            PostingLine(account=line.account, commodity=line.commodity, amount=line.amount) for line in entry.lines
-        ),
-    )
-
-
-def _entry_block(entry: Entry) -> str:
-    head = f"{entry.seq:>6}  {iso_utc(entry.occurred_ns)}  {entry.event_type:<10}  {entry.description}"
+def _entry_block(entry: EntryPosted) -> str:
+    head = f"{entry.seq:>6}  {iso_utc(entry.ts_event)}  {entry.event_type:<10}  {entry.description}"
     lines = [
         f"{'':>8}{line.account:<6}{line.commodity:<26}"
         f"{dollars(line.amount) if line.commodity == accounts.CURRENCY else shares(line.amount):>22}"

@@ -16,7 +16,7 @@ _STYLE: Final = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
   font: 14px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 2rem 0 .25rem; }
 p { margin: .25rem 0 .5rem; color: var(--faint); max-width: 60rem; }
 nav a { color: inherit; margin-right: 1rem; }
@@ -26,7 +26,8 @@ th, td { padding: .25rem .6rem; text-align: left; vertical-align: top; border-bo
 thead th { background: var(--band); font-weight: 600; white-space: nowrap; }
 td.money, td.number, th.money, th.number { text-align: right; white-space: nowrap; }
 td.text { white-space: nowrap; }
-td.prose { min-width: 14rem; }
+tr.told td { border-bottom: 0; padding-bottom: 0; }
+td.prose { color: var(--faint); font-size: .85em; padding-top: 0; }
 tfoot td { font-weight: 600; border-bottom: 0; }
 tfoot tr:first-child td { border-top: 2px solid var(--ink); }
 .findings { border: 2px solid var(--bad); padding: .5rem 1rem; }
@@ -49,7 +50,7 @@ tfoot tr:first-child td { border-top: 2px solid var(--ink); }
 def page(books: Books, period: Period, tables: Sequence[Table], found: Sequence[str]) -> bytes:
     """Return the page in UTF-8: the same bytes for the same books and days."""
     bot = escape(books.identity.bot_identity)
-    days = f"{period.first or 'the first entry'} to {period.last}, UTC days, both included"
+    days = f"{period.first or 'The first entry'} to {period.last}, UTC days, both included"
     body = [
         f"<h1>Books of {bot}</h1>",
         f"<p>{escape(days)}. Amounts in US dollars; {len(books.entries)} entries in the ledger.</p>",
@@ -75,10 +76,14 @@ def _findings(found: Sequence[str]) -> str:
 
 
 def _section(table: Table) -> str:
-    head = "".join(f'<th scope="col" class="{column.kind}">{escape(column.title)}</th>' for column in table.columns)
+    head = "".join(
+        f'<th scope="col" class="{column.kind}">{escape(column.title)}</th>'
+        for column in table.columns
+        if column.kind != "prose"
+    )
     rows = "".join(_row(table.columns, row) for row in table.rows)
     if not table.rows:
-        rows = f'<tr><td colspan="{len(table.columns)}">None in this period.</td></tr>'
+        rows = f'<tr><td colspan="{head.count("<th")}">None in this period.</td></tr>'
     foot = "".join(_row(table.columns, row) for row in table.totals)
     return (
         f'<section id="{table.key}"><h2>{escape(table.title)}</h2><p>{escape(table.note)}</p>'
@@ -89,8 +94,16 @@ def _section(table: Table) -> str:
 
 
 def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
-    cells = "".join(f'<td class="{column.kind}">{_cell(cell)}</td>' for column, cell in zip(columns, row, strict=True))
-    return f"<tr>{cells}</tr>\n"
+    """A row; a sentence in it goes below, over the whole width."""
+    pairs = list(zip(columns, row, strict=True))
+    cells = "".join(f'<td class="{column.kind}">{_cell(cell)}</td>' for column, cell in pairs if column.kind != "prose")
+    told = "".join(
+        f'<tr><td class="prose" colspan="{len(columns) - 1}">{_cell(cell)}</td></tr>\n'
+        for column, cell in pairs
+        if column.kind == "prose" and cell
+    )
+    kind = ' class="told"' if told else ""
+    return f"<tr{kind}>{cells}</tr>\n{told}"
 
 
 def _cell(cell: Cell) -> str:

@@ -9,6 +9,7 @@ theirs. Replacements are taken in the order of their purchase, each share once, 
 Source: 26 U.S.C. 1091; 26 CFR 1.1091-1 and 1.1091-2; IRS Publication 550 (2024), "Wash Sales"; Form 8949 (2024).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -28,6 +29,9 @@ RULES: Final[dict[Rule, str]] = {
     "us-with-calls-1": "The same, and calls on a share replace it: a contract to acquire it, as 26 U.S.C. 1091 says.",
 }
 WINDOW_DAYS: Final = 30
+#: Into how many parts wash sales may split a lot before neighbours are put together: their added basis is then
+#: shared by all their shares, and the shorter of their added times is kept. The sum of all gains stays exact.
+PARTS_MAX: Final = 32
 _NS_PER_DAY: Final = 86_400 * 1_000_000_000
 
 
@@ -140,7 +144,19 @@ class _Sales:
             front = _split_front(parts, min(qty, parts[0].qty))
             taken.append(parts.pop(0))
             qty -= front.qty
+        if not parts:
+            self._used_up(self._books.lots[lot_id])
         return taken
+
+    def _used_up(self, lot: LotRow) -> None:
+        """Take a lot that can replace nothing any more from the list of those that can."""
+        lots = self._bought.get(lot.commodity, [])
+        place = bisect_left(lots, lot.acquired_ns, key=_acquired)
+        while place < len(lots) and lots[place].acquired_ns == lot.acquired_ns:
+            if lots[place].lot_id == lot.lot_id:
+                del lots[place]
+                return
+            place += 1
 
     def _carry(self, entry: Entry, gone: dict[str, list[_Part]]) -> int:
         """Move what belongs to the old lots of a split, or to an exercised call, onto the new lots in their order.
@@ -196,6 +212,8 @@ class _Sales:
         sold_ns = self._books.by_seq[close.tx_seq].occurred_ns
         matched = moved = 0
         for other, per_share in self._candidates(lot, sold_ns):
+            if matched == qty:
+                break
             parts = self._parts[other.lot_id]
             index = 0
             while index < len(parts) and matched < qty:
@@ -224,29 +242,60 @@ class _Sales:
                         rule_version=self._rule,
                     )
                 )
+            if len(parts) > PARTS_MAX:
+                self._parts[other.lot_id] = _merge(parts)
+            if all(part.is_replacement for part in parts):
+                self._used_up(other)
         return moved
 
     def _candidates(self, sold: LotRow, sold_ns: int) -> Iterator[tuple[LotRow, int]]:
         """Lots that can replace, by purchase, and how many units of what was sold one unit of theirs covers."""
         if self._rule == "none":
             return
-        found = [(lot, 1) for lot in self._bought.get(sold.commodity, ()) if lot.lot_id != sold.lot_id]
+        found = [(lot, 1) for lot in self._bought_around(sold.commodity, sold_ns) if lot.lot_id != sold.lot_id]
         if self._rule == "us-with-calls-1":
-            found += self._calls_on(sold.commodity)
-        day = utc_day(sold_ns)
-        for lot, per_share in sorted(found, key=lambda each: (each[0].acquired_ns, each[0].lot_id)):
-            if abs((utc_day(lot.acquired_ns) - day).days) <= WINDOW_DAYS:
-                yield lot, per_share
+            found += self._calls_on(sold.commodity, sold_ns)
+            found.sort(key=lambda each: (each[0].acquired_ns, each[0].lot_id))
+        yield from found
 
-    def _calls_on(self, commodity: str) -> list[tuple[LotRow, int]]:
+    def _calls_on(self, commodity: str, sold_ns: int) -> list[tuple[LotRow, int]]:
         calls: list[tuple[LotRow, int]] = []
         share_scale = self._books.commodities[commodity].scale
-        for name, lots in self._bought.items():
+        for name in self._bought:
             terms = occ_terms(name)
             if terms is not None and terms.is_call and terms.underlying == commodity:
                 about = self._books.commodities[name]
-                calls += [(lot, about.multiplier * 10 ** (share_scale - about.scale)) for lot in lots]
+                covers = about.multiplier * 10 ** (share_scale - about.scale)
+                calls += [(lot, covers) for lot in self._bought_around(name, sold_ns)]
         return calls
+
+    def _bought_around(self, commodity: str, sold_ns: int) -> list[LotRow]:
+        """Return the purchases within the window of a sale; a queue of lots is in the order of their purchase."""
+        lots = self._bought.get(commodity, [])
+        day_ns = sold_ns // _NS_PER_DAY * _NS_PER_DAY
+        first = bisect_left(lots, day_ns - WINDOW_DAYS * _NS_PER_DAY, key=_acquired)
+        return lots[first : bisect_left(lots, day_ns + (WINDOW_DAYS + 1) * _NS_PER_DAY, key=_acquired)]
+
+
+def _acquired(lot: LotRow) -> int:
+    return lot.acquired_ns
+
+
+def _merge(parts: list[_Part]) -> list[_Part]:
+    """Put neighbours in pairs together, replacements with replacements and others with others."""
+    merged: list[_Part] = []
+    is_open = False
+    for part in parts:
+        last = merged[-1] if merged else None
+        if is_open and last is not None and last.is_replacement == part.is_replacement:
+            last.qty += part.qty
+            last.extra += part.extra
+            last.days = min(last.days, part.days)
+            is_open = False
+        else:
+            merged.append(part)
+            is_open = True
+    return merged
 
 
 def _split_front(parts: list[_Part], qty: int) -> _Part:

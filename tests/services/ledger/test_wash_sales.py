@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from made_books import CALL, DOLLAR, SHARE, Maker, micros
 
+from services.ledger.reading import utc_day
 from services.ledger.wash_sales import Rule, TaxLine, TaxView, tax_view
 
 BROKERS: Rule = "us-same-security-1"
@@ -40,42 +41,48 @@ def test_wash_when_fewer_are_bought_than_sold_then_only_that_part_of_the_loss_is
     # Publication 550, "More or less stock bought than sold", first example: 100 bought for $5,000 and sold for
     # $4,000; 50 and 25 bought in the 30 days before.
     made = Maker()
-    made.buy("M", "2023-09-22 15:00:00", 100, 5000)
-    made.buy("M", "2023-12-21 15:00:00", 50, 2750)
-    made.buy("M", "2023-12-28 15:00:00", 25, 1125)
-    made.sell("M", "2024-01-04 15:00:00", 100, 4000)
-    made.sell("M", "2024-09-03 15:00:00", 75, 9000)
+    made.buy("M", "2013-09-26 15:00:00", 100, 5000)
+    made.buy("M", "2013-12-19 15:00:00", 50, 2750)
+    made.buy("M", "2013-12-27 15:00:00", 25, 1125)
+    made.sell("M", "2014-01-09 15:00:00", 100, 4000)
+    made.sell("M", "2014-09-03 15:00:00", 75, 9000)
     assert gains(made)[0] == (-250, 750)
     assert [line.basis / DOLLAR for line in view(made).lines[1:]] == [2750 + 500, 1125 + 250]
     assert [each.disallowed / DOLLAR for each in view(made).adjustments] == [500, 250]
+    # The shares were held for 105 days, which go on.
+    assert str(utc_day(view(made).lines[1].acquired_ns)) == "2013-09-05"
+    assert str(utc_day(view(made).lines[2].acquired_ns)) == "2013-09-13"
 
 
 def test_wash_when_more_are_bought_than_sold_then_the_first_bought_take_the_loss() -> None:
-    # Publication 550, the same section, second example: 100 sold at a loss, 100 and 50 bought around it.
+    # The same section, second example: four purchases of 50 in the days after; the first two replace.
     made = Maker()
-    made.buy("M", "2023-09-22 15:00:00", 100, 5000)
-    made.buy("M", "2024-01-02 15:00:00", 100, 4100)
-    made.sell("M", "2024-01-04 15:00:00", 100, 4000)
-    made.buy("M", "2024-01-05 15:00:00", 50, 2000)
-    (adjustment,) = view(made).adjustments
-    assert (adjustment.replacement_lot_id, adjustment.qty, adjustment.disallowed) == (2, 100 * SHARE, 1000 * DOLLAR)
-    assert gains(made) == [(0, 1000)]
+    made.buy("M", "2013-09-26 15:00:00", 100, 5000)
+    made.sell("M", "2014-02-06 15:00:00", 100, 4000)
+    for day in (11, 12, 13, 14):
+        made.buy("M", f"2014-02-{day} 15:00:00", 50, 1000)
+    made.sell("M", "2014-09-03 15:00:00", 200, 9000)
+    assert gains(made)[0] == (0, 1000)
+    assert [line.basis / DOLLAR for line in view(made).lines[1:]] == [1500, 1500, 1000, 1000]
+    days = [str(utc_day(line.acquired_ns)) for line in view(made).lines[1:]]
+    assert days == ["2013-10-01", "2013-10-02", "2014-02-13", "2014-02-14"]
 
 
-def test_wash_when_three_blocks_are_sold_and_250_bought_then_the_regulation_has_the_same_figures() -> None:
-    # 26 CFR 1.1091-1(h), example 2, in shape: blocks at 158, 100 and 95, 300 sold at 125, 250 bought at 100.
+def test_wash_when_three_blocks_are_sold_at_once_then_only_the_one_at_a_loss_is_washed() -> None:
+    # Publication 550, "Loss and gain on same day": blocks at 158, 100 and 95, all sold at 125, 250 bought at 100.
     made = Maker()
-    for day, cost in (("2023-03-01", 15_800), ("2023-03-02", 10_000), ("2023-03-03", 9_500)):
+    for day, cost in (("2008-01-05", 15_800), ("2008-01-06", 10_000), ("2008-01-07", 9_500)):
         made.buy("X", f"{day} 15:00:00", 100, cost)
-    made.sell("X", "2023-12-20 15:00:00", 300, 37_500)
-    made.buy("X", "2023-12-29 15:00:00", 250, 25_000)
-    made.sell("X", "2024-12-02 15:00:00", 250, 25_000)
+    made.sell("X", "2013-12-27 15:00:00", 300, 37_500)
+    made.buy("X", "2014-01-09 15:00:00", 250, 25_000)
+    made.sell("X", "2014-06-02 15:00:00", 250, 25_000)
     lines = view(made).lines
     assert [(line.gain / DOLLAR, line.disallowed / DOLLAR) for line in lines[:3]] == [(0, 3300), (2500, 0), (3000, 0)]
     first, rest = lines[3:]
     assert (first.qty, first.basis) == (100 * SHARE, 13_300 * DOLLAR)
     assert (rest.qty, rest.basis) == (150 * SHARE, 15_000 * DOLLAR)
-    # The days of the block that was sold make the 100 shares long-term.
+    # The years of the block that was sold make the 100 shares long-term.
+    assert str(utc_day(first.acquired_ns)) == "2008-01-18"
     assert (first.is_long_term, rest.is_long_term) == (True, False)
 
 
