@@ -108,16 +108,6 @@ def _pace_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
-def _fraction_faults(values: Mapping[str, Value]) -> list[str]:
-    if values["FRACTIONAL_SHARES"] and values["BROKER_NAME"] != "PAPER":
-        # Every position is protected by a trailing stop that rests at the broker.
-        return [
-            f"FRACTIONAL_SHARES is true, but {values['BROKER_NAME']} takes no trailing stop for a fraction of a share, "
-            "so it would have no protection: set FRACTIONAL_SHARES to false"
-        ]
-    return []
-
-
 def _broker_faults(values: Mapping[str, Value]) -> list[str]:
     if values["ALPACA_ENABLED"] or values["IBKR_ENABLED"]:
         return ["ALPACA_ENABLED and IBKR_ENABLED must be false while BROKER_NAME is PAPER: one broker per bot"]
@@ -195,7 +185,6 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),
-    (("FRACTIONAL_SHARES", "BROKER_NAME"), _fraction_faults),
     (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
     (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),
