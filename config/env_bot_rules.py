@@ -112,16 +112,6 @@ def _pace_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
-def _fraction_faults(values: Mapping[str, Value]) -> list[str]:
-    if values["FRACTIONAL_SHARES"] and values["BROKER_NAME"] != "PAPER":
-        # Every position is protected by a trailing stop that rests at the broker.
-        return [
-            f"FRACTIONAL_SHARES is true, but {values['BROKER_NAME']} takes no trailing stop for a fraction of a share, "
-            "so it would have no protection: set FRACTIONAL_SHARES to false"
-        ]
-    return []
-
-
 def _broker_faults(values: Mapping[str, Value]) -> list[str]:
     """Return the brokers whose switch contradicts the name: exactly the one that is named is switched on."""
     named = values["BROKER_NAME"]
@@ -245,7 +235,6 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),
-    (("FRACTIONAL_SHARES", "BROKER_NAME"), _fraction_faults),
     (("BROKER_NAME", *_BROKER_SWITCHES.values()), _broker_faults),
     (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
     (("BROKER_NAME", "IBKR_MODE", "MARKET_DATA_SOURCE"), _ibkr_money_faults),

@@ -69,8 +69,8 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="false",
         unit="true or false",
         description=(
-            "Size entries to a ten-thousandth of a share where the broker allows fractions of the symbol. Brokers "
-            "refuse trailing stops for fractions, so this is for the paper broker alone."
+            "Size entries to a ten-thousandth of a share where the broker allows fractions of the symbol. Brokers take "
+            "no stop for a fraction: execution guards it, and only while it runs."
         ),
     ),
     Setting(

@@ -1,11 +1,15 @@
 """Checks of the account: what it holds, the day's result, and what its broker lets it buy."""
 
+from typing import Final
+
 from bus.messages import SignalRaised
 from services.risk import kill_switch
 from services.risk.facts import Facts, Finding
 from services.risk.options import option_finding, underlying_of
 from services.risk.settings import plain_symbol
 from services.risk.wording import dollars
+
+_YES: Final = {True: "yes", False: "no"}
 
 
 def account_known(_: SignalRaised, facts: Facts) -> Finding | None:
@@ -63,7 +67,10 @@ def asset_tradable(signal: SignalRaised, facts: Facts) -> Finding | None:
     asset = facts.asset_of(signal.instrument)
     if asset is not None and asset.is_tradable:
         return None
-    return (f"{signal.instrument} is not tradable", "an instrument that the broker lets the account trade")
+    words = f"{signal.instrument} is not tradable"
+    if asset is not None:
+        words += f" (fractions: {_YES[asset.is_fractionable]}, short: {_YES[asset.is_shortable]})"
+    return (words, "an instrument that the broker lets the account trade")
 
 
 def option_known(signal: SignalRaised, facts: Facts) -> Finding | None:

@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 
 from config.env_bot import BY_KEY, SettingsError, parse, proposals
-from config.env_bot_rules import contradictions
 from config.env_bot_settings import SETTINGS, Setting
 
 _SPECIFIED = [
@@ -169,13 +168,6 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
 )
 def test_settings_when_they_just_fit_are_accepted(change: dict[str, str]) -> None:
     parse(proposals() | change)
-
-
-@pytest.mark.parametrize("broker", ["ALPACA", "IBKR"])
-def test_fractions_when_the_broker_takes_no_trailing_stop_for_them_are_a_fault(broker: str) -> None:
-    values = {"FRACTIONAL_SHARES": True, "BROKER_NAME": broker}
-    assert ["FRACTIONAL_SHARES is true, but " + broker in fault for fault in contradictions(values)] == [True]
-    assert contradictions({**values, "FRACTIONAL_SHARES": False}) == ()
 
 
 @pytest.mark.parametrize(("key", "text"), [("OPEN_BREAKOUT_BUFFER", "0.12345"), ("TRAILING_STOP", "1.255")])

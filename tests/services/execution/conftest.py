@@ -18,7 +18,7 @@ from bus.assembly import Ports
 from bus.failpoints import failpoints
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
-from services.execution.brokers.commission import FREE
+from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import Broker
 from services.execution.brokers.paper import PaperBroker
 from services.execution.core import ExecutionCore

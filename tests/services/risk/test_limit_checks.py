@@ -62,7 +62,14 @@ DENIALS: list[tuple[str, dict[str, Any], Prepare, dict[str, Any], str, str]] = [
     ),
     ("restricted", {"restricted": frozenset(("BRKB",))}, _nothing, {"symbol": "BRK/B"}, "BRK/B is", "RESTRICTED"),
     ("asset_unknown", {}, lambda w: w.hear(w.assets(day="2013-10-09")), {}, "nothing of AAA", "the broker knows"),
-    ("not_tradable", {}, lambda w: w.hear(w.assets("AAA", is_tradable=False)), {}, "AAA is not tradable", "trade"),
+    (
+        "not_tradable",
+        {},
+        lambda w: w.hear(w.assets("AAA", is_tradable=False)),
+        {},
+        "AAA is not tradable (fractions: yes, short: no)",
+        "trade",
+    ),
     (
         "option_unknown",
         {},
