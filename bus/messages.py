@@ -33,6 +33,18 @@ Direction = Literal["BULLISH", "BEARISH"]
 StrategyName = Literal["open", "mid", "close"]
 OrderType = Literal["MARKET", "LIMIT", "STOP", "TRAILING_STOP"]
 Leg = Literal["entry", "stop", "exit"]
+CashKind = Literal[
+    "DEPOSIT",
+    "WITHDRAWAL",
+    "DIVIDEND",
+    "INTEREST",
+    "BROKER_CREDIT",
+    "FEE",
+    "MARGIN_INTEREST",
+    "BORROW_FEE",
+    "SHORT_DIVIDEND",
+    "DATA_COST",
+]
 ServiceName = Literal["screener", "strategy", "risk", "execution", "ledger", "web", "watchdog"]
 ChainState = Literal["STARTING", "DISARMED", "ACTIVE", "REDUCING", "HALTED"]
 BotState = Literal[
@@ -549,12 +561,16 @@ class IntentClosed(Message, frozen=True, kw_only=True):
 
 
 class CashMoved(Message, frozen=True, kw_only=True):
-    """Money entered (positive) or left (negative) the broker account; booked once by `activity_id`."""
+    """Money entered (positive) or left (negative) the broker account; booked once by `activity_id`.
+
+    `symbol` is whose dividend it is, empty where there is none.
+    """
 
     activity_id: Id
-    kind: Literal["DEPOSIT", "WITHDRAWAL"]
+    kind: CashKind
     amount_micros: Micros
     broker: Id
+    symbol: str = ""
 
 
 class AccountReported(Message, frozen=True, kw_only=True):
@@ -599,8 +615,28 @@ class PostingLine(Item, frozen=True, kw_only=True):
     amount: int
 
 
+class TradeLine(Item, frozen=True, kw_only=True):
+    """What the broker told of the trade that an entry books, for reports; `gross_micros` is before all costs."""
+
+    side: Side
+    symbol: Symbol
+    qty_nanos: Nanos
+    price_micros: PriceMicros
+    gross_micros: Micros
+    commission_micros: Micros
+    fees_micros: Micros
+    order_id: str
+    fill_id: str
+    strategy: str
+    leg: str
+    venue: str
+
+
 class EntryPosted(Message, frozen=True, kw_only=True):
-    """A balanced entry is in the ledger. `gain_micros` is the realized gain it booked, 0 for entries without."""
+    """A balanced entry is in the ledger. `gain_micros` is the realized gain it booked, 0 for entries without.
+
+    `reverses_seq` is the entry that this one takes back, 0 for all others; `trade` is there for fills alone.
+    """
 
     seq: int
     event_type: Id
@@ -609,6 +645,8 @@ class EntryPosted(Message, frozen=True, kw_only=True):
     symbol: str
     gain_micros: Micros
     lines: tuple[PostingLine, ...]
+    reverses_seq: int = 0
+    trade: TradeLine | None = None
 
 
 class EntrySuspended(Message, frozen=True, kw_only=True):

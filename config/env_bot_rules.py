@@ -134,10 +134,17 @@ def _real_money_faults(values: Mapping[str, Value]) -> list[str]:
 
 def _ibkr_money_faults(values: Mapping[str, Value]) -> list[str]:
     source = values["MARKET_DATA_SOURCE"]
-    if values["BROKER_NAME"] == "IBKR" and values["IBKR_MODE"] == "live" and source in _NOT_THE_MARKET:
+    if values["BROKER_NAME"] != "IBKR" or values["IBKR_MODE"] != "live":
+        return []
+    if source in _NOT_THE_MARKET:
         return [
             f"IBKR_MODE is live, but MARKET_DATA_SOURCE is {source}: real money would be traded on prices that are not "
             "the market's. Set IBKR_MODE to paper, or take live prices"
+        ]
+    if source == "alpaca" and values["ALPACA_ENDPOINT"] == "simulator":
+        return [
+            "IBKR_MODE is live, but ALPACA_ENDPOINT is simulator, so MARKET_DATA_SOURCE alpaca is no real market: set "
+            "ALPACA_ENDPOINT to paper"
         ]
     return []
 
@@ -161,11 +168,6 @@ def _live_faults(values: Mapping[str, Value]) -> list[str]:
         faults.append(
             "MARKET_DATA_SYMBOLS is empty: live data has no names of its own. Name some, or set UNIVERSE_SOURCE to "
             "finnhub"
-        )
-    if values["ALPACA_ENDPOINT"] == "simulator" and values["BROKER_NAME"] not in {"PAPER", "ALPACA"}:
-        faults.append(
-            f"ALPACA_ENDPOINT is simulator, so MARKET_DATA_SOURCE alpaca is no real market, but BROKER_NAME is "
-            f"{values['BROKER_NAME']}: set ALPACA_ENDPOINT to paper"
         )
     return faults
 
@@ -237,12 +239,9 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),
     (("BROKER_NAME", *_BROKER_SWITCHES.values()), _broker_faults),
     (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
-    (("BROKER_NAME", "IBKR_MODE", "MARKET_DATA_SOURCE"), _ibkr_money_faults),
+    (("BROKER_NAME", "IBKR_MODE", "MARKET_DATA_SOURCE", "ALPACA_ENDPOINT"), _ibkr_money_faults),
     (
-        (
-            *("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
-            *("ALPACA_ENDPOINT", "BROKER_NAME"),
-        ),
+        ("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
         _source_faults,
     ),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),

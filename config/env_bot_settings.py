@@ -3,6 +3,7 @@
 from typing import Final
 
 from config.settings_table.broker import BROKER
+from config.settings_table.ledger import LEDGER
 from config.settings_table.market_data import MARKET_DATA
 from config.settings_table.risk_limits import RISK_LIMITS
 from config.settings_table.screener import SCREENER
@@ -19,6 +20,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     *STRATEGIES,
     *RISK_LIMITS,
     *BROKER,
+    *LEDGER,
     *MARKET_DATA,
     *SCREENER,
     *UNIVERSE,

@@ -1,24 +1,31 @@
 """The ledger file: one SQLite connection that checks, posts and reads. The triggers have the last word."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from bus.failpoints import Failpoint
-from bus.messages import EntryPosted, PostingLine
+from bus.messages import EntryPosted
 from bus.store import roll_back
 from config.identity import Identity
 from services.ledger import accounts
-from services.ledger.coa_utils_ledger import coa_faults, schema_faults
-from services.ledger.lots import Lot, LotMove, closes_of, lot_move
+from services.ledger.coa_utils_ledger import Account, coa_faults, content_hash, schema_faults
+from services.ledger.entry_rows import insert_link, links_of, read_entry
+from services.ledger.failures import BackupError, LedgerError
+from services.ledger.hash_chain import Head, Kind, Link, Value, genesis_hash, sealed, sha256_hex
+from services.ledger.redo import Write
+from services.ledger.verify import verify, version_fault
+
+__all__ = ["Balance", "Book", "Keeper", "LedgerError", "harden", "open_book"]
 
 BUSY_TIMEOUT_MS = 5_000
-#: Before it the lines of an entry are in the file and its lots are not; after it all is but the header that seals it.
-_POSTING = Failpoint("ledger.posting")
+#: Around the write of the redo log, around the commit in the ledger file, around the head outside of it.
+_REDO, _COMMIT, _HEAD = Failpoint("ledger.redo"), Failpoint("ledger.file_commit"), Failpoint("ledger.head")
 _REMEDY = "Trading stays stopped. Restore the ledger from its folder's backups/, or ask the one who changed it."
 #: What the service's own connection may never do once it is open.
 _FORBIDDEN_ACTIONS = frozenset(
@@ -37,8 +44,7 @@ _FORBIDDEN_ACTIONS = frozenset(
 )
 
 
-class LedgerError(Exception):
-    """The ledger file cannot be used or refused an entry; the message says what, where and what to do."""
+_MakeLinks = Callable[[tuple[int, str]], tuple[Link, ...]]
 
 
 class Balance(Struct, frozen=True, kw_only=True):
@@ -51,6 +57,22 @@ class Balance(Struct, frozen=True, kw_only=True):
     amount: int
 
 
+class Keeper(Protocol):
+    """What keeps each write outside of the ledger file, before and after its commit."""
+
+    def keep(self, write: Write) -> None:
+        """Put a write on disk before it is committed."""
+        ...
+
+    def take_back(self) -> None:
+        """Remove the newest write, whose commit a rule refused."""
+        ...
+
+    def committed(self, head: Head) -> None:
+        """Remember where the ledger stands after a commit."""
+        ...
+
+
 class Book:
     """An open ledger. Made by `open_book`; `close` it."""
 
@@ -60,12 +82,33 @@ class Book:
         self._is_buffered = is_buffered
         #: The newest entry of a buffered book, which nobody else writes to; None before the first is written.
         self._newest: int | None = None
+        #: None: nothing is kept outside of the file, as in a replay, which nobody resumes.
+        self.keeper: Keeper | None = None
 
     def close(self) -> None:
         """Release the file; a buffered book is committed before."""
         if self._is_buffered and self._db.in_transaction:
             self._db.execute("COMMIT")
         self._db.close()
+
+    def head(self) -> Head:
+        """Return where the ledger stands."""
+        link, recorded_ns, newest = self._db.execute(
+            "SELECT link, recorded_at_ns, hash FROM chain ORDER BY link DESC LIMIT 1"
+        ).fetchone()
+        return Head(link=link, seq=self.last_seq(), hash=newest, recorded_at_ns=recorded_ns)
+
+    def hash_at(self, link: int) -> str:
+        """Return the hash of a link, empty where there is none."""
+        row = self._db.execute("SELECT hash FROM chain WHERE link = ?", (link,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def genesis(self) -> str:
+        """Return the hash that the first link follows: which ledger this is."""
+        row = self._db.execute(
+            "SELECT entity_code, jurisdiction_code, currency_code, created_at_utc FROM coa_metadata"
+        ).fetchone()
+        return genesis_hash(*row)
 
     def last_seq(self) -> int:
         """Return the number of the newest entry, 0 in an empty ledger."""
@@ -79,7 +122,7 @@ class Book:
     def entries(self) -> Iterator[EntryPosted]:
         """Yield every entry, oldest first; `ts_init` is when it was recorded."""
         for (seq,) in self._db.execute("SELECT seq FROM tx ORDER BY seq"):
-            yield self._read(seq)
+            yield read_entry(self._db, seq)
 
     def balances(self) -> tuple[Balance, ...]:
         """Return every account that was used, by code, and by commodity within it."""
@@ -109,9 +152,10 @@ class Book:
 
     def open_cost(self) -> int:
         """Return the cost of all open lots in micro-dollars."""
+        marks = ", ".join("?" * len(accounts.COST_ACCOUNTS))
         return self._number(
-            "SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code = ?",
-            (accounts.EQUITIES_AT_COST,),
+            f"SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code IN ({marks})",  # noqa: S608 - marks only
+            accounts.COST_ACCOUNTS,
         )
 
     def post(self, entry: EntryPosted) -> None:
@@ -151,155 +195,161 @@ class Book:
         if any(type(line.amount) is not int for line in entry.lines):
             # A STRICT table would quietly turn the text '12' into a number.
             raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
+        self._put(lambda tip: links_of(self._db, entry, tip), entry.seq)
         if self._is_buffered:
-            self._write_into_open_transaction(entry)
+            self._newest = entry.seq
+
+    def audit(self, actor: str, action: str, about: str, *, payload: dict[str, Value], at_ns: int) -> None:
+        """Write down who did what and when.
+
+        Raises:
+            LedgerError: the ledger refuses it.
+        """
+        text = msgspec.json.encode(payload, order="sorted").decode()
+        self._add("AUDIT", "audit_trail", [at_ns, actor, "ledger", action, about, text, None], at_ns)
+
+    def assert_balance(self, scope: str, commodity: str, expected: int, *, source: str, at_ns: int) -> bool:
+        """Write down what somebody else says that the account holds, and return whether the books agree.
+
+        `scope` is CASH, in micro-dollars, or UNITS of a commodity.
+
+        Raises:
+            LedgerError: the ledger refuses it.
+        """
+        codes = accounts.CASH_ACCOUNTS if scope == "CASH" else (accounts.UNITS_IN_CUSTODY,)
+        actual = sum(self._balance(code, commodity) for code in codes)
+        row: list[Value] = [at_ns, scope, commodity, expected, actual, source, int(expected == actual)]
+        self._add("ASSERTION", "balance_assertion", row, at_ns)
+        return expected == actual
+
+    def adjust_wash_sale(self, values: Sequence[Value], at_ns: int) -> None:
+        """Add a wash-sale adjustment to the tax view: the columns of wash_adjustment after the id, without the link.
+
+        Raises:
+            LedgerError: the ledger refuses it.
+        """
+        self._add("WASH", "wash_adjustment", list(values), at_ns)
+
+    def new_chart(self, chart: Sequence[Account], author: str, note: str, *, at_utc: str, at_ns: int) -> int:
+        """Make a chart of accounts the next version and the active one, and return its number.
+
+        Raises:
+            LedgerError: the ledger refuses it: a used account vanishes, changes, or closes with a balance.
+        """
+        version = self._number("SELECT coa_version + 1 FROM coa_metadata")
+        ordered = sorted(chart, key=lambda account: account.code)
+        rows: list[list[Value]] = [
+            [version, a.code, a.name, a.type, a.unit_rule, a.lot_rule, a.parent, a.status] for a in ordered
+        ]
+
+        def links(tip: tuple[int, str]) -> tuple[Link, ...]:
+            header: list[Value] = [version, at_utc, author, "WEB", note, content_hash(tuple(ordered)), tip[0] + 1]
+            return (sealed("COA", at_ns, tip, {"coa_version": [header], "coa_account": rows}),)
+
+        self._guarded(links, f"version {version} of the chart of accounts")
+        return version
+
+    def apply(self, write: Write) -> None:
+        """Do a write of the redo log again, through every rule of the ledger.
+
+        Raises:
+            LedgerError: it does not follow, or the ledger refuses it.
+        """
+        try:
+            with self._transaction():
+                for link in write.links:
+                    insert_link(self._db, link)
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"The ledger {self._path} refused link {write.links[0].link} of the redo log: {error}. "
+                "Nothing of it was written."
+            ) from error
+
+    def _add(self, kind: Kind, table: str, values: list[Value], at_ns: int) -> None:
+        number = self._number(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")  # noqa: S608 - a name of the schema
+
+        def links(tip: tuple[int, str]) -> tuple[Link, ...]:
+            return (sealed(kind, at_ns, tip, {table: [[number, *values, tip[0] + 1]]}),)
+
+        self._guarded(links, f"row {number} of {table}")
+
+    def _guarded(self, links: _MakeLinks, what: str) -> None:
+        try:
+            self._put(links, self.last_seq())
+        except sqlite3.Error as error:
+            raise LedgerError(f"The ledger {self._path} refused {what}: {error}. Nothing was written.") from error
+
+    def _balance(self, code: str, commodity: str) -> int:
+        return self._number(
+            "SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code = ? AND commodity = ?", (code, commodity)
+        )
+
+    def _put(self, make_links: _MakeLinks, seq: int) -> None:
+        """Write links in one transaction; with a keeper each is kept outside before it is committed."""
+        if self._is_buffered:
+            self._put_into_open_transaction(make_links)
             return
+        keeper = self.keeper
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._insert(entry)
-            self._db.execute("COMMIT")
+            write = Write(seq=seq, links=self._insert(make_links))
+            if keeper is not None:
+                with _REDO:
+                    keeper.keep(write)
+        except BackupError as error:
+            # Whether it is on that disk nobody knows: the next start finds out, and until then nothing is written.
+            roll_back(self._db, error)
+            self._db.close()
+            raise
         except BaseException as error:
             roll_back(self._db, error)
             raise
+        try:
+            with _COMMIT:
+                self._db.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            roll_back(self._db, error)
+            if keeper is not None:
+                keeper.take_back()
+            raise
+        except BaseException as error:
+            roll_back(self._db, error)
+            raise
+        if keeper is not None:
+            with _HEAD:
+                keeper.committed(write.head)
 
-    def _write_into_open_transaction(self, entry: EntryPosted) -> None:
+    def _put_into_open_transaction(self, make_links: _MakeLinks) -> None:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("SAVEPOINT entry")
         try:
-            self._insert(entry)
+            self._insert(make_links)
         except BaseException:
             self._db.execute("ROLLBACK TO entry")
             raise
         finally:
             self._db.execute("RELEASE entry")
-        self._newest = entry.seq
 
-    def _insert(self, entry: EntryPosted) -> None:
-        """Lines and lots first, the header last: the header's trigger seals the entry."""
-        for commodity in sorted({line.commodity for line in entry.lines} - {accounts.CURRENCY}):
-            self._db.execute(
-                "INSERT INTO commodity (symbol, kind, scale, multiplier) SELECT ?1, 'EQUITY', ?2, 1 "
-                "WHERE NOT EXISTS (SELECT 1 FROM commodity WHERE symbol = ?1)",
-                (commodity, accounts.SHARE_SCALE),
-            )
-        self._db.executemany(
-            "INSERT INTO posting (tx_seq, line_no, account_code, commodity, amount) VALUES (?, ?, ?, ?, ?)",
-            [
-                (entry.seq, number, line.account, line.commodity, line.amount)
-                for number, line in enumerate(entry.lines, start=1)
-            ],
-        )
-        with _POSTING:
-            move = lot_move(entry)
-            if move is not None and move.units_nanos > 0:
-                self._open_lot(entry, move)
-            elif move is not None:
-                self._close_lots(entry, move)
-        self._db.execute(
-            "INSERT INTO tx (seq, source_event_id, event_type, symbol, description, gain_micros, "
-            "occurred_at_ns, "
-            "recorded_at_ns, coa_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT coa_version FROM "
-            "coa_metadata))",
-            (
-                entry.seq,
-                entry.source_event_id,
-                entry.event_type,
-                entry.symbol,
-                entry.description,
-                entry.gain_micros,
-                entry.ts_event,
-                entry.ts_init,
-            ),
-        )
+    def _insert(self, make_links: _MakeLinks) -> tuple[Link, ...]:
+        links = make_links(self._db.execute("SELECT link, hash FROM chain ORDER BY link DESC LIMIT 1").fetchone())
+        for link in links:
+            insert_link(self._db, link)
+        return links
 
-    def _open_lot(self, entry: EntryPosted, move: LotMove) -> None:
-        self._db.execute(
-            "INSERT INTO lot (lot_id, open_tx, account_code, commodity, queue_pos, acquired_at_ns, qty, "
-            "cost) VALUES ("
-            "(SELECT coalesce(max(lot_id), 0) + 1 FROM lot), ?1, ?2, ?3, "
-            "(SELECT coalesce(max(queue_pos), 0) + 1 FROM lot WHERE commodity = ?3), ?4, ?5, ?6)",
-            (
-                entry.seq,
-                accounts.EQUITIES_AT_COST,
-                move.commodity,
-                entry.ts_event,
-                move.units_nanos,
-                move.cost_micros,
-            ),
-        )
-
-    def _close_lots(self, entry: EntryPosted, move: LotMove) -> None:
-        ids, lots = self._open_lots(move.commodity)
-        for close in closes_of(entry, move, lots):
-            self._db.execute(
-                "INSERT INTO lot_close (close_id, lot_id, tx_seq, qty, cost, proceeds, gain, qty_left, "
-                "cost_left, term) "
-                "VALUES ((SELECT coalesce(max(close_id), 0) + 1 FROM lot_close), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    ids[close.index],
-                    entry.seq,
-                    close.qty_nanos,
-                    close.cost_micros,
-                    close.proceeds_micros,
-                    close.gain_micros,
-                    close.left_nanos,
-                    close.left_micros,
-                    close.term,
-                ),
-            )
-
-    def _open_lots(self, commodity: str) -> tuple[list[int], list[Lot]]:
-        """Ids and lots, oldest first; read from the newest back, for open lots are the end of the queue."""
-        ids: list[int] = []
-        lots: list[Lot] = []
-        rows = self._db.execute(
-            "SELECT l.lot_id, l.acquired_at_ns, l.qty, l.cost, coalesce(c.qty_left, l.qty), "
-            "coalesce(c.cost_left, l.cost) FROM lot AS l LEFT JOIN lot_close AS c ON c.close_id = "
-            "(SELECT close_id FROM lot_close WHERE lot_id = l.lot_id ORDER BY close_id DESC LIMIT 1) "
-            "WHERE l.commodity = ? ORDER BY l.queue_pos DESC",
-            (commodity,),
-        )
-        for lot_id, acquired_ns, qty, cost, qty_left, cost_left in rows:
-            if qty_left == 0:
-                break
-            ids.append(lot_id)
-            lots.append(
-                Lot(
-                    acquired_ns=acquired_ns,
-                    qty_nanos=qty,
-                    cost_micros=cost,
-                    closed_nanos=qty - qty_left,
-                    closed_micros=cost - cost_left,
-                )
-            )
-        return ids[::-1], lots[::-1]
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            roll_back(self._db, error)
+            raise
 
     def _find(self, source_event_id: str) -> EntryPosted | None:
         row = self._db.execute("SELECT seq FROM tx WHERE source_event_id = ?", (source_event_id,)).fetchone()
-        return None if row is None else self._read(row[0])
-
-    def _read(self, seq: int) -> EntryPosted:
-        event_type, source, description, symbol, gain, occurred, recorded = self._db.execute(
-            "SELECT event_type, source_event_id, description, symbol, gain_micros, occurred_at_ns, "
-            "recorded_at_ns "
-            "FROM tx WHERE seq = ?",
-            (seq,),
-        ).fetchone()
-        lines = self._db.execute(
-            "SELECT account_code, commodity, amount FROM posting WHERE tx_seq = ? ORDER BY line_no", (seq,)
-        )
-        return EntryPosted(
-            ts_event=occurred,
-            ts_init=recorded,
-            seq=seq,
-            event_type=event_type,
-            source_event_id=source,
-            description=description,
-            symbol=symbol,
-            gain_micros=gain,
-            lines=tuple(PostingLine(account=code, commodity=unit, amount=amount) for code, unit, amount in lines),
-        )
+        return None if row is None else read_entry(self._db, row[0])
 
     def _number(self, sql: str, parameters: tuple[Any, ...] = ()) -> int:
         return int(self._db.execute(sql, parameters).fetchone()[0])
@@ -341,6 +391,7 @@ def harden(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA recursive_triggers = ON")
     db.execute("PRAGMA synchronous = FULL")
     db.create_function("tbot_ledger_writer", 0, lambda: 1)
+    db.create_function("tbot_ledger_sha256", 1, sha256_hex, deterministic=True)
 
 
 def _prepare(db: sqlite3.Connection, identity: Identity, *, may_write: bool) -> tuple[str, ...]:
@@ -349,6 +400,8 @@ def _prepare(db: sqlite3.Connection, identity: Identity, *, may_write: bool) -> 
     db.execute("PRAGMA trusted_schema = OFF")
     faults = _faults(db, identity)
     if faults or not may_write:
+        return faults
+    if faults := verify(db).faults:
         return faults
     harden(db)
     # The insert triggers call tbot_ledger_writer(), which an untrusted schema may not; Python cannot mark
@@ -365,6 +418,8 @@ def _faults(db: sqlite3.Connection, identity: Identity) -> tuple[str, ...]:
     damage = [str(row[0]) for row in db.execute("PRAGMA quick_check(5)")]
     if damage != ["ok"]:
         return tuple(f"it is damaged: {line}" for line in damage)
+    if fault := version_fault(db):
+        return (fault,)
     if faults := schema_faults(db):
         return faults
     faults = coa_faults(db, identity)

@@ -1,6 +1,8 @@
-"""Decide how fills and cash movements are booked: balanced lines, first-in-first-out cost, gain. Pure."""
+"""Decide how events are booked: balanced lines, first-in-first-out cost, gain; each once. Pure."""
 
 from collections.abc import Sequence
+from datetime import date
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -15,30 +17,42 @@ from bus.messages import (
     StatusMessage,
 )
 from services.ledger import accounts
-from services.ledger.figures import dollars, shares
-from services.ledger.lots import (
-    BrokenEntryError,
-    Lot,
-    after_closes,
-    amount_on,
-    close_first_in,
-    closes_of,
-    lot_move,
-    units_open,
+from services.ledger.events import LedgerEvent, OptionExercised, Reversed, event_of
+from services.ledger.lots import BrokenEntryError, Lot, after_change, lot_changes
+from services.ledger.recipes import (
+    Booking,
+    Draft,
+    booking_from,
+    booking_of,
+    draft_of,
+    draft_settlement,
+    settlement_id,
+    source_id,
 )
-from services.ledger.recipes import Booking, Draft, booking_of, draft_buy, draft_cash, draft_sale, source_id
+from services.ledger.refusals import fault_of
 from services.ledger.settings import LedgerSettings
 
 _TEXT_LENGTH_MAX = 400
-#: Where the catalogue's Micros end, well inside SQLite's 64 bits.
-_AMOUNT_MAX = 2**62
+_NS_PER_DAY: Final = 86_400 * 1_000_000_000
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_FRIDAY: Final = 4
+#: How many of its latest changes each queue of lots remembers, so that they can be taken back.
+UNDO_MAX: Final = 100
+
+
+class Undo(Struct, frozen=True, kw_only=True):
+    """What the lots of a commodity were before an entry changed them."""
+
+    seq: int
+    before: tuple[Lot, ...]
 
 
 class LedgerState(Struct, kw_only=True):
     """The books as the core needs them. `evolve` alone changes it, in place: copies would be quadratic.
 
-    `lots` holds open lots by commodity, oldest first; `sums` the total of each commodity over all accounts;
-    `suspended` the reason by source event id.
+    `lots` holds open lots by commodity, oldest first; `undo` their latest changes, newest last; `sums` the total of
+    each commodity over all accounts; `suspended` the reason by source event id; `unsettled` what waits to be settled
+    by its day, sales and purchases; `reversed_seqs` the entries that were taken back.
     """
 
     last_seq: int = 0
@@ -46,7 +60,10 @@ class LedgerState(Struct, kw_only=True):
     booked: dict[str, Booking] = field(default_factory=dict)
     suspended: dict[str, str] = field(default_factory=dict)
     lots: dict[str, tuple[Lot, ...]] = field(default_factory=dict)
+    undo: dict[str, list[Undo]] = field(default_factory=dict)
     sums: dict[str, int] = field(default_factory=dict)
+    unsettled: dict[int, tuple[int, int]] = field(default_factory=dict)
+    reversed_seqs: set[int] = field(default_factory=set)
     cash_micros: int = 0
     realized_micros: int = 0
 
@@ -67,27 +84,32 @@ class LedgerCore:
         return state
 
     def settle(self, state: LedgerState, now_ns: int) -> Sequence[Message]:
-        """Return nothing: every event is booked when it is heard."""
-        return ()
+        """Book what is settled by now."""
+        return self._settlements(state, now_ns)
 
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
         """Book a fill or a cash movement, once; what cannot be booked is suspended with its reason."""
         if not isinstance(message, OrderFilled | CashMoved):
             # The routes let nothing else through, so there is nothing else to book.
             return ()
-        booked = state.booked.get(source_id(message))
+        return self.book(state, event_of(message), now_ns)
+
+    def book(self, state: LedgerState, event: LedgerEvent, now_ns: int) -> Sequence[Message]:
+        """Book any event, once: nothing, an entry after what was settled by then, or a suspension with its reason."""
+        booked = state.booked.get(source_id(event))
         if booked is None:
-            answer = self._draft(state, message)
-        elif booked == booking_of(message):
+            answer = self._draft(state, event)
+        elif booked == booking_of(event):
             return ()
         else:
             answer = (
-                f"It is booked as {booked.in_words()}, and is now told as {booking_of(message).in_words()}. "
+                f"It is booked as {booked.in_words()}, and is now told as {booking_of(event).in_words()}. "
                 "The books keep the first; compare both with the broker's statement."
             )
         if isinstance(answer, str):
-            return _suspend(state, message, answer, now_ns)
-        return (_post(state, message, answer, now_ns),)
+            return _suspend(state, event, answer, now_ns)
+        settled = self._settlements(state, event.ts_ns)
+        return (*settled, _post(state.last_seq + len(settled) + 1, event, answer, now_ns))
 
     def evolve(self, state: LedgerState, event: Message) -> LedgerState:
         """Fold an entry or a suspension into the books.
@@ -98,7 +120,7 @@ class LedgerCore:
         if isinstance(event, EntrySuspended):
             state.suspended[event.source_event_id] = event.detail
         elif isinstance(event, EntryPosted):
-            _fold(state, event)
+            _fold(state, event, self._settlement_day(event.ts_event))
         return state
 
     def snapshot(self, state: LedgerState, now_ns: int) -> Sequence[StatusMessage]:
@@ -116,134 +138,166 @@ class LedgerCore:
             ),
         )
 
-    def _draft(self, state: LedgerState, message: OrderFilled | CashMoved) -> Draft | str:
+    def _draft(self, state: LedgerState, event: LedgerEvent) -> Draft | str:
         """The entry to post, or the reason why there is none."""
         # BROKER_NAME: a ledger is the books of one broker account; another broker's events are not its own.
-        if message.broker.casefold() != self._settings.broker_name.casefold():
+        if event.broker.casefold() != self._settings.broker_name.casefold():
             return (
-                f"The event is from broker {message.broker}, but this ledger keeps the account at "
+                f"The event is from broker {event.broker}, but this ledger keeps the account at "
                 f"{self._settings.broker_name} (BROKER_NAME). Find out which bot it belongs to."
             )
-        if isinstance(message, CashMoved):
-            return _cash_fault(message) or draft_cash(message)
-        lots = state.lots.get(accounts.unit_commodity(message.symbol), ())
-        if fault := _fill_fault(message):
+        if isinstance(event, Reversed) and (fault := _reversal_fault(state, event)):
             return fault
-        if message.side == "BUY":
-            return _buy_fault(message, lots) or draft_buy(message)
-        return _sale_fault(message, lots) or draft_sale(message, lots)
+        lots = state.lots.get(accounts.unit_commodity(getattr(event, "symbol", "")), ())
+        underlying: tuple[Lot, ...] = ()
+        if isinstance(event, OptionExercised):
+            underlying = state.lots.get(accounts.unit_commodity(event.underlying), ())
+        # SETTLEMENT_DAYS: 0 = a margin account, whose proceeds may be used at once.
+        settles_later = self._settings.settlement_days > 0
+        return fault_of(event, lots, underlying) or draft_of(event, lots, underlying, settles_later=settles_later)
+
+    def _settlements(self, state: LedgerState, now_ns: int) -> tuple[EntryPosted, ...]:
+        today = _EPOCH_DAY + now_ns // _NS_PER_DAY
+        entries: list[EntryPosted] = []
+        for day in sorted(day for day, amounts in state.unsettled.items() if day <= today and amounts != (0, 0)):
+            draft = draft_settlement(*state.unsettled[day])
+            at_ns = (day - _EPOCH_DAY) * _NS_PER_DAY
+            source = settlement_id(self._settings.broker_name, day)
+            while source in state.booked:
+                # A trade was told after its day had been settled.
+                source += "+"
+            entries.append(
+                EntryPosted(
+                    ts_event=at_ns,
+                    ts_init=max(at_ns, now_ns),
+                    seq=state.last_seq + len(entries) + 1,
+                    event_type="SETTLEMENT",
+                    source_event_id=source,
+                    description=draft.description,
+                    symbol="",
+                    gain_micros=0,
+                    lines=draft.lines,
+                )
+            )
+        return tuple(entries)
+
+    def _settlement_day(self, ts_ns: int) -> int:
+        """The ordinal of the day on which a trade is settled. Holidays are not known here: Monday to Friday count.
+
+        Source: SEC Rule 15c6-1 as amended, T+1 since 28 May 2024.
+        """
+        day = _EPOCH_DAY + ts_ns // _NS_PER_DAY
+        for _ in range(self._settings.settlement_days):
+            day += 1
+            while date.fromordinal(day).weekday() > _FRIDAY:
+                day += 1
+        return day
 
 
-def _cash_fault(moved: CashMoved) -> str:
-    is_deposit = moved.kind == "DEPOSIT"
-    if moved.amount_micros == 0 or (moved.amount_micros > 0) != is_deposit:
-        return (
-            f"{moved.kind} of {dollars(moved.amount_micros)} dollars: a deposit must be above zero and a "
-            "withdrawal "
-            f"below. Check activity {moved.activity_id} at the broker."
-        )
+def _reversal_fault(state: LedgerState, event: Reversed) -> str:
+    """Why an entry cannot be taken back now."""
+    was = event.original
+    booked = state.booked.get(was.source_event_id)
+    if booked is None or was.seq > state.last_seq or booked != booking_from(was.event_type, was.symbol, was.lines):
+        return f"Entry {was.seq} ({was.source_event_id}) is not in the books as it is told. Read it from the ledger."
+    if was.reverses_seq or was.event_type == "SETTLEMENT":
+        return f"Entry {was.seq} is a {was.event_type.lower()}, which is not taken back. Book what is right anew."
+    if was.seq in state.reversed_seqs:
+        return f"Entry {was.seq} was taken back already."
+    for commodity in _commodities(was):
+        changes = state.undo.get(commodity, [])
+        if not changes or changes[-1].seq != was.seq:
+            later = [undo.seq for undo in changes if undo.seq > was.seq]
+            return (
+                f"Entry {was.seq} cannot be taken back before the later entries on {commodity}: take back "
+                f"{', '.join(map(str, reversed(later))) or 'those'} first, the newest first."
+            )
     return ""
 
 
-def _fill_fault(fill: OrderFilled) -> str:
-    """Why no ledger could book this fill."""
-    if fill.qty_nanos <= 0:
-        return f"The fill of {fill.symbol} has no quantity. Look up execution {fill.execution_id} at the broker."
-    booking = booking_of(fill)
-    if max(abs(booking.cash_micros) + abs(fill.commission_micros), fill.qty_nanos) > _AMOUNT_MAX:
-        return (
-            f"The fill of {shares(fill.qty_nanos)} {fill.symbol} at {dollars(fill.price_micros)} is beyond "
-            "what the "
-            f"ledger can hold. Look up execution {fill.execution_id} at the broker."
-        )
-    return ""
+def _commodities(entry: EntryPosted) -> list[str]:
+    return list(dict.fromkeys(ln.commodity for ln in entry.lines if ln.account == accounts.UNITS_IN_CUSTODY))
 
 
-def _buy_fault(fill: OrderFilled, lots: Sequence[Lot]) -> str:
-    """Why this purchase cannot join the queue of open lots, which is in the order of acquisition."""
-    if lots and fill.ts_event < lots[-1].acquired_ns:
-        return (
-            f"{shares(fill.qty_nanos)} {fill.symbol} were bought before shares that are already in the "
-            "books. "
-            "Lots enter in the order of their purchase: book it by hand, in order."
-        )
-    return ""
-
-
-def _sale_fault(fill: OrderFilled, lots: Sequence[Lot]) -> str:
-    """Why this sale does not fit the shares that the books hold."""
-    if (held := units_open(lots)) < fill.qty_nanos:
-        return (
-            f"Sold {shares(fill.qty_nanos)} {fill.symbol}, but the books hold {shares(held)}. "
-            "The position was opened outside this ledger, or its purchase is missing; short sales are not "
-            "booked."
-        )
-    taken = close_first_in(lots, fill.qty_nanos, 0, fill.ts_event)
-    if lots[taken[-1].index].acquired_ns > fill.ts_event:
-        return f"{fill.symbol} was sold before the shares that it takes were bought. Book it by hand, in order."
-    return ""
-
-
-def _suspend(
-    state: LedgerState, message: OrderFilled | CashMoved, detail: str, now_ns: int
-) -> tuple[EntrySuspended, ...]:
-    key, detail = source_id(message), detail[:_TEXT_LENGTH_MAX]
+def _suspend(state: LedgerState, event: LedgerEvent, detail: str, now_ns: int) -> tuple[EntrySuspended, ...]:
+    key, detail = source_id(event), detail[:_TEXT_LENGTH_MAX]
     # Told again for the same reason: it is shown already.
     if state.suspended.get(key) == detail:
         return ()
-    made_ns = _made_ns(message, now_ns)
-    return (EntrySuspended(ts_event=message.ts_event, ts_init=made_ns, source_event_id=key, detail=detail),)
+    made_ns = _made_ns(event, now_ns)
+    return (EntrySuspended(ts_event=event.ts_ns, ts_init=made_ns, source_event_id=key, detail=detail),)
 
 
-def _post(state: LedgerState, message: OrderFilled | CashMoved, draft: Draft, now_ns: int) -> EntryPosted:
-    booking = booking_of(message)
+def _post(seq: int, event: LedgerEvent, draft: Draft, now_ns: int) -> EntryPosted:
+    booking = booking_of(event)
     return EntryPosted(
-        ts_event=message.ts_event,
-        ts_init=_made_ns(message, now_ns),
-        seq=state.last_seq + 1,
+        ts_event=event.ts_ns,
+        ts_init=_made_ns(event, now_ns),
+        seq=seq,
         event_type=booking.event_type,
-        source_event_id=source_id(message),
+        source_event_id=source_id(event),
         description=draft.description,
         symbol=booking.symbol,
         gain_micros=draft.gain_micros,
         lines=draft.lines,
+        reverses_seq=draft.reverses_seq,
+        trade=draft.trade,
     )
 
 
-def _made_ns(message: Message, now_ns: int) -> int:
+def _made_ns(event: LedgerEvent, now_ns: int) -> int:
     # The session's clock follows market data, which the ledger does not hear: the event's own time is the least.
-    return max(now_ns, message.ts_init)
+    return max(now_ns, event.told_ns)
 
 
-def _fold(state: LedgerState, entry: EntryPosted) -> None:
+def _fold(state: LedgerState, entry: EntryPosted, settlement_day: int) -> None:
     if entry.seq != state.last_seq + 1:
         raise BrokenEntryError(
-            f"The ledger service's journal has entry {entry.seq} after entry {state.last_seq}: an entry is "
-            "missing "
+            f"The ledger service's journal has entry {entry.seq} after entry {state.last_seq}: an entry is missing "
             "or doubled. Restore state/ledger.db from a backup."
         )
-    move = lot_move(entry)
-    if move is not None:
-        lots = state.lots.get(move.commodity, ())
-        if move.units_nanos > 0:
-            lots = (
-                *lots,
-                Lot(acquired_ns=entry.ts_event, qty_nanos=move.units_nanos, cost_micros=move.cost_micros),
-            )
-        else:
-            lots = after_closes(lots, closes_of(entry, move, lots))
-        state.lots[move.commodity] = lots
+    _fold_lots(state, entry)
+    _fold_unsettled(state, entry, settlement_day)
     for line in entry.lines:
         state.sums[line.commodity] = state.sums.get(line.commodity, 0) + line.amount
-    cash = amount_on(entry, accounts.CASH)
-    state.cash_micros += cash
+        if line.account == accounts.CASH:
+            state.cash_micros += line.amount
     state.realized_micros += entry.gain_micros
-    state.booked[entry.source_event_id] = Booking(
-        event_type=entry.event_type,
-        symbol=entry.symbol,
-        units_nanos=move.units_nanos if move else 0,
-        cash_micros=cash,
-    )
+    state.booked[entry.source_event_id] = booking_from(entry.event_type, entry.symbol, entry.lines)
     state.suspended.pop(entry.source_event_id, None)
     state.last_seq = entry.seq
     state.last_source_id = entry.source_event_id
+
+
+def _fold_lots(state: LedgerState, entry: EntryPosted) -> None:
+    if entry.reverses_seq:
+        state.reversed_seqs.add(entry.reverses_seq)
+        for commodity in _commodities(entry):
+            changes = state.undo.get(commodity, [])
+            if not changes or changes[-1].seq != entry.reverses_seq:
+                raise BrokenEntryError(
+                    f"Entry {entry.seq} takes back entry {entry.reverses_seq}, which is not the newest of {commodity}."
+                )
+            state.lots[commodity] = changes.pop().before
+        return
+    for change in lot_changes(entry, lambda commodity: state.lots.get(commodity, ())):
+        before = state.lots.get(change.commodity, ())
+        changes = state.undo.setdefault(change.commodity, [])
+        changes.append(Undo(seq=entry.seq, before=before))
+        del changes[:-UNDO_MAX]
+        state.lots[change.commodity] = after_change(before, change)
+
+
+def _fold_unsettled(state: LedgerState, entry: EntryPosted, settlement_day: int) -> None:
+    amounts = [0, 0]
+    for line in entry.lines:
+        if line.account in (accounts.UNSETTLED_SALES, accounts.UNSETTLED_PURCHASES):
+            amounts[line.account == accounts.UNSETTLED_PURCHASES] += line.amount
+    if amounts == [0, 0]:
+        return
+    if entry.event_type == "SETTLEMENT":
+        settlement_day = _EPOCH_DAY + entry.ts_event // _NS_PER_DAY
+    received, paid = state.unsettled.get(settlement_day, (0, 0))
+    state.unsettled[settlement_day] = received + amounts[0], paid + amounts[1]
+    if state.unsettled[settlement_day] == (0, 0):
+        del state.unsettled[settlement_day]

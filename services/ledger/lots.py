@@ -5,7 +5,7 @@ is taken so far is always the exact share of the total, rounded once to the cent
 last sale takes the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Literal
 
@@ -18,6 +18,9 @@ _NS_PER_DAY = 86_400 * 1_000_000_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 Term = Literal["ST", "LT"]
+CloseKind = Literal["SALE", "EXPIRE", "EXERCISE", "SPLIT"]
+#: How an entry of a type closes lots; every other type sells.
+_CLOSE_KINDS: dict[str, CloseKind] = {"EXPIRE": "EXPIRE", "SPLIT": "SPLIT"}
 
 
 class BrokenEntryError(Exception):
@@ -61,13 +64,14 @@ class LotClose(Struct, frozen=True, kw_only=True):
         return self.proceeds_micros - self.cost_micros
 
 
-class LotMove(Struct, frozen=True, kw_only=True):
-    """What an entry does to lots: units in (positive) or out, their cost, and a sale's gross proceeds."""
+class LotChange(Struct, frozen=True, kw_only=True):
+    """What an entry does to the lots of one commodity: first `closes`, then `opens`. `account` carries the cost."""
 
     commodity: str
-    units_nanos: int
-    cost_micros: int
-    proceeds_micros: int
+    account: str
+    kind: CloseKind
+    closes: tuple[LotClose, ...] = ()
+    opens: tuple[Lot, ...] = ()
 
 
 def is_long_term(acquired_ns: int, sold_ns: int) -> bool:
@@ -141,38 +145,108 @@ def amount_on(entry: EntryPosted, account: str) -> int:
     return sum(line.amount for line in entry.lines if line.account == account)
 
 
-def lot_move(entry: EntryPosted) -> LotMove | None:
-    """Read from an entry's lines what it does to lots; None where it moves no shares."""
-    units = [line for line in entry.lines if line.account == accounts.UNITS_IN_CUSTODY]
-    if not units:
-        return None
-    cost = amount_on(entry, accounts.EQUITIES_AT_COST)
-    return LotMove(
-        commodity=units[0].commodity,
-        units_nanos=sum(line.amount for line in units),
-        cost_micros=cost,
-        proceeds_micros=-amount_on(entry, accounts.GAIN_SHORT_TERM) - amount_on(entry, accounts.GAIN_LONG_TERM) - cost,
-    )
+def lot_changes(entry: EntryPosted, open_lots: Callable[[str], Sequence[Lot]]) -> tuple[LotChange, ...]:
+    """Derive from an entry's lines what it does to lots, and check that the lots give the same cost and gain.
 
-
-def closes_of(entry: EntryPosted, move: LotMove, lots: Sequence[Lot]) -> tuple[LotClose, ...]:
-    """Derive again what a booked sale took from the open lots, and check that the entry says the same.
+    `open_lots` returns the open lots of a commodity, oldest first. An entry that takes back another one does the
+    opposite of what that did to the lots, so for it there is nothing to derive.
 
     Raises:
         BrokenEntryError: the entry's cost or gain is not what these lots give.
     """
-    closes = close_first_in(lots, -move.units_nanos, move.proceeds_micros, entry.ts_event)
-    cost = sum(close.cost_micros for close in closes)
-    gain = sum(close.gain_micros for close in closes)
-    short_term = sum(close.gain_micros for close in closes if close.term == "ST")
-    told = (-move.cost_micros, entry.gain_micros, -amount_on(entry, accounts.GAIN_SHORT_TERM))
-    if told != (cost, gain, short_term):
+    if entry.reverses_seq:
+        return ()
+    units: dict[str, list[int]] = {}
+    for line in entry.lines:
+        if line.account == accounts.UNITS_IN_CUSTODY:
+            units.setdefault(line.commodity, []).append(line.amount)
+    changes = tuple(_change(entry, commodity, amounts, open_lots(commodity)) for commodity, amounts in units.items())
+    gain = sum(close.gain_micros for change in changes for close in change.closes)
+    if units and gain != entry.gain_micros:
         raise BrokenEntryError(
-            f"Entry {entry.seq} ({entry.source_event_id}) books cost {-move.cost_micros} and gain "
-            f"{entry.gain_micros} micro-dollars, but the open lots of {move.commodity} give {cost} and "
-            f"{gain}."
+            f"Entry {entry.seq} ({entry.source_event_id}) books a gain of {entry.gain_micros} micro-dollars, but the "
+            f"open lots of {', '.join(units)} give {gain}."
         )
-    return closes
+    return changes
+
+
+def after_change(lots: Sequence[Lot], change: LotChange) -> tuple[Lot, ...]:
+    """Return the lots that are open after a change."""
+    return (*after_closes(lots, change.closes), *change.opens)
+
+
+def split_lots(lots: Sequence[Lot], units_nanos: int) -> tuple[Lot, ...]:
+    """Return the lots after a split that leaves `units_nanos` in all: same cost, same time of purchase.
+
+    The units are shared out by cumulative rounding down to a billionth, so that they add up exactly.
+    """
+    held = units_open(lots)
+    opened: list[Lot] = []
+    before = after = 0
+    for lot in lots:
+        before += lot.left_nanos
+        through = units_nanos * before // held
+        opened.append(Lot(acquired_ns=lot.acquired_ns, qty_nanos=through - after, cost_micros=lot.left_micros))
+        after = through
+    return tuple(opened)
+
+
+def gain_by_term(closes: Sequence[LotClose]) -> tuple[int, int]:
+    """Return what was gained short-term and long-term, in micro-dollars."""
+    short_term = sum(close.gain_micros for close in closes if close.term == "ST")
+    return short_term, sum(close.gain_micros for close in closes) - short_term
+
+
+def at_cost(closes: Sequence[LotClose]) -> tuple[LotClose, ...]:
+    """Return the closes with their cost as proceeds: what they cost lives on elsewhere, so nothing is gained."""
+    return tuple(
+        LotClose(
+            index=close.index,
+            qty_nanos=close.qty_nanos,
+            cost_micros=close.cost_micros,
+            proceeds_micros=close.cost_micros,
+            left_nanos=close.left_nanos,
+            left_micros=close.left_micros,
+            term=close.term,
+        )
+        for close in closes
+    )
+
+
+def _change(entry: EntryPosted, commodity: str, units: Sequence[int], lots: Sequence[Lot]) -> LotChange:
+    account = next(
+        (code for code in accounts.cost_accounts(commodity) if any(line.account == code for line in entry.lines)),
+        accounts.cost_accounts(commodity)[0],
+    )
+    kind = _close_kind(entry, commodity)
+    moved, cost = sum(units), amount_on(entry, account)
+    if kind == "SPLIT":
+        out = -sum(amount for amount in units if amount < 0)
+        closes = at_cost(close_first_in(lots, out, 0, entry.ts_event))
+        opened = split_lots(lots, moved + out)
+        return LotChange(commodity=commodity, account=account, kind=kind, closes=closes, opens=opened)
+    if moved > 0:
+        opened = (Lot(acquired_ns=entry.ts_event, qty_nanos=moved, cost_micros=cost),)
+        return LotChange(commodity=commodity, account=account, kind=kind, opens=opened)
+    short_account, long_account = accounts.gain_accounts(commodity)
+    gains = -amount_on(entry, short_account), -amount_on(entry, long_account)
+    closes = close_first_in(lots, -moved, max(sum(gains) - cost, 0), entry.ts_event)
+    if kind == "EXERCISE":
+        closes = at_cost(closes)
+    taken = sum(close.cost_micros for close in closes)
+    if (-cost, gains) != (taken, gain_by_term(closes)):
+        raise BrokenEntryError(
+            f"Entry {entry.seq} ({entry.source_event_id}) books cost {-cost} and gain {sum(gains)} micro-dollars, but "
+            f"the open lots of {commodity} give {taken} and {sum(gain_by_term(closes))}."
+        )
+    return LotChange(commodity=commodity, account=account, kind=kind, closes=closes)
+
+
+def _close_kind(entry: EntryPosted, commodity: str) -> CloseKind:
+    # Of an exercise only the contracts end by it: the shares of a put that is exercised are sold.
+    if entry.event_type == "EXERCISE" and commodity == accounts.unit_commodity(entry.symbol):
+        return "EXERCISE"
+    return _CLOSE_KINDS.get(entry.event_type, "SALE")
 
 
 def _cost_through(lot: Lot, closed_nanos: int) -> int:

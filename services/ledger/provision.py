@@ -8,11 +8,15 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from bus.clock import NS_PER_SECOND
 from config.identity import Identity
 from config.paths import HomePaths
 from services.ledger import accounts
 from services.ledger.book import LedgerError, harden
 from services.ledger.coa_utils_ledger import SCHEMA_FILE, ChartOfAccounts, CoaError, content_hash, parse_coa
+from services.ledger.entry_rows import insert_chain, insert_link, insert_rows
+from services.ledger.hash_chain import Link, Value, genesis_hash, sealed
+from services.ledger.head_file import sync_folder
 
 REQUEST_NAME = "provision_ledger.json"
 #: The request once the service has taken it: creation then goes on after a crash, and a second request shows.
@@ -89,12 +93,12 @@ def ensure_ledger(paths: HomePaths, identity: Identity, created_at: datetime) ->
                 )
             read_request(request)
             request.replace(taken)
-            _sync_folder(paths.control)
+            sync_folder(paths.control)
         if taken.is_file():
             if not path.exists():
                 create_ledger(path, identity, read_request(taken), created_at)
             taken.unlink()
-            _sync_folder(paths.control)
+            sync_folder(paths.control)
     except OSError as error:
         raise LedgerError(
             f"The ledger {path} cannot be created: {error.strerror} ({error.filename}). Correct that and start again."
@@ -125,42 +129,38 @@ def create_ledger(path: Path, identity: Identity, request: ProvisionRequest, cre
     with building.open("rb+") as file:
         os.fsync(file.fileno())
     building.replace(path)
-    _sync_folder(path.parent)
-    _sync_folder(path.parent.parent)
+    sync_folder(path.parent)
+    sync_folder(path.parent.parent)
 
 
 def _build(db: sqlite3.Connection, identity: Identity, request: ProvisionRequest, created_at: datetime) -> None:
     stamp = created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     db.executescript(SCHEMA_FILE.read_text(encoding="utf-8"))
     harden(db)
+    created_ns = int(created_at.timestamp()) * NS_PER_SECOND + created_at.microsecond * 1_000
+    genesis = genesis_hash(identity.entity_code, identity.jurisdiction_code, request.currency_code, stamp)
     db.execute("BEGIN IMMEDIATE")
+    chart = _seed(request, stamp, created_ns, genesis)
+    insert_rows(db, chart)
     db.execute(
-        "INSERT INTO coa_version (version, created_at_utc, author, source, note, content_hash) "
-        "VALUES (1, ?, 'bootstrap', 'SEED', ?, ?)",
-        (stamp, request.coa.title, content_hash(request.coa.accounts)),
-    )
-    db.executemany(
-        "INSERT INTO coa_account (version, code, name, type, unit_rule, lot_rule, parent, status) "
-        "VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-        [(a.code, a.name, a.type, a.unit_rule, a.lot_rule, a.parent, a.status) for a in request.coa.accounts],
-    )
-    db.execute(
-        "INSERT INTO commodity (symbol, kind, scale, multiplier) VALUES (?, 'CURRENCY', ?, 1)",
-        (request.currency_code, accounts.CURRENCY_SCALE),
-    )
-    db.execute(
-        "INSERT INTO coa_metadata (id, currency_code, entity_code, jurisdiction_code, coa_version, "
-        "created_at_utc, "
+        "INSERT INTO coa_metadata (id, currency_code, entity_code, jurisdiction_code, coa_version, created_at_utc, "
         "last_updated_utc) VALUES (1, ?, ?, ?, 1, ?, ?)",
         (request.currency_code, identity.entity_code, identity.jurisdiction_code, stamp, stamp),
     )
+    insert_chain(db, chart)
+    currency: list[Value] = [request.currency_code, "CURRENCY", accounts.CURRENCY_SCALE, 1, 2]
+    money = sealed("COMMODITY", created_ns, (1, chart.hash), {"commodity": [currency]})
+    insert_link(db, money)
+    made: list[Value] = [1, created_ns, "bootstrap", "ledger", "CREATE", identity.ledger_file, "{}", None, 3]
+    insert_link(db, sealed("AUDIT", created_ns, (2, money.hash), {"audit_trail": [made]}))
     db.execute("COMMIT")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _seed(request: ProvisionRequest, stamp: str, created_ns: int, genesis: str) -> Link:
+    """Version 1 of the chart of accounts as the first link."""
+    ordered = sorted(request.coa.accounts, key=lambda account: account.code)
+    header: list[Value] = [1, stamp, "bootstrap", "SEED", request.coa.title, content_hash(request.coa.accounts), 1]
+    rows: list[list[Value]] = [
+        [1, a.code, a.name, a.type, a.unit_rule, a.lot_rule, a.parent, a.status] for a in ordered
+    ]
+    return sealed("COA", created_ns, (0, genesis), {"coa_version": [header], "coa_account": rows})

@@ -1,58 +1,92 @@
-"""The ledger's world: the ledger file. An entry is in the file before the journal says that it happened."""
+"""The ledger's world: the ledger file and its backups. An entry is in both before the journal says that it happened."""
 
+import logging
+import subprocess
+import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
-from bus.assembly import Assembly, CannotStartError, Setup
-from bus.clock import utc_now
+from bus.assembly import Assembly, CannotStartError, Ports, Setup
+from bus.clock import NS_PER_SECOND, utc_now
 from bus.decider import Shell
 from bus.messages import EntryPosted, Message
 from config.identity import Identity
 from config.paths import HomePaths
+from services.ledger.backup_ledgers import prune
 from services.ledger.book import Book, LedgerError, open_book
 from services.ledger.core import LedgerCore, LedgerState
+from services.ledger.failures import BackupError
 from services.ledger.figures import dollars
+from services.ledger.head_file import head_path
 from services.ledger.lots import units_open
 from services.ledger.provision import ensure_ledger, ledger_path, pending_request, read_request
-from services.ledger.settings import LedgerSettings
+from services.ledger.safekeeping import Safekeeping
+from services.ledger.settings import BackupSettings, LedgerSettings
+
+logger = logging.getLogger(__name__)
+_END_S: Final = 5
+_CHECKOUT: Final = Path(__file__).parents[2]
 
 
 class LedgerShell(Shell[LedgerState]):
-    """Opens the ledger file at start, creates it where the web interface asked so, writes each entry."""
+    """Opens the ledger file at start, creates it where the web interface asked so, writes each entry.
 
-    def __init__(self, paths: HomePaths, identity: Identity, *, is_buffered: bool = False) -> None:
+    A replay's ledger (`Setup.is_buffered`) has no backups: nobody resumes it, and it can be made again.
+    """
+
+    def __init__(
+        self, paths: HomePaths, identity: Identity, backups: BackupSettings, *, is_buffered: bool = False
+    ) -> None:
         self._is_buffered = is_buffered
         self._paths = paths
         self._identity = identity
+        self._backups = backups
         self._book: Book | None = None
+        self._keeping: Safekeeping | None = None
+        self._copying: subprocess.Popen[bytes] | None = None
+        self._ports: Ports | None = None
+
+    def attach(self, ports: Ports) -> None:
+        """Take the runtime's ports: a base that cannot be made halts the chain."""
+        self._ports = ports
 
     def on_start(self, state: LedgerState, now_ns: int) -> Sequence[Message]:
-        """Open the ledger file and compare it with the journal.
+        """Open the ledger file and compare it with its backups and with the journal.
 
         Raises:
-            CannotStartError: there is no sound ledger, or it is not the one that the journal tells of.
+            CannotStartError: there is no sound ledger, it is not the one that the journal tells of, or it cannot be
+                backed up.
         """
         self.close()
+        faults: list[str] = []
         try:
-            # The wall clock, not the session's: a replayed day does not change when the ledger was created.
-            path = ensure_ledger(self._paths, self._identity, utc_now())
+            path = ensure_ledger(self._paths, self._identity, self._creation_time(now_ns))
             self._book = open_book(path, self._identity, may_write=True, is_buffered=self._is_buffered)
         except LedgerError as error:
             raise CannotStartError(str(error)) from error
+        if not self._is_buffered:
+            try:
+                self._begin_keeping(self._book, path)
+            except BackupError as error:
+                faults.append(str(error))
         if difference := _difference(state, self._book):
-            self.close()
-            raise CannotStartError(
-                f"The ledger {path} and the ledger service's journal {self._paths.state / 'ledger.db'} "
-                "differ: "
-                f"{difference}. Restore the one that is out of date from its backup, so that both are of "
-                "the same time."
+            faults.append(
+                f"The ledger {path} and the ledger service's journal {self._paths.state / 'ledger.db'} differ: "
+                f"{difference}. Restore the one that is out of date from its backup, so that both are of the same time."
             )
+        if faults:
+            self.close()
+            raise CannotStartError(" ".join(faults))
         return ()
 
     def before_commit(self, event: Message) -> None:
         """Write an entry to the ledger file; after a crash the same entry comes again and is only verified.
 
         Raises:
-            LedgerError: the ledger refuses the entry; nothing is acknowledged, so the fill is told again.
+            LedgerError: the ledger or its backup refuses the entry; nothing is acknowledged, so the fill stays in
+                execution's outbox, on disk, and is told again.
         """
         if not isinstance(event, EntryPosted):
             return
@@ -60,11 +94,67 @@ class LedgerShell(Shell[LedgerState]):
             raise LedgerError("The ledger is not open, so nothing is booked. Start the ledger service again.")
         self._book.post(event)
 
+    def on_idle(self, state: LedgerState, now_ns: int) -> Sequence[Message]:
+        """Let a helper process make a new base when enough was written since the last (LEDGER_BASE_EVERY)."""
+        if self._keeping is None:
+            return ()
+        if self._copying is not None:
+            code = self._copying.poll()
+            if code is not None:
+                self._copying = None
+                self._base_ended(self._keeping, code, now_ns)
+        elif self._keeping.links_since_base >= self._backups.base_every_links:
+            self._keeping.links_since_base = 0
+            ledger = ledger_path(self._paths, self._identity)
+            command = [sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger)]
+            self._copying = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=_CHECKOUT)  # noqa: S603 - own verb
+        return ()
+
     def close(self) -> None:
-        """Release the ledger file."""
+        """Release the ledger file and its backups."""
+        if self._copying is not None:
+            # An unfinished copy has no manifest, so it does not count.
+            self._copying.terminate()
+            self._copying.wait(_END_S)
+            self._copying = None
         if self._book is not None:
             self._book.close()
             self._book = None
+        if self._keeping is not None:
+            self._keeping.close()
+            self._keeping = None
+
+    def _creation_time(self, now_ns: int) -> datetime:
+        # A replayed day does not change when a ledger was created, but a replay's own ledger is the same every time.
+        return datetime.fromtimestamp(now_ns // NS_PER_SECOND, UTC) if self._is_buffered else utc_now()
+
+    def _begin_keeping(self, book: Book, path: Path) -> None:
+        self._keeping = Safekeeping(path, head_path(self._paths, path.name))
+        for note in self._keeping.begin(book):
+            logger.warning("the ledger at its start: %s", note)
+        book.keeper = self._keeping
+
+    def _base_ended(self, keeping: Safekeeping, code: int, now_ns: int) -> None:
+        if code != 0:
+            self._alarm(
+                f"no new base of the ledger could be made in {keeping.folder.bases}: exit code {code}, see the log"
+            )
+            return
+        try:
+            keeping.base_was_made()
+            prune(
+                keeping.folder,
+                bases_kept=self._backups.bases_kept,
+                redo_days_kept=self._backups.redo_days_kept,
+                now_ns=now_ns,
+            )
+        except BackupError as error:
+            self._alarm(str(error))
+
+    def _alarm(self, words: str) -> None:
+        logger.error("%s", words)
+        if self._ports is not None:
+            self._ports.raise_halt("ledger_backup", words)
 
 
 def build(setup: Setup) -> Assembly[LedgerState]:
@@ -82,10 +172,12 @@ def build(setup: Setup) -> Assembly[LedgerState]:
             return (str(error),)
         return ()
 
+    shell = LedgerShell(setup.paths, setup.identity, BackupSettings.from_env(setup.env), is_buffered=setup.is_buffered)
     return Assembly(
         core=LedgerCore(LedgerSettings.from_env(setup.env), setup.identity.ledger_file),
-        shell=LedgerShell(setup.paths, setup.identity, is_buffered=setup.is_buffered),
+        shell=shell,
         self_check=self_check,
+        attach=shell.attach,
     )
 
 

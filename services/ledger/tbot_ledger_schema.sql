@@ -1,14 +1,25 @@
--- The ledger of one broker account. Double entry, append-only, enforced here and not by the program alone.
+-- The ledger of one broker account. Double entry, append-only, hash-chained; enforced here, not by the program alone.
 --
 -- Postings first, header last: the lines, lots and lot closes of an entry are inserted before its row in `tx`, whose
 -- BEFORE INSERT trigger is the seal. Lines point to their header by a deferred foreign key, so lines without a
--- sealed header cannot commit.
+-- sealed header cannot commit. Last of all comes the entry's link in `chain`: its hash covers every one of these rows
+-- and the hash of the link before. Versions of the chart of accounts, commodities, balance assertions, wash-sale
+-- adjustments and the audit trail are links of the same chain.
 --
--- Amounts are signed integers in the commodity's scale: + debit, - credit. USD has scale 6, shares have scale 9.
+-- Amounts are signed integers in the commodity's scale: + debit, - credit. USD has scale 6; shares and option contracts
+-- have scale 9.
 -- Every insert trigger calls tbot_ledger_writer(), which only the ledger service's connection has: another client
--- cannot insert, and so cannot leave rows behind that block the books.
+-- cannot insert, and so cannot leave rows behind that block the books. tbot_ledger_sha256() is the SHA-256 of a text.
 PRAGMA application_id = 1413631047;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+
+CREATE TABLE chain (
+    link INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('COA', 'COMMODITY', 'TX', 'ASSERTION', 'WASH', 'AUDIT')),
+    recorded_at_ns INTEGER NOT NULL CHECK (recorded_at_ns >= 0),
+    prev_hash TEXT NOT NULL CHECK (length(prev_hash) = 64),
+    hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64)
+) STRICT;
 
 CREATE TABLE coa_metadata (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -26,7 +37,8 @@ CREATE TABLE coa_version (
     author TEXT NOT NULL,
     source TEXT NOT NULL CHECK (source IN ('SEED', 'WEB')),
     note TEXT NOT NULL,
-    content_hash TEXT NOT NULL CHECK (length(content_hash) = 64)
+    content_hash TEXT NOT NULL CHECK (length(content_hash) = 64),
+    link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED
 ) STRICT;
 
 CREATE TABLE coa_account (
@@ -45,7 +57,8 @@ CREATE TABLE commodity (
     symbol TEXT PRIMARY KEY CHECK (length(symbol) > 0),
     kind TEXT NOT NULL CHECK (kind IN ('CURRENCY', 'EQUITY', 'OPTION')),
     scale INTEGER NOT NULL CHECK (scale BETWEEN 0 AND 9),
-    multiplier INTEGER NOT NULL CHECK (multiplier > 0)
+    multiplier INTEGER NOT NULL CHECK (multiplier > 0),
+    link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED
 ) STRICT;
 
 CREATE TABLE tx (
@@ -58,10 +71,13 @@ CREATE TABLE tx (
     occurred_at_ns INTEGER NOT NULL CHECK (occurred_at_ns >= 0),
     recorded_at_ns INTEGER NOT NULL CHECK (recorded_at_ns >= 0),
     coa_version INTEGER NOT NULL REFERENCES coa_version (version),
+    reverses_seq INTEGER UNIQUE REFERENCES tx (seq),
+    link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED,
     occurred_at_utc TEXT GENERATED ALWAYS AS
         (strftime('%Y-%m-%dT%H:%M:%SZ', occurred_at_ns / 1000000000, 'unixepoch')) VIRTUAL,
     recorded_at_utc TEXT GENERATED ALWAYS AS
-        (strftime('%Y-%m-%dT%H:%M:%SZ', recorded_at_ns / 1000000000, 'unixepoch')) VIRTUAL
+        (strftime('%Y-%m-%dT%H:%M:%SZ', recorded_at_ns / 1000000000, 'unixepoch')) VIRTUAL,
+    CHECK ((event_type = 'REVERSAL') = (reverses_seq IS NOT NULL))
 ) STRICT;
 
 CREATE TABLE posting (
@@ -88,14 +104,16 @@ CREATE TABLE lot (
 ) STRICT;
 CREATE INDEX lot_by_tx ON lot (open_tx);
 
+-- A close of a REVERSAL gives back to a lot (below zero), or takes a whole lot out again that was never sold from.
 CREATE TABLE lot_close (
     close_id INTEGER PRIMARY KEY,
     lot_id INTEGER NOT NULL REFERENCES lot (lot_id),
     tx_seq INTEGER NOT NULL REFERENCES tx (seq) DEFERRABLE INITIALLY DEFERRED,
-    qty INTEGER NOT NULL CHECK (qty > 0),
-    cost INTEGER NOT NULL CHECK (cost >= 0),
-    proceeds INTEGER NOT NULL CHECK (proceeds >= 0),
-    gain INTEGER NOT NULL CHECK (gain = proceeds - cost),
+    kind TEXT NOT NULL CHECK (kind IN ('SALE', 'EXPIRE', 'EXERCISE', 'SPLIT', 'REVERSAL')),
+    qty INTEGER NOT NULL CHECK (qty > 0 OR (kind = 'REVERSAL' AND qty < 0)),
+    cost INTEGER NOT NULL CHECK (cost >= 0 OR kind = 'REVERSAL'),
+    proceeds INTEGER NOT NULL CHECK (proceeds >= 0 OR kind IN ('SALE', 'REVERSAL')),
+    gain INTEGER NOT NULL CHECK (gain = proceeds - cost AND (gain = 0 OR kind NOT IN ('EXERCISE', 'SPLIT'))),
     qty_left INTEGER NOT NULL CHECK (qty_left >= 0),
     cost_left INTEGER NOT NULL CHECK (cost_left >= 0 AND (qty_left > 0 OR cost_left = 0)),
     term TEXT NOT NULL CHECK (term IN ('ST', 'LT'))
@@ -103,10 +121,70 @@ CREATE TABLE lot_close (
 CREATE INDEX lot_close_by_lot ON lot_close (lot_id, close_id);
 CREATE INDEX lot_close_by_tx ON lot_close (tx_seq);
 
+-- What the broker told of a trade, for reports; it takes part in no balance. Amounts in micro-dollars.
+CREATE TABLE trade_detail (
+    tx_seq INTEGER PRIMARY KEY REFERENCES tx (seq) DEFERRABLE INITIALLY DEFERRED,
+    side TEXT NOT NULL CHECK (side IN ('BUY', 'SELL')),
+    symbol TEXT NOT NULL CHECK (length(symbol) > 0),
+    qty_nanos INTEGER NOT NULL CHECK (qty_nanos > 0),
+    price_micros INTEGER NOT NULL CHECK (price_micros >= 0),
+    gross INTEGER NOT NULL CHECK (gross >= 0),
+    commission INTEGER NOT NULL,
+    fees INTEGER NOT NULL,
+    order_id TEXT NOT NULL,
+    fill_id TEXT NOT NULL,
+    strategy TEXT NOT NULL,
+    leg TEXT NOT NULL,
+    venue TEXT NOT NULL
+) STRICT;
+
+-- The tax view alone: the economic gain of an entry is never changed by it.
+CREATE TABLE wash_adjustment (
+    id INTEGER PRIMARY KEY,
+    loss_close_id INTEGER NOT NULL REFERENCES lot_close (close_id),
+    replacement_lot_id INTEGER NOT NULL REFERENCES lot (lot_id),
+    qty INTEGER NOT NULL CHECK (qty > 0),
+    disallowed INTEGER NOT NULL CHECK (disallowed > 0),
+    basis_added INTEGER NOT NULL CHECK (basis_added >= 0),
+    holding_days_added INTEGER NOT NULL CHECK (holding_days_added >= 0),
+    rule_version TEXT NOT NULL CHECK (length(rule_version) > 0),
+    link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED
+) STRICT;
+CREATE INDEX wash_adjustment_by_close ON wash_adjustment (loss_close_id);
+CREATE INDEX wash_adjustment_by_lot ON wash_adjustment (replacement_lot_id);
+
+-- What somebody else says that the account holds: CASH in micro-dollars, or UNITS of a commodity.
+CREATE TABLE balance_assertion (
+    id INTEGER PRIMARY KEY,
+    as_of_ns INTEGER NOT NULL CHECK (as_of_ns >= 0),
+    scope TEXT NOT NULL CHECK (scope IN ('CASH', 'UNITS')),
+    commodity TEXT NOT NULL CHECK (length(commodity) > 0),
+    expected INTEGER NOT NULL,
+    actual INTEGER NOT NULL,
+    source TEXT NOT NULL CHECK (length(source) > 0),
+    is_ok INTEGER NOT NULL CHECK (is_ok = (expected = actual)),
+    link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED
+) STRICT;
+
+CREATE TABLE audit_trail (
+    id INTEGER PRIMARY KEY,
+    at_ns INTEGER NOT NULL CHECK (at_ns >= 0),
+    actor TEXT NOT NULL CHECK (length(actor) > 0),
+    service TEXT NOT NULL CHECK (length(service) > 0),
+    action TEXT NOT NULL CHECK (length(action) > 0),
+    object TEXT NOT NULL CHECK (length(object) > 0),
+    payload_json TEXT NOT NULL,
+    tx_seq INTEGER REFERENCES tx (seq),
+    link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED
+) STRICT;
+CREATE INDEX audit_trail_by_tx ON audit_trail (tx_seq);
+
 -- Chart of accounts: version 1 at creation, every later one from the web interface; frozen once it is active. -------
 
 CREATE TRIGGER coa_version_insert BEFORE INSERT ON coa_version BEGIN
     SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'a row belongs to the next link of the chain')
+        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
     SELECT RAISE(ABORT, 'the next version of the chart of accounts is one above the active one')
         WHERE NEW.version IS NOT (SELECT coalesce(max(coa_version), 0) + 1 FROM coa_metadata);
     SELECT RAISE(ABORT, 'this version of the chart of accounts exists already')
@@ -119,6 +197,8 @@ CREATE TRIGGER coa_account_insert BEFORE INSERT ON coa_account BEGIN
     SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
     SELECT RAISE(ABORT, 'an active version of the chart of accounts is frozen')
         WHERE NEW.version IS NOT (SELECT coalesce(max(coa_version), 0) + 1 FROM coa_metadata);
+    SELECT RAISE(ABORT, 'this version of the chart of accounts is sealed by its link')
+        WHERE EXISTS (SELECT 1 FROM coa_version AS v JOIN chain USING (link) WHERE v.version = NEW.version);
     SELECT RAISE(ABORT, 'this account exists already in this version')
         WHERE EXISTS (SELECT 1 FROM coa_account WHERE version = NEW.version AND code = NEW.code);
 END;
@@ -142,6 +222,10 @@ CREATE TRIGGER coa_metadata_update BEFORE UPDATE ON coa_metadata BEGIN
             OR NOT EXISTS (SELECT 1 FROM coa_account WHERE version = NEW.coa_version);
     SELECT RAISE(ABORT, 'the time of the last update moves forward')
         WHERE NOT NEW.last_updated_utc > OLD.last_updated_utc;
+    SELECT RAISE(ABORT, 'the time of the last update is that of the version')
+        WHERE NEW.last_updated_utc IS NOT (SELECT created_at_utc FROM coa_version WHERE version = NEW.coa_version);
+    SELECT RAISE(ABORT, 'a version of the chart of accounts is sealed by its link before it is used')
+        WHERE NOT EXISTS (SELECT 1 FROM coa_version AS v JOIN chain USING (link) WHERE v.version = NEW.coa_version);
     SELECT RAISE(ABORT, 'a used account may not vanish or change its type or rules')
         WHERE EXISTS (
             SELECT 1 FROM coa_account AS was
@@ -160,6 +244,8 @@ END;
 
 CREATE TRIGGER commodity_insert BEFORE INSERT ON commodity BEGIN
     SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'a row belongs to the next link of the chain')
+        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
     SELECT RAISE(ABORT, 'this commodity exists already')
         WHERE EXISTS (SELECT 1 FROM commodity WHERE symbol = NEW.symbol);
 END;
@@ -192,8 +278,14 @@ CREATE TRIGGER lot_insert BEFORE INSERT ON lot BEGIN
         WHERE NEW.queue_pos IS NOT
             (SELECT coalesce(max(queue_pos), 0) + 1 FROM lot WHERE commodity = NEW.commodity);
     SELECT RAISE(ABORT, 'lots enter in the order of their purchase')
-        WHERE NEW.acquired_at_ns <
-            (SELECT acquired_at_ns FROM lot WHERE commodity = NEW.commodity AND queue_pos = NEW.queue_pos - 1);
+        WHERE NEW.acquired_at_ns < (
+            SELECT CASE WHEN coalesce(
+                (SELECT qty_left FROM lot_close WHERE lot_id = l.lot_id ORDER BY close_id DESC LIMIT 1), l.qty) > 0
+                THEN l.acquired_at_ns END
+            FROM lot AS l
+            WHERE l.commodity = NEW.commodity AND l.queue_pos < NEW.queue_pos AND NOT EXISTS (
+                SELECT 1 FROM lot_close WHERE lot_id = l.lot_id AND kind = 'REVERSAL' AND qty > 0)
+            ORDER BY l.queue_pos DESC LIMIT 1);
     SELECT RAISE(ABORT, 'lots belong to an account that requires them')
         WHERE NOT EXISTS (
             SELECT 1 FROM coa_account AS a JOIN coa_metadata AS m ON m.coa_version = a.version
@@ -214,16 +306,35 @@ CREATE TRIGGER lot_close_insert BEFORE INSERT ON lot_close BEGIN
                 (SELECT cost_left FROM lot_close WHERE lot_id = NEW.lot_id ORDER BY close_id DESC LIMIT 1),
                 (SELECT cost FROM lot WHERE lot_id = NEW.lot_id));
     SELECT RAISE(ABORT, 'first in, first out: the lot ahead in the queue still has shares')
-        WHERE EXISTS (
-            SELECT 1 FROM lot AS own
-            JOIN lot AS ahead ON ahead.commodity = own.commodity AND ahead.queue_pos = own.queue_pos - 1
-            WHERE own.lot_id = NEW.lot_id AND coalesce(
+        WHERE NEW.kind <> 'REVERSAL' AND EXISTS (
+            SELECT 1 FROM (
+                SELECT ahead.lot_id, ahead.qty FROM lot AS own
+                JOIN lot AS ahead ON ahead.commodity = own.commodity AND ahead.queue_pos < own.queue_pos
+                WHERE own.lot_id = NEW.lot_id AND NOT EXISTS (
+                    SELECT 1 FROM lot_close WHERE lot_id = ahead.lot_id AND kind = 'REVERSAL' AND qty > 0)
+                ORDER BY ahead.queue_pos DESC LIMIT 1) AS ahead
+            WHERE coalesce(
                 (SELECT qty_left FROM lot_close WHERE lot_id = ahead.lot_id ORDER BY close_id DESC LIMIT 1),
                 ahead.qty) > 0);
+    SELECT RAISE(ABORT, 'a reversal gives back what was taken last, or takes a lot out that is whole')
+        WHERE NEW.kind = 'REVERSAL' AND NOT CASE
+            WHEN NEW.qty > 0 THEN NEW.gain = 0 AND NEW.qty_left = 0
+                AND NEW.qty IS (SELECT qty FROM lot WHERE lot_id = NEW.lot_id)
+                AND NEW.cost IS (SELECT cost FROM lot WHERE lot_id = NEW.lot_id)
+            ELSE NEW.qty_left <= (SELECT qty FROM lot WHERE lot_id = NEW.lot_id) END;
+END;
+
+CREATE TRIGGER trade_detail_insert BEFORE INSERT ON trade_detail BEGIN
+    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'the detail of a trade belongs to the next entry, once')
+        WHERE NEW.tx_seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx)
+            OR EXISTS (SELECT 1 FROM trade_detail WHERE tx_seq = NEW.tx_seq);
 END;
 
 CREATE TRIGGER tx_seal BEFORE INSERT ON tx BEGIN
     SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'a row belongs to the next link of the chain')
+        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
     SELECT RAISE(ABORT, 'entries are numbered from 1 without gaps')
         WHERE NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx);
     SELECT RAISE(ABORT, 'this source event is booked already')
@@ -262,12 +373,161 @@ CREATE TRIGGER tx_seal BEFORE INSERT ON tx BEGIN
                             WHERE c.tx_seq = NEW.seq AND l.commodity = moved.commodity), 0));
     SELECT RAISE(ABORT, 'the realized gain differs from the gain of the lots that the entry closes')
         WHERE NEW.gain_micros IS NOT coalesce((SELECT sum(gain) FROM lot_close WHERE tx_seq = NEW.seq), 0)
-            OR coalesce((SELECT sum(gain) FROM lot_close WHERE tx_seq = NEW.seq AND term = 'ST'), 0)
+            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+                         WHERE c.tx_seq = NEW.seq AND c.term = 'ST' AND l.account_code <> '1230'), 0)
                 <> -coalesce((SELECT sum(amount) FROM posting
                               WHERE tx_seq = NEW.seq AND account_code = '4010'), 0)
-            OR coalesce((SELECT sum(gain) FROM lot_close WHERE tx_seq = NEW.seq AND term = 'LT'), 0)
+            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+                         WHERE c.tx_seq = NEW.seq AND c.term = 'LT' AND l.account_code <> '1230'), 0)
                 <> -coalesce((SELECT sum(amount) FROM posting
-                              WHERE tx_seq = NEW.seq AND account_code = '4020'), 0);
+                              WHERE tx_seq = NEW.seq AND account_code = '4020'), 0)
+            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+                         WHERE c.tx_seq = NEW.seq AND c.term = 'ST' AND l.account_code = '1230'), 0)
+                <> -coalesce((SELECT sum(amount) FROM posting
+                              WHERE tx_seq = NEW.seq AND account_code = '4030'), 0)
+            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+                         WHERE c.tx_seq = NEW.seq AND c.term = 'LT' AND l.account_code = '1230'), 0)
+                <> -coalesce((SELECT sum(amount) FROM posting
+                              WHERE tx_seq = NEW.seq AND account_code = '4040'), 0);
+    SELECT RAISE(ABORT, 'only a reversal closes lots by reversal, and it closes them in no other way')
+        WHERE EXISTS (
+            SELECT 1 FROM lot_close WHERE tx_seq = NEW.seq AND (kind = 'REVERSAL') <> (NEW.event_type = 'REVERSAL'));
+    SELECT RAISE(ABORT, 'a reversal negates one earlier entry that is no reversal, and only once')
+        WHERE NEW.reverses_seq IS NOT NULL AND (
+            EXISTS (SELECT 1 FROM tx WHERE reverses_seq = NEW.reverses_seq)
+            OR NOT EXISTS (SELECT 1 FROM tx WHERE seq = NEW.reverses_seq AND event_type <> 'REVERSAL'));
+    SELECT RAISE(ABORT, 'the reversal is not the exact negation of the entry that it reverses')
+        WHERE NEW.reverses_seq IS NOT NULL AND (
+            EXISTS (
+                SELECT 1 FROM posting WHERE tx_seq IN (NEW.seq, NEW.reverses_seq)
+                GROUP BY account_code, commodity HAVING sum(amount) <> 0)
+            OR EXISTS (SELECT 1 FROM lot WHERE open_tx = NEW.seq)
+            OR EXISTS (
+                SELECT 1 FROM lot WHERE open_tx = NEW.reverses_seq AND NOT EXISTS (
+                    SELECT 1 FROM lot_close AS c
+                    WHERE c.tx_seq = NEW.seq AND c.lot_id = lot.lot_id AND c.qty = lot.qty))
+            OR EXISTS (
+                SELECT 1 FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+                WHERE c.tx_seq IN (NEW.seq, NEW.reverses_seq) AND l.open_tx <> NEW.reverses_seq
+                GROUP BY c.lot_id, c.term HAVING sum(c.qty) <> 0 OR sum(c.cost) <> 0 OR sum(c.proceeds) <> 0));
+    SELECT RAISE(ABORT, 'later sales of the same queue must be reversed first, the newest before the others')
+        WHERE NEW.reverses_seq IS NOT NULL AND EXISTS (
+            SELECT 1 FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+            WHERE c.close_id > (SELECT max(close_id) FROM lot_close WHERE tx_seq = NEW.reverses_seq)
+                AND c.tx_seq <> NEW.seq
+                AND l.commodity IN (
+                    SELECT o.commodity FROM lot_close AS x JOIN lot AS o ON o.lot_id = x.lot_id
+                    WHERE x.tx_seq = NEW.reverses_seq)
+                AND NOT EXISTS (
+                    SELECT 1 FROM lot_close WHERE lot_id = l.lot_id AND kind = 'REVERSAL' AND qty > 0)
+            GROUP BY c.lot_id HAVING sum(c.qty) <> 0);
+END;
+
+-- What is neither an entry nor a chart ----------------------------------------------------------------------------
+
+CREATE TRIGGER wash_adjustment_insert BEFORE INSERT ON wash_adjustment BEGIN
+    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'a row belongs to the next link of the chain')
+        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
+    SELECT RAISE(ABORT, 'wash-sale adjustments are numbered without gaps')
+        WHERE NEW.id IS NOT (SELECT coalesce(max(id), 0) + 1 FROM wash_adjustment);
+    SELECT RAISE(ABORT, 'an adjustment disallows no more than the loss of the close that it names')
+        WHERE NEW.disallowed + coalesce(
+            (SELECT sum(disallowed) FROM wash_adjustment
+             WHERE loss_close_id = NEW.loss_close_id AND rule_version = NEW.rule_version), 0)
+            > coalesce((SELECT -gain FROM lot_close WHERE close_id = NEW.loss_close_id), 0);
+    SELECT RAISE(ABORT, 'a lot replaces no more shares than it has, and never its own')
+        WHERE NEW.qty > coalesce((SELECT qty FROM lot WHERE lot_id = NEW.replacement_lot_id), 0)
+            OR NEW.replacement_lot_id IS (SELECT lot_id FROM lot_close WHERE close_id = NEW.loss_close_id);
+END;
+
+CREATE TRIGGER balance_assertion_insert BEFORE INSERT ON balance_assertion BEGIN
+    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'a row belongs to the next link of the chain')
+        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
+    SELECT RAISE(ABORT, 'balance assertions are numbered without gaps')
+        WHERE NEW.id IS NOT (SELECT coalesce(max(id), 0) + 1 FROM balance_assertion);
+    SELECT RAISE(ABORT, 'the actual balance is not that of the ledger')
+        WHERE NEW.actual IS NOT coalesce((
+            SELECT sum(amount) FROM posting WHERE commodity = NEW.commodity AND (
+                (NEW.scope = 'CASH' AND account_code IN ('1010', '1030', '1040', '1110', '2110'))
+                OR (NEW.scope = 'UNITS' AND account_code = '9010'))), 0);
+END;
+
+CREATE TRIGGER audit_trail_insert BEFORE INSERT ON audit_trail BEGIN
+    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'a row belongs to the next link of the chain')
+        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
+    SELECT RAISE(ABORT, 'the audit trail is numbered without gaps')
+        WHERE NEW.id IS NOT (SELECT coalesce(max(id), 0) + 1 FROM audit_trail);
+    SELECT RAISE(ABORT, 'what the audit trail tells is JSON') WHERE NOT json_valid(NEW.payload_json);
+END;
+
+-- The chain ---------------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER chain_insert BEFORE INSERT ON chain BEGIN
+    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
+    SELECT RAISE(ABORT, 'links are numbered from 1 without gaps')
+        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
+    SELECT RAISE(ABORT, 'a link carries the hash of the link before it, the first that of the ledger itself')
+        WHERE NEW.prev_hash IS NOT coalesce(
+            (SELECT hash FROM chain WHERE link = NEW.link - 1),
+            (SELECT tbot_ledger_sha256(json_array(
+                'GENESIS', entity_code, jurisdiction_code, currency_code, created_at_utc)) FROM coa_metadata));
+    SELECT RAISE(ABORT, 'a link seals exactly one row of its kind, and the rows under it')
+        WHERE (SELECT count(*) FROM coa_version WHERE link = NEW.link) + (SELECT count(*) FROM commodity
+            WHERE link = NEW.link) + (SELECT count(*) FROM tx WHERE link = NEW.link) + (SELECT count(*)
+            FROM balance_assertion WHERE link = NEW.link) + (SELECT count(*) FROM wash_adjustment
+            WHERE link = NEW.link) + (SELECT count(*) FROM audit_trail WHERE link = NEW.link) <> 1;
+    SELECT RAISE(ABORT, 'the hash of the link is not that of its rows')
+        WHERE NEW.hash IS NOT CASE NEW.kind
+            WHEN 'COA' THEN tbot_ledger_sha256(json_array('COA', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
+                json((SELECT json_group_array(json_array(version, created_at_utc, author, source, note,
+                    content_hash, link)) FROM (SELECT version, created_at_utc, author, source, note, content_hash,
+                    link FROM coa_version WHERE link = NEW.link ORDER BY version))),
+                json((SELECT json_group_array(json_array(version, code, name, type, unit_rule, lot_rule, parent,
+                    status)) FROM (SELECT version, code, name, type, unit_rule, lot_rule, parent, status FROM
+                    coa_account WHERE version = (SELECT version FROM coa_version WHERE link = NEW.link) ORDER BY
+                    code)))))
+            WHEN 'COMMODITY' THEN tbot_ledger_sha256(json_array(
+                'COMMODITY', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
+                json((SELECT json_group_array(json_array(symbol, kind, scale, multiplier, link)) FROM (SELECT
+                    symbol, kind, scale, multiplier, link FROM commodity WHERE link = NEW.link ORDER BY symbol)))))
+            WHEN 'TX' THEN tbot_ledger_sha256(json_array('TX', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
+                json((SELECT json_group_array(json_array(tx_seq, line_no, account_code, commodity, amount)) FROM
+                    (SELECT tx_seq, line_no, account_code, commodity, amount FROM posting WHERE tx_seq = (SELECT seq
+                    FROM tx WHERE link = NEW.link) ORDER BY line_no))),
+                json((SELECT json_group_array(json_array(lot_id, open_tx, account_code, commodity, queue_pos,
+                    acquired_at_ns, qty, cost)) FROM (SELECT lot_id, open_tx, account_code, commodity, queue_pos,
+                    acquired_at_ns, qty, cost FROM lot WHERE open_tx = (SELECT seq FROM tx WHERE link = NEW.link)
+                    ORDER BY lot_id))),
+                json((SELECT json_group_array(json_array(close_id, lot_id, tx_seq, kind, qty, cost, proceeds, gain,
+                    qty_left, cost_left, term)) FROM (SELECT close_id, lot_id, tx_seq, kind, qty, cost, proceeds,
+                    gain, qty_left, cost_left, term FROM lot_close WHERE tx_seq = (SELECT seq FROM tx WHERE link =
+                    NEW.link) ORDER BY close_id))),
+                json((SELECT json_group_array(json_array(tx_seq, side, symbol, qty_nanos, price_micros, gross,
+                    commission, fees, order_id, fill_id, strategy, leg, venue)) FROM (SELECT tx_seq, side, symbol,
+                    qty_nanos, price_micros, gross, commission, fees, order_id, fill_id, strategy, leg, venue FROM
+                    trade_detail WHERE tx_seq = (SELECT seq FROM tx WHERE link = NEW.link) ORDER BY tx_seq))),
+                json((SELECT json_group_array(json_array(seq, source_event_id, event_type, symbol, description,
+                    gain_micros, occurred_at_ns, recorded_at_ns, coa_version, reverses_seq, link)) FROM (SELECT seq,
+                    source_event_id, event_type, symbol, description, gain_micros, occurred_at_ns, recorded_at_ns,
+                    coa_version, reverses_seq, link FROM tx WHERE link = NEW.link ORDER BY seq)))))
+            WHEN 'ASSERTION' THEN tbot_ledger_sha256(json_array(
+                'ASSERTION', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
+                json((SELECT json_group_array(json_array(id, as_of_ns, scope, commodity, expected, actual, source,
+                    is_ok, link)) FROM (SELECT id, as_of_ns, scope, commodity, expected, actual, source, is_ok, link
+                    FROM balance_assertion WHERE link = NEW.link ORDER BY id)))))
+            WHEN 'WASH' THEN tbot_ledger_sha256(json_array('WASH', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
+                json((SELECT json_group_array(json_array(id, loss_close_id, replacement_lot_id, qty, disallowed,
+                    basis_added, holding_days_added, rule_version, link)) FROM (SELECT id, loss_close_id,
+                    replacement_lot_id, qty, disallowed, basis_added, holding_days_added, rule_version, link FROM
+                    wash_adjustment WHERE link = NEW.link ORDER BY id)))))
+            WHEN 'AUDIT' THEN tbot_ledger_sha256(json_array('AUDIT', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
+                json((SELECT json_group_array(json_array(id, at_ns, actor, service, action, object, payload_json,
+                    tx_seq, link)) FROM (SELECT id, at_ns, actor, service, action, object, payload_json, tx_seq,
+                    link FROM audit_trail WHERE link = NEW.link ORDER BY id)))))
+            END;
 END;
 
 -- Append-only: nothing is edited, nothing is removed. -----------------------------------------------------------------
@@ -315,5 +575,35 @@ CREATE TRIGGER lot_close_update BEFORE UPDATE ON lot_close BEGIN
     SELECT RAISE(ABORT, 'the ledger is append-only');
 END;
 CREATE TRIGGER lot_close_delete BEFORE DELETE ON lot_close BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER trade_detail_update BEFORE UPDATE ON trade_detail BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER trade_detail_delete BEFORE DELETE ON trade_detail BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER wash_adjustment_update BEFORE UPDATE ON wash_adjustment BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER wash_adjustment_delete BEFORE DELETE ON wash_adjustment BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER balance_assertion_update BEFORE UPDATE ON balance_assertion BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER balance_assertion_delete BEFORE DELETE ON balance_assertion BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER audit_trail_update BEFORE UPDATE ON audit_trail BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER audit_trail_delete BEFORE DELETE ON audit_trail BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER chain_update BEFORE UPDATE ON chain BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER chain_delete BEFORE DELETE ON chain BEGIN
     SELECT RAISE(ABORT, 'the ledger is append-only');
 END;

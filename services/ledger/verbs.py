@@ -1,4 +1,4 @@
-"""The ledger's command line: `python -m services.ledger VERB`. Each verb reads the ledger and never writes to it.
+"""The ledger's command line: `python -m services.ledger VERB`. No verb writes to the ledger.
 
 A module of a verb has `add_arguments(parser)` and `run(args)`, which returns the exit code. `args.paths` is the home,
 `args.verb` the verb, and `args.ledger`, where the module lets the caller name it, a file or None.
@@ -21,6 +21,10 @@ VERBS: Final = {
     "reports": ("services.ledger.reports", "write statements, realized gains and trades as HTML or JSON"),
     "export-ofx": ("services.ledger.generate_ofx", "write an OFX 2.2 document for other accounting software"),
     "export-beancount": ("services.ledger.export_beancount", "write the books for beancount, a second bookkeeper"),
+    "verify": ("services.ledger.verify_command", "check every row of the ledger, and name the first that is broken"),
+    "backup": ("services.ledger.backup_command", "make a whole, verified copy of the ledger now"),
+    "restore": ("services.ledger.restore_command", "build the ledger as it was after an entry or at a time"),
+    "drill": ("services.ledger.drill", "restore a spread of points, and compare each with the living ledger"),
     "export-hledger": ("services.ledger.export_hledger", "write the books for hledger, a second bookkeeper"),
 }
 FINDING: Final = 1
@@ -54,7 +58,7 @@ def run_verb(arguments: Sequence[str], paths: HomePaths | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m services.ledger",
-        description="Read the books. Without a verb, the ledger service runs; --self-check checks it and exits.",
+        description="Read, check, restore the books. Without a verb the ledger service runs; --self-check checks it.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module, said) in VERBS.items():

@@ -71,7 +71,7 @@ def setup(paths: HomePaths, identity: Identity) -> Setup:
 
 @pytest.fixture
 def core() -> LedgerCore:
-    return LedgerCore(LedgerSettings(broker_name="PAPER"), "books")
+    return LedgerCore(LedgerSettings(broker_name="PAPER", settlement_days=0), "books")
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ import pytest
 from bus.messages import NANOS, EntryPosted, Message, PostingLine
 from config.identity import Identity
 from services.ledger.book import Book, LedgerError, open_book
+from services.ledger.coa_utils_ledger import stored_accounts
 from services.ledger.core import LedgerCore
+from services.ledger.hash_chain import COLUMNS
 from services.ledger.lots import BrokenEntryError
 
 RECENT = 1_700_000_100_000_000_000
@@ -39,7 +41,7 @@ def with_lines(entry: EntryPosted, *lines: tuple[str, str, Any]) -> EntryPosted:
 
 
 def dump(book: Book) -> list[str]:
-    tables = ("tx", "posting", "lot", "lot_close", "coa_metadata", "coa_version", "coa_account", "commodity")
+    tables = ("coa_metadata", "chain", *COLUMNS)
     return [repr(book._db.execute(f"SELECT * FROM {table}").fetchall()) for table in tables]
 
 
@@ -127,12 +129,16 @@ def test_post_when_sale_exceeds_lots_then_refused(full: Book, entries: list[Entr
     assert dump(full) == before
 
 
+NEXT = "(SELECT max(link) + 1 FROM chain)"
 LINE = "INSERT INTO posting (tx_seq, line_no, account_code, commodity, amount) VALUES "
 HEAD = (
     "INTO tx (seq, source_event_id, event_type, symbol, description, gain_micros, occurred_at_ns, "
-    "recorded_at_ns, coa_version) VALUES "
+    "recorded_at_ns, coa_version, link) VALUES "
 )
-CLOSE = "INSERT INTO lot_close (close_id, lot_id, tx_seq, qty, cost, proceeds, gain, qty_left, cost_left, term) VALUES "
+CLOSE = (
+    "INSERT INTO lot_close (close_id, lot_id, tx_seq, kind, qty, cost, proceeds, gain, qty_left, cost_left, term) "
+    "VALUES "
+)
 LOT = "INSERT INTO lot (lot_id, open_tx, account_code, commodity, queue_pos, acquired_at_ns, qty, cost) VALUES "
 SOUND_LINES = LINE + "(6, 1, '1010', 'USD', 5), (6, 2, '3010', 'USD', -5); "
 OWN_ATTACKS = {
@@ -149,49 +155,49 @@ OWN_ATTACKS = {
     "delete a close": "DELETE FROM lot_close",
     "delete an account": "DELETE FROM coa_account WHERE code = '1900'",
     "delete the metadata": "DELETE FROM coa_metadata",
-    "replace a header": "INSERT OR REPLACE " + HEAD + "(5, 'x', 'BUY', '', '', 0, 1, 1, 1)",
+    "replace a header": "INSERT OR REPLACE " + HEAD + "(5, 'x', 'BUY', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "replace by source id": SOUND_LINES
-    + "REPLACE " + HEAD + "(6, 'PAPER:A-1:DEPOSIT', 'D', '', '', 0, 1, 1, 1)",
+    + "REPLACE " + HEAD + "(6, 'PAPER:A-1:DEPOSIT', 'D', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "replace a line": "REPLACE INTO posting VALUES (5, 1, '1010', 'USD', 5)",
     "replace a lot": "REPLACE INTO lot VALUES (1, 2, '1210', 'AAPL', 1, 1, 1, 1)",
-    "replace a commodity": "REPLACE INTO commodity VALUES ('USD', 'EQUITY', 9, 1)",
+    "replace a commodity": "REPLACE INTO commodity VALUES ('USD', 'EQUITY', 9, 1, " + NEXT + ")",
     "replace the metadata": "REPLACE INTO coa_metadata VALUES (1, 'EUR', 'X', 'Y', 1, 'a', 'b')",
     "replace an account":
     "REPLACE INTO coa_account VALUES (1, '1010', 'x', 'ASSET', 'BASE', 'NONE', '', 'OPEN')",
-    "upsert a header": "INSERT " + HEAD + "(5, 'x', 'B', '', '', 0, 1, 1, 1) "
+    "upsert a header": "INSERT " + HEAD + "(5, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ") "
     "ON CONFLICT (seq) DO UPDATE SET gain_micros = 9",
     "upsert a line": LINE + "(5, 1, '1010', 'USD', 5) ON CONFLICT DO UPDATE SET amount = 9",
     "ignore an unbalanced set": LINE.replace("INSERT", "INSERT OR IGNORE")
     + "(6, 1, '1010', 'USD', 5), (6, 2, '3010', 'USD', -4); "
-    + "INSERT OR IGNORE " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1)",
+    + "INSERT OR IGNORE " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "a REAL amount": LINE + "(6, 1, '1010', 'USD', 1.5)",
     "a late line": LINE + "(5, 9, '1010', 'USD', 5)",
     "a skipped line number": LINE + "(6, 2, '1010', 'USD', 5)",
     "lines without header": SOUND_LINES,
-    "a skipped number": SOUND_LINES + "INSERT " + HEAD + "(7, 'x', 'B', '', '', 0, 1, 1, 1)",
+    "a skipped number": SOUND_LINES + "INSERT " + HEAD + "(7, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "the same source again": SOUND_LINES
-    + "INSERT " + HEAD + "(6, 'PAPER:A-1:DEPOSIT', 'D', '', '', 0, 1, 1, 1)",
-    "another chart's version": SOUND_LINES + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 2)",
-    "a misstated gain": SOUND_LINES + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 3, 1, 1, 1)",
+    + "INSERT " + HEAD + "(6, 'PAPER:A-1:DEPOSIT', 'D', '', '', 0, 1, 1, 1, " + NEXT + ")",
+    "another chart's version": SOUND_LINES + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 2, " + NEXT + ")",
+    "a misstated gain": SOUND_LINES + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 3, 1, 1, 1, " + NEXT + ")",
     "a lot without lines": LOT + "(4, 6, '1210', 'AAPL', 3, 1800000000000000000, 5, 5); "
-    + SOUND_LINES + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1)",
+    + SOUND_LINES + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "a lot of a sealed entry": LOT + "(4, 5, '1210', 'AAPL', 3, 1800000000000000000, 5, 5)",
     "a lot that jumps the queue": LOT + "(4, 6, '1210', 'AAPL', 3, 1, 5, 5)",
     "a lot out of its place": LOT + "(4, 6, '1210', 'AAPL', 9, 1800000000000000000, 5, 5)",
     "a lot in a cash account": LOT + "(4, 6, '1010', 'AAPL', 3, 1800000000000000000, 5, 5)",
-    "over-consuming a lot": CLOSE + "(3, 2, 6, 6000000000, 0, 0, 0, -1000000000, 550000000, 'ST')",
-    "misstating what is left": CLOSE + "(3, 2, 6, 1000000000, 0, 0, 0, 5000000000, 550000000, 'ST')",
+    "over-consuming a lot": CLOSE + "(3, 2, 6, 'SALE', 6000000000, 0, 0, 0, -1000000000, 550000000, 'ST')",
+    "misstating what is left": CLOSE + "(3, 2, 6, 'SALE', 1000000000, 0, 0, 0, 5000000000, 550000000, 'ST')",
     "misstating a lot's gain": CLOSE
-    + "(3, 2, 6, 1000000000, 110000000, 120000000, 5, 4000000000, 440000000, 'ST')",
-    "leaving cost in an empty lot": CLOSE + "(3, 2, 6, 5000000000, 0, 0, 0, 0, 550000000, 'ST')",
-    "closing a lot of nobody": CLOSE + "(3, 99, 6, 1, 0, 0, 0, 0, 0, 'ST')",
+    + "(3, 2, 6, 'SALE', 1000000000, 110000000, 120000000, 5, 4000000000, 440000000, 'ST')",
+    "leaving cost in an empty lot": CLOSE + "(3, 2, 6, 'SALE', 5000000000, 0, 0, 0, 0, 550000000, 'ST')",
+    "closing a lot of nobody": CLOSE + "(3, 99, 6, 'SALE', 1, 0, 0, 0, 0, 0, 'ST')",
     "editing a frozen chart":
     "INSERT INTO coa_account VALUES (1, '1999', 'x', 'ASSET', 'BASE', 'NONE', '', 'OPEN')",
     "renaming the entity":
     "UPDATE coa_metadata SET entity_code = 'X', coa_version = 2, last_updated_utc = 'z'",
     "a version without accounts": "UPDATE coa_metadata SET coa_version = 2, last_updated_utc = '9'",
     "a version that is no web edit":
-    "INSERT INTO coa_version VALUES (2, 'z', 'x', 'SEED', '', hex(zeroblob(32)))",
+    "INSERT INTO coa_version VALUES (2, 'z', 'x', 'SEED', '', hex(zeroblob(32)), " + NEXT + ")",
     "dropping a trigger": "DROP TRIGGER tx_update",
     "dropping a table": "DROP TABLE lot_close",
     "altering a table": "ALTER TABLE tx ADD COLUMN x INTEGER",
@@ -216,16 +222,14 @@ def test_service_connection_when_attacked_then_refused_and_unchanged(full: Book,
 
 
 def new_chart(full: Book, *, edit: str = "", without: str = "x") -> None:
-    """Write version 2 of the chart, as a web edit would, and activate it."""
-    db = full._db
-    db.execute("INSERT INTO coa_version VALUES (2, '2030', 'web', 'WEB', '', lower(hex(zeroblob(32))))")
-    db.execute(
-        "INSERT INTO coa_account SELECT 2, code, name, "
-        "CASE WHEN code = ?1 THEN 'EQUITY' ELSE type END, unit_rule, lot_rule, parent, "
-        "CASE WHEN code = ?2 THEN 'CLOSED' ELSE status END FROM coa_account WHERE version = 1 AND code <> ?3",
-        (edit if edit == "1010" else "", edit if edit != "1010" else "", without),
-    )
-    db.execute("UPDATE coa_metadata SET coa_version = 2, last_updated_utc = '2030'")
+    """Make version 2 of the chart: 1010 becomes equity, another account is closed, or one is left out."""
+    changed = {"type": "EQUITY"} if edit == "1010" else {"status": "CLOSED"}
+    chart = [
+        msgspec.structs.replace(account, **changed) if account.code == edit else account
+        for account in stored_accounts(full._db, 1)
+        if account.code != without
+    ]
+    full.new_chart(chart, "web", "", at_utc="2030-01-01T00:00:00.000000Z", at_ns=RECENT)
 
 
 @pytest.mark.parametrize(
@@ -237,10 +241,10 @@ def new_chart(full: Book, *, edit: str = "", without: str = "x") -> None:
     ],
 )
 def test_new_chart_when_it_breaks_used_accounts_then_refused(full: Book, changes: dict[str, Any], words: str) -> None:
-    full._db.execute("BEGIN")
-    with pytest.raises(sqlite3.IntegrityError, match=words):
+    before = dump(full)
+    with pytest.raises(LedgerError, match=words):
         new_chart(full, **changes)
-    full._db.execute("ROLLBACK")
+    assert dump(full) == before
 
 
 def test_new_chart_when_unused_account_is_closed_then_accepted_and_old_entries_keep_their_version(
@@ -248,28 +252,30 @@ def test_new_chart_when_unused_account_is_closed_then_accepted_and_old_entries_k
 ) -> None:
     new_chart(full, edit="1900")
     assert full._db.execute("SELECT DISTINCT coa_version FROM tx").fetchall() == [(1,)]
+    with pytest.raises(sqlite3.IntegrityError, match="frozen"):
+        full._db.execute("INSERT INTO coa_account VALUES (2, '1999', 'x', 'ASSET', 'BASE', 'NONE', '', 'OPEN')")
 
 
 def test_lot_close_when_it_jumps_the_queue_then_refused(book: Book, entries: list[EntryPosted]) -> None:
     for entry in entries[:3]:
         book.post(entry)
     with pytest.raises(sqlite3.IntegrityError, match="first in, first out"):
-        book._db.execute(CLOSE + "(1, 2, 4, 5, 0, 0, 0, 9999999995, 1100000000, 'ST')")
+        book._db.execute(CLOSE + "(1, 2, 4, 'SALE', 5, 0, 0, 0, 9999999995, 1100000000, 'ST')")
 
 
 FOREIGN_ATTACKS = {
     "insert a line": LINE + "(6, 1, '1010', 'USD', 5)",
-    "insert a header": "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1)",
+    "insert a header": "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "insert a lot": LOT + "(4, 6, '1210', 'AAPL', 3, 1800000000000000000, 5, 5)",
-    "insert a close": CLOSE + "(3, 2, 6, 1, 0, 0, 0, 4999999999, 550000000, 'ST')",
-    "insert a commodity": "INSERT INTO commodity VALUES ('X', 'EQUITY', 9, 1)",
+    "insert a close": CLOSE + "(3, 2, 6, 'SALE', 1, 0, 0, 0, 4999999999, 550000000, 'ST')",
+    "insert a commodity": "INSERT INTO commodity VALUES ('X', 'EQUITY', 9, 1, " + NEXT + ")",
     "insert an account": "INSERT INTO coa_account VALUES (2, '1', 'x', 'ASSET', 'BASE', 'NONE', '', 'OPEN')",
-    "insert a version": "INSERT INTO coa_version VALUES (2, 'z', 'x', 'WEB', '', hex(zeroblob(32)))",
+    "insert a version": "INSERT INTO coa_version VALUES (2, 'z', 'x', 'WEB', '', hex(zeroblob(32)), " + NEXT + ")",
     "insert metadata": "INSERT INTO coa_metadata VALUES (2, 'USD', 'A', 'B', 1, 'a', 'b')",
     "update metadata": "UPDATE coa_metadata SET coa_version = 2",
     "update a line": "UPDATE posting SET amount = 1",
     "delete a line": "DELETE FROM posting",
-    "replace a header": "REPLACE " + HEAD + "(5, 'x', 'B', '', '', 0, 1, 1, 1)",
+    "replace a header": "REPLACE " + HEAD + "(5, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
 }
 
 

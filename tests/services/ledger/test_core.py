@@ -272,7 +272,7 @@ def booked_trade(number: int, trade: tuple[bool, int, int, int], held: int) -> O
 @settings(max_examples=150, deadline=None)
 @given(TRADES)
 def test_books_when_trades_are_random_then_balanced_and_gains_exact_to_the_cent(trades: list[Any]) -> None:
-    core = LedgerCore(LedgerSettings(broker_name="PAPER"), "books")
+    core = LedgerCore(LedgerSettings(broker_name="PAPER", settlement_days=0), "books")
     state = core.initial()
     exact: deque[list[Fraction]] = deque()
     gains = oracle_gains = Fraction(0)
@@ -319,7 +319,7 @@ def oracle_cost(lots: deque[list[Fraction]], qty: int) -> Fraction:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(min_value=-(10**12), max_value=10**12), min_size=1, max_size=20))
 def test_cash_when_movements_are_random_then_every_one_is_booked_or_suspended(amounts: list[int]) -> None:
-    core = LedgerCore(LedgerSettings(broker_name="PAPER"), "books")
+    core = LedgerCore(LedgerSettings(broker_name="PAPER", settlement_days=0), "books")
     moves = [
         CashMoved(
             ts_event=NOW, ts_init=NOW, activity_id=f"A{number}", amount_micros=amount, broker="PAPER",

@@ -1,0 +1,30 @@
+"""The verb `backup`: make a whole, verified copy of a ledger now, while the service goes on."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from services.ledger.backup_ledgers import BackupFolder, make_base
+from services.ledger.failures import BackupError
+from services.ledger.which_ledger import add_ledger_argument, ledger_of
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    add_ledger_argument(parser)
+
+
+def run(args: Namespace) -> int:
+    """Make the copy; 0 = made and verified, 1 = not."""
+    ledger = ledger_of(args)
+    folder = BackupFolder(ledger)
+    if not ledger.is_file():
+        sys.stderr.write(f"There is no ledger at {ledger}.\n")
+        return 1
+    try:
+        folder.make()
+        manifest = make_base(ledger, folder)
+    except BackupError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"copy of entry {manifest.seq} (link {manifest.link}): {folder.base_of(manifest)}\n")
+    return 0

@@ -1,0 +1,149 @@
+"""What the books can be told, as small typed facts; the bus's messages are mapped onto them. Pure."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from bus.messages import CashKind, CashMoved, EntryPosted, OrderFilled, Side
+
+
+class BookEvent(Struct, frozen=True, kw_only=True):
+    """What every event has. `key` is the source's own id; `ts_ns` when it happened, `told_ns` when it was told."""
+
+    broker: str
+    key: str
+    ts_ns: int
+    told_ns: int
+
+
+class Traded(BookEvent, frozen=True, kw_only=True):
+    """One fill. `gross_micros` is the broker's own amount; None where it has to be computed from the price.
+
+    `for_holdings`: the fund holdings' book and not the strategies'.
+    """
+
+    side: Side
+    symbol: str
+    qty_nanos: int
+    price_micros: int
+    commission_micros: int = 0
+    fees_micros: int = 0
+    gross_micros: int | None = None
+    for_holdings: bool = False
+    order_id: str = ""
+    strategy: str = ""
+    leg: str = ""
+    reason: str = ""
+
+
+class CashChanged(BookEvent, frozen=True, kw_only=True):
+    """Money came (positive) or went (negative) without a trade; `symbol` is whose dividend it is."""
+
+    kind: CashKind
+    amount_micros: int
+    symbol: str = ""
+
+
+class ShareSplit(BookEvent, frozen=True, kw_only=True):
+    """`numerator` new shares for `denominator` old ones: 2 for 1 doubles what is held."""
+
+    symbol: str
+    numerator: int
+    denominator: int
+
+
+class OptionExpired(BookEvent, frozen=True, kw_only=True):
+    """Contracts that were held expired without value."""
+
+    symbol: str
+    qty_nanos: int
+
+
+class OptionExercised(BookEvent, frozen=True, kw_only=True):
+    """Contracts that were held were exercised: a call buys the underlying at the strike, a put sells it."""
+
+    symbol: str
+    qty_nanos: int
+    right: Literal["CALL", "PUT"]
+    underlying: str
+    strike_micros: int
+
+
+class ReserveMoved(BookEvent, frozen=True, kw_only=True):
+    """Cash was set aside (positive) or released (negative); `basis` says from which amount and rate."""
+
+    purpose: Literal["TAX", "PAYROLL"]
+    amount_micros: int
+    basis: str
+
+
+class ReservePaid(BookEvent, frozen=True, kw_only=True):
+    """A reserve was paid out to whom it was kept for; the amount is positive."""
+
+    purpose: Literal["TAX", "PAYROLL"]
+    amount_micros: int
+
+
+class SuspenseBooked(BookEvent, frozen=True, kw_only=True):
+    """The broker has more (positive) or less cash than the books, and nobody knows yet why."""
+
+    amount_micros: int
+    reason: str
+
+
+class SuspenseCleared(BookEvent, frozen=True, kw_only=True):
+    """Part of the suspense is explained: the amount moves to the account where it belongs."""
+
+    amount_micros: int
+    account: str
+    reason: str
+
+
+class Reversed(BookEvent, frozen=True, kw_only=True):
+    """An entry was wrong: it is taken back whole. The right one is then told under a key of its own."""
+
+    original: EntryPosted
+    reason: str
+
+
+LedgerEvent = (
+    Traded
+    | CashChanged
+    | ShareSplit
+    | OptionExpired
+    | OptionExercised
+    | ReserveMoved
+    | ReservePaid
+    | SuspenseBooked
+    | SuspenseCleared
+    | Reversed
+)
+
+
+def event_of(message: OrderFilled | CashMoved) -> Traded | CashChanged:
+    """Return what a message of the bus tells the books."""
+    if isinstance(message, CashMoved):
+        return CashChanged(
+            broker=message.broker,
+            key=message.activity_id,
+            ts_ns=message.ts_event,
+            told_ns=message.ts_init,
+            kind=message.kind,
+            amount_micros=message.amount_micros,
+            symbol=message.symbol,
+        )
+    return Traded(
+        broker=message.broker,
+        key=message.execution_id,
+        ts_ns=message.ts_event,
+        told_ns=message.ts_init,
+        side=message.side,
+        symbol=message.symbol,
+        qty_nanos=message.qty_nanos,
+        price_micros=message.price_micros,
+        commission_micros=message.commission_micros,
+        order_id=message.client_order_id,
+        strategy=message.strategy,
+        leg=message.leg,
+        reason=message.reason,
+    )
