@@ -46,6 +46,7 @@ _HOUR_NS: Final = 60 * MINUTE_NS
 _SIZE: Final = 1_000_000 * NANOS
 _CENT: Final = 10_000
 _FLAT_MINUTES: Final = 5
+_ORDERS_MAX: Final = 1_000_000
 
 
 class Lived(msgspec.Struct, frozen=True):
@@ -154,7 +155,14 @@ def _chain(paths: HomePaths) -> tuple[LocalChain, dict[type[Message], int]]:
     env = parse(settings())
     setup = Setup(paths=paths, env=env, identity=DEMO_IDENTITY, is_buffered=True)
     risk = services.risk.shell.build(setup)
-    limits = msgspec.structs.replace(RiskSettings.from_env(env), max_open_positions=10_000)
+    # Thousands of names may break out in one minute, and none of them is to be left out.
+    limits = msgspec.structs.replace(
+        RiskSettings.from_env(env),
+        max_open_positions=10_000,
+        trades_per_day_max=_ORDERS_MAX,
+        orders_per_second_max=_ORDERS_MAX,
+        orders_per_minute_max=_ORDERS_MAX,
+    )
     assemblies: dict[ServiceName, Assembly[Any]] = {
         "screener": Assembly(core=RecorderCore(), shell=Shell()),
         "strategy": services.strategy.shell.build(setup),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from bus.decider import Core, Gate, Shell
+from bus.live_feed import LiveFeed
 from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
 from config.env_bot import EnvBot
 from config.identity import Identity
@@ -71,23 +72,29 @@ class Assembly(Generic[S]):
         shell: what touches the world for it.
         self_check: returns one plain sentence for each fault it finds.
         feed: the screener's alone: opens the session's market data, every message in order.
+        live: the screener's alone, for live data: opens the planned session's feed; None = not yet, ask again.
         attach: takes the runtime's ports before the start.
         on_status: hears the status topic, in services that listen to it.
         when_stalled: what becomes of an event while the oldest message waits too long: a signal is not raised then.
         lease_refusal: for services that grant leases: why none is granted now, beyond the control folder's reasons.
         reconciled_ms: how long ago this service's view and the broker's agreed, for its heartbeat; -1 = they do not,
             or nobody has compared them.
+        remark: what else a person should see of this service at this moment; empty = nothing.
+        unready: why this service does not let the chain be armed, in at most 400 characters; empty when it does.
     """
 
     core: Core[S]
     shell: Shell[S] = field(default_factory=Shell)
     self_check: Callable[[], Sequence[str]] = _no_faults
     feed: Callable[[SessionPlanned], Iterator[MarketMessage]] | None = None
+    live: Callable[[SessionPlanned], LiveFeed | None] | None = None
     attach: Callable[[Ports], None] = _no_ports
     on_status: Callable[[ServiceName, Message], None] = _no_status
     lease_refusal: Callable[[], str | None] = lambda: None
     when_stalled: Callable[[Message], Message] = _as_it_is
     reconciled_ms: Callable[[], int] = lambda: -1
+    remark: Callable[[], str] = lambda: ""
+    unready: Callable[[], str] = lambda: ""
 
     def checked(self) -> "Assembly[S]":
         """Return this assembly after its self-check.

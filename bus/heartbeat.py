@@ -146,5 +146,7 @@ def _detail(beat: Heartbeat) -> str:
         beat.state,
         *([f"refused {messages} message(s)"] if messages else []),
         *([f"refused {connections} connection(s) with an unknown key"] if connections else []),
+        *([f"dropped {beat.dropped_messages} broadcast(s) while it waited"] if beat.dropped_messages else []),
+        *([beat.remark] if beat.remark else []),
     ]
     return "; ".join(words)[:400]

@@ -244,6 +244,17 @@ class BarBatch(Message, frozen=True, kw_only=True):
         return tuple(Bar(*row) for row in zip(self.symbols, *map(unpack, columns), strict=True))
 
 
+class PastBars(BarBatch, frozen=True, kw_only=True):
+    """Minutes of the session that are over already, said again for whoever missed them; nothing is traded on them.
+
+    Live feeds alone say it: at their start, after the start of a listener, and when a bar came late. What follows a
+    message that `begins` is every minute since the open, in order. What was measured before is forgotten with it, so
+    that no minute counts twice; it has no bars itself, and its `ts_event` is the time at which it is said.
+    """
+
+    begins: bool = False
+
+
 class FeedEnded(Message, frozen=True, kw_only=True):
     """The recorded session has no more data; `steps` is how many market messages it had."""
 
@@ -384,7 +395,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
 
     `reference_micros` is the ask it was sized at, and what its reservation counts per share until it fills.
     `expires_ns`: not sent later than this; `cancel_at_ns`: what is unfilled then is cancelled; `exit_at_ns`: what is
-    held then is sold.
+    held then is sold. `target_micros`: what is held is sold when the bid reaches it; 0 = no target.
     """
 
     intent_id: Id
@@ -401,6 +412,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
     cancel_at_ns: Ns
     exit_at_ns: Ns
     reason: Text
+    target_micros: PriceMicros = 0
 
 
 class CloseIntent(Message, frozen=True, kw_only=True):
@@ -425,11 +437,25 @@ class OrderDenied(Message, frozen=True, kw_only=True):
 
 
 class KillSwitchTripped(Message, frozen=True, kw_only=True):
-    """The day's loss went beyond DAILY_LOSS_LIMIT. The chain halts; amounts in micro-dollars."""
+    """The day's loss went beyond DAILY_LOSS_LIMIT. The chain halts; amounts in micro-dollars.
+
+    `peak_micros` is the day's best result that the loss is counted from, 0 where it is counted from the day's start.
+    """
 
     session_date: Id
     pnl_micros: Micros
     limit_micros: Micros
+    peak_micros: Micros = 0
+
+
+class ResultPeaked(Message, frozen=True, kw_only=True):
+    """The day's result is better than ever before in the session; kept for DAILY_LOSS_FROM peak, in micro-dollars.
+
+    The peak is rounded up to a hundredth of the loss limit, so that a rise is said a few times and not at each quote.
+    """
+
+    session_date: Id
+    peak_micros: Micros
 
 
 # --- execution ---------------------------------------------------------------------------------------------------
@@ -438,7 +464,8 @@ class KillSwitchTripped(Message, frozen=True, kw_only=True):
 class OrderPrepared(Message, frozen=True, kw_only=True):
     """An order is on disk under its client id; the write to the broker comes next, so after a crash it is looked up.
 
-    `leg` says its part in the intent; `attempt` counts the orders of that leg from 1.
+    `leg` says its part in the intent; `attempt` counts the orders of that leg from 1. `reference_micros` and
+    `target_micros` are those of the request, on an entry alone.
     """
 
     client_order_id: Id
@@ -458,6 +485,8 @@ class OrderPrepared(Message, frozen=True, kw_only=True):
     cancel_at_ns: Ns
     exit_at_ns: Ns
     reason: Text
+    reference_micros: PriceMicros = 0
+    target_micros: PriceMicros = 0
 
 
 class OrderUnknown(Message, frozen=True, kw_only=True):
@@ -695,9 +724,11 @@ class StoppedStream(Item, frozen=True, kw_only=True):
 class Heartbeat(Message, frozen=True, kw_only=True):
     """A service is alive: sent four times a second, and at once when it has taken a halt. Ages in milliseconds.
 
+    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside.
     `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
     broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
-    heartbeat of a service that was told to stop.
+    heartbeat of a service that was told to stop. `remark` is what else a person should see, such as the live feed's
+    lag.
     """
 
     service: ServiceName
@@ -710,10 +741,12 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     oldest_unacked_ms: int
     rejected_messages: int
     refused_connections: int = 0
+    dropped_messages: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
     stopped_streams: tuple[StoppedStream, ...] = ()
+    remark: str = ""
 
 
 class Lease(Message, frozen=True, kw_only=True):
@@ -771,7 +804,10 @@ class PositionLine(Item, frozen=True, kw_only=True):
 
 
 class PortfolioSnapshot(Message, frozen=True, kw_only=True):
-    """Risk's view of the account: equity, the day's result and the limits it is measured against."""
+    """Risk's view of the account: equity, the day's result and the limits it is measured against.
+
+    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0.
+    """
 
     session_date: str
     start_equity_micros: Micros
@@ -784,6 +820,7 @@ class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     positions: tuple[PositionLine, ...]
     denied: tuple[OrderDenied, ...]
     denied_total: int
+    peak_micros: Micros = 0
 
 
 class OrderLine(Item, frozen=True, kw_only=True):
@@ -809,13 +846,16 @@ class OrdersSnapshot(Message, frozen=True, kw_only=True):
     """Execution's orders of the day: the newest 150, oldest first.
 
     `drain` says how far the cancelling of open orders is after a halt or without leases; empty when nothing is
-    cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched.
+    cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched. `warnings`
+    says what else keeps entries back or needs a person: the broker's clock, its rate, its fence, a sale that is late,
+    and which positions only this process protects.
     """
 
     orders: tuple[OrderLine, ...]
     orders_total: int
     drain: Text = ""
     external: Text = ""
+    warnings: Text = ""
 
 
 class LedgerSnapshot(Message, frozen=True, kw_only=True):
@@ -829,7 +869,7 @@ class LedgerSnapshot(Message, frozen=True, kw_only=True):
     suspended: int
 
 
-MarketMessage = QuoteBatch | BarBatch | FeedEnded
+MarketMessage = QuoteBatch | BarBatch | PastBars | FeedEnded
 ReliableMessage = (
     CandidatesRanked
     | VixObserved
@@ -842,6 +882,7 @@ ReliableMessage = (
     | CloseIntent
     | OrderDenied
     | KillSwitchTripped
+    | ResultPeaked
     | OrderPrepared
     | OrderUnknown
     | OrderAccepted

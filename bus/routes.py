@@ -89,6 +89,7 @@ JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.SignalSuppressed: ("strategy",),
     m.RangeCompleted: ("strategy",),
     m.OrderDenied: ("risk",),
+    m.ResultPeaked: ("risk",),
     m.OrderPrepared: ("execution",),
     m.OrderUnknown: ("execution",),
     m.CancelRequested: ("execution",),
@@ -109,7 +110,7 @@ SNAPSHOTS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
 def may_publish(sender: m.ServiceName, topic: bytes, kind: type[m.Message]) -> bool:
     """Tell whether this sender may say this type on a lossy topic."""
     if topic == TOPIC_MARKET:
-        return sender == MARKET_PUBLISHER and kind in (m.QuoteBatch, m.BarBatch, m.FeedEnded)
+        return sender == MARKET_PUBLISHER and kind in (m.QuoteBatch, m.BarBatch, m.PastBars, m.FeedEnded)
     if topic == TOPIC_LEASE:
         return sender in LEASE_ISSUERS and kind is m.Lease
     if topic == TOPIC_HALT:

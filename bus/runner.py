@@ -12,16 +12,20 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
+from bus.broadcasts import Broadcast, Broadcasts
 from bus.build import build_id
-from bus.clock import SessionClock, boot_ns
-from bus.codec import MalformedMessageError, decode_message, encode_message
+from bus.clock import boot_ns
+from bus.codec import MalformedMessageError, encode_message
 from bus.control import ControlFolder
 from bus.courier import Courier
 from bus.failpoints import Failpoint
-from bus.feed import FeedDriver
 from bus.gate import RunnerGate
-from bus.halt import LEASE_EVERY_NS, LEASE_VALID_NS, ArmRecord, LeaseBook, announcement
+from bus.halt import LEASE_EVERY_NS, ArmRecord, LeaseBook, announcement
+from bus.lease_giver import LeaseGiver
 from bus.leaving import leave
+from bus.life import Life
+from bus.live_feed import session_clock
+from bus.market_drive import MarketDrive
 from bus.messages import (
     BarBatch,
     ChainStatus,
@@ -29,6 +33,7 @@ from bus.messages import (
     HaltRaised,
     Heartbeat,
     Lease,
+    MarketMessage,
     Message,
     QuoteBatch,
     ServiceName,
@@ -42,14 +47,14 @@ from bus.routes import (
     SERVICES,
     STEP_MARKS,
     is_told_by,
-    may_publish,
     peers_of,
     receivers,
 )
 from bus.sockets import topics_between
-from bus.store import Store, Synchronous
+from bus.store import Store
 from bus.timers import Timer, Timers
-from bus.transport import TOPIC_HALT, TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS, Transport
+from bus.transport import TOPIC_HALT, TOPIC_MARKET, TOPIC_STATUS, Transport
+from config.live_source import is_live
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +64,6 @@ _IDLE_NS: Final = 20_000_000
 _CONTROL_NS: Final = 50_000_000
 _SNAPSHOT_NS: Final = 1_000_000_000
 _SNAPSHOT_SOON_NS: Final = 250_000_000
-_LOOP_GAP_NS: Final = 500_000_000
 _FLUSH_NS: Final = 1_000_000_000
 _SUMMARY_NS: Final = 5_000_000_000
 _POLL_MS: Final = 20
@@ -85,19 +89,20 @@ class Runner:
         self._setup = setup
         self._control = ControlFolder(setup.paths)
         self._sockets = sockets
-        self._clock = SessionClock(follows_feed=True)
+        self._clock = session_clock(setup.env)
         self._leases = LeaseBook(LEASE_ISSUERS)
         self._node: Node[Any] | None = None
         self._courier: Courier | None = None
-        self._driver: FeedDriver | None = None
+        self._market = MarketDrive(setup.env)
+        self._is_live = is_live(setup.env)
         self._is_active = False
         self._stop = False
         self._boot_id = random_ids.token_hex(6)
         self._parent = Parent()
         self._rejected = 0
-        self._lease_seq = 0
         self._shown_ns = 0
-        self._last_loop = boot_ns()
+        self._life = Life(boot_ns())
+        self._broadcasts = Broadcasts(sockets, self._reject)
         self._control_stamp: tuple[int, ...] = ()
         self._control_glance: tuple[int, int] | None = None
         self._control_due = 0
@@ -107,6 +112,7 @@ class Runner:
         self._summary = ""
         self._events: list[Message] = []
         self._heartbeats = Timer(_HEARTBEAT_NS, self._beat)
+        self._lease_giver = LeaseGiver(name, self._control, sockets, self._clock)
         leases = (Timer(LEASE_EVERY_NS, self._grant_lease),) if name in LEASE_ISSUERS else ()
         self._timers = Timers(
             self._heartbeats,
@@ -119,9 +125,10 @@ class Runner:
             *leases,
         )
         self._hears_control = name == "watchdog" or name in receivers("watchdog", HaltRaised)
-        self._marks = tuple((r, waits) for (s, r), waits in STEP_MARKS.items() if s == name)
+        # Live data has no lock-step: nobody waits for anybody to finish a step.
+        marks = () if self._is_live else STEP_MARKS.items()
+        self._marks = tuple((r, waits) for (s, r), waits in marks if s == name)
         self._halt_point = Failpoint(f"{name}.halt")
-        self._lease_point = Failpoint(f"{name}.lease")
 
     # --- start and end -------------------------------------------------------------------------------------------
 
@@ -136,12 +143,13 @@ class Runner:
             topics = topics_between(self.name, publisher)
             if topics:
                 self._sockets.subscribe(publisher, *topics)
-        synchronous: Synchronous = "FULL" if self.name in _SYNCED else "NORMAL"
-        self._store = Store(self._setup.paths.state / f"{self.name}.db", synchronous)
+        self._store = Store(self._setup.paths.state / f"{self.name}.db", "FULL" if self.name in _SYNCED else "NORMAL")
         try:
             assembly = build(self._setup).checked()
-            assembly.attach(Ports(RunnerGate(self._control, self._leases), self._publish_status, self._halt))
-            node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._on_event)
+            assembly.attach(
+                Ports(RunnerGate(self._control, self._leases), self._publish_status, self._halt, self.breathe)
+            )
+            node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._events.append)
             node.start()
             self._node = node
             self._courier = self._courier_of(node)
@@ -217,6 +225,7 @@ class Runner:
         if self._node:
             self._node.flush_acks()
             self._node.assembly.shell.close()
+        self._market.close()
         self._store.close()
         self._sockets.close()
 
@@ -224,9 +233,8 @@ class Runner:
         """Return how long the loop may block: neither a paced feed nor a halt waits for the next heartbeat."""
         if self._control_due:
             return _HALT_YIELD_NS // 1_000_000
-        if self._driver is None:
-            return _POLL_MS
-        return min(_POLL_MS, self._driver.wait_ns(boot_ns()) // 1_000_000)
+        wait_ns = self._market.wait_ns(boot_ns())
+        return _POLL_MS if wait_ns is None else min(_POLL_MS, wait_ns // 1_000_000)
 
     def _fail(self, error: CannotStartError) -> None:
         self.failure = str(error)
@@ -234,37 +242,48 @@ class Runner:
 
     # --- hearing -------------------------------------------------------------------------------------------------
 
-    def _check_loop_gap(self) -> None:
+    def breathe(self) -> None:
+        """Show life, and take leases and halts, while a call into the world outside is waited for.
+
+        Called in the loop's own thread, from within the node: the node is not entered again. What else arrives waits
+        for the next turn.
+        """
+        self._show_life()
+        for broadcast in self._broadcasts.urgent():
+            self._hear_urgent(broadcast)
+        self._heartbeats.run(boot_ns())
+
+    def _show_life(self) -> None:
         """Drop the leases after a gap in our own life: we cannot know what happened meanwhile."""
-        now = boot_ns()
-        if now - self._last_loop > _LOOP_GAP_NS:
-            logger.warning("the loop stood still for %d ms: leases dropped", (now - self._last_loop) // 1_000_000)
+        if self._life.shows(boot_ns()):
+            logger.warning("the loop stood still for %d ms: leases dropped", self._life.stood_ms)
             self._leases.forget()
-            if self._node:
-                self._node.on_gap()
-        self._last_loop = boot_ns()
+
+    def _check_loop_gap(self) -> None:
+        self._show_life()
+        if self._life.stood_ms and self._node:
+            self._node.on_gap()
+        self._life.answered(boot_ns())
 
     def _hear_broadcasts(self) -> None:
-        for publisher, topic, payload in self._sockets.broadcasts(_BATCH):
-            try:
-                message = decode_message(payload)
-            except MalformedMessageError as error:
-                self._reject(publisher, error, payload)
-                continue
-            if not may_publish(publisher, topic, type(message)):
-                words = f"{publisher} may not publish {type(message).__name__} on {topic.decode()}"
-                self._reject(publisher, MalformedMessageError(words), payload)
-                continue
-            match message:
-                case Lease():
-                    if message.issuer == publisher and message.halt_counter >= self._halt_counter:
-                        self._leases.heard(message.issuer, message.expires_boot_ns, boot_ns())
-                case QuoteBatch() | BarBatch() | FeedEnded():
-                    self._hear_market(message)
-                case HaltRaised() if topic == TOPIC_HALT:
-                    self._hear_halt(message)
-                case _:
-                    self._hear_status(publisher, message)
+        for broadcast in self._broadcasts.heard():
+            if broadcast.is_urgent:
+                self._hear_urgent(broadcast)
+            elif isinstance(broadcast.message, QuoteBatch | BarBatch | FeedEnded):
+                self._hear_market(broadcast.message)
+            else:
+                self._hear_status(broadcast.publisher, broadcast.message)
+
+    def _hear_urgent(self, broadcast: Broadcast) -> None:
+        message = broadcast.message
+        if isinstance(message, HaltRaised):
+            self._hear_halt(message)
+        elif isinstance(message, Lease) and message.issuer == broadcast.publisher and self._may_be_leased(message):
+            self._leases.heard(message.issuer, message.expires_boot_ns, boot_ns())
+
+    def _may_be_leased(self, lease: Lease) -> bool:
+        # Before a gap was answered nobody has looked at the broker; at the end this process has said good-bye.
+        return lease.halt_counter >= self._halt_counter and not (self._life.stood_ms or self._stop)
 
     def _hear_halt(self, notice: HaltRaised) -> None:
         """Take a halt at once, not at the next look into the control folder.
@@ -285,7 +304,7 @@ class Runner:
             self._leases.forget()
             self._publish_status(self._heartbeat())
 
-    def _hear_market(self, data: QuoteBatch | BarBatch | FeedEnded) -> None:
+    def _hear_market(self, data: MarketMessage) -> None:
         node, courier = self._node, self._courier
         if node is None or courier is None:
             return
@@ -301,6 +320,8 @@ class Runner:
             courier.board.own = node.step
             self._is_changed = True
             courier.apply_held()
+            if self._is_live:
+                node.settle()
 
     def _hear_status(self, publisher: ServiceName, message: Message) -> None:
         if isinstance(message, ChainStatus) and publisher == "watchdog":
@@ -329,8 +350,7 @@ class Runner:
         self._control_seen = seen
 
     def _hear_mark(self, step: int) -> None:
-        if self._driver:
-            self._driver.heard_mark(step)
+        self._market.heard_mark(step)
 
     def _reject(self, sender: str, error: MalformedMessageError, payload: bytes) -> None:
         if self._courier:
@@ -387,9 +407,11 @@ class Runner:
     def _state(self) -> str:
         if self._stop:
             return "stopping"
-        if self.failure or self._node is None:
+        if self.failure:
             return f"cannot start: {self.failure}"[:400]
-        return "ready" if self._node.is_ready else "waits for the session plan"
+        if self._node is None:
+            return "starting"
+        return (self._node.assembly.unready() or "ready") if self._node.is_ready else "waits for the session plan"
 
     def _summarise(self) -> None:
         """Say now and then what is heard, for whoever runs this service alone; nothing when nothing changed."""
@@ -416,37 +438,23 @@ class Runner:
             outbox_depth=node.outbox_depth() if node else 0,
             oldest_unacked_ms=node.oldest_unacked_ms() if node else 0,
             rejected_messages=courier.rejected if courier else self._rejected,
+            dropped_messages=self._broadcasts.dropped,
             refused_connections=self._sockets.refused_connections(),
             halt_counter=self._halt_counter,
             reconciled_ms=node.assembly.reconciled_ms() if node else -1,
             stopped_streams=tuple(courier.stopped.values()) if courier else (),
+            remark=node.assembly.remark() if node else "",
         )
 
     def _grant_lease(self) -> None:
-        state = self._control.read()
         node = self._node
-        if node is None or self.failure or state.refusal(build_id()) or node.assembly.lease_refusal():
-            return
-        self._lease_seq += 1
-        now = self._clock.now_ns()
-        lease = Lease(
-            ts_event=now,
-            ts_init=now,
-            issuer=self.name,
-            seq=self._lease_seq,
-            halt_counter=state.halt_counter,
-            expires_boot_ns=boot_ns() + LEASE_VALID_NS,
-        )
-        with self._lease_point:
-            self._sockets.publish(TOPIC_LEASE, encode_message(lease))
+        if node is not None and not self.failure and not node.assembly.lease_refusal():
+            self._lease_giver.grant()
 
     # --- saying --------------------------------------------------------------------------------------------------
 
     def _publish_status(self, message: StatusMessage) -> None:
         self._sockets.publish(TOPIC_STATUS, encode_message(message))
-
-    def _on_event(self, event: Message) -> None:
-        self._events.append(event)
 
     def _tell(self, courier: Courier) -> None:
         """Log and publish what happened, after everything that trades has been sent on its way."""
@@ -478,22 +486,14 @@ class Runner:
                 return
 
     def _drive_feed(self) -> None:
-        """Publish market data, in the one service that has it, while the chain is active or was activated once."""
-        node = self._node
-        if node is None or node.assembly.feed is None or node.plan is None or self.failure:
+        """Publish market data, in the one service that has it."""
+        node, data = self._node, None
+        if node is None or self.failure:
             return
-        if self._driver is None:
-            # A journaled plan of another day waits for today's, which the watchdog sends at its start.
-            is_today = node.plan.session_date == self._setup.env.word("MARKET_DATA_DATE")
-            if not self._is_active or not is_today or node.outbox_depth():
-                return
-            speed = self._setup.env.whole("MARKET_DATA_SPEED")
-            try:
-                self._driver = FeedDriver(node.assembly.feed(node.plan), speed)
-            except CannotStartError as error:
-                self._fail(error)
-                return
-        data = self._driver.due(boot_ns())
+        try:
+            data = self._market.due(node, is_active=self._is_active)
+        except CannotStartError as error:
+            self._fail(error)
         if data is not None:
             self._clock.heard(data.ts_event)
             node.step = data.step

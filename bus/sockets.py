@@ -32,8 +32,9 @@ def topics_between(listener: ServiceName, publisher: ServiceName) -> tuple[bytes
     topics = []
     if publisher == MARKET_PUBLISHER and listener in MARKET_SUBSCRIBERS:
         topics.append(TOPIC_MARKET)
-    # The feed of a recorded session begins when the watchdog says that the chain is active.
-    if listener in STATUS_SUBSCRIBERS or (listener == MARKET_PUBLISHER and publisher == "watchdog"):
+    # The feed of a recorded session begins when the watchdog says that the chain is active, and a live one watches
+    # what risk says is held.
+    if listener in STATUS_SUBSCRIBERS or (listener == MARKET_PUBLISHER and publisher in ("watchdog", "risk")):
         topics.append(TOPIC_STATUS)
     if listener == LEASE_HOLDER and publisher in LEASE_ISSUERS:
         topics.append(TOPIC_LEASE)

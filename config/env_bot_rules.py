@@ -17,6 +17,10 @@ _SCREENER_RANGES: Final = (
     ("SCREENER_FLOAT_MIN", "SCREENER_FLOAT_MAX"),
     ("SCREENER_MARKET_CAP_MIN", "SCREENER_MARKET_CAP_MAX"),
 )
+#: BROKER_NAME -> the switch of that broker; the embedded one has none.
+_BROKER_SWITCHES: Final = {"ALPACA": "ALPACA_ENABLED", "IBKR": "IBKR_ENABLED"}
+#: Sources whose prices are not those at which a broker trades now.
+_NOT_THE_MARKET: Final = frozenset({"generated", "recorded"})
 #: Each strategy's times, in the order in which they follow each other from its start.
 _STRATEGY_TIMES: Final = {
     "OPEN": ("OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
@@ -102,16 +106,70 @@ def _limit_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
+def _pace_faults(values: Mapping[str, Value]) -> list[str]:
+    if _whole(values, "MAX_ORDERS_PER_SECOND") > _whole(values, "MAX_ORDERS_PER_MINUTE"):
+        return ["MAX_ORDERS_PER_SECOND is above MAX_ORDERS_PER_MINUTE, so it would never bind: lower it"]
+    return []
+
+
 def _broker_faults(values: Mapping[str, Value]) -> list[str]:
-    if values["ALPACA_ENABLED"] or values["IBKR_ENABLED"]:
-        return ["ALPACA_ENABLED and IBKR_ENABLED must be false while BROKER_NAME is PAPER: one broker per bot"]
+    """Return the brokers whose switch contradicts the name: exactly the one that is named is switched on."""
+    named = values["BROKER_NAME"]
+    return [
+        f"{key} must be {'true' if name == named else 'false'} while BROKER_NAME is {named}: one broker per bot"
+        for name, key in _BROKER_SWITCHES.items()
+        if bool(values[key]) is not (name == named)
+    ]
+
+
+def _real_money_faults(values: Mapping[str, Value]) -> list[str]:
+    source = values["MARKET_DATA_SOURCE"]
+    if values["BROKER_NAME"] == "ALPACA" and values["ALPACA_ENDPOINT"] == "live" and source in _NOT_THE_MARKET:
+        return [
+            f"ALPACA_ENDPOINT is live, but MARKET_DATA_SOURCE is {source}: real money would be traded on prices that "
+            "are not the market's. Set ALPACA_ENDPOINT to paper, or take live prices"
+        ]
+    return []
+
+
+def _ibkr_money_faults(values: Mapping[str, Value]) -> list[str]:
+    source = values["MARKET_DATA_SOURCE"]
+    if values["BROKER_NAME"] != "IBKR" or values["IBKR_MODE"] != "live":
+        return []
+    if source in _NOT_THE_MARKET:
+        return [
+            f"IBKR_MODE is live, but MARKET_DATA_SOURCE is {source}: real money would be traded on prices that are not "
+            "the market's. Set IBKR_MODE to paper, or take live prices"
+        ]
+    if source == "alpaca" and values["ALPACA_ENDPOINT"] == "simulator":
+        return [
+            "IBKR_MODE is live, but ALPACA_ENDPOINT is simulator, so MARKET_DATA_SOURCE alpaca is no real market: set "
+            "ALPACA_ENDPOINT to paper"
+        ]
     return []
 
 
 def _source_faults(values: Mapping[str, Value]) -> list[str]:
     if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
         return ["MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars"]
+    if values["MARKET_DATA_SOURCE"] == "alpaca":
+        return _live_faults(values)
     return []
+
+
+def _live_faults(values: Mapping[str, Value]) -> list[str]:
+    faults = []
+    if values["ALPACA_DATA_FEED"] == "delayed_sip":
+        faults.append(
+            "ALPACA_DATA_FEED is delayed_sip, whose prices are 15 minutes old: live market data needs iex, or sip with "
+            "a plan that has it"
+        )
+    if values["UNIVERSE_SOURCE"] == "session" and not values["MARKET_DATA_SYMBOLS"]:
+        faults.append(
+            "MARKET_DATA_SYMBOLS is empty: live data has no names of its own. Name some, or set UNIVERSE_SOURCE to "
+            "finnhub"
+        )
+    return faults
 
 
 def _price_faults(values: Mapping[str, Value]) -> list[str]:
@@ -178,8 +236,14 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (tuple(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES), _short_type_faults),
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
-    (("ALPACA_ENABLED", "IBKR_ENABLED"), _broker_faults),
-    (("MARKET_DATA_SOURCE", "MARKET_DATA_DIR"), _source_faults),
+    (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),
+    (("BROKER_NAME", *_BROKER_SWITCHES.values()), _broker_faults),
+    (("BROKER_NAME", "ALPACA_ENDPOINT", "MARKET_DATA_SOURCE"), _real_money_faults),
+    (("BROKER_NAME", "IBKR_MODE", "MARKET_DATA_SOURCE", "ALPACA_ENDPOINT"), _ibkr_money_faults),
+    (
+        ("MARKET_DATA_SOURCE", "MARKET_DATA_DIR", "ALPACA_DATA_FEED", "UNIVERSE_SOURCE", "MARKET_DATA_SYMBOLS"),
+        _source_faults,
+    ),
     (("SCREENER_PRICE_MIN", "SCREENER_PRICE_MAX"), _price_faults),
     (tuple(key for pair in _SCREENER_RANGES for key in pair), _range_faults),
     (("SCREENER_SCAN_MODE", "MARKET_DATA_SOURCE"), _scan_mode_faults),

@@ -1,7 +1,8 @@
-"""The black-box check of a session: the paper broker's books against the ledger, both read-only, to the last digit."""
+"""The black-box check of a session: the broker's books against the ledger, both read-only, to the last digit."""
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,54 @@ _CASH_ACCOUNTS = ("1010", "1030", "1040")
 _UNITS_ACCOUNT = "9010"
 
 
-def compare_books(paths: HomePaths, identity: Identity) -> list[str]:
+@dataclass(frozen=True)
+class BrokerBooks:
+    """What a broker says of an account: cash in micro-dollars, nano-shares by symbol, and the ids of all executions."""
+
+    cash_micros: int
+    positions: dict[str, int]
+    execution_ids: frozenset[str]
+
+
+def paper_books(paths: HomePaths) -> BrokerBooks:
+    """Read the embedded paper broker's own books.
+
+    Raises:
+        StoreError: the file is missing or unreadable.
+    """
+    broker = _Books(paths.state / "paper_broker.db")
+    return BrokerBooks(
+        cash_micros=broker.number("SELECT cash_micros FROM account"),
+        positions=broker.table("SELECT symbol, qty_nanos FROM positions WHERE qty_nanos <> 0"),
+        execution_ids=frozenset(f"PX-{seq:06d}" for seq in broker.column("SELECT seq FROM executions")),
+    )
+
+
+def compare_books(paths: HomePaths, identity: Identity, broker: BrokerBooks | None = None) -> list[str]:
     """Return one sentence for each difference between broker and ledger; empty when they agree exactly.
 
     Compared: cash in micro-dollars, units of every symbol, the set of execution ids, and that every commodity of the
     ledger sums to zero.
 
+    Args:
+        paths: the home.
+        identity: whose ledger.
+        broker: what the broker says; None = the embedded paper broker's books.
+
     Raises:
-        StoreError: one of the two files is missing or unreadable.
+        StoreError: one of the files is missing or unreadable.
     """
-    broker = _Books(paths.state / "paper_broker.db")
+    broker = broker or paper_books(paths)
     ledger = _Books(paths.entities / identity.entity_folder / identity.ledger_file)
     faults = []
-    cash = broker.number("SELECT cash_micros FROM account")
     marks = ",".join("?" for _ in _CASH_ACCOUNTS)
     booked = ledger.number(
         f"SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code IN ({marks})",  # noqa: S608 - marks only
         *_CASH_ACCOUNTS,
     )
-    if cash != booked:
-        faults.append(f"cash: broker {cash}, ledger {booked} micro-dollars")
-    held = broker.table("SELECT symbol, qty_nanos FROM positions WHERE qty_nanos <> 0")
+    if broker.cash_micros != booked:
+        faults.append(f"cash: broker {broker.cash_micros}, ledger {booked} micro-dollars")
+    held = broker.positions
     units = ledger.table(
         "SELECT commodity, sum(amount) FROM posting WHERE account_code = ? GROUP BY 1 HAVING sum(amount) <> 0",
         _UNITS_ACCOUNT,
@@ -44,12 +72,14 @@ def compare_books(paths: HomePaths, identity: Identity) -> list[str]:
         for symbol in sorted(held.keys() | units.keys())
         if held.get(symbol, 0) != units.get(symbol, 0)
     )
-    executions = {f"PX-{seq:06d}" for seq in broker.column("SELECT seq FROM executions")}
+    # An id may have colons itself: the first part names the broker, the last one the kind of event.
     fills = {
-        source.split(":")[1] for source in ledger.column("SELECT source_event_id FROM tx") if source.endswith(":FILL")
+        source.split(":", 1)[1].removesuffix(":FILL")
+        for source in ledger.column("SELECT source_event_id FROM tx")
+        if source.endswith(":FILL")
     }
-    faults.extend(f"execution {name} is not in the ledger" for name in sorted(executions - fills))
-    faults.extend(f"execution {name} is not at the broker" for name in sorted(fills - executions))
+    faults.extend(f"execution {name} is not in the ledger" for name in sorted(broker.execution_ids - fills))
+    faults.extend(f"execution {name} is not at the broker" for name in sorted(fills - broker.execution_ids))
     sums = ledger.table("SELECT commodity, sum(amount) FROM posting GROUP BY 1 HAVING sum(amount) <> 0")
     faults.extend(f"{name} does not sum to zero in the ledger but to {total}" for name, total in sums.items())
     return faults

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -16,11 +18,13 @@ from bus.assembly import CannotStartError
 from bus.processes import ROOT, ChainError, check_port, free_port, is_in_use, stop_on_signals
 from bus.store import StoreError, read_journal
 from config.env_bot import SettingsError
+from config.identity import Identity
 from config.paths import HOME_VARIABLE, HomeError, HomePaths
-from replay.books import compare_books
+from replay.books import BrokerBooks, compare_books, paper_books
 from replay.browser import PageError
 from replay.report import refusals_table, trades, trades_table
 from replay.session import DEMO_IDENTITY, OpenedSession, SessionChoice, open_session
+from replay.simulated import Disturbance, SimulatedChoice, Simulator, SimulatorError
 from replay.stage import Stage, StageError
 
 MARKER: Final = "DEMO_HOME"
@@ -49,10 +53,11 @@ class ProgressBar:
         self._is_terminal = out.isatty()
         self._tenth = 0
         self._line = ""
+        self.share = 0.0
 
     def move(self, now_ms: int) -> None:
         """Show how much of the session has been played."""
-        share = min(1.0, max(0.0, (now_ms - self._start) / self._span))
+        share = self.share = min(1.0, max(0.0, (now_ms - self._start) / self._span))
         clock = time.strftime("%H:%M", time.gmtime(now_ms / 1000))
         filled = int(share * _BAR_WIDTH)
         self._line = f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {share:4.0%}  {clock} UTC"
@@ -100,8 +105,8 @@ def prepare_home(text: str) -> HomePaths:
     return paths
 
 
-def watch(stage: Stage, session: OpenedSession) -> None:
-    """Show the session while it is played, from the same stream that the dashboard uses."""
+def watch(stage: Stage, session: OpenedSession, disturbance: Disturbance | None = None) -> None:
+    """Show the session while it is played, from the same stream that the dashboard uses; and disturb it."""
     bar = ProgressBar(sys.stdout, session.plan.open_ns // 1_000_000, session.plan.close_ns // 1_000_000)
     end = time.monotonic() + _SESSION_TIMEOUT_S
     is_over = False
@@ -112,6 +117,8 @@ def watch(stage: Stage, session: OpenedSession) -> None:
                 bar.say(_event_text(value))
             elif kind == "chain":
                 bar.move(max(value["ts_event_ms"], session.plan.open_ns // 1_000_000))
+                if disturbance is not None:
+                    disturbance.look(bar.share, bar.say)
                 is_over = value["ts_event_ms"] >= session.plan.close_ns // 1_000_000
             if is_over:
                 break
@@ -126,7 +133,7 @@ def _event_text(line: dict[str, Any]) -> str:
     return f"  {clock}  {line['text']}"
 
 
-def print_report(paths: HomePaths) -> int:
+def print_report(paths: HomePaths, identity: Identity, broker: BrokerBooks) -> int:
     """Print trades, refusals, trial balance and places; return 0 when the books agree."""
     execution = read_journal(paths.state / "execution.db")
     others = [event for name in ("strategy", "risk") for event in read_journal(paths.state / f"{name}.db")]
@@ -139,34 +146,65 @@ def print_report(paths: HomePaths) -> int:
         cwd=ROOT,
         check=False,
     )
-    faults = compare_books(paths, DEMO_IDENTITY)
-    print("\nPaper broker against ledger: " + ("; ".join(faults) if faults else "cash and every position agree."))
-    ledger = paths.entities / DEMO_IDENTITY.entity_folder / DEMO_IDENTITY.ledger_file
+    faults = compare_books(paths, identity, broker)
+    counted = f"{len(broker.execution_ids)} executions, cash and every position agree."
+    print(f"\nBroker against ledger: {'; '.join(faults) or counted}")
+    ledger = paths.entities / identity.entity_folder / identity.ledger_file
     print(f"\nLedger      {ledger}")
-    print(f"Logs        {paths.output / DEMO_IDENTITY.bot_identity / 'logs'} and {paths.logs}")
+    print(f"Logs        {paths.output / identity.bot_identity / 'logs'} and {paths.logs}")
     return 1 if faults or balance.returncode else 0
 
 
 def run(choice: SessionChoice, home: str, port: int) -> int:
-    """Play the demonstration; return the exit code.
+    """Play the demonstration on the embedded paper broker; return the exit code.
 
     Raises:
         SettingsError, CannotStartError, HomeError, ChainError, StageError: with what is wrong and what to do.
     """
-    session = open_session(choice.settings(), HomePaths(Path(home or DEFAULT_DEMO_HOME).absolute()))
+    with _played(choice.settings(), DEMO_IDENTITY, home, port) as (stage, session):
+        watch(stage, session)
+    return _reported(stage, DEMO_IDENTITY, paper_books(stage.chain.paths))
+
+
+def run_simulated(choice: SimulatedChoice, home: str, port: int) -> int:
+    """Play the demonstration against a simulated broker, with broken lines and a killed service; return the exit code.
+
+    Raises:
+        SettingsError, CannotStartError, HomeError, ChainError, StageError, SimulatorError: what is wrong.
+    """
+    simulator = Simulator(choice)
+    try:
+        with _played(simulator.settings(), choice.identity, home, port) as (stage, session):
+            watch(stage, session, Disturbance(stage, simulator))
+        books = simulator.books()
+    finally:
+        simulator.close()
+    return _reported(stage, choice.identity, books)
+
+
+@contextmanager
+def _played(
+    settings: dict[str, str], identity: Identity, home: str, port: int
+) -> Iterator[tuple[Stage, OpenedSession]]:
+    """Bring a chain on a fresh home to the start of its session, and stop it in the end."""
+    session = open_session(settings, HomePaths(Path(home or DEFAULT_DEMO_HOME).absolute()))
     port = port or free_port()
     check_port(port)
     paths = prepare_home(home)
     stage = Stage(paths, port)
     print(f"{session.source}\nHome        {paths.root}")
     try:
-        stage.configure(choice.settings(), DEMO_IDENTITY)
+        stage.configure(settings, identity)
         print(f"Page        {stage.chain.url} (user admin, password {stage.password}) while this runs")
         stage.arm("demonstration")
-        watch(stage, session)
+        yield stage, session
     finally:
         stage.stop()
-    code = print_report(paths)
+
+
+def _reported(stage: Stage, identity: Identity, broker: BrokerBooks) -> int:
+    paths = stage.chain.paths
+    code = print_report(paths, identity, broker)
     print(f"Page        make run HOME_DIR={paths.root}  (user admin, password {stage.password})")
     return code
 
@@ -177,13 +215,17 @@ def main(arguments: list[str]) -> int:
     for name in ("data", "date", "symbols", "seed", "speed", "home"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--broker", choices=("paper", "alpaca-sim", "ibkr-sim"), default="paper")
     options = parser.parse_args(arguments)
     stop_on_signals()
     data = str(Path(options.data).absolute()) if options.data else ""
     choice = SessionChoice(data, options.date, options.symbols, options.seed, options.speed)
     try:
-        return run(choice, options.home, options.port)
-    except (SettingsError, CannotStartError, HomeError, ChainError, StageError, StoreError) as error:
+        if options.broker == "paper":
+            return run(choice, options.home, options.port)
+        simulated = SimulatedChoice(options.broker.removesuffix("-sim"), choice)
+        return run_simulated(simulated, options.home, options.port)
+    except (SettingsError, CannotStartError, HomeError, ChainError, StageError, StoreError, SimulatorError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except (PageError, OSError, http.client.HTTPException) as error:

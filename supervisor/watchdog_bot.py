@@ -18,9 +18,10 @@ from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.ballast import BALLAST_BYTES, Ballast, free_bytes_at
 from bus.boot_book import BootBook
 from bus.build import build_id
-from bus.calendar import ExchangeDay, plan_session, read_exchange_day, session_windows
+from bus.calendar import ExchangeDay, read_exchange_day, read_exchange_sessions, session_windows
 from bus.clock import boot_ns, utc_ns
 from bus.control import KILL_FILE, ControlFolder
+from bus.day_planner import DayPlanner
 from bus.decider import Shell
 from bus.halt import ControlState
 from bus.halt_acks import HaltAcks
@@ -50,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 _STATUS_NS: Final = 200_000_000
 _FILE_NS: Final = 1_000_000_000
+_PLAN_AGAIN_NS: Final = 600_000_000_000
 _TEXT_MAX: Final = 400
 WATCHED: Final[tuple[ServiceName, ...]] = tuple(s for s in SERVICES if s != "watchdog")
 CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s != "web")
@@ -110,6 +112,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
     Args:
         setup: the home, settings and identity.
         read_day: returns a day of the exchange's calendar.
+        read_sessions: returns its sessions from one day to another.
         free_bytes: returns the free space where a path is.
         ballast: disk space to set aside at the start, in the real process alone.
     """
@@ -119,11 +122,12 @@ class WatchdogShell(Shell[dict[str, Message]]):
         setup: Setup,
         *,
         read_day: Callable[[str], ExchangeDay] = read_exchange_day,
+        read_sessions: Callable[[str, str], tuple[ExchangeDay, ...]] = read_exchange_sessions,
         free_bytes: Callable[[Path], int] = free_bytes_at,
         ballast: Ballast | None = None,
     ) -> None:
         self._setup = setup
-        self._read_day = read_day
+        self._planner = DayPlanner(setup.env, read_day, read_sessions)
         self._free_bytes = free_bytes
         self._ballast = ballast
         self._control = ControlFolder(setup.paths)
@@ -136,6 +140,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
         self._session_ns = 0
         self._status_due = 0
         self._file_due = 0
+        self._plan_due = 0
         self._in_file: tuple[object, ...] = ()
         self._started_at = utc_ns() - boot_ns()
         self._plan: SessionPlanned | None = None
@@ -150,19 +155,21 @@ class WatchdogShell(Shell[dict[str, Message]]):
         return self._signs(self._control.current()).lease_refusal()
 
     def on_start(self, state: dict[str, Message], now_ns: int) -> Sequence[Message]:
-        """Plan the session of the day that the operator chose, and note to whom the arm record was given."""
+        """Plan the session of the day that the operator chose, or live of today, and note to whom the arm was given."""
         if self._ballast:
             self._ballast.make(self._free_bytes(self._setup.paths.root))
         self._boots.begin(self._control.read().arm)
         try:
-            day = self._read_day(self._setup.env.word("MARKET_DATA_DATE"))
+            plan = self._planner.first(utc_ns())
         except CannotStartError as error:
             self._status_file.write(bare_record("ERROR", str(error)))
             raise
-        plan = plan_session(day, self._setup.env, utc_ns())
         known = state.get("plan")
-        self._plan = known if isinstance(known, SessionPlanned) and _same_plan(known, plan) else plan
-        self._windows = session_windows(self._plan, self._setup.env)
+        return self._take(known if isinstance(known, SessionPlanned) and _same_plan(known, plan) else plan)
+
+    def _take(self, plan: SessionPlanned) -> Sequence[Message]:
+        self._plan = plan
+        self._windows = session_windows(plan, self._setup.env)
         return [plan]
 
     def before_commit(self, event: Message) -> None:
@@ -207,7 +214,19 @@ class WatchdogShell(Shell[dict[str, Message]]):
         if self._ports:
             self._ports.publish(status)
         self._write_file(status)
-        return ()
+        return self._plan_next()
+
+    def _plan_next(self) -> Sequence[Message]:
+        """Plan the next session when this one is over, where the days follow each other by themselves."""
+        if boot_ns() < self._plan_due:
+            return ()
+        try:
+            plan = self._planner.due(utc_ns())
+        except CannotStartError as error:
+            self._plan_due = boot_ns() + _PLAN_AGAIN_NS
+            self._halt("calendar", f"the next session cannot be planned: {error}")
+            return ()
+        return () if plan is None else self._take(plan)
 
     def _watch(self) -> None:
         control = self._control.current()

@@ -1,8 +1,14 @@
 """What tests of more than one folder are given."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from config.paths import HomePaths
+
+#: Stand-ins of whom the bot talks to: `from exchange import Exchange`.
+sys.path.insert(0, str(Path(__file__).resolve().parent / "fakes"))
 
 
 @pytest.fixture

@@ -11,8 +11,11 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         kind="choice",
         proposal="generated",
         unit="one of",
-        choices=("generated", "recorded"),
-        description="generated: a seeded, realistic session. recorded: minute bars and quotes from a folder.",
+        choices=("generated", "recorded", "alpaca"),
+        description=(
+            "generated: a seeded, realistic session. recorded: minute bars and quotes from a folder. alpaca: live, "
+            "from Alpaca's stream by ALPACA_DATA_FEED; the day is today's."
+        ),
     ),
     Setting(
         key="MARKET_DATA_DIR",
@@ -29,7 +32,7 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         kind="date",
         proposal="2025-03-12",
         unit="YYYY-MM-DD",
-        description="Trading day to play.",
+        description="Trading day to play; live data takes today's instead.",
     ),
     Setting(
         key="MARKET_DATA_SYMBOLS",
@@ -38,7 +41,10 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         proposal="",
         unit="symbols, comma separated",
         optional=True,
-        description="Names to play; empty = all there are.",
+        description=(
+            "Names to play; empty = all there are. Live with UNIVERSE_SOURCE session: the names to choose from, which "
+            "must be given."
+        ),
     ),
     Setting(
         key="MARKET_DATA_SEED",
@@ -66,8 +72,53 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         unit="file",
         optional=True,
         description=(
-            "For recorded data: a CSV of the VIX by day (DATE,OPEN,HIGH,LOW,CLOSE). The close of the trading day "
-            "before counts. Empty = unknown, and the close strategy is silent."
+            "For recorded and live data: a CSV of the VIX by day (DATE,OPEN,HIGH,LOW,CLOSE). The close of the trading "
+            "day before counts. Empty = unknown, and the close strategy is silent."
         ),
+    ),
+    Setting(
+        key="LIVE_LIST_BEFORE_OPEN",
+        group="Market data",
+        kind="int",
+        proposal="5",
+        unit="minutes",
+        bounds=("1", "55"),
+        description=(
+            "For live data: how long before the open the names of the day are chosen and their stream is opened. A "
+            "screener that is started later does it at once."
+        ),
+    ),
+    Setting(
+        key="ALPACA_STREAM_SYMBOLS_MAX",
+        group="Market data",
+        kind="int",
+        proposal="30",
+        unit="symbols",
+        bounds=("1", "2000"),
+        description=(
+            "The most names whose quotes are asked of Alpaca's stream: 30 on the free plan. What is held comes first, "
+            "then the candidates by rank, each with its inverse ETF; the rest has no data."
+        ),
+    ),
+    Setting(
+        key="MARKET_DATA_TIMEOUT",
+        group="Market data",
+        kind="int",
+        proposal="15",
+        unit="seconds",
+        bounds=("2", "600"),
+        description=(
+            "For live data: after so much silence in the exchange's hours the connection is made anew, and the missed "
+            "minutes are fetched."
+        ),
+    ),
+    Setting(
+        key="ALPACA_DATA_SIMULATOR_PORT",
+        group="Market data",
+        kind="int",
+        proposal="8421",
+        unit="port of 127.0.0.1",
+        bounds=("1", "65535"),
+        description="Where the stand-in's market data listens; used while ALPACA_ENDPOINT is simulator.",
     ),
 )

@@ -33,6 +33,47 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         description="The most positions and entries that may be open together.",
     ),
     Setting(
+        key="MAX_POSITION_PER_SYMBOL",
+        group="Risk limits",
+        kind="decimal",
+        proposal="25",
+        unit="percent of the day's starting equity",
+        bounds=("0.1", "100"),
+        description=(
+            "The most that one symbol may be worth: what the bot holds and has ordered, and what the account had "
+            "before."
+        ),
+    ),
+    Setting(
+        key="MAX_ORDER_NOTIONAL",
+        group="Risk limits",
+        kind="int",
+        proposal="25000",
+        unit="dollars",
+        bounds=("1", "10000000"),
+        description="The most that one entry may cost at the ask.",
+    ),
+    Setting(
+        key="MAX_ORDER_SHARES",
+        group="Risk limits",
+        kind="int",
+        proposal="10000",
+        unit="shares",
+        bounds=("1", "1000000"),
+        description="The most shares of one entry.",
+    ),
+    Setting(
+        key="FRACTIONAL_SHARES",
+        group="Risk limits",
+        kind="bool",
+        proposal="false",
+        unit="true or false",
+        description=(
+            "Size entries to a ten-thousandth of a share where the broker allows fractions of the symbol. Brokers take "
+            "no stop for a fraction: execution guards it, and only while it runs."
+        ),
+    ),
+    Setting(
         key="DAILY_LOSS_LIMIT",
         group="Risk limits",
         kind="decimal",
@@ -40,6 +81,64 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         unit="percent of the day's starting equity",
         bounds=("0.1", "20"),
         description="A day's loss, realized and not, beyond which the kill switch halts the chain.",
+    ),
+    Setting(
+        key="DAILY_LOSS_FROM",
+        group="Risk limits",
+        kind="choice",
+        proposal="start",
+        unit="one of",
+        choices=("start", "peak"),
+        description=(
+            "What DAILY_LOSS_LIMIT is counted from. start: the day's beginning. peak: the day's best result so far."
+        ),
+    ),
+    Setting(
+        key="MAX_TRADES_PER_DAY",
+        group="Risk limits",
+        kind="int",
+        proposal="100",
+        unit="entries a session",
+        bounds=("1", "10000"),
+        description="After so many approved entries, filled or not, no more is bought that day.",
+    ),
+    Setting(
+        key="MAX_ORDERS_PER_SECOND",
+        group="Risk limits",
+        kind="int",
+        proposal="10",
+        unit="entries",
+        bounds=("1", "100"),
+        description="More entries than this are not approved within one second of the session's clock.",
+    ),
+    Setting(
+        key="MAX_ORDERS_PER_MINUTE",
+        group="Risk limits",
+        kind="int",
+        proposal="60",
+        unit="entries",
+        bounds=("1", "1000"),
+        description="More entries than this are not approved within one minute of the session's clock.",
+    ),
+    Setting(
+        key="MAX_REPEATED_ORDERS",
+        group="Risk limits",
+        kind="int",
+        proposal="3",
+        unit="entries in 10 seconds",
+        bounds=("1", "10"),
+        description=(
+            "The same symbol, side, quantity and price more often than this within 10 seconds halts the chain."
+        ),
+    ),
+    Setting(
+        key="MAX_BROKER_REJECTIONS",
+        group="Risk limits",
+        kind="int",
+        proposal="5",
+        unit="rejections in 60 seconds",
+        bounds=("1", "20"),
+        description="More orders that the broker refuses within 60 seconds than this halt the chain.",
     ),
     Setting(
         key="MIN_VOLUME_THRESHOLD",
@@ -67,6 +166,43 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         unit="seconds",
         bounds=("1", "2"),
         description=("An entry needs a quote no older than this on the session's clock. 2 is the most the bot allows."),
+    ),
+    Setting(
+        key="PRICE_COLLAR",
+        group="Risk limits",
+        kind="decimal",
+        proposal="5",
+        unit="percent of the signal's price",
+        bounds=("0.01", "50"),
+        description=(
+            "An entry whose ask is further than this from the price that the signal was made at is not bought."
+        ),
+    ),
+    Setting(
+        key="RESTRICTED_SYMBOLS",
+        group="Risk limits",
+        kind="symbols",
+        proposal="",
+        unit="symbols, comma separated, or empty",
+        optional=True,
+        description="What the bot never buys: neither as the name of a signal nor as what is bought for it.",
+    ),
+    Setting(
+        key="DEFENSE_MODE",
+        group="Risk limits",
+        kind="bool",
+        proposal="false",
+        unit="true or false",
+        description="When true nothing new is bought; stops and exits go on.",
+    ),
+    Setting(
+        key="MAX_OPTION_PREMIUM",
+        group="Risk limits",
+        kind="int",
+        proposal="500",
+        unit="dollars a trade",
+        bounds=("1", "1000000"),
+        description="The most premium that one option trade may cost.",
     ),
     Setting(
         key="HALT_POSITIONS",

@@ -1,20 +1,19 @@
 """The decider: what to prepare, cancel, expire, protect and close. Pure: facts in, events out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from bus import messages as m
+from services.execution import closing, guarding, telling
 from services.execution import decisions as d
 from services.execution.brokers import reports as r
 from services.execution.decisions import Decision
-from services.execution.intents import Intent, OrderEvent, trigger_of
+from services.execution.intents import Intent, OrderEvent, needs_guard, trigger_of
 from services.execution.orders import FINAL_STATES, IllegalTransitionError, Order, OrderState, next_state
 from services.execution.settings import ExecutionSettings
 from services.execution.state import KILL_SWITCH_REASON, ExecutionState, halt_reason
 
 SNAPSHOT_ORDERS_MAX: Final = 150
-#: A reason is cut in the snapshot, so that a full one fits a frame; the journal keeps all of it.
-_SNAPSHOT_REASON_MAX: Final = 160
 #: A fill of an order in one of these contradicts what the broker said: it is booked, and the chain halts.
 _CANNOT_FILL: Final = frozenset({OrderState.REJECTED, OrderState.EXPIRED, OrderState.FILLED})
 
@@ -35,6 +34,7 @@ class ExecutionCore:
         self._handlers: dict[type[m.Message], _Handler] = {
             m.QuoteBatch: self._on_market,
             m.BarBatch: self._on_market,
+            m.PastBars: self._on_market,
             m.FeedEnded: self._on_market,
             m.SessionPlanned: _journaled,
             m.ChainArmed: _journaled,
@@ -64,7 +64,9 @@ class ExecutionCore:
         return ExecutionState(flattens_on_halt=self._settings.halt_positions == "flatten")
 
     def observe(self, state: ExecutionState, data: m.MarketMessage) -> ExecutionState:
-        """Return the state as it is: what market data does to orders, the broker tells."""
+        """Fold what execution watches itself; what market data does to orders, the broker tells."""
+        if isinstance(data, m.QuoteBatch):
+            state.hear(data)
         return state
 
     def decide(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:
@@ -89,7 +91,7 @@ class ExecutionCore:
     def snapshot(self, state: ExecutionState, now_ns: int) -> Sequence[m.StatusMessage]:
         """Return the orders of the day, the newest 150, oldest first."""
         orders = state.orders()
-        lines = tuple(_line(order, state.stops) for order in orders[-SNAPSHOT_ORDERS_MAX:])
+        lines = telling.order_lines(orders[-SNAPSHOT_ORDERS_MAX:], state.stops)
         return (
             m.OrdersSnapshot(
                 ts_event=now_ns,
@@ -98,6 +100,7 @@ class ExecutionCore:
                 orders_total=len(orders),
                 drain=state.drain,
                 external=state.external,
+                warnings=d.warnings(state, now_ns),
             ),
         )
 
@@ -126,18 +129,27 @@ class ExecutionCore:
         return step.events
 
     def _on_market(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:
-        if now_ns < state.due_ns:
-            return ()
         events: list[m.Message] = []
-        for intent in state.open_intents():
+        for intent in state.open_intents() if now_ns >= state.due_ns else state.watched_intents():
             step = self._step(intent, now_ns)
             reason = d.exit_reason(state, intent, now_ns)
             if reason:
                 step.leave(state, reason)
+                step.press(closing.pressed_at_ns(state.plan, now_ns))
+            elif reached := self._reached(state, intent, message):
+                step.say(d.close_of(intent, reached, now_ns))
+                step.leave(state, reached)
             elif now_ns >= intent.cancel_at_ns:
                 step.cancel_entries("unfilled for longer than ENTRY_TIMEOUT allows")
             events.extend(step.events)
         return events
+
+    def _reached(self, state: ExecutionState, intent: Intent, message: m.Message) -> str:
+        """Return why a quote ends what execution watches itself: a target, or the stop of a fraction of a share."""
+        if not isinstance(message, m.QuoteBatch) or not guarding.is_watched(intent):
+            return ""
+        peak = state.peaks_micros.get(intent.intent_id, 0)
+        return guarding.reason_to_sell(intent, message.quote_of(intent.symbol), peak)
 
     def _on_disarmed(self, state: ExecutionState, message: m.ChainDisarmed, now_ns: int) -> Sequence[m.Message]:
         return (message, *self._stop_entries(state, state.open_intents(), "disarmed", now_ns))
@@ -313,8 +325,9 @@ class ExecutionCore:
         step = self._step(state.intent_with(order), now_ns)
         filled = d.filled_of(order, report, now_ns)
         step.say(filled)
-        if order.leg == "entry":
-            # One stop for each fill, at once: what is protected is always exactly what is held.
+        # One stop for each fill, at once: what is protected is always exactly what is held. No broker takes one for a
+        # fraction of a share, so that is guarded here, on the quotes that are heard.
+        if order.leg == "entry" and not needs_guard(filled):
             step.say(step.stop_for(filled))
         self._go_on(state, step, now_ns)
         surprise = _surprise(order, filled, step.intent)
@@ -413,73 +426,26 @@ def _journaled(state: ExecutionState, message: m.Message, now_ns: int) -> Sequen
 
 
 def _on_account(state: ExecutionState, report: r.BrokerAccount, now_ns: int) -> Sequence[m.Message]:
-    return (
-        m.AccountReported(
-            ts_event=report.ts_event,
-            ts_init=now_ns,
-            session_date=report.session_date,
-            broker=report.broker,
-            cash_micros=report.cash_micros,
-            buying_power_micros=report.buying_power_micros,
-            symbols=report.symbols,
-            qtys_nanos=report.qtys_nanos,
-        ),
-    )
+    return (telling.account_reported(report, now_ns),)
 
 
 def _on_assets(state: ExecutionState, report: r.BrokerAssets, now_ns: int) -> Sequence[m.Message]:
-    return (
-        m.AssetsReported(
-            ts_event=report.ts_event,
-            ts_init=now_ns,
-            session_date=report.session_date,
-            broker=report.broker,
-            assets=report.assets,
-        ),
-    )
+    return (telling.assets_reported(report, now_ns),)
 
 
 def _on_cash(state: ExecutionState, report: r.BrokerCash, now_ns: int) -> Sequence[m.Message]:
-    if report.activity_id in state.activity_ids:
-        return ()
-    return (
-        m.CashMoved(
-            ts_event=report.ts_event,
-            ts_init=now_ns,
-            activity_id=report.activity_id,
-            kind="DEPOSIT" if report.amount_micros >= 0 else "WITHDRAWAL",
-            amount_micros=report.amount_micros,
-            broker=report.broker,
-        ),
-    )
+    return () if report.activity_id in state.activity_ids else (telling.cash_moved(report, now_ns),)
 
 
 def _surprise(order: Order, filled: m.OrderFilled, after: Intent) -> str:
     """Return what is wrong with a fill that was booked because money has moved; empty when nothing is."""
     if order.state in _CANNOT_FILL:
         return f"{filled.execution_id} fills {order.client_order_id}, which was {order.state}"
+    if order.broker_order_id not in {"", filled.broker_order_id}:
+        pair = f"{order.broker_order_id} and {filled.broker_order_id}"
+        return f"{order.client_order_id} is two orders at the broker: {pair}"
     if filled.cumulative_qty_nanos > filled.order_qty_nanos:
         return f"{filled.execution_id} fills more of {order.client_order_id} than was ordered"
     if after.held_nanos < 0:
         return f"{filled.execution_id} sold more {filled.symbol} than was held"
     return ""
-
-
-def _line(order: Order, stops: Mapping[str, int]) -> m.OrderLine:
-    prepared = order.prepared
-    return m.OrderLine(
-        client_order_id=prepared.client_order_id,
-        intent_id=prepared.intent_id,
-        leg=prepared.leg,
-        strategy=prepared.strategy,
-        symbol=prepared.symbol,
-        side=prepared.side,
-        qty_nanos=prepared.qty_nanos,
-        filled_nanos=order.filled_nanos,
-        average_micros=order.average_micros,
-        order_type=prepared.order_type,
-        stop_micros=max(prepared.stop_micros, stops.get(prepared.client_order_id, 0)),
-        state=order.state.value,
-        reason=prepared.reason[:_SNAPSHOT_REASON_MAX],
-        ts_ns=order.ts_ns,
-    )

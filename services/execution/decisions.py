@@ -3,7 +3,9 @@
 from typing import Final
 
 from bus import messages as m
+from services.execution import closing, guarding
 from services.execution.brokers import reports as r
+from services.execution.closing import is_late
 from services.execution.intents import Intent, IntentEvent, fold, intent_of
 from services.execution.orders import Order, OrderState, client_order_id
 from services.execution.state import KILL_SWITCH_REASON, ExecutionState
@@ -74,6 +76,30 @@ def exit_reason(state: ExecutionState, intent: Intent, now_ns: int) -> str:
     return ""
 
 
+def close_of(intent: Intent, reason: str, now_ns: int) -> m.CloseIntent:
+    """Return the event that execution itself wants an intent sold."""
+    return m.CloseIntent(
+        ts_event=now_ns,
+        ts_init=now_ns,
+        intent_id=intent.intent_id,
+        session_date=intent.session_date,
+        reason=reason,
+    )
+
+
+def warnings(state: ExecutionState, now_ns: int) -> str:
+    """Return what a person has to know now, beside the drain and what is not the bot's; at most 400 characters."""
+    intents = state.open_intents()
+    held = [guarding.words(intent, state.peaks_micros.get(intent.intent_id, 0)) for intent in intents]
+    guarded = ", ".join(filter(None, held))
+    parts = (
+        closing.words(state.plan, intents, now_ns),
+        state.warnings,
+        f"only this process protects, no stop rests at the broker: {guarded}" if guarded else "",
+    )
+    return "; ".join(filter(None, parts))[:_TEXT_MAX]
+
+
 def entry_of(message: m.SubmitOrder, account: str, now_ns: int) -> m.OrderPrepared:
     """Return the entry order of an approved intent."""
     return m.OrderPrepared(
@@ -96,6 +122,8 @@ def entry_of(message: m.SubmitOrder, account: str, now_ns: int) -> m.OrderPrepar
         cancel_at_ns=message.cancel_at_ns,
         exit_at_ns=message.exit_at_ns,
         reason=message.reason,
+        reference_micros=message.reference_micros,
+        target_micros=message.target_micros,
     )
 
 
@@ -179,6 +207,12 @@ class Decision:
                 self._cancel(order, reason)
         self.exit_when_free(state, reason)
         self.close_when_over()
+
+    def press(self, pressed_ns: int) -> None:
+        """Cancel a sale that rests since before this moment; it is sent again once the cancel is confirmed."""
+        for order in self.intent.open_orders:
+            if is_late(order, pressed_ns):
+                self._cancel(order, "not sold yet, and the close is near: sent again once it is cancelled")
 
     def exit_when_free(self, state: ExecutionState, reason: str) -> None:
         """Prepare the sale of what is held, once no other order can change how much that is."""

@@ -11,6 +11,8 @@ RECONCILE: Final = Failpoint("execution.reconcile")
 FILLS: Final = Failpoint("execution.fills")
 DRAIN: Final = Failpoint("execution.drain")
 ACCOUNT: Final = Failpoint("execution.account")
+ASSETS: Final = Failpoint("execution.assets")
+DROP_COPY: Final = Failpoint("execution.drop_copy")
 FINISH: Final = Failpoint("execution.finish")
 
 FAILPOINTS: Final[tuple[str, ...]] = (
@@ -21,5 +23,7 @@ FAILPOINTS: Final[tuple[str, ...]] = (
     "execution.fills",
     "execution.drain",
     "execution.account",
+    "execution.assets",
+    "execution.drop_copy",
     "execution.finish",
 )

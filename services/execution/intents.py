@@ -22,7 +22,9 @@ IntentEvent = OrderEvent | m.CloseIntent | m.IntentClosed
 class Intent(Struct, frozen=True, kw_only=True):
     """What risk approved, and what became of it.
 
-    `exit_reason` is set once something other than the time wants the position sold, and stays set.
+    `exit_reason` is set once something other than the time wants the position sold, and stays set. `guarded_nanos` is
+    what was bought in fractions of a share, for which execution keeps the stop itself, and `guarded_from_micros` the
+    highest price that was paid for it.
     """
 
     intent_id: str
@@ -32,7 +34,10 @@ class Intent(Struct, frozen=True, kw_only=True):
     trail_bps: int
     cancel_at_ns: int
     exit_at_ns: int
+    target_micros: int = 0
     orders: tuple[Order, ...] = ()
+    guarded_nanos: int = 0
+    guarded_from_micros: int = 0
     exit_reason: str = ""
     is_closed: bool = False
 
@@ -72,7 +77,13 @@ def intent_of(entry: m.OrderPrepared) -> Intent:
         trail_bps=entry.trail_bps,
         cancel_at_ns=entry.cancel_at_ns,
         exit_at_ns=entry.exit_at_ns,
+        target_micros=entry.target_micros,
     )
+
+
+def needs_guard(fill: m.OrderFilled) -> bool:
+    """Tell whether a fill of an entry is one that brokers take no stop for: it has a fraction of a share."""
+    return fill.leg == "entry" and fill.qty_nanos % m.NANOS != 0
 
 
 def fold(intent: Intent, event: IntentEvent) -> Intent:
@@ -89,6 +100,13 @@ def fold(intent: Intent, event: IntentEvent) -> Intent:
             return replace(intent, is_closed=True)
         case m.OrderPrepared():
             return replace(intent, orders=(*intent.orders, Order(prepared=event, ts_ns=event.ts_init)))
+        case m.OrderFilled() if needs_guard(event):
+            guarded = _fold_order(intent, event)
+            return replace(
+                guarded,
+                guarded_nanos=guarded.guarded_nanos + event.qty_nanos,
+                guarded_from_micros=max(guarded.guarded_from_micros, event.price_micros),
+            )
         case _:
             return _fold_order(intent, event)
 

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from bus.messages import NANOS
 from services.execution.brokers.interface import OpenOrder
 from services.execution.orders import FINAL_STATES, OrderState, is_own
+from services.execution.quantities import shares
 from services.execution.state import ExecutionState
 
 #: The broker has confirmed these to us, so it has to list them.
@@ -29,7 +29,7 @@ class OrderFindings(Struct, frozen=True, kw_only=True):
 
 
 class PositionFindings(Struct, frozen=True, kw_only=True):
-    """What a list of positions says: symbols short of what we hold, in words; and what is more than that, in nanos."""
+    """What a list of positions says: symbols short of what we hold, in words; and what is not ours, in signed nanos."""
 
     short: tuple[str, ...]
     external: dict[str, int]
@@ -76,15 +76,14 @@ def compare_positions(state: ExecutionState, reported: Mapping[str, int]) -> Pos
     for intent in state.open_intents():
         held[intent.symbol] = held.get(intent.symbol, 0) + intent.held_nanos
     short = tuple(
-        f"{symbol}: {_shares(reported.get(symbol, 0))} at the broker, {_shares(own)} by our fills"
+        f"{symbol}: {shares(reported.get(symbol, 0))} at the broker, {shares(own)} by our fills"
         for symbol, own in sorted(held.items())
         if reported.get(symbol, 0) < own
     )
-    external = {symbol: qty - held.get(symbol, 0) for symbol, qty in reported.items() if qty > held.get(symbol, 0)}
+    external = {
+        symbol: qty - held.get(symbol, 0)
+        for symbol, qty in reported.items()
+        # What we hold and is short there contradicts us; a short position in anything else is somebody else's.
+        if qty > held.get(symbol, 0) or (qty < 0 and not held.get(symbol, 0))
+    }
     return PositionFindings(short=short, external=external)
-
-
-def _shares(nanos: int) -> str:
-    whole, rest = divmod(abs(nanos), NANOS)
-    text = f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
-    return f"-{text}" if nanos < 0 else text

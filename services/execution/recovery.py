@@ -8,7 +8,7 @@ from typing import Final
 from bus import messages as m
 from services.execution import failpoints as points
 from services.execution.brokers import reports as r
-from services.execution.brokers.interface import Broker, RetryableBrokerError, StopTradingError
+from services.execution.brokers.interface import Broker, PlannedPauseError, RetryableBrokerError, StopTradingError
 from services.execution.orders import Order, is_own
 from services.execution.state import ExecutionState
 
@@ -88,6 +88,9 @@ class Recovery:
         """Note that the broker has to be asked again; once UNKNOWN_NS_MAX has passed the chain halts as well."""
         now = self._boot_ns()
         retry = self._retries.setdefault(key, _Retry(due_ns=now, first_ns=now))
+        if isinstance(error, PlannedPauseError):
+            # Nobody needs the broker now: that it does not answer counts only from when somebody does.
+            retry.first_ns = now
         retry.tries += 1
         wait_ns = RETRY_NS[min(retry.tries, len(RETRY_NS)) - 1]
         if self.is_hurried:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from bus import messages as m
+from services.execution.guarding import is_watched, usable_bid
 from services.execution.intents import Intent, OrderEvent, fold, intent_of
 from services.execution.orders import Order
 
@@ -27,7 +28,7 @@ def halt_reason(halt: m.HaltRaised) -> str:
 class ExecutionState:
     """Folded from the journal, in place. `intent_ids` and `activity_ids` only grow; the rest is of the day.
 
-    `stops`, `drain` and `external` are shown only: they are not journaled, and nothing is decided by them.
+    `stops`, `drain`, `external` and `warnings` are shown only: they are not journaled, and nothing is decided by them.
     `halt_counter` is the newest halt heard, `armed_counter` the newest that an operator has answered.
     """
 
@@ -41,11 +42,19 @@ class ExecutionState:
     armed_counter: int = 0
     account: m.AccountReported | None = None
     last_execution_id: str = ""
+    #: The newest execution before this session, and those that were booked in it.
+    session_execution_id: str = ""
+    session_execution_ids: set[str] = field(default_factory=set)
     intent_ids: set[str] = field(default_factory=set)
     activity_ids: set[str] = field(default_factory=set)
+    #: What the broker lets the account do with each symbol that was quoted in this session.
+    assets: dict[str, m.AssetLine] = field(default_factory=dict)
     stops: dict[str, int] = field(default_factory=dict)
     drain: str = ""
     external: str = ""
+    warnings: str = ""
+    #: The best bid of each position that execution guards itself, since this process began.
+    peaks_micros: dict[str, int] = field(default_factory=dict)
     #: What the chain was halted for since it was armed, in words.
     halt_details: set[str] = field(default_factory=set)
     _intents: dict[str, Intent] = field(default_factory=dict)
@@ -53,6 +62,8 @@ class ExecutionState:
     _open: dict[str, None] = field(default_factory=dict)
     #: When each open intent has to be looked at; 0 = at every moment.
     _due_ns: dict[str, int] = field(default_factory=dict)
+    #: Open intents that each quote of their symbol may end.
+    _watched: dict[str, None] = field(default_factory=dict)
     #: Of the open orders: all, and those that do not rest at the broker.
     _open_orders: dict[str, None] = field(default_factory=dict)
     _restless: dict[str, None] = field(default_factory=dict)
@@ -61,9 +72,25 @@ class ExecutionState:
         """Return the intents that are not closed, oldest first."""
         return [self._intents[intent_id] for intent_id in self._open]
 
+    def watched_intents(self) -> list[Intent]:
+        """Return the open intents that each quote of their symbol may end, oldest first."""
+        return [self._intents[intent_id] for intent_id in self._watched]
+
+    def hear(self, batch: m.QuoteBatch) -> None:
+        """Raise the peaks of what execution guards itself; not journaled."""
+        for intent in self.watched_intents():
+            if intent.guarded_nanos:
+                bid = usable_bid(batch.quote_of(intent.symbol))
+                peak = max(self.peaks_micros.get(intent.intent_id, 0), bid)
+                self.peaks_micros[intent.intent_id] = peak
+
     def show(self, *, drain: str, external: str, stops: dict[str, int]) -> None:
         """Keep what the snapshot says about the broker's side; not journaled."""
         self.drain, self.external, self.stops = drain[:_TEXT_MAX], external[:_TEXT_MAX], stops
+
+    def warn(self, warnings: str) -> None:
+        """Keep what the snapshot says a person has to know; not journaled."""
+        self.warnings = warnings
 
     @property
     def is_flattening(self) -> bool:
@@ -143,7 +170,7 @@ class ExecutionState:
             case m.AccountReported():
                 self.account = event
             case m.AssetsReported():
-                pass  # It is risk's to decide by; the journal keeps it until it is delivered.
+                self._assets_reported(event)
             case m.CashMoved():
                 self.activity_ids.add(event.activity_id)
             case m.OrderPrepared():
@@ -166,10 +193,17 @@ class ExecutionState:
                 raise TypeError(f"{type(event).__name__} is no event of execution")
         return self
 
+    def _assets_reported(self, event: m.AssetsReported) -> None:
+        if self.plan is not None and self.plan.session_date == event.session_date:
+            self.assets.update((line.symbol, line) for line in event.assets)
+
     def _plan(self, event: m.SessionPlanned) -> None:
         if self.plan is None or self.plan.session_date != event.session_date:
             # A new day: what is over is forgotten, and a kill switch counts for the day it tripped on.
             self.is_killed = False
+            self.session_execution_id, self.session_execution_ids = self.last_execution_id, set()
+            self.assets = {}
+            self.peaks_micros = {}
             self._intents = {intent_id: self._intents[intent_id] for intent_id in self._open}
             self._intent_of_order = {k: v for k, v in self._intent_of_order.items() if v in self._intents}
         self.plan = event
@@ -213,6 +247,7 @@ class ExecutionState:
         if isinstance(event, m.OrderFilled):
             newest = max(self.last_execution_id, event.execution_id, key=lambda name: (len(name), name))
             self.last_execution_id = newest
+            self.session_execution_ids.add(event.execution_id)
 
     def _put(self, intent: Intent) -> None:
         """Put an intent in its place, and note of it what is asked for at every moment."""
@@ -222,6 +257,7 @@ class ExecutionState:
             _note(self._restless, order.client_order_id, None if order.is_open and not order.is_resting else _GONE)
         _note(self._open, intent.intent_id, _GONE if intent.is_closed else None)
         _note(self._due_ns, intent.intent_id, _GONE if intent.is_closed else self._due_of(intent))
+        _note(self._watched, intent.intent_id, None if is_watched(intent) else _GONE)
 
     def _due_of(self, intent: Intent) -> int:
         """Return when an open intent has to be looked at: for its exit, or for what is unfilled of its entry."""

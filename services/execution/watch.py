@@ -11,6 +11,7 @@ from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, OpenOrder, RetryableBrokerError, StopTradingError
 from services.execution.drain import Drain
 from services.execution.orders import is_own
+from services.execution.quantities import shares
 from services.execution.reconcile import OrderFindings, PositionFindings, compare_orders, compare_positions
 from services.execution.recovery import Recovery, broker_halt
 from services.execution.state import ExecutionState
@@ -18,6 +19,9 @@ from services.execution.state import ExecutionState
 #: How often open orders and positions are compared with the broker's, in nanoseconds of boot time.
 ORDERS_EVERY_NS: Final = 5_000_000_000
 POSITIONS_EVERY_NS: Final = 30_000_000_000
+#: An order at market that was made less than IN_FLIGHT_NS ago, in session time, should be filled by now.
+IN_FLIGHT_EVERY_NS: Final = 1_000_000_000
+IN_FLIGHT_NS: Final = 10_000_000_000
 #: A difference is looked at again after this; only one that is still there then contradicts us.
 RECHECK_NS: Final = 500_000_000
 #: How often an order that is over for us is reported as still open; a cancel that did nothing so often will not.
@@ -138,18 +142,20 @@ class Watch:
         contradictions = self._contradictions(found, positions, now_ns)
         self._note_external(found.external, positions)
         is_clean = is_in_step and not (found.unaccounted or self._short)
-        self._schedule(now, is_clean=is_clean, with_positions=positions is not None)
+        every_ns = IN_FLIGHT_EVERY_NS if _has_in_flight(state, now_ns) else ORDERS_EVERY_NS
+        self._schedule(now, every_ns, is_clean=is_clean, with_positions=positions is not None)
         return (*recovered, *contradictions, *self._drained(state, listed, now_ns))
 
-    def show(self, state: ExecutionState) -> None:
-        """Put into words what the snapshot says of the broker's side."""
-        state.show(drain=self.drain.words(self._protective), external=self._external_words, stops=self._stops)
+    def show(self, state: ExecutionState, fence_words: str) -> None:
+        """Put into words what the snapshot says of the broker's side; of the fence while it is not as it should be."""
+        drain = "; ".join(filter(None, (self.drain.words(self._protective), fence_words)))
+        state.show(drain=drain, external=self._external_words, stops=self._stops)
 
-    def _schedule(self, now: int, *, is_clean: bool, with_positions: bool) -> None:
+    def _schedule(self, now: int, every_ns: int, *, is_clean: bool, with_positions: bool) -> None:
         if is_clean:
             self._has_agreed = True
             self.reconciled_ns = now
-            self._orders_at_ns = now + ORDERS_EVERY_NS
+            self._orders_at_ns = now + every_ns
             if with_positions:
                 self._positions_at_ns = now + POSITIONS_EVERY_NS
             return
@@ -190,7 +196,8 @@ class Watch:
         if orders:
             parts.append(f"{len(orders)} open order(s) in {', '.join(sorted(symbols))}")
         if self._external_positions:
-            held = ", ".join(sorted(self._external_positions))
+            sizes = sorted(self._external_positions.items())
+            held = ", ".join(f"{symbol} (short {shares(qty)})" if qty < 0 else symbol for symbol, qty in sizes)
             parts.append(f"{len(self._external_positions)} position(s) in {held}")
         if self._recovery.external_executions:
             parts.append(f"{len(self._recovery.external_executions)} execution(s)")
@@ -230,6 +237,12 @@ class Watch:
         except StopTradingError as error:
             return (broker_halt(error, now_ns),)
         return ()
+
+
+def _has_in_flight(state: ExecutionState, now_ns: int) -> bool:
+    """Tell whether an order at market was made a moment ago and is still open."""
+    orders = (order.prepared for order in state.open_orders())
+    return any(order.order_type == "MARKET" and now_ns - order.ts_init < IN_FLIGHT_NS for order in orders)
 
 
 def _may_not_stand(state: ExecutionState, item: OpenOrder) -> bool:

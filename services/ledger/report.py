@@ -1,51 +1,73 @@
-"""Print the books: `trial-balance` and `entries`. Read-only, also while the service is writing."""
+"""Print the books: the verbs `trial-balance` and `entries`. Read-only, also while the service is writing."""
 
-import sqlite3
+import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
 import msgspec
 
 from bus.clock import iso_utc
 from bus.messages import EntryPosted
-from config.paths import HomePaths, home_paths
-from config.vault import Vault, VaultError
 from services.ledger import accounts
-from services.ledger.book import Balance, Book, LedgerError, open_book
+from services.ledger.arguments import add_last_day, add_ledger, add_period, period_of
+from services.ledger.book import Balance
 from services.ledger.figures import dollars, shares
-from services.ledger.provision import ledger_path
+from services.ledger.findings import findings
+from services.ledger.reading import Books, Period, read_books, read_posted
 
-_USAGE = "usage: python -m services.ledger [trial-balance | entries] [--json]"
 _NAME_WIDTH = 44
 
 
-def run_report(arguments: Sequence[str], paths: HomePaths | None = None) -> int:
-    """Print what is asked for; return 0, or 1: no sound ledger, or 2: a wrong command line."""
-    verb, flags = arguments[0], list(arguments[1:])
-    if verb not in _VERBS or flags not in ([], ["--json"]):
-        sys.stderr.write(f"There is no '{' '.join(arguments)}'. {_USAGE}\n")
-        return 2
-    paths = home_paths() if paths is None else paths
-    try:
-        identity = Vault(paths).open().identity
-        book = open_book(ledger_path(paths, identity), identity, may_write=False)
-    except (VaultError, LedgerError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    try:
-        text, is_sound = _VERBS[verb](book, as_json=bool(flags))
-    except sqlite3.Error as error:
-        sys.stderr.write(f"The ledger cannot be read now: {error}. Try again in a moment.\n")
-        return 1
-    finally:
-        book.close()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Tell the command line of `trial-balance` and of `entries`."""
+    add_ledger(parser)
+    if parser.prog.endswith("trial-balance"):
+        add_last_day(parser)
+    else:
+        add_period(parser)
+    parser.add_argument("--json", action="store_true", help="for a program: whole numbers, in the ledger's own scale")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is asked for; return 0, or 1 where the books have a finding.
+
+    Raises:
+        LedgerError: there is no sound ledger, or the days are the wrong way round.
+    """
+    books = read_books(args.paths, args.ledger)
+    period = period_of(args, books)
+    if args.verb == "trial-balance":
+        text, is_sound = trial_balance(books, period, as_json=args.json)
+    else:
+        wanted = {entry.seq for entry in books.within(period)}
+        posted = [entry for entry in read_posted(args.paths, args.ledger) if entry.seq in wanted]
+        text, is_sound = list_entries(posted, as_json=args.json), True
     sys.stdout.write(text + "\n")
-    return 0 if is_sound else 1
+    found = findings(books)
+    sys.stderr.write("".join(f"Finding: {finding}\n" for finding in found))
+    return 0 if is_sound and not found else 1
 
 
-def trial_balance(book: Book, *, as_json: bool) -> tuple[str, bool]:
-    """Return the trial balance, and whether it balances."""
-    balances, totals = book.balances(), book.totals()
+def balances_at(books: Books, end_ns: int) -> tuple[Balance, ...]:
+    """Return every account that was used before a moment, by code, and by commodity within it."""
+    sums: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for entry in books.until(end_ns):
+        for line in entry.lines:
+            sums[line.account, line.commodity] += line.amount
+    return tuple(
+        Balance(code=code, name=account.name, type=account.type, commodity=commodity, amount=amount)
+        for (code, commodity), amount in sorted(sums.items())
+        if (account := books.accounts.get(code)) is not None
+    )
+
+
+def trial_balance(books: Books, period: Period, *, as_json: bool) -> tuple[str, bool]:
+    """Return the trial balance at the end of a period, and whether it balances."""
+    balances = balances_at(books, period.end_ns)
+    totals: dict[str, int] = {}
+    for balance in sorted(balances, key=lambda each: each.commodity):
+        totals[balance.commodity] = totals.get(balance.commodity, 0) + balance.amount
     money = [balance for balance in balances if balance.commodity == accounts.CURRENCY and balance.amount]
     units = [b for b in balances if b.code == accounts.UNITS_IN_CUSTODY and b.amount]
     debit = sum(balance.amount for balance in money if balance.amount > 0)
@@ -65,15 +87,11 @@ def trial_balance(book: Book, *, as_json: bool) -> tuple[str, bool]:
     return "\n".join(lines), is_sound
 
 
-def list_entries(book: Book, *, as_json: bool) -> tuple[str, bool]:
-    """Return every entry with its lines, oldest first."""
+def list_entries(entries: Sequence[EntryPosted], *, as_json: bool) -> str:
+    """Return entries with their lines, as the ledger keeps them."""
     if as_json:
-        return msgspec.json.encode(list(book.entries())).decode(), True
-    blocks = [_entry_block(entry) for entry in book.entries()]
-    return "\n".join(blocks) if blocks else "no entries yet", True
-
-
-_VERBS: dict[str, Callable[..., tuple[str, bool]]] = {"trial-balance": trial_balance, "entries": list_entries}
+        return msgspec.json.encode(entries).decode()
+    return "\n".join(_entry_block(entry) for entry in entries) or "no entries yet"
 
 
 def _money_line(balance: Balance) -> str:

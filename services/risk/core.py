@@ -6,7 +6,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.messages import (
-    NANOS,
     AccountReported,
     AssetsReported,
     BarBatch,
@@ -25,6 +24,7 @@ from bus.messages import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    PastBars,
     PortfolioSnapshot,
     PositionLine,
     QuoteBatch,
@@ -34,11 +34,12 @@ from bus.messages import (
     SubmitOrder,
 )
 from services.risk import day as days
-from services.risk import kill_switch
+from services.risk import halts, kill_switch
 from services.risk import market as markets
 from services.risk import portfolio as book
-from services.risk.checks import Denial, Facts, first_denial, size_of
+from services.risk.checks import first_denial
 from services.risk.day import Day
+from services.risk.facts import Denial, Facts
 from services.risk.market import Market
 from services.risk.portfolio import Exposure
 from services.risk.settings import RiskSettings
@@ -46,6 +47,8 @@ from services.risk.sizing import allocation_limit_micros
 from services.risk.valuation import Valuation
 
 _TEXT_MAX = 400
+#: Before a plan is known no minute is after the open.
+NEVER_NS = 2**63 - 1
 
 #: Inputs that only change the state: each is its own event. One that changes nothing is not journaled.
 _STATE_INPUTS = (
@@ -53,7 +56,6 @@ _STATE_INPUTS = (
     CandidatesRanked,
     AccountReported,
     AssetsReported,
-    OrderRejected,
     OrderExpired,
     OrderCancelled,
     OrderFilled,
@@ -82,7 +84,7 @@ class RiskCore:
 
     def initial(self) -> RiskState:
         """Return the state before anything happened: no session, not armed, no fact known."""
-        return RiskState(day=days.EMPTY, market=markets.blank())
+        return RiskState(day=days.empty(), market=markets.blank())
 
     def observe(self, state: RiskState, data: MarketMessage) -> RiskState:
         """Fold quotes and the day's volume."""
@@ -90,6 +92,9 @@ class RiskCore:
             case QuoteBatch():
                 valuation = self._valuation_of(state.day.portfolio)
                 return replace(state, market=markets.hear_quotes(state.market, data, valuation.picks))
+            case PastBars():
+                open_ns = state.day.plan.open_ns if state.day.plan else NEVER_NS
+                return replace(state, market=markets.hear_past(state.market, data, open_ns=open_ns))
             case BarBatch():
                 # Without a plan the open is not known, so no minute counts: what is missing denies later.
                 if state.day.plan is None:
@@ -105,6 +110,8 @@ class RiskCore:
             return self._judge(state, message, now_ns)
         if isinstance(message, ExitSignalled):
             return _closing(state, message, now_ns)
+        if isinstance(message, OrderRejected):
+            return self._on_rejected(state, message, now_ns)
         if isinstance(message, _STATE_INPUTS):
             return (message,) if days.fold(state.day, message) != state.day else ()
         return ()
@@ -125,15 +132,27 @@ class RiskCore:
         return replace(state, day=day)
 
     def settle(self, state: RiskState, now_ns: int) -> Sequence[Message]:
-        """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT."""
+        """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT; keep a new peak."""
         day = state.day
         if day.plan is None or day.account is None or day.is_tripped:
             return ()
-        limit = kill_switch.loss_limit_micros(day.start_equity_micros, self._limits.daily_loss_limit_ppm)
+        date, limit = day.plan.session_date, self._loss_limit(day)
         pnl = self._pnl(day.portfolio, state.market)
-        if not kill_switch.is_breached(pnl, limit):
-            return ()
-        return (kill_switch.trip(day.plan.session_date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
+        peak = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros)
+        if kill_switch.is_breached(pnl - peak, limit):
+            return (kill_switch.trip(date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns, peak_micros=peak),)
+        if self._is_peak(state, pnl):
+            return (kill_switch.peak(date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
+        return ()
+
+    def _is_peak(self, state: RiskState, pnl_micros: int) -> bool:
+        # DAILY_LOSS_FROM=peak. A position without a bid counts at its cost, which may be better than it is.
+        if self._limits.daily_loss_from == "start" or pnl_micros <= state.day.peak_micros:
+            return False
+        return not self._valuation_of(state.day.portfolio).unmarked_symbols(state.market)
+
+    def _loss_limit(self, day: Day) -> int:
+        return kill_switch.loss_limit_micros(day.start_equity_micros, self._limits.daily_loss_limit_ppm)
 
     def _pnl(self, portfolio: book.Portfolio, market: Market) -> int:
         """Return the day's result. Nothing new was heard in most steps: then it is what it was."""
@@ -161,12 +180,13 @@ class RiskCore:
                 equity_micros=start + day.portfolio.realized_micros + unrealized,
                 realized_micros=day.portfolio.realized_micros,
                 unrealized_micros=unrealized,
-                loss_limit_micros=kill_switch.loss_limit_micros(start, self._limits.daily_loss_limit_ppm),
+                loss_limit_micros=self._loss_limit(day),
                 allocated_micros=book.allocated_micros(day.portfolio),
                 allocation_limit_micros=allocation_limit_micros(self._limits, start),
                 positions=tuple(_line(exposure, bids) for exposure in held),
                 denied=day.denied,
                 denied_total=day.denied_total,
+                peak_micros=kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros),
             ),
         )
 
@@ -177,9 +197,21 @@ class RiskCore:
         valuation = self._valuation_of(state.day.portfolio)
         facts = Facts(now_ns=now_ns, limits=self._limits, day=state.day, market=state.market, valuation=valuation)
         denial = first_denial(signal, facts)
-        if denial is not None:
-            return (_denied(signal, denial, now_ns),)
-        return (_approved(signal, facts),)
+        if denial is None:
+            return (_approved(signal, facts),)
+        denied = _denied(signal, denial, now_ns)
+        if denial.rule == halts.REPEATED:
+            return (denied, halts.repeated_halt(denial.value, denial.limit, now_ns))
+        return (denied,)
+
+    def _on_rejected(self, state: RiskState, rejected: OrderRejected, now_ns: int) -> Sequence[Message]:
+        """Count a refusal; halt when there are too many of them within a minute."""
+        count = len(days.fold(state.day, rejected).rejections)
+        # MAX_BROKER_REJECTIONS. A halt that stands is not raised again.
+        if count <= self._limits.broker_rejections_max or state.day.standing.is_halted:
+            return (rejected,)
+        most = self._limits.broker_rejections_max
+        return (rejected, halts.rejections_halt(count, most, rejected.detail, now_ns))
 
 
 def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:
@@ -199,7 +231,7 @@ def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:
 
 def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
     """Return the order, with the ask it stands on: a restart reserves the same amount from the journal."""
-    now, sizing, quote = facts.now_ns, size_of(signal, facts), facts.quote_of(signal.instrument)
+    now, sizing, quote = facts.now_ns, facts.size_of(signal), facts.quote_of(signal.instrument)
     flatten = facts.day.plan.flatten_ns if facts.day.plan else signal.exit_at_ns
     exit_at = min(signal.exit_at_ns, flatten)
     return SubmitOrder(
@@ -210,7 +242,7 @@ def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
         strategy=signal.strategy,
         symbol=signal.instrument,
         side="BUY",
-        qty_nanos=sizing.qty_shares * NANOS,
+        qty_nanos=sizing.qty_nanos,
         order_type="MARKET",
         limit_micros=0,
         reference_micros=quote.ask_micros if quote else 0,

@@ -19,10 +19,13 @@ from bus.messages import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    ResultPeaked,
     SessionPlanned,
     SubmitOrder,
 )
+from services.risk import halts
 from services.risk import portfolio as book
+from services.risk.pace import Pace
 from services.risk.portfolio import Portfolio
 from services.risk.seen import Seen
 
@@ -36,6 +39,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     """May the chain trade at all. It starts not armed; a halt stands until an arming answers its number."""
 
     is_armed: bool = False
+    was_armed: bool = False
     disarmed_detail: str = "no operator has armed the chain yet"
     answered_counter: int = 0
     halt_counter: int = 0
@@ -46,20 +50,31 @@ class Standing(Struct, frozen=True, kw_only=True):
         """Tell whether a halt was raised that no operator has answered."""
         return self.halt_counter > self.answered_counter
 
+    @property
+    def is_reducing(self) -> bool:
+        """Tell whether the chain was armed and then stopped: what is open comes to its end, nothing begins."""
+        return self.was_armed and not self.is_armed
+
 
 class Day(Struct, frozen=True, kw_only=True):
     """Everything that a restart brings back.
 
-    `accounts` holds the first report of each session date; `assets` what the broker said of each symbol this session.
+    `accounts` holds the first report of each session date; `assets` what the broker said of each symbol in the session
+    of `assets_date`. `peak_micros` is the day's best result, kept with DAILY_LOSS_FROM peak alone. `rejections` are the
+    session times of the broker's newest refusals. `pace` is folded in place.
     """
 
     plan: SessionPlanned | None
     candidates_date: str
     candidates: frozenset[str]
     accounts: dict[str, AccountReported]
+    assets_date: str
     assets: dict[str, AssetLine]
     standing: Standing
     is_tripped: bool
+    peak_micros: int
+    pace: Pace
+    rejections: tuple[int, ...]
     decided: Seen
     denied: tuple[OrderDenied, ...]
     denied_total: int
@@ -78,20 +93,31 @@ class Day(Struct, frozen=True, kw_only=True):
         """
         return self.account.cash_micros if self.account else 0
 
+    def asset_of(self, symbol: str) -> AssetLine | None:
+        """Return what the broker said of a symbol in the planned session; None when it said nothing."""
+        is_today = self.plan is not None and self.assets_date == self.plan.session_date
+        return self.assets.get(symbol) if is_today else None
 
-EMPTY = Day(
-    plan=None,
-    candidates_date="",
-    candidates=frozenset(),
-    accounts={},
-    assets={},
-    standing=Standing(),
-    is_tripped=False,
-    decided=Seen(DECIDED_MAX),
-    denied=(),
-    denied_total=0,
-    portfolio=book.EMPTY,
-)
+
+def empty() -> Day:
+    """Return the day of a service that has heard nothing."""
+    return Day(
+        plan=None,
+        candidates_date="",
+        candidates=frozenset(),
+        accounts={},
+        assets_date="",
+        assets={},
+        standing=Standing(),
+        is_tripped=False,
+        peak_micros=0,
+        pace=Pace(),
+        rejections=(),
+        decided=Seen(DECIDED_MAX),
+        denied=(),
+        denied_total=0,
+        portfolio=book.EMPTY,
+    )
 
 
 def is_new_session(day: Day, plan: SessionPlanned) -> bool:
@@ -107,24 +133,30 @@ def fold(day: Day, event: Message) -> Day:
         case CandidatesRanked():
             names = frozenset(candidate.symbol for candidate in event.candidates)
             return replace(day, candidates_date=event.session_date, candidates=names)
-        case AccountReported():
-            return _account(day, event)
-        case AssetsReported():
-            return replace(day, assets={**day.assets, **{line.symbol: line for line in event.assets}})
+        case AccountReported() | AssetsReported():
+            return _account(day, event) if isinstance(event, AccountReported) else _assets(day, event)
         case HaltRaised() | ChainArmed() | ChainDisarmed():
-            return replace(day, standing=_stand(day.standing, event))
+            # A halt for refusals answers them: the operator who arms again begins to count anew.
+            is_answer = isinstance(event, HaltRaised) and event.rule == halts.REJECTIONS
+            rejections = () if is_answer else day.rejections
+            return replace(day, standing=_stand(day.standing, event), rejections=rejections)
         case OrderDenied():
             shown = (*day.denied, event)[-DENIED_SHOWN_MAX:]
             decided = day.decided.adding(event.intent_id)
             return replace(day, decided=decided, denied=shown, denied_total=day.denied_total + 1)
-        case KillSwitchTripped():
-            return replace(day, is_tripped=True)
+        case KillSwitchTripped() | ResultPeaked():
+            is_tripped = day.is_tripped or isinstance(event, KillSwitchTripped)
+            return replace(day, is_tripped=is_tripped, peak_micros=event.peak_micros)
+        case OrderRejected():
+            portfolio = book.release_entry(day.portfolio, event.client_order_id)
+            return replace(day, portfolio=portfolio, rejections=halts.rejections_after(day.rejections, event.ts_event))
         case _:
             return replace(day, portfolio=_book(day.portfolio, event))
 
 
 def approve(day: Day, order: SubmitOrder) -> Day:
-    """Fold an approval: the signal has its verdict, and its cost at the ask is reserved."""
+    """Fold an approval: the signal has its verdict, it counts for the pace, and its cost at the ask is reserved."""
+    day.pace.note(order)
     decided = day.decided.adding(order.intent_id)
     return replace(day, decided=decided, portfolio=book.reserve(day.portfolio, order))
 
@@ -138,8 +170,10 @@ def _plan(day: Day, plan: SessionPlanned) -> Day:
         day,
         plan=plan,
         accounts={plan.session_date: account} if account else {},
-        assets={},
         is_tripped=False,
+        peak_micros=0,
+        pace=Pace(),
+        rejections=(),
         denied=(),
         denied_total=0,
         portfolio=book.begin_session(day.portfolio, _positions(account)),
@@ -157,17 +191,32 @@ def _account(day: Day, report: AccountReported) -> Day:
     return replace(day, accounts=accounts, portfolio=replace(day.portfolio, externals=_foreign(day.portfolio, report)))
 
 
+def _assets(day: Day, report: AssetsReported) -> Day:
+    # Execution reports in order: another date is a new session, whose plan may still be on its way.
+    kept = day.assets if report.session_date == day.assets_date else {}
+    return replace(
+        day, assets_date=report.session_date, assets={**kept, **{line.symbol: line for line in report.assets}}
+    )
+
+
 def _positions(account: AccountReported | None) -> dict[str, int]:
     return dict(zip(account.symbols, account.qtys_nanos, strict=True)) if account else {}
 
 
 def _foreign(portfolio: Portfolio, account: AccountReported) -> dict[str, int]:
-    """Return the reported positions that no fill of this session explains."""
+    """Return the reported positions that no fill of this session explains; a short one is never the bot's."""
     own: dict[str, int] = {}
     for exposure in portfolio.exposures.values():
         own[exposure.symbol] = own.get(exposure.symbol, 0) + exposure.qty_nanos
     reported = _positions(account)
-    return {symbol: qty - own.get(symbol, 0) for symbol, qty in reported.items() if qty > own.get(symbol, 0)}
+    return {
+        symbol: qty - own.get(symbol, 0) for symbol, qty in reported.items() if _is_foreign(qty, own.get(symbol, 0))
+    }
+
+
+def _is_foreign(reported: int, own: int) -> bool:
+    # Fewer than our fills say is a report from before them.
+    return reported > own or reported < 0
 
 
 def _stand(standing: Standing, event: HaltRaised | ChainArmed | ChainDisarmed) -> Standing:
@@ -180,7 +229,9 @@ def _stand(standing: Standing, event: HaltRaised | ChainArmed | ChainDisarmed) -
                 return standing
             return replace(standing, halt_counter=event.counter, halt_detail=event.detail)
         case ChainArmed():
-            return replace(standing, is_armed=True, disarmed_detail="", answered_counter=event.halt_counter)
+            return replace(
+                standing, is_armed=True, was_armed=True, disarmed_detail="", answered_counter=event.halt_counter
+            )
         case ChainDisarmed():
             return replace(standing, is_armed=False, disarmed_detail=event.detail)
 
@@ -189,8 +240,10 @@ def _book(portfolio: Portfolio, event: Message) -> Portfolio:
     match event:
         case OrderFilled():
             return book.book_fill(portfolio, event)
-        case OrderRejected() | OrderExpired() | OrderCancelled():
+        case OrderExpired():
             return book.release_entry(portfolio, event.client_order_id)
+        case OrderCancelled():
+            return book.release_entry(portfolio, event.client_order_id, event.filled_qty_nanos)
         case IntentClosed():
             return book.close_intent(portfolio, event.intent_id)
         case _:

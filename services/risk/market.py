@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.columns import Picks, rows_of, unpack
-from bus.messages import PRICE_MICROS_MAX, BarBatch, Quote, QuoteBatch
+from bus.messages import PRICE_MICROS_MAX, BarBatch, PastBars, Quote, QuoteBatch
 from bus.quote_board import QuoteBoard
 
 _NS_PER_MINUTE = 60_000_000_000
@@ -113,6 +113,15 @@ def hear_bars(market: Market, batch: BarBatch, *, open_ns: int) -> Market:
         return market
     market.volumes.add(batch)
     return replace(market, bars_step=batch.step)
+
+
+def hear_past(market: Market, batch: PastBars, *, open_ns: int) -> Market:
+    """Add a minute that a live feed says again; with the first message of them every volume begins anew."""
+    if not batch.begins:
+        return hear_bars(market, batch, open_ns=open_ns)
+    if batch.step <= market.bars_step:
+        return market
+    return replace(market, volumes=Volumes(), bars_step=batch.step)
 
 
 def _has_bid(quote: Quote) -> bool:

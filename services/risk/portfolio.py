@@ -19,7 +19,8 @@ class Exposure(Struct, frozen=True, kw_only=True):
     """One intent from its approval until it is closed.
 
     `unfilled_nanos` x `ask_micros` stays reserved until it is filled or known to be dead. `cost_micros` is
-    what the held quantity cost. `entry_ids` are the client ids that fills of the entry have named.
+    what the held quantity cost. `entry_ids` are the client ids that fills of the entry have named, and `bought_nanos`
+    is what these filled in all.
     """
 
     intent_id: str
@@ -29,13 +30,15 @@ class Exposure(Struct, frozen=True, kw_only=True):
     unfilled_nanos: int
     qty_nanos: int = 0
     cost_micros: int = 0
+    bought_nanos: int = 0
     entry_ids: frozenset[str] = frozenset()
     is_closed: bool = False
 
 
 class Portfolio(Struct, frozen=True, kw_only=True):
-    """The day's book. `externals` are positions the account had before the session's first order, in nanos.
+    """The day's book.
 
+    `externals` are positions the account had before the session's first order, in nanos; a short one is below zero.
     `cash_flow_micros` is what fills moved since the account report. `oversold` says in words what was sold
     beyond what was held, and is empty while the books agree.
     """
@@ -53,7 +56,7 @@ EMPTY = Portfolio(exposures={}, externals={}, executions=Seen(EXECUTIONS_MAX))
 
 def begin_session(portfolio: Portfolio, externals: Mapping[str, int]) -> Portfolio:
     """Return the book of a new session: what was held over is external, since only its quantity is known."""
-    held = {symbol: qty for symbol, qty in externals.items() if qty > 0}
+    held = {symbol: qty for symbol, qty in externals.items() if qty}
     return replace(EMPTY, externals=held, executions=portfolio.executions)
 
 
@@ -82,14 +85,16 @@ def book_fill(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
     return _buy(noted, fill) if fill.side == "BUY" else _sell(noted, fill)
 
 
-def release_entry(portfolio: Portfolio, client_order_id: str) -> Portfolio:
+def release_entry(portfolio: Portfolio, client_order_id: str, filled_nanos: int = 0) -> Portfolio:
     """Drop the reservation of an entry that is over; an order whose intent is not known changes nothing.
 
-    An order without fills never told its intent: it stays reserved, the safe side, until IntentClosed.
+    An order without fills never told its intent: it stays reserved, the safe side, until IntentClosed. So does what
+    the broker has filled, `filled_nanos` in all, and nobody has told risk yet.
     """
     for exposure in portfolio.exposures.values():
         if client_order_id in exposure.entry_ids:
-            return _with(portfolio, replace(exposure, unfilled_nanos=0))
+            rest = min(max(filled_nanos - exposure.bought_nanos, 0), exposure.unfilled_nanos)
+            return _with(portfolio, replace(exposure, unfilled_nanos=rest))
     return portfolio
 
 
@@ -181,6 +186,7 @@ def _buy(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
         unfilled_nanos=max(exposure.unfilled_nanos - fill.qty_nanos, 0),
         qty_nanos=exposure.qty_nanos + fill.qty_nanos,
         cost_micros=exposure.cost_micros + cost,
+        bought_nanos=exposure.bought_nanos + fill.qty_nanos,
         entry_ids=exposure.entry_ids | {fill.client_order_id},
     )
     return _with(replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros - cost), bought)
@@ -203,7 +209,8 @@ def _sell_external(portfolio: Portfolio, fill: OrderFilled, qty_nanos: int) -> P
     """Take from a position that was there before: its cost is not known, so its sale is cash but no gain."""
     if qty_nanos == 0:
         return portfolio
-    held = portfolio.externals.get(fill.symbol, 0)
+    # A short position has nothing to sell.
+    held = max(portfolio.externals.get(fill.symbol, 0), 0)
     rest = {key: value for key, value in portfolio.externals.items() if key != fill.symbol}
     if qty_nanos < held:
         return replace(portfolio, externals={**rest, fill.symbol: held - qty_nanos})

@@ -1,31 +1,26 @@
-"""Builds the risk service. It touches nothing of the world; its shell only remembers what risk knows, for the lease."""
+"""Builds the risk service. Its shell raises risk's own halts, and remembers what risk knows, for the lease."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from bus.assembly import Assembly, Setup
+from msgspec.structs import replace
+
+from bus.assembly import Assembly, Ports, Setup
 from bus.decider import Shell
-from bus.messages import MICROS, MarketMessage, Message, SignalRaised
+from bus.messages import MICROS, NANOS, HaltRaised, MarketMessage, Message, SignalRaised
 from services.risk import day as days
 from services.risk import market as markets
 from services.risk import portfolio as book
-from services.risk.checks import CHECKS, Facts
+from services.risk.checks import CHECKS
 from services.risk.core import RiskCore, RiskState
+from services.risk.facts import Facts
 from services.risk.lease import lease_refusal
 from services.risk.settings import RiskSettings
-from services.risk.sizing import Means, size_entry
+from services.risk.sizing import Means, Wanted, size_entry
 from services.risk.valuation import Valuation
+from services.risk.wording import shares
 
-#: Checks that ask whether something bad is known: without any fact they pass, but others have denied before.
-_ASK_FOR_EVIDENCE = frozenset(
-    (
-        "halted",
-        "kill_switch",
-        "books_disagree",
-        "unmarked_position",
-        "max_open_positions",
-        "already_open",
-    )
-)
+#: Put a halt on disk: (rule, detail).
+RaiseHalt = Callable[[str, str], object]
 
 
 class RiskShell(Shell[RiskState]):
@@ -33,6 +28,16 @@ class RiskShell(Shell[RiskState]):
 
     def __init__(self) -> None:
         self._state: RiskState | None = None
+        self._raise_halt: RaiseHalt = _nobody_hears
+
+    def attach(self, ports: Ports) -> None:
+        """Take the runtime's way to halt."""
+        self._raise_halt = ports.raise_halt
+
+    def before_commit(self, event: Message) -> None:
+        """Put risk's own halts on disk, and tell everybody, before they count."""
+        if isinstance(event, HaltRaised) and event.source == "risk" and event.counter == 0:
+            self._raise_halt(event.rule, event.detail)
 
     def on_start(self, state: RiskState, now_ns: int) -> Sequence[Message]:
         """Take the state that the journal gave."""
@@ -54,6 +59,10 @@ class RiskShell(Shell[RiskState]):
         return lease_refusal(self._state)
 
 
+def _nobody_hears(rule: str, _detail: str) -> None:
+    raise RuntimeError(f"the halt {rule} was raised before the runtime's ports were attached")
+
+
 def build(setup: Setup) -> Assembly[RiskState]:
     """Return the risk service for these settings."""
     settings = RiskSettings.from_env(setup.env)
@@ -62,34 +71,36 @@ def build(setup: Setup) -> Assembly[RiskState]:
         core=RiskCore(settings),
         shell=shell,
         self_check=lambda: self_check(settings),
+        attach=shell.attach,
         lease_refusal=shell.lease_refusal,
     )
 
 
 def self_check(settings: RiskSettings) -> Sequence[str]:
     """Check that the checks deny without facts, and a known size."""
-    nothing = Facts(now_ns=2, limits=settings, day=days.EMPTY, market=markets.blank(), valuation=Valuation(book.EMPTY))
+    nothing = Facts(
+        now_ns=2, limits=settings, day=days.empty(), market=markets.blank(), valuation=Valuation(book.EMPTY)
+    )
     faults = [
         f"The risk check '{check.rule}' passes when nothing is known: do not trade with this build"
         for check in CHECKS
-        if check.rule not in _ASK_FOR_EVIDENCE and check.find(_PROBE, nothing) is None
+        if not check.needs_evidence and check.find(_PROBE, nothing) is None
     ]
     # 100,000 dollars at 0.25 % risk, an ask of 50 dollars, a stop 2 % below: 250 dollars / 1 dollar a share.
-    known = RiskSettings(
+    known = replace(
+        settings,
         total_allocation_ppm=500_000,
         max_risk_per_trade_ppm=2_500,
         max_open_positions=1,
-        daily_loss_limit_ppm=20_000,
-        min_volume_nanos=0,
-        max_spread_ppm=15_000,
-        max_quote_age_ns=2_000_000_000,
-        entry_timeout_ns=60_000_000_000,
+        position_per_symbol_ppm=500_000,
+        order_notional_max_micros=50_000 * MICROS,
+        order_max_nanos=1_000 * NANOS,
     )
     cash = 100_000 * MICROS
-    means = Means(start_equity_micros=cash, allocated_micros=0, cash_micros=cash)
-    qty = size_entry(known, means, ask_micros=50 * MICROS, trail_bps=200).qty_shares
-    if qty != 250:
-        faults.append(f"Sizing gives {qty} shares where 250 are right: do not trade with this build")
+    means = Means(start_equity_micros=cash, allocated_micros=0, cash_micros=cash, buying_power_micros=cash)
+    qty_nanos = size_entry(known, means, Wanted(ask_micros=50 * MICROS, trail_bps=200)).qty_nanos
+    if qty_nanos != 250 * NANOS:
+        faults.append(f"Sizing gives {shares(qty_nanos)} where 250 are right: do not trade with this build")
     return faults
 
 

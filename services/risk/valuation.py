@@ -29,6 +29,8 @@ class Valuation:
         self._exposures: list[Exposure] = []
         self._symbols: list[str] = []
         self._counts: Counter[str] = Counter()
+        #: What of each symbol is held and ordered, in nanos.
+        self._nanos: Counter[str] = Counter()
         self._shares: list[int] = []
         #: Exposures of a fraction of a share: the value of each is rounded by itself.
         self._fractions: set[str] = set()
@@ -74,6 +76,10 @@ class Valuation:
         """Tell whether a position or an entry in this symbol is open."""
         return symbol in self._counts
 
+    def nanos_of(self, symbol: str) -> int:
+        """Return how many billionths of a share of this symbol are held and ordered."""
+        return self._nanos[symbol]
+
     def _is_any_held_at_no_bid(self, bids: list[int]) -> bool:
         # What was only ordered yet has no worth, whatever its price.
         return any(bid == 0 and one.qty_nanos for bid, one in zip(bids, self._exposures, strict=True))
@@ -101,6 +107,7 @@ class Valuation:
         self._counts[self._symbols[place]] -= 1
         if not self._counts[self._symbols[place]]:
             del self._counts[self._symbols[place]]
+            del self._nanos[self._symbols[place]]
         last, symbol, shares = self._exposures.pop(), self._symbols.pop(), self._shares.pop()
         if place < len(self._exposures):
             self._exposures[place], self._symbols[place], self._shares[place] = last, symbol, shares
@@ -109,5 +116,6 @@ class Valuation:
 
     def _count(self, exposure: Exposure, sign: int) -> None:
         self.held_cost_micros += sign * exposure.cost_micros
+        self._nanos[exposure.symbol] += sign * (exposure.qty_nanos + exposure.unfilled_nanos)
         if exposure.unfilled_nanos:
             self.reserved_micros += sign * notional_micros(exposure.ask_micros, exposure.unfilled_nanos)

@@ -4,6 +4,7 @@ from bus.messages import MICROS, NANOS
 
 _CENT_MICROS = 10_000
 _HUNDREDTH_MICROS = 100
+_SHARE_STEP_NANOS = 100_000
 _NS_PER_SECOND = 1_000_000_000
 _SECONDS_PER_DAY = 86_400
 
@@ -39,8 +40,14 @@ def ppm_percent(ppm: int) -> str:
 
 
 def shares(nanos: int) -> str:
-    """Write billionths of a share as shares, cut to whole ones, with thousands separated."""
-    return f"{nanos // NANOS:,} shares"
+    """Write billionths of a share as shares, cut to ten-thousandths and without idle zeros.
+
+    >>> shares(1_234 * NANOS), shares(1_500_000_000)
+    ('1,234 shares', '1.5 shares')
+    """
+    whole, rest = divmod(nanos, NANOS)
+    decimals = f"{rest // _SHARE_STEP_NANOS:04d}".rstrip("0")
+    return f"{whole:,}.{decimals} shares" if decimals else f"{whole:,} shares"
 
 
 def seconds(ns: int) -> str:

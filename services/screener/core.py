@@ -18,10 +18,14 @@ LIST_BYTES_MAX = FRAME_BYTES_MAX - 1_024
 
 
 class ScreenerState(Struct, frozen=True, kw_only=True):
-    """The newest plan, and the sessions whose candidates and volatility were said; empty = none yet."""
+    """The newest plan, and the sessions whose candidates and volatility were said; empty = none yet.
+
+    `candidates` are those of the session `ranked_date`, best first.
+    """
 
     plan: SessionPlanned | None = None
     ranked_date: str = ""
+    candidates: tuple[str, ...] = ()
     vix_date: str = ""
 
 
@@ -61,7 +65,8 @@ class ScreenerCore:
             case SessionPlanned():
                 return replace(state, plan=event)
             case CandidatesRanked():
-                return replace(state, ranked_date=event.session_date)
+                names = tuple(candidate.symbol for candidate in event.candidates)
+                return replace(state, ranked_date=event.session_date, candidates=names)
             case VixObserved():
                 return replace(state, vix_date=event.session_date)
             case _:

@@ -25,6 +25,16 @@ class NoSessionError(CannotStartError):
         )
 
 
+class LiveSourceError(CannotStartError):
+    """Live data was asked for as a whole day."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"MARKET_DATA_SOURCE is {source}, which is live: there is no whole day of it to play. Set generated or "
+            "recorded to replay a session."
+        )
+
+
 class WrongDateError(CannotStartError):
     """The plan and MARKET_DATA_DATE name different days, or the setting is not a day at all."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from bus.assembly import CannotStartError
 from bus.messages import MarketMessage, SessionPlanned
 from config.env_bot import EnvBot
-from services.screener.faults import NoSessionError, WrongDateError
+from services.screener.faults import LiveSourceError, NoSessionError, WrongDateError
 from services.screener.lean import LeanFolder
 from services.screener.settings import ScreenerSettings
 from services.screener.steps import MarketDay, bars_in, crossed_quotes, messages, minutes_with_data
@@ -20,8 +20,8 @@ class MarketFeed:
         self._opened: tuple[SessionPlanned, MarketDay] | None = None
 
     def is_for(self, plan: SessionPlanned) -> bool:
-        """Tell whether this plan is for the day the operator has set."""
-        return plan.session_date == self._settings.session_date
+        """Tell whether this plan is for the day the operator has set; live data has no such setting."""
+        return self._settings.is_live or plan.session_date == self._settings.session_date
 
     def day(self, plan: SessionPlanned) -> MarketDay:
         """Return the session's data, read in full.
@@ -59,6 +59,8 @@ class MarketFeed:
             raise NoSessionError(plan.session_date)
         if not self.is_for(plan):
             raise WrongDateError(self._settings.session_date, plan.session_date)
+        if self._settings.is_live:
+            raise LiveSourceError(self._settings.source)
         # MARKET_DATA_SOURCE chooses; only the generator needs numpy, so only then it is imported.
         if self._settings.source == "recorded":
             return self._folder().load(plan, self._settings.symbols)
@@ -73,7 +75,10 @@ def check_source(env: EnvBot, plan: SessionPlanned) -> str:
     Raises:
         CannotStartError: anything is wrong with the settings or the data; the message says what to do.
     """
-    day = MarketFeed(ScreenerSettings.from_env(env)).day(plan)
+    settings = ScreenerSettings.from_env(env)
+    if settings.is_live:
+        return f"live data of Alpaca's {settings.alpaca_data_feed} feed: nothing is opened before the session"
+    day = MarketFeed(settings).day(plan)
     crossed = crossed_quotes(day)
     left_out = f", {crossed:,} crossed quotes left out" if crossed else ""
     return (

@@ -6,10 +6,12 @@ from msgspec import Struct
 
 from bus.messages import MICROS, NANOS
 from config.env_bot import EnvBot
+from config.live_source import LIVE_SOURCES, is_simulated
 
 _BPS_PER_PERCENT: Final = 100
 _MILLION: Final = 1_000_000
 _MILLI: Final = 1_000
+_NS_PER_MINUTE: Final = 60_000_000_000
 
 
 class ScreenerSettings(Struct, frozen=True, kw_only=True):
@@ -45,6 +47,12 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     finnhub_calls_per_minute: int = 0
     finnhub_calls_per_second: int = 0
     alpaca_data_feed: str = "iex"
+    is_simulated: bool = False
+    simulator_port: int = 0
+    list_before_open_ns: int = 0
+    stream_symbols_max: int = 30
+    quiet_s_max: int = 15
+    max_inverse_leverage: int = 1
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ScreenerSettings":
@@ -77,4 +85,15 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             finnhub_calls_per_minute=env.whole("FINNHUB_CALLS_PER_MINUTE"),
             finnhub_calls_per_second=env.whole("FINNHUB_CALLS_PER_SECOND"),
             alpaca_data_feed=env.word("ALPACA_DATA_FEED"),
+            is_simulated=is_simulated(env),
+            simulator_port=env.whole("ALPACA_DATA_SIMULATOR_PORT"),
+            list_before_open_ns=env.whole("LIVE_LIST_BEFORE_OPEN") * _NS_PER_MINUTE,
+            stream_symbols_max=env.whole("ALPACA_STREAM_SYMBOLS_MAX"),
+            quiet_s_max=env.whole("MARKET_DATA_TIMEOUT"),
+            max_inverse_leverage=env.whole("MAX_INVERSE_LEVERAGE"),
         )
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether MARKET_DATA_SOURCE is one whose data comes as it happens."""
+        return self.source in LIVE_SOURCES

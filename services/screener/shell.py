@@ -15,10 +15,12 @@ from services.screener.feed import MarketFeed
 from services.screener.list_file import list_path, list_text, write_list
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
-from services.screener.universe_file import UniverseFileError, joined, stamp
+from services.screener.universe_file import UniverseFileError, UniverseName, joined, stamp
 from services.screener.vix import VixSource
 
 if TYPE_CHECKING:
+    from services.screener.live_desk import LiveDesk
+    from services.screener.live_session import LiveSession
     from services.screener.universe_keeper import UniverseKeeper
 
 logger = logging.getLogger(__name__)
@@ -29,10 +31,22 @@ _LOOK_AGAIN_NS = NS_PER_SECOND
 class ScreenerShell(Shell[ScreenerState]):
     """Open the session's data when it is planned, and report the names in it.
 
-    With UNIVERSE_SOURCE finnhub the report waits until there is a universe to look the names up in.
+    With UNIVERSE_SOURCE finnhub the report waits until there is a universe to look the names up in. Live data is
+    looked at shortly before the open, by the `desk`.
     """
 
-    def __init__(self, setup: Setup, settings: ScreenerSettings, feed: MarketFeed, vix: VixSource) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        settings: ScreenerSettings,
+        feed: MarketFeed,
+        vix: VixSource,
+        *,
+        desk: "LiveDesk | None" = None,
+    ) -> None:
+        self._desk = desk
+        self._candidates: tuple[str, ...] = ()
+        self._ranked_date = ""
         self._setup = setup
         self._settings = settings
         self._feed = feed
@@ -52,7 +66,7 @@ class ScreenerShell(Shell[ScreenerState]):
         if self._keeper is not None:
             self._keeper.start()
         # Another MARKET_DATA_DATE was set since that plan: the watchdog will plan the new day.
-        if state.plan is None or not self._feed.is_for(state.plan):
+        if state.plan is None or not self._feed.is_for(state.plan) or self._desk is not None:
             return ()
         return self._universe(state.plan, now_ns)
 
@@ -75,7 +89,7 @@ class ScreenerShell(Shell[ScreenerState]):
         Raises:
             CannotStartError: the session's data cannot be opened.
         """
-        if not isinstance(event, SessionPlanned):
+        if not isinstance(event, SessionPlanned) or self._desk is not None:
             return ()
         return self._universe(event, now_ns)
 
@@ -83,6 +97,8 @@ class ScreenerShell(Shell[ScreenerState]):
         """Report the names that waited for the universe, once it can be read."""
         if self._keeper is not None:
             self._keeper.check()
+        if self._desk is not None:
+            return self._looked_at(self._desk, state, now_ns)
         if self._waiting is None or boot_ns() < self._look_again_boot_ns:
             return ()
         return self._looked_up(self._waiting)
@@ -99,6 +115,16 @@ class ScreenerShell(Shell[ScreenerState]):
                 "again."
             )
         return self._feed.messages(plan)
+
+    def live(self, plan: SessionPlanned) -> "LiveSession | None":
+        """Open the stream of a session whose names were chosen; None before that.
+
+        Raises:
+            CannotStartError: there are no keys for it.
+        """
+        if self._desk is None or self._ranked_date != plan.session_date:
+            return None
+        return self._desk.open(plan, self._candidates)
 
     def close(self) -> None:
         """End the build of the universe where it is."""
@@ -118,6 +144,36 @@ class ScreenerShell(Shell[ScreenerState]):
             rows=day.rows,
         )
         return (*self._looked_up(loaded), self._vix.observe(plan, now_ns))
+
+    def _looked_at(self, desk: "LiveDesk", state: ScreenerState, now_ns: int) -> Sequence[Message]:
+        """Report the names of live data when it is time for it; nothing once they were ranked."""
+        plan = state.plan
+        self._ranked_date, self._candidates = state.ranked_date, state.candidates
+        if plan is None or state.ranked_date == plan.session_date or not desk.is_time(plan):
+            return ()
+        names = self._live_names()
+        loaded = desk.loaded(plan, names) if names else None
+        if loaded is None:
+            return ()
+        self._reported = loaded
+        return (loaded, self._vix.observe(plan, now_ns))
+
+    def _live_names(self) -> Sequence[UniverseName]:
+        # UNIVERSE_SOURCE session: MARKET_DATA_SYMBOLS are all the names there are.
+        if self._keeper is None:
+            return [UniverseName(symbol=symbol, mic="", security_type="") for symbol in self._settings.symbols]
+        if boot_ns() < self._look_again_boot_ns:
+            return ()
+        try:
+            names = self._keeper.universe().names
+            # MARKET_DATA_SYMBOLS: these of the universe, empty = all.
+            return [name for name in names if not self._settings.symbols or name.symbol in self._settings.symbols]
+        except UniverseFileError as error:
+            self._look_again_boot_ns = boot_ns() + _LOOK_AGAIN_NS
+            if str(error) != self._why_waiting:
+                self._why_waiting = str(error)
+                logger.warning("The session's names wait for the universe. %s", error)
+            return ()
 
     def _looked_up(self, loaded: UniverseLoaded) -> Sequence[Message]:
         """Return the report with what the universe knows of its names; nothing while there is no universe."""
@@ -146,15 +202,36 @@ def _keeper(setup: Setup, settings: ScreenerSettings) -> "UniverseKeeper | None"
     return UniverseKeeper(setup.paths, settings)
 
 
+def _desk(setup: Setup, settings: ScreenerSettings) -> "LiveDesk | None":
+    # A replay needs neither the stream nor what it brings.
+    if not settings.is_live:
+        return None
+    from services.screener.live_desk import LiveDesk, LiveWorld
+
+    return LiveDesk(settings, LiveWorld(setup, settings))
+
+
 def build(setup: Setup) -> Assembly[ScreenerState]:
     """Assemble the screener from the settings; nothing is opened before a session is planned."""
     settings = ScreenerSettings.from_env(setup.env)
     feed = MarketFeed(settings)
     vix = VixSource(setup.env)
-    shell = ScreenerShell(setup, settings, feed, vix)
+    desk = _desk(setup, settings)
+    shell = ScreenerShell(setup, settings, feed, vix, desk=desk)
+    core = ScreenerCore(settings)
+    if desk is None:
+        return Assembly(
+            core=core,
+            shell=shell,
+            self_check=lambda: (*feed.faults(), *vix.faults()),
+            feed=shell.messages,
+        )
     return Assembly(
-        core=ScreenerCore(settings),
+        core=core,
         shell=shell,
-        self_check=lambda: (*feed.faults(), *vix.faults()),
-        feed=shell.messages,
+        self_check=lambda: (*desk.faults(), *vix.faults()),
+        live=shell.live,
+        attach=desk.attach,
+        on_status=desk.on_status,
+        remark=desk.remark,
     )

@@ -2,7 +2,8 @@
 
 After a restart the journal gives back the plan, the watch list, what each plug-in journals, and which signals were
 raised. Bars are not in the journal. A process that started in the session therefore missed some, which it sees from
-the feed's step numbers: a strategy that needs them then raises nothing and says so (it fails closed).
+the feed's step numbers: a strategy that needs them then raises nothing and says so (it fails closed). A live feed says
+the minutes since the open again (`PastBars`): they are measured, and nothing is decided on them.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from bus.messages import (
     ExitSignalled,
     MarketMessage,
     Message,
+    PastBars,
     SessionPlanned,
     SignalRaised,
     SignalSuppressed,
@@ -91,21 +93,28 @@ class StrategyCore:
     def observe(self, state: StrategyState, data: MarketMessage) -> StrategyState:
         """Fold the minute's bars into the arrays, and every step number into what was missed."""
         heard = state.heard
+        begins = data.step == 1 or (isinstance(data, PastBars) and data.begins)
         if data.step != 1 and data.step <= heard.last_step:
             # Delivered again: it is folded already.
             return state
-        if data.step == 1:
+        if begins:
             # A feed begins. What is measured begins again with it, so that no minute counts twice.
             parts = {name: self._by_name[name].restarted(part) for name, part in state.parts.items()}
-            state = replace(state, heard=Heard(last_step=1), parts=parts)
+            state = replace(state, heard=Heard(last_step=data.step), parts=parts)
         else:
             is_gapless = data.step == heard.last_step + 1
             blind_ns = heard.blind_until_ns if is_gapless else data.ts_event
             state = replace(state, heard=replace(heard, last_step=data.step, blind_until_ns=blind_ns))
+        if begins and isinstance(data, PastBars):
+            return replace(state, minute=None)
         if not isinstance(data, BarBatch) or data.ts_event < state.heard.bar_ns:
             return state
         state = replace(state, heard=replace(state.heard, bar_ns=data.ts_event), minute=None)
-        return self._fold_bars(state, data) if state.is_ready else _keep_pending(state, data)
+        if not state.is_ready:
+            return _keep_pending(state, data)
+        state = self._fold_bars(state, data)
+        # A minute that is said again is measured only.
+        return replace(state, minute=None) if isinstance(data, PastBars) else state
 
     def decide(self, state: StrategyState, message: Message, now_ns: int) -> Sequence[Message]:
         """Return what follows from a minute, or the accepted plan, watch list or volatility."""
@@ -225,6 +234,10 @@ class StrategyCore:
         for name, windows in state.days.items():
             if name in state.silenced or not windows.has_begun(minute.ts_event):
                 continue
+            is_blind = state.heard.blind_until_ns > windows.data_from_ns
+            if is_blind and self._settings.is_live:
+                # A live feed says the minutes again to whoever has missed some: until then nothing can be trusted.
+                continue
             # SIGNAL_TTL: a minute that came later than that is no reason to trade now. Nor is one after the exit,
             # when the position would be sold as soon as it is bought (a monitoring time of 0, or the flatten).
             is_late = now_ns - minute.ts_event > self._settings.signal_ttl_ns or now_ns >= windows.exit_at_ns
@@ -233,7 +246,7 @@ class StrategyCore:
                 windows=windows,
                 watch=state.watch,
                 now_ns=now_ns,
-                is_blind=state.heard.blind_until_ns > windows.data_from_ns,
+                is_blind=is_blind,
                 may_enter=windows.is_signalling(minute.ts_event) and not is_late,
                 vix=state.vix if state.vix is not None and state.vix.session_date == plan.session_date else None,
             )

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from bus.messages import StrategyName
 from config.env_bot import EnvBot
+from config.live_source import is_live
 
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_SECOND
@@ -19,7 +20,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     """The slice of .env_bot that the strategies use.
 
     `_ppm` parts per million, `_bps` basis points, `_milli` thousandths, `_hundredths` hundredths. `strategy_override`
-    is empty or the one strategy that runs.
+    is empty or the one strategy that runs. `is_live`: minutes that were missed are said again.
     """
 
     is_open_enabled: bool
@@ -51,6 +52,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     max_inverse_leverage: int
     trail_bps: int
     signal_ttl_ns: int
+    is_live: bool = False
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "StrategySettings":
@@ -90,6 +92,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
             max_inverse_leverage=env.whole("MAX_INVERSE_LEVERAGE"),
             trail_bps=env.scaled("TRAILING_STOP", BPS_PER_PERCENT),
             signal_ttl_ns=env.whole("SIGNAL_TTL") * NS_PER_SECOND,
+            is_live=is_live(env),
         )
 
     @property

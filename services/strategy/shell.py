@@ -4,11 +4,12 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+from bus import inverse_etfs
 from bus.assembly import Assembly, Setup
 from bus.clock import iso_utc, utc_ns
 from bus.messages import Message, SignalRaised, SignalSuppressed
 from config.env_bot import EnvBot
-from services.strategy import inverse_etfs, strategy_router
+from services.strategy import strategy_router
 from services.strategy.core import StrategyCore, StrategyState
 from services.strategy.settings import StrategySettings
 

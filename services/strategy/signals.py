@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from bus.inverse_etfs import InverseEtf, inverse_of, is_inverse_etf
 from bus.messages import Direction, ExitSignalled, Message, Reason, SignalRaised, SignalSuppressed, StrategyName
-from services.strategy.inverse_etfs import InverseEtf, inverse_of, is_inverse_etf
 from services.strategy.settings import StrategySettings
 from services.strategy.strategy import (
     ALL_SYMBOLS,

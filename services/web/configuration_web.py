@@ -13,7 +13,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bus.keys import make_pairs
 from config import env_bot, env_bot_settings
-from config.credentials import FINNHUB_KEY, api_key_fault
+from config.credentials import (
+    ALPACA_TRADING_KEY,
+    ALPACA_TRADING_SECRET,
+    FINNHUB_KEY,
+    api_key_fault,
+    api_secret_fault,
+)
 from config.identity import Identity
 from config.users import User, hash_password, password_fault, user_name_fault
 from config.vault import Disk, Secrets, VaultConflictError, VaultError
@@ -29,6 +35,17 @@ _IDENTITY: Final = {
     "broker_code": ("PAPER", "The broker: 2 to 12 capital letters or digits"),
     "bot_id": ("BOT01", "This bot among others: 2 to 12 capital letters or digits"),
 }
+#: The credentials of the form: name -> label, help, and what tells whether it can be one.
+_KEYS: Final = {
+    FINNHUB_KEY: ("Finnhub API key", "Needed where UNIVERSE_SOURCE is finnhub; else leave it empty", api_key_fault),
+    ALPACA_TRADING_KEY: (
+        "Alpaca trading key",
+        "Needed where BROKER_NAME is ALPACA: the key id of the account that ALPACA_ENDPOINT names",
+        api_key_fault,
+    ),
+    ALPACA_TRADING_SECRET: ("Alpaca trading secret", "The secret that belongs to this key id", api_secret_fault),
+}
+_ALPACA_PAIR: Final = (ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET)
 pages = Blueprint("configuration", __name__)
 
 
@@ -173,17 +190,24 @@ def _check(typed: _Typed) -> None:
 def _check_credentials(typed: _Typed) -> None:
     typed_keys = _typed_credentials()
     for name, key in typed_keys.items():
-        fault = api_key_fault(key)
+        fault = _KEYS[name][2](key)
         if fault:
             typed.add(name, fault)
     if typed.settings.get("UNIVERSE_SOURCE") == "finnhub" and FINNHUB_KEY not in typed_keys:
         typed.add(FINNHUB_KEY, "UNIVERSE_SOURCE is finnhub, which needs an API key of Finnhub")
+    missing = [name for name in _ALPACA_PAIR if name not in typed_keys]
+    # ALPACA_ENDPOINT: the simulator is never given keys.
+    is_needed = typed.settings.get("BROKER_NAME") == "ALPACA" and typed.settings.get("ALPACA_ENDPOINT") != "simulator"
+    for name in missing if is_needed else ():
+        typed.add(name, "BROKER_NAME is ALPACA, which needs a key and its secret for trading")
+    if len(missing) == 1 and not is_needed:
+        typed.add(missing[0], "A key and its secret belong together: enter both, or neither")
 
 
 def _typed_credentials() -> dict[str, str]:
     """Return the keys that were typed; a field that is left empty is no key. Like passwords, they are never shown."""
-    key = request.form.get(FINNHUB_KEY, "").strip()
-    return {FINNHUB_KEY: key} if key else {}
+    typed = {name: request.form.get(name, "").strip() for name in _KEYS}
+    return {name: key for name, key in typed.items() if key}
 
 
 def _admin(typed: _Typed) -> User:
@@ -198,6 +222,7 @@ def _page(typed: _Typed, code: int) -> Response:
         "configuration.html",
         typed=typed,
         groups=groups,
+        key_fields={name: (label, text) for name, (label, text, _) in _KEYS.items()},
         identity_fields={name: text for name, (_, text) in _IDENTITY.items()},
         faults_total=sum(len(found) for found in typed.faults.values()),
     )

@@ -6,12 +6,16 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from bus.decider import Gate
-from bus.messages import AssetLine, OrderType, QuoteBatch, Side
+from bus.messages import AssetLine, OrderType, QuoteBatch, SessionPlanned, Side
 from services.execution.brokers.reports import BrokerAccount, BrokerCash, BrokerFill, OrderReport
 
 
 class RetryableBrokerError(Exception):
     """The broker gave no usable answer now. Ask again later; of an order sent meanwhile nothing is known."""
+
+
+class PlannedPauseError(RetryableBrokerError):
+    """The broker is away by plan, or while nobody needs it: for however long, that is no failure of it."""
 
 
 class StopTradingError(Exception):
@@ -122,6 +126,10 @@ class Broker(Protocol):
         """
         ...
 
+    def planned(self, plan: SessionPlanned) -> None:
+        """Take the day's hours; only an embedded broker, which has no calendar of its own, has a use for them."""
+        return
+
     def clock(self, now_ns: int) -> BrokerClock | None:
         """Return the broker's own time and whether its market is open; None for an embedded broker, which has none."""
         return None
@@ -168,6 +176,13 @@ class Broker(Protocol):
     def activities(self, now_ns: int) -> Sequence[BrokerCash]:
         """Report every movement of money that is not a trade."""
         ...
+
+    def hints(self) -> Sequence[str]:
+        """Return the client ids of orders that something happened to, by what the broker pushed; forgotten when told.
+
+        They only say where to look sooner: all of them may be lost, and none is a fact.
+        """
+        return ()
 
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[OrderReport]:
         """Report what market data did; only an embedded broker has an answer."""

@@ -16,7 +16,8 @@ class BookOrder(Struct, frozen=True, kw_only=True):
     """An order in the broker's own books.
 
     `seq` is the order of acceptance; `peak_micros` the best bid since acceptance, for a trailing stop;
-    `is_triggered` says that a stop has become a market order.
+    `is_triggered` says that a stop has become a market order. `session_date` is the day for whose session the order
+    is good, where that is known.
     """
 
     seq: int
@@ -34,6 +35,7 @@ class BookOrder(Struct, frozen=True, kw_only=True):
     peak_micros: int = 0
     is_triggered: bool = False
     detail: str = ""
+    session_date: str = ""
 
     @property
     def broker_order_id(self) -> str:
@@ -90,7 +92,10 @@ def fill_price(order: BookOrder, quote: Quote, slippage_ppm: int) -> int | None:
     return price * (PPM - slippage_ppm) // PPM or None
 
 
-def affordable_nanos(order: BookOrder, price_micros: int, cash: int) -> int:
-    """Return how much of the rest this cash buys, in whole shares when the order is in whole shares."""
-    qty = min(order.rest_nanos, max(cash, 0) * NANOS // price_micros)
+def affordable_nanos(order: BookOrder, unit_micros: int, cash: int) -> int:
+    """Return how much of the rest this cash buys, in whole units when the order is in whole units.
+
+    `unit_micros` is what one share or one contract costs, its charge included.
+    """
+    qty = min(order.rest_nanos, max(cash, 0) * NANOS // unit_micros)
     return qty - qty % NANOS if order.qty_nanos % NANOS == 0 and qty < order.rest_nanos else qty

@@ -1,13 +1,17 @@
 """A rig for execution: core and shell driven as the runtime drives them, over a journal that survives a crash."""
 
 import copy
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from unreliable_broker import UnreliableBroker
 
 from bus import messages as m
 from bus.assembly import Ports
@@ -15,22 +19,37 @@ from bus.failpoints import failpoints
 from bus.testing import CLOSE_NS, OPEN_NS, a_plan
 from services.execution.brokers import reports as r
 from services.execution.brokers.commission import FREE, Commission
-from services.execution.brokers.interface import Broker, OpenOrder, OrderRequest
+from services.execution.brokers.interface import Broker
 from services.execution.brokers.paper import PaperBroker
 from services.execution.core import ExecutionCore
+from services.execution.entry_checks import EntryChecks
 from services.execution.orders import client_order_id
-from services.execution.settings import ExecutionSettings
+from services.execution.settings import EntryLimits, ExecutionSettings
 from services.execution.shell import ExecutionShell
+from services.execution.unresolved import UnresolvedOrders
 
 SECOND = 1_000_000_000
 ACCOUNT = "ACME_USA_main_PAPER_BOT01"
 CASH = 100_000 * m.MICROS
 INTENT = "2013-10-08:open:SPY:BULLISH"
+LIMITS = EntryLimits(notional_max_micros=25_000 * m.MICROS, qty_max_nanos=1_000 * m.NANOS, per_second_max=3)
 
 
 def settings_of(halt_positions: str, stop_positions: str) -> ExecutionSettings:
     paper = {"paper_starting_cash_micros": CASH, "paper_slippage_ppm": 0, "paper_commission": FREE}
-    return ExecutionSettings(broker_name="PAPER", halt_positions=halt_positions, stop_positions=stop_positions, **paper)
+    choices = {
+        "halt_positions": halt_positions,
+        "stop_positions": stop_positions,
+        "entry_limits": LIMITS,
+    }
+    return ExecutionSettings(broker_name="PAPER", **paper, **choices)
+
+
+class LetsAllIn(EntryChecks):
+    """Holds no entry against anything: what it refuses has tests of its own."""
+
+    def refusal(self, state: Any, entry: m.OrderPrepared, now_ns: int, *, is_external: bool) -> str | None:
+        return "external" if is_external else None
 
 
 class OpenGate:
@@ -62,6 +81,8 @@ class Rig:
         journal: Sequence[m.Message] = (),
         halt_positions: str = "keep",
         stop_positions: str = "keep",
+        checks: EntryChecks | None = None,
+        logs: Path | None = None,
     ) -> None:
         settings = settings_of(halt_positions, stop_positions)
         self.core = ExecutionCore(settings, ACCOUNT)
@@ -72,6 +93,8 @@ class Rig:
         self.shell = ExecutionShell(
             broker,
             stop_positions=stop_positions,
+            checks=checks or LetsAllIn(LIMITS),
+            unresolved=UnresolvedOrders(logs),
             clock=lambda: self.boot_ns,
         )
         ports = Ports(self.gate, lambda _message: None, lambda rule, text: self.halts.append((rule, text)))
@@ -155,81 +178,6 @@ class Rig:
             self.failpoint(event)
             done.append(event)
             yield from self.shell.after_commit(self.state, event, self.now_ns)
-
-
-class UnreliableBroker:
-    """The paper broker behind a bad line: `errors` are raised, one a call, before or after it has acted."""
-
-    name = "PAPER"
-
-    def __init__(self, broker: Any) -> None:
-        self.real = broker
-        calls = ("submit", "lookup", "cancel", "executions_after", "on_quotes", "open_orders", "finish")
-        self.errors = {call: [] for call in calls}
-        self.not_found_proof = broker.not_found_proof
-        self.acts_before_failing = False
-        #: The broker takes orders, but finds and lists them only once this is False.
-        self.is_lagging = False
-        #: Something on the way sends each order request twice.
-        self.repeats_submits = False
-        #: Cancels are answered and not done.
-        self.ignores_cancels = False
-        #: Orders and positions of somebody else in the same account.
-        self.others: list[OpenOrder] = []
-        self.other_positions: dict[str, int] = {}
-        self.calls, self.attach = [], lambda _ports: None
-
-    def _do(self, call: str, *args: Any) -> Any:
-        self.calls.append(call)
-        error = self.errors[call].pop(0) if self.errors[call] else None
-        if error is None:
-            return getattr(self.real, call)(*args)
-        if self.acts_before_failing:
-            getattr(self.real, call)(*args)
-        raise error
-
-    def submit(self, request: OrderRequest) -> Any:
-        answer = self._do("submit", request)
-        return self.real.submit(request) if self.repeats_submits else answer
-
-    def cancel(self, key: str, now_ns: int) -> Any:
-        if self.ignores_cancels:
-            self.calls.append("cancel")
-            return ()
-        return self._do("cancel", key, now_ns)
-
-    def lookup(self, key: str, now_ns: int) -> Any:
-        found = self._do("lookup", key, now_ns)
-        if self.is_lagging:
-            detail = "no such order"
-            return (r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=key, detail=detail),)
-        return found
-
-    def executions_after(self, execution_id: str, now_ns: int) -> Any:
-        return self._do("executions_after", execution_id, now_ns)
-
-    def on_quotes(self, batch: m.QuoteBatch, session_date: str) -> Any:
-        return self._do("on_quotes", batch, session_date)
-
-    def open_orders(self, now_ns: int) -> Any:
-        listed = self._do("open_orders", now_ns)
-        return [*self.others, *(() if self.is_lagging else listed)]
-
-    def finish(self, now_ns: int) -> Any:
-        return self._do("finish", now_ns)
-
-    def account(self, session_date: str, now_ns: int) -> Any:
-        account = self.real.account(session_date, now_ns)
-        held = dict(zip(account.symbols, account.qtys_nanos, strict=True))
-        for symbol, qty in self.other_positions.items():
-            held[symbol] = held.get(symbol, 0) + qty
-        return replace(account, symbols=tuple(held), qtys_nanos=tuple(held.values()))
-
-    def activities(self, now_ns: int) -> Any:
-        return self.real.activities(now_ns)
-
-    def close(self) -> None:
-        self.real.close()
 
 
 class Desk:
@@ -451,10 +399,8 @@ def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
-    def open_it(cash: int = CASH, slippage_ppm: int = 0, commission: Commission = FREE) -> PaperBroker:
-        opened.append(
-            PaperBroker(books_path, starting_cash_micros=cash, slippage_ppm=slippage_ppm, commission=commission)
-        )
+    def open_it(cash: int = CASH, commission: Commission = FREE, **options: Any) -> PaperBroker:
+        opened.append(PaperBroker(books_path, starting_cash_micros=cash, commission=commission, **options))
         return opened[-1]
 
     yield open_it

@@ -433,3 +433,23 @@ def test_plan_when_repeated_then_is_journaled_and_forgets_nothing(desk: Any, kit
     desk.with_position()
     assert kit.names(desk.give(replace(a_plan(), ts_init=5))) == ["SessionPlanned"]
     assert desk.order(kit.order_id("entry")) is not None
+
+
+def test_f51_fill_when_it_is_of_another_broker_order_then_is_booked_and_halts(desk: Any, kit: Any) -> None:
+    entry = kit.order_id("entry")
+    desk.give(kit.submit())
+    desk.accepted(entry)
+    fill = r.BrokerFill(
+        ts_event=desk.now,
+        ts_init=desk.now,
+        execution_id="X-1",
+        client_order_id=entry,
+        broker_order_id="B-another",
+        qty_nanos=100 * m.NANOS,
+        price_micros=100 * m.MICROS,
+        commission_micros=0,
+        broker="FAKE",
+    )
+    events = desk.give(fill)
+    assert kit.names(events) == ["OrderFilled:entry", "OrderPrepared:stop", "HaltRaised"]
+    assert f"{entry} is two orders at the broker: B-{entry} and B-another" in events[-1].detail

@@ -9,11 +9,12 @@ from bus import messages as m
 from services.execution.brokers.interface import OUTSIDE_PROOF, RetryableBrokerError
 from services.execution.brokers.paper import PaperBroker
 from services.execution.brokers.paper_books import PaperBooksError
+from services.execution.cancelling import CANCEL_RETRY_NS
 from services.execution.drain import CONFIRM_NS, DEAD_MAN_NS
 from services.execution.failpoints import FAILPOINTS
 from services.execution.orders import OrderState
 from services.execution.recovery import RETRY_NS
-from services.execution.shell import CANCEL_RETRY_NS, LEASE_WAIT_NS_MAX
+from services.execution.sending import LEASE_WAIT_NS_MAX
 from services.execution.watch import ORDERS_EVERY_NS
 
 OpenBroker = Callable[..., PaperBroker]

@@ -76,6 +76,7 @@ def test_orders_when_not_in_the_journal_then_the_name_tells_whose_they_are(desk:
         ({"SPY": 60}, ("SPY: 60 at the broker, 100 by our fills",), {}),
         ({}, ("SPY: 0 at the broker, 100 by our fills",), {}),
         ({"SPY": -1}, ("SPY: -1 at the broker, 100 by our fills",), {}),
+        ({"SPY": 100, "QQQ": -7}, (), {"QQQ": -7}),
     ],
 )
 def test_positions_when_more_is_there_then_is_external_and_when_less_then_is_short(

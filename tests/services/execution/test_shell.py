@@ -19,7 +19,8 @@ from services.execution.brokers.paper import PaperBroker
 from services.execution.gate import ClosedGate
 from services.execution.orders import OrderState
 from services.execution.recovery import RETRY_NS, UNKNOWN_NS_MAX
-from services.execution.shell import LIFE_OVERLAP_NS, build
+from services.execution.sending import LIFE_OVERLAP_NS
+from services.execution.shell import build
 
 IDENTITY = Identity(
     entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
@@ -187,7 +188,7 @@ def test_broker_when_it_cannot_be_worked_with_then_the_halt_is_on_disk_once(
     broker = kit.Unreliable(open_broker())
     rig = kit.Rig(broker).armed()
     broker.errors["on_quotes"] = [StopTradingError("disk full"), StopTradingError("disk full")]
-    assert kit.names(rig.market(kit.spy(1))) == ["HaltRaised"]
+    assert kit.names(rig.market(kit.spy(1))) == ["AssetsReported", "HaltRaised"]
     assert rig.market(kit.spy(2)) == []
     assert rig.halts == [("broker_failure", "disk full")]
 

@@ -27,6 +27,9 @@ def test_f48_orders_and_positions_of_others_when_seen_then_are_shown_and_left_al
     assert rig.state.external == (
         "EXTERNAL, not the bot's and left alone: 1 open order(s) in QQQ; 1 position(s) in IWM"
     )
+    broker.other_positions = {"IWM": 5 * m.NANOS, "DIA": -50 * m.NANOS}
+    rig.idle_for(35, every=1)
+    assert rig.state.external.endswith("2 position(s) in DIA (short -50), IWM")
     assert rig.shell.reconciled_ms() == 0
     rig.give(kit.halt())
     rig.idle_for(130)

@@ -1,5 +1,6 @@
 """What the ledger's tests share: a home, a request, messages, and the runtime's order of calls."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from services.ledger.core import LedgerCore, LedgerState
 from services.ledger.provision import ProvisionRequest, create_ledger, ledger_path
 from services.ledger.settings import LedgerSettings
 from services.ledger.shell import build
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 T0 = 1_700_000_000_000_000_000
 CREATED = datetime(2025, 3, 12, 13, 0, tzinfo=UTC)

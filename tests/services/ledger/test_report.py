@@ -11,9 +11,8 @@ import pytest
 from bus.messages import Message
 from config.identity import Identity
 from config.paths import HomePaths
-from services.ledger import report
-from services.ledger.book import open_book
-from services.ledger.report import list_entries, run_report, trial_balance
+from services.ledger import reading
+from services.ledger.verbs import run_verb
 
 
 class OpenVault:
@@ -33,10 +32,10 @@ class OpenVault:
 def printed(
     monkeypatch: pytest.MonkeyPatch, identity: Identity, paths: HomePaths, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setattr(report, "Vault", OpenVault(identity))
+    monkeypatch.setattr(reading, "Vault", OpenVault(identity))
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        code = run_report(list(arguments), paths)
+        code = run_verb(list(arguments), paths)
         output = capsys.readouterr()
         return code, output.out, output.err
 
@@ -91,12 +90,14 @@ def test_entries_when_printed_then_each_with_its_lines(
     assert [entry["seq"] for entry in msgspec.json.decode(raw)] == [1, 2, 3, 4, 5]
 
 
-def test_reports_when_ledger_is_empty_then_they_say_so(ledger: Path, identity: Identity) -> None:
-    book = open_book(ledger, identity, may_write=False)
-    assert "no entries yet" in trial_balance(book, as_json=False)[0]
-    assert list_entries(book, as_json=False) == ("no entries yet", True)
-    assert list_entries(book, as_json=True) == ("[]", True)
-    book.close()
+def test_reports_when_ledger_is_empty_then_they_say_so(
+    ledger: Path, printed: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, text, _ = printed("trial-balance")
+    assert code == 0
+    assert "no entries yet" in text
+    assert printed("entries") == (0, "no entries yet\n", "")
+    assert printed("entries", "--json") == (0, "[]\n", "")
 
 
 def test_report_when_there_is_no_ledger_then_exit_1_and_words(
@@ -110,7 +111,7 @@ def test_report_when_there_is_no_ledger_then_exit_1_and_words(
 def test_report_when_home_was_never_configured_then_exit_1_and_words(
     paths: HomePaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_report(["trial-balance"], paths) == 1
+    assert run_verb(["trial-balance"], paths) == 1
     assert capsys.readouterr().err.strip()
 
 
@@ -138,3 +139,30 @@ def test_report_when_books_are_out_of_balance_then_exit_1(
     code, _, err = printed("trial-balance")
     assert code == 1
     assert "USD does not balance" in err
+
+
+def test_report_when_a_day_is_named_then_the_books_are_those_of_its_end(
+    booked: Any, printed: Callable[..., tuple[int, str, str]]
+) -> None:
+    assert "no entries yet" in printed("trial-balance", "--to", "2023-11-13")[1]
+    assert "100,250.00" in printed("trial-balance", "--to", "2023-11-14")[1]
+    assert printed("entries", "--from", "2023-11-15")[1] == "no entries yet\n"
+    code, _, err = printed("entries", "--from", "2023-11-15", "--to", "2023-11-14")
+    assert code == 1
+    assert "--from 2023-11-15 is after --to 2023-11-14" in err
+    assert printed("entries", "--to", "14.11.2023")[0] == 2
+
+
+def test_report_when_a_file_is_named_then_it_is_read_whatever_its_name(
+    booked: Any, paths: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    booked.assembly.shell.close()
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(next(paths.entities.rglob("*.db")).read_bytes())
+    assert run_verb(["trial-balance", "--ledger", str(copy)], paths) == 0
+    assert "98,699.63" in capsys.readouterr().out
+    assert run_verb(["trial-balance", "--ledger", str(tmp_path / "none.db")], paths) == 1
+    assert "There is no ledger at" in capsys.readouterr().err
+    (tmp_path / "text.db").write_text("no database, but a text that is long enough to look like one\n" * 20)
+    assert run_verb(["trial-balance", "--ledger", str(tmp_path / "text.db")], paths) == 1
+    assert "cannot be read" in capsys.readouterr().err

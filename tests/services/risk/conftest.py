@@ -10,6 +10,8 @@ from bus.messages import (
     MICROS,
     NANOS,
     AccountReported,
+    AssetLine,
+    AssetsReported,
     Bar,
     BarBatch,
     Candidate,
@@ -24,6 +26,7 @@ from bus.messages import (
     SignalRaised,
 )
 from services.risk.core import RiskCore
+from services.risk.options import OptionLimits
 from services.risk.settings import RiskSettings
 
 SECOND = 1_000_000_000
@@ -34,23 +37,45 @@ CLOSE = OPEN + 390 * MINUTE
 DAY = "2013-10-08"
 
 
+#: Limits wide enough that none of them binds before the ones a test is about.
+LIMITS: dict[str, Any] = {
+    "total_allocation_ppm": 500_000,
+    "max_risk_per_trade_ppm": 2_500,
+    "max_open_positions": 5,
+    "position_per_symbol_ppm": 1_000_000,
+    "order_notional_max_micros": 10**9 * MICROS,
+    "order_max_nanos": 1_000_000 * NANOS,
+    "is_fractional": False,
+    "daily_loss_limit_ppm": 20_000,
+    "daily_loss_from": "start",
+    "trades_per_day_max": 10_000,
+    "orders_per_second_max": 1_000,
+    "orders_per_minute_max": 1_000,
+    "repeated_orders_max": 3,
+    "broker_rejections_max": 5,
+    "min_volume_nanos": 50_000 * NANOS,
+    "max_spread_ppm": 15_000,
+    "max_quote_age_ns": 2 * SECOND,
+    "price_collar_ppm": 50_000,
+    "restricted": frozenset(),
+    "is_defending": False,
+    "options": OptionLimits(premium_max_micros=500 * MICROS, days_min=7, days_max=45, open_interest_min=100),
+    "enabled_strategies": frozenset(("open", "mid", "close")),
+    "broker_name": "PAPER",
+    "is_broker_enabled": True,
+    "entry_timeout_ns": 60 * SECOND,
+}
+
+
 class World:
     """One core, its state and its journal."""
 
     DAY, NOW, OPEN, CLOSE, SECOND, MINUTE = DAY, NOW, OPEN, CLOSE, SECOND, MINUTE
 
-    def __init__(self, **limits: int) -> None:
-        values = {
-            "total_allocation_ppm": 500_000,
-            "max_risk_per_trade_ppm": 2_500,
-            "max_open_positions": 5,
-            "daily_loss_limit_ppm": 20_000,
-            "min_volume_nanos": 50_000 * NANOS,
-            "max_spread_ppm": 15_000,
-            "max_quote_age_ns": 2 * SECOND,
-            "entry_timeout_ns": 60 * SECOND,
-        }
-        self.settings = RiskSettings(**{**values, **limits})
+    LIMITS = LIMITS
+
+    def __init__(self, **limits: Any) -> None:
+        self.settings = RiskSettings(**{**LIMITS, **limits})
         self.core = RiskCore(self.settings)
         self.state = self.core.initial()
         self.journal: list[Message] = []
@@ -96,6 +121,7 @@ class World:
             "account": self.account(),
             "quotes": self.quotes(AAA=50_00, BBB=20_00, CCC=10_00, INV=30_00),
             "bars": self.bars("AAA", "BBB", "CCC", "INV"),
+            "assets": self.assets("AAA", "BBB", "CCC", "INV"),
         }
 
     def plan(self, **changes: Any) -> SessionPlanned:
@@ -153,6 +179,12 @@ class World:
             qtys_nanos=tuple(qty * NANOS for qty in positions.values()),
         )
 
+    def assets(self, *symbols: str, day: str = DAY, **flags: bool) -> AssetsReported:
+        """Every symbol with the same flags: tradable, fractionable, shortable."""
+        known = {"is_tradable": True, "is_fractionable": True, "is_shortable": False} | flags
+        lines = tuple(AssetLine(symbol=symbol, **known) for symbol in symbols)
+        return AssetsReported(ts_event=OPEN, ts_init=OPEN, session_date=day, broker="PAPER", assets=lines)
+
     def quote(self, symbol: str = "AAA", bid: int = 49_99, ask: int = 50_00, **changes: Any) -> QuoteBatch:
         """One quote in cents; sizes 1,000 shares unless changed."""
         bid_size, ask_size = changes.get("bid_size", 1000), changes.get("ask_size", 1000)
@@ -176,6 +208,8 @@ class World:
         return BarBatch.of(rows, ts_event=end, ts_init=end, step=step)
 
     def signal(self, symbol: str = "AAA", **changes: Any) -> SignalRaised:
+        """A signal at the ask that was heard; through another instrument it brings no price, as from a strategy."""
+        quote = self.state.market.quote_of(symbol) if changes.get("instrument", symbol) == symbol else None
         raised = SignalRaised(
             ts_event=self.now,
             ts_init=self.now,
@@ -185,7 +219,7 @@ class World:
             symbol=symbol,
             direction="BULLISH",
             instrument=symbol,
-            reference_micros=0,
+            reference_micros=quote.ask_micros if quote else 0,
             trail_bps=200,
             expires_ns=self.now + 5 * SECOND,
             exit_at_ns=self.now + 60 * MINUTE,
@@ -210,11 +244,11 @@ class World:
             strategy="open",
             symbol=symbol,
             side=side,
-            qty_nanos=shares * NANOS,
+            qty_nanos=changes.pop("qty_nanos", shares * NANOS),
             price_micros=changes.pop("cents", 50_00) * 10_000,
             commission_micros=changes.pop("commission", 0) * 10_000,
             cumulative_qty_nanos=cumulative * NANOS,
-            order_qty_nanos=total * NANOS,
+            order_qty_nanos=changes.pop("order_qty_nanos", total * NANOS),
             broker="PAPER",
             reason="a test",
         )

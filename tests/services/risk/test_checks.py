@@ -161,6 +161,7 @@ def test_signal_when_all_facts_are_good_then_it_is_approved(new_world: type[Any]
         ("account", "account_unknown"),
         ("quotes", "missing_quote"),
         ("bars", "volume"),
+        ("assets", "asset_unknown"),
     ],
 )
 def test_signal_when_an_input_never_came_then_denied(new_world: type[Any], missing: str, rule: str) -> None:
@@ -294,7 +295,7 @@ def test_checks_when_listed_then_each_has_a_name_a_question_and_a_real_setting()
     assert len({check.rule for check in CHECKS}) == len(CHECKS)
     for check in CHECKS:
         assert check.words.endswith("?")
-        assert check.setting == "" or check.setting in BY_KEY
+        assert set(check.settings) <= set(BY_KEY)
 
 
 def test_checks_when_several_facts_are_bad_then_the_first_of_the_table_denies(new_world: type[Any]) -> None:
@@ -310,6 +311,7 @@ def test_checks_when_several_facts_are_bad_then_the_first_of_the_table_denies(ne
         "account_unknown",
         "missing_quote",
         "volume",
+        "asset_unknown",
     ]
     order = [check.rule for check in CHECKS]
     assert sorted(rules, key=order.index) == rules

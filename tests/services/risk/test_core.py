@@ -101,6 +101,7 @@ def test_reports_when_they_overtake_the_plan_of_a_new_session_then_they_are_kept
 ) -> None:
     world = new_world().ready()
     world.hear(world.account(day="2013-10-09", cash=90_000, BBB=3), world.candidates("AAA", day="2013-10-09"))
+    world.hear(world.assets("AAA", day="2013-10-09"))
     assert world.state.day.start_equity_micros == 100_000 * MICROS
 
     world.hear(world.plan(session_date="2013-10-09"))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bus.messages import MICROS, KillSwitchTripped
+from bus.codec import decode_message, encode_message
+from bus.messages import MICROS, KillSwitchTripped, ResultPeaked
 from services.risk.kill_switch import is_breached, loss_limit_micros
 
 
@@ -80,3 +81,111 @@ def test_limit_when_there_is_no_equity_then_no_loss_is_allowed_but_none_is_no_br
     assert loss_limit_micros(-5 * MICROS, 20_000) == 0
     assert not is_breached(0, 0)
     assert is_breached(-1, 0)
+
+
+def _hold(world: Any, bid: int) -> None:
+    """Mark the 100 shares of BBB, bought at 50.00, at this bid and finish the step."""
+    world.hear(world.quote("BBB", bid, bid + 1))
+
+
+def test_loss_from_the_peak_when_it_is_exactly_the_limit_then_no_trip_and_a_cent_a_share_more_trips(
+    new_world: type[Any],
+) -> None:
+    for last, is_tripped in ((40_00, False), (39_99, True)):
+        world = new_world(daily_loss_from="peak").ready()
+        world.hear(world.fill("BBB", shares=100))
+        _hold(world, 60_00)
+        (peaked,) = world.settle()
+        assert isinstance(peaked, ResultPeaked)
+        assert peaked.peak_micros == 1_000 * MICROS
+        _hold(world, last)
+        events = world.settle()
+        assert [type(event) for event in events] == [KillSwitchTripped] * is_tripped
+        if is_tripped:
+            assert (events[0].pnl_micros, events[0].peak_micros) == (-1_001 * MICROS, 1_000 * MICROS)
+            assert decode_message(encode_message(events[0])) == events[0]
+
+
+def test_loss_from_the_start_when_there_was_a_peak_then_it_does_not_count(new_world: type[Any]) -> None:
+    world = new_world().ready()
+    world.hear(world.fill("BBB", shares=100))
+    _hold(world, 60_00)
+    assert world.settle() == []
+    _hold(world, 39_99)
+    assert world.settle() == []
+    _hold(world, 29_99)
+    assert [event.pnl_micros for event in world.settle()] == [-2_001 * MICROS]
+
+
+def test_peak_when_the_service_restarts_then_it_is_not_forgotten_though_no_price_is_journaled(
+    new_world: type[Any],
+) -> None:
+    world = new_world(daily_loss_from="peak").ready()
+    world.hear(world.fill("BBB", shares=100))
+    _hold(world, 60_00)
+    world.settle()
+
+    again = world.restarted()
+
+    assert again.state.day == world.state.day
+    assert again.settle() == []
+    _hold(again, 39_99)
+    assert [event.peak_micros for event in again.settle()] == [1_000 * MICROS]
+    (shown,) = again.core.snapshot(again.state, again.now)
+    assert shown.peak_micros == 1_000 * MICROS
+
+
+def test_peak_when_the_result_rises_a_little_then_it_is_rounded_up_and_said_once_for_each_step(
+    new_world: type[Any],
+) -> None:
+    world = new_world(daily_loss_from="peak").ready()
+    world.hear(world.fill("BBB", shares=100))
+    peaks = []
+    for bid in (50_01, 50_02, 50_19, 50_20, 50_21, 50_10, 50_40, 50_41):
+        _hold(world, bid)
+        peaks += [event.peak_micros // MICROS for event in world.settle()]
+    # A hundredth of 2,000 dollars is 20: a rise of a cent already counts as 20.
+    assert peaks == [20, 40, 60]
+
+
+def test_peak_when_a_position_has_no_bid_then_it_waits_for_one(new_world: type[Any]) -> None:
+    world = new_world(daily_loss_from="peak").ready()
+    world.hear(world.fill("BBB", shares=100), world.fill("BBB", shares=100, side="SELL", cents=60_00))
+    world.hear(world.fill("UNHEARD", shares=10))
+    assert world.settle() == []
+    world.hear(world.quote("UNHEARD", 49_00, 49_01))
+    assert [event.peak_micros for event in world.settle()] == [1_000 * MICROS]
+
+
+def test_peak_when_the_loss_from_it_is_known_then_entries_are_denied_before_the_switch_trips(
+    new_world: type[Any],
+) -> None:
+    world = new_world(daily_loss_from="peak").ready()
+    world.hear(world.fill("BBB", shares=100))
+    _hold(world, 60_00)
+    world.settle()
+    _hold(world, 39_99)
+    (denied,) = world.hear(world.signal())
+    assert (denied.rule, denied.value) == ("daily_loss", "-$1,001.00 today after $1,000.00")
+
+
+def test_peak_when_a_new_session_begins_then_it_is_nothing_again(new_world: type[Any]) -> None:
+    world = new_world(daily_loss_from="peak").ready()
+    world.hear(world.fill("BBB", shares=100))
+    _hold(world, 60_00)
+    world.settle()
+    world.hear(world.plan(session_date="2013-10-09"))
+    assert world.state.day.peak_micros == 0
+
+
+def test_peak_when_the_setting_is_changed_to_start_then_a_peak_of_the_journal_does_not_count(
+    new_world: type[Any],
+) -> None:
+    world = new_world(daily_loss_from="peak").ready()
+    world.hear(world.fill("BBB", shares=100))
+    _hold(world, 60_00)
+    world.settle()
+    other = new_world()
+    other._fold(world.journal)
+    _hold(other, 39_99)
+    assert other.settle() == []

@@ -46,7 +46,9 @@ def test_reservation_when_the_cancelled_order_is_not_known_then_it_stays(new_wor
     world.hear(world.signal())
     expired = OrderExpired(ts_event=1, ts_init=1, client_order_id="tb1-x", detail="too late")
     rejected = OrderRejected(ts_event=1, ts_init=1, client_order_id="tb1-x", detail="no")
-    assert world.hear(_cancelled(world, "tb1-x"), expired, rejected) == []
+    assert world.hear(_cancelled(world, "tb1-x"), expired) == []
+    # A refusal counts for MAX_BROKER_REJECTIONS, whoever's it is.
+    assert world.hear(rejected) == [rejected]
     assert _allocated(world) == 200 * 50
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from bus import inverse_etfs
 from bus.assembly import CannotStartError, Setup
 from bus.decider import Shell
 from bus.messages import SignalRaised, SignalSuppressed
 from config.identity import Identity
 from config.logs import LineFormatter
 from config.paths import HomePaths
-from services.strategy import close, inverse_etfs, mid
+from services.strategy import close, mid
 from services.strategy import open as opening_range
 from services.strategy.core import StrategyCore
 from services.strategy.shell import build

@@ -55,7 +55,7 @@ def test_page_when_unconfigured_then_shows_every_setting_with_its_proposal(perso
         assert f'name="{setting.key}"' in answer.text
         assert f'for="{setting.key}"' in answer.text
     assert 'value="TBOT"' in answer.text
-    assert answer.text.count('type="password"') == 3
+    assert answer.text.count('type="password"') == 5
 
 
 @pytest.mark.parametrize("path", ["/login", "/control/arm", "/nope", "/api"])
@@ -238,3 +238,47 @@ def test_save_when_the_finnhub_key_is_wrong_or_wanting_then_the_fault_is_at_its_
     assert says in answer.text
     assert "canary" not in answer.text
     assert not Vault(home).is_provisioned()
+
+
+ALPACA = {"BROKER_NAME": "ALPACA", "ALPACA_ENABLED": "true", "broker_code": "ALPACA"}
+PAIR = {"alpaca_trading_key": "PKCANARY0KEY", "alpaca_trading_secret": "canary/s3cret+word="}
+
+
+def test_save_when_alpacas_pair_is_typed_then_it_is_in_the_vault_and_never_shown(person: Any, home: HomePaths) -> None:
+    refused = person.post("/configuration", form(**ALPACA, **PAIR, MAX_SPREAD="9"))
+    assert refused.status_code == 422
+    assert not any(secret in refused.text for secret in PAIR.values())
+    assert person.post("/configuration", form(**ALPACA, **PAIR)).status_code == 303
+    kept = Vault(home).open().credentials
+    assert {name: kept[name] for name in PAIR} == PAIR
+    for path in home.root.rglob("*"):
+        assert not path.is_file() or not any(secret.encode() in path.read_bytes() for secret in PAIR.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "says"),
+    [
+        (ALPACA, "alpaca_trading_key", "needs a key and its secret"),
+        (ALPACA | {"alpaca_trading_key": "PKCANARY0KEY"}, "alpaca_trading_secret", "needs a key and its secret"),
+        ({"alpaca_trading_key": "PKCANARY0KEY"}, "alpaca_trading_secret", "belong together"),
+        (
+            ALPACA | PAIR | {"alpaca_trading_secret": "two canary words"},
+            "alpaca_trading_secret",
+            "A secret is one word",
+        ),
+    ],
+)
+def test_save_when_alpacas_pair_is_wrong_or_wanting_then_the_fault_is_at_its_field(
+    person: Any, home: HomePaths, changes: dict[str, str], field: str, says: str
+) -> None:
+    answer = person.post("/configuration", form(**changes))
+    assert answer.status_code == 422
+    assert f'id="{field}-fault1"' in answer.text
+    assert says in answer.text
+    assert "canary" not in answer.text.lower()
+    assert not Vault(home).is_provisioned()
+
+
+def test_save_when_alpaca_is_the_simulator_then_no_keys_are_needed(person: Any, home: HomePaths) -> None:
+    assert person.post("/configuration", form(**ALPACA, ALPACA_ENDPOINT="simulator")).status_code == 303
+    assert Vault(home).is_provisioned()

@@ -17,7 +17,7 @@ from sim.host import SECOND
 import bus.failpoints
 import bus.gate
 import services.execution.decisions
-import services.execution.shell
+import services.execution.sending
 from bus.build import build_id
 from bus.clock import boot_ns, utc_ns
 from bus.codec import Ack, encode_frame
@@ -30,10 +30,14 @@ from bus.runner import Runner
 from bus.store import Store
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import RetryableBrokerError
+from services.execution.cancelling import Cancelling
 from services.execution.core import ExecutionCore
 from services.execution.drain import Drain
+from services.execution.drop_copy import DropCopy
+from services.execution.entry_checks import EntryChecks
 from services.execution.orders import Order, client_order_id
 from services.execution.recovery import Recovery, unknown
+from services.execution.sending import Sending
 from services.execution.shell import ExecutionShell
 
 Plant = Callable[[ExitStack], None]
@@ -131,10 +135,11 @@ def _fill_key_qty_price(stack: ExitStack) -> None:
 def _stream_only(stack: ExitStack) -> None:
     """What the stream brings is booked, and nobody asks for executions."""
 
-    def heard(self: ExecutionShell, state: Any, data: Any, now_ns: int) -> Any:
-        return self._broker.on_quotes(data, "") if hasattr(data, "quotes") else ()
+    def heard(self: ExecutionShell, _state: Any, batch: Any, _now_ns: int) -> Any:
+        return self._broker.on_quotes(batch, "")
 
-    _put(stack, ExecutionShell, "on_market", heard)
+    _put(stack, ExecutionShell, "_fills_on", heard)
+    _put(stack, DropCopy, "look", lambda _self, _state, _now_ns: ())
     _put(stack, Recovery, "missing_fills", lambda _self, _state, _now_ns: [])
 
 
@@ -154,24 +159,26 @@ def _fresh_id_after_timeout(stack: ExitStack) -> None:
         return (*events, *step.events)
 
     _put(stack, ExecutionCore, "_on_unknown", fresh)
+    # Execution refuses a second entry of an intent by a barrier of its own.
+    _put(stack, EntryChecks, "_doubled", lambda _self, _entry: None)
 
 
-def _send_again(stack: ExitStack, duplicate: Callable[[ExecutionShell, Any, Order, int], Any]) -> None:
+def _send_again(stack: ExitStack, duplicate: Callable[[Sending, Any, Order, int], Any]) -> None:
     """An order that timed out is sent once more; `duplicate` makes reports of the answer that it is there already."""
-    send = ExecutionShell._send
+    send = Sending.send
 
-    def stubborn(self: ExecutionShell, state: Any, order: Order, now_ns: int) -> Any:
+    def stubborn(self: Sending, state: Any, order: Order, now_ns: int) -> Any:
         reports = send(self, state, order, now_ns)
         if not any(isinstance(report, r.BrokerUnknown) for report in reports):
             return reports
         try:
-            answer = self._broker.submit(services.execution.shell._request(order.prepared, now_ns))
+            answer = self._broker.submit(services.execution.sending.request_of(order.prepared, now_ns))
         except RetryableBrokerError:
             return reports
         self._recovery.settled(order.client_order_id)
         return duplicate(self, state, order, now_ns) if isinstance(answer, r.BrokerDuplicate) else (answer,)
 
-    _put(stack, ExecutionShell, "_send", stubborn)
+    _put(stack, Sending, "send", stubborn)
 
 
 def _resend_after_timeout(stack: ExitStack) -> None:
@@ -183,7 +190,7 @@ def _rejected(key: str, detail: object, now_ns: int) -> r.BrokerRejected:
 
 
 def _timeout_is_rejected(stack: ExitStack) -> None:
-    _put(stack, services.execution.shell, "unknown", _rejected)
+    _put(stack, services.execution.sending, "unknown", _rejected)
 
 
 def _duplicate_is_rejected(stack: ExitStack) -> None:
@@ -223,44 +230,44 @@ def _network_error_is_absence(stack: ExitStack) -> None:
 
 
 def _send_before_persisting(stack: ExitStack) -> None:
-    before, send = ExecutionShell.before_commit, ExecutionShell._send
+    before, send = ExecutionShell.before_commit, Sending.send
     early: dict[str, Any] = {}
 
     def hasty(self: ExecutionShell, event: Any) -> None:
         before(self, event)
         if isinstance(event, OrderPrepared) and not self.gate.refusal(reduces=event.leg != "entry"):
-            request = services.execution.shell._request(event, event.ts_init)
+            request = services.execution.sending.request_of(event, event.ts_init)
             try:
                 early[event.client_order_id] = self._broker.submit(request)
             except RetryableBrokerError as error:
                 early[event.client_order_id] = error
 
-    def known(self: ExecutionShell, state: Any, order: Order, now_ns: int) -> Any:
+    def known(self: Sending, state: Any, order: Order, now_ns: int) -> Any:
         key = order.client_order_id
         if key not in early:
             return send(self, state, order, now_ns)
         answer = early.pop(key)
-        self._unsent.pop(key, None)
+        self.unsent.pop(key, None)
         if isinstance(answer, RetryableBrokerError):
             return (unknown(key, answer, now_ns), *self._recovery.again(key, answer, now_ns))
         return (answer,)
 
     _put(stack, ExecutionShell, "before_commit", hasty)
-    _put(stack, ExecutionShell, "_send", known)
+    _put(stack, Sending, "send", known)
 
 
 def _cancel_once(stack: ExitStack) -> None:
-    cancel = ExecutionShell._cancel
+    cancel = Cancelling.cancel
     asked: set[tuple[int, str]] = set()
 
-    def once(self: ExecutionShell, state: Any, order: Any, now_ns: int) -> Any:
+    def once(self: Cancelling, state: Any, order: Any, now_ns: int) -> Any:
         key = (id(self), order.client_order_id)
         if key in asked:
             return ()
         asked.add(key)
         return cancel(self, state, order, now_ns)
 
-    _put(stack, ExecutionShell, "_cancel", once)
+    _put(stack, Cancelling, "cancel", once)
 
 
 # --- permission -----
@@ -329,7 +336,7 @@ def _no_ttl_check(stack: ExitStack) -> None:
         return refusal(state, structs.replace(order, expires_ns=now_ns), now_ns)
 
     _put(stack, services.execution.decisions, "send_refusal", patient)
-    _put(stack, services.execution.shell, "send_refusal", patient)
+    _put(stack, services.execution.sending, "send_refusal", patient)
 
 
 # --- the drain -----

@@ -177,7 +177,7 @@ def simulated_world(
         opened(connection)
         return connection
 
-    def door(_path: Path, **_settings: int) -> BrokerDoor:
+    def door(_setup: Setup, _settings: Any) -> BrokerDoor:
         return BrokerDoor(house)
 
     watchdog_shell = functools.partial(
@@ -192,7 +192,7 @@ def simulated_world(
             (sqlite3, "connect", connect),
             # What this disk has taken is there: power cuts are not simulated.
             (os, "fsync", lambda _descriptor: None),
-            (services.execution.shell, "PaperBroker", door),
+            (services.execution.shell, "open_broker", door),
             (services.screener.feed.MarketFeed, "_open", lambda _self, _plan: day),
             (WATCHDOG, "WatchdogShell", watchdog_shell),
             # 64 MiB of nothing for each start of a watchdog: this disk does not fill up.

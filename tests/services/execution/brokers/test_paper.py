@@ -295,6 +295,10 @@ def test_cash_when_rounded_then_is_whole_cents_half_to_even(price: int, qty: int
     assert cash_micros(price, qty) == int(cents) * 10_000
 
 
+def on_tick(price: int) -> int:
+    return price - price % (10_000 if price >= m.MICROS else 100)
+
+
 STEP = st.tuples(
     st.sampled_from(["submit", "cancel", "quotes", "restart"]),
     st.sampled_from(["AAA", "BBB"]),
@@ -334,8 +338,8 @@ def test_books_when_a_random_day_is_played_then_every_cent_and_share_is_explaine
                     side=side,
                     qty_nanos=qty,
                     order_type=kind,
-                    limit_micros=price if kind == "LIMIT" else 0,
-                    stop_micros=price if kind == "STOP" else 0,
+                    limit_micros=on_tick(price) if kind == "LIMIT" else 0,
+                    stop_micros=on_tick(price) if kind == "STOP" else 0,
                     trail_bps=150 if kind == "TRAILING_STOP" else 0,
                     ts_ns=at,
                 )

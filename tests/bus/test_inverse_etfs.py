@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.strategy.inverse_etfs import INVERSE_ETFS, InverseEtf, faults, inverse_of, is_inverse_etf
+from bus.inverse_etfs import INVERSE_ETFS, InverseEtf, faults, inverse_of, is_inverse_etf
 
 
 @pytest.mark.parametrize(

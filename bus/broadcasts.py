@@ -1,0 +1,86 @@
+"""What a service hears on the lossy topics: checked at the door, and kept in order while the loop waits for somebody.
+
+While a call into the world outside is waited for, only leases and halts are taken; market data and status stay here,
+in their order, for the next turn of the loop.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from bus.codec import MalformedMessageError, decode_message
+from bus.messages import HaltRaised, Lease, Message, ServiceName
+from bus.routes import may_publish
+from bus.transport import TOPIC_HALT, Transport
+
+#: So many messages are taken from the socket at once.
+_BATCH: Final = 64
+#: So many wait for the next turn of the loop; of more than that the oldest are dropped, as a full socket would.
+KEPT_MAX: Final = 256
+_log = logging.getLogger(__name__)
+
+#: Refuse what somebody has sent: (sender, why, the bytes).
+Reject = Callable[[str, MalformedMessageError, bytes], None]
+
+
+class Broadcast(NamedTuple):
+    """A message that its publisher may say on this topic."""
+
+    publisher: ServiceName
+    topic: bytes
+    message: Message
+
+    @property
+    def is_urgent(self) -> bool:
+        """Tell whether it says who may send an order: a lease, or the notice of a halt."""
+        return isinstance(self.message, Lease) or (isinstance(self.message, HaltRaised) and self.topic == TOPIC_HALT)
+
+
+class Broadcasts:
+    """Takes what was published to this service.
+
+    Args:
+        sockets: where it arrives.
+        reject: told of what is no message, or not one that its sender may say.
+    """
+
+    def __init__(self, sockets: Transport, reject: Reject) -> None:
+        self._sockets = sockets
+        self._reject = reject
+        self._kept: deque[Broadcast] = deque()
+        #: How many were dropped because too much came while the loop waited.
+        self.dropped = 0
+
+    def heard(self) -> Iterator[Broadcast]:
+        """Return the leases and halts that have arrived, then everything else in its order, what was kept first."""
+        yield from self.urgent()
+        # Whoever takes one of these may wait for somebody outside meanwhile, and then more of them are kept.
+        for _ in range(len(self._kept)):
+            yield self._kept.popleft()
+
+    def urgent(self) -> Iterator[Broadcast]:
+        """Return the leases and halts that have arrived, and keep everything else for `heard`."""
+        for broadcast in self._arrived():
+            if broadcast.is_urgent:
+                yield broadcast
+                continue
+            self._kept.append(broadcast)
+            if len(self._kept) > KEPT_MAX:
+                self._kept.popleft()
+                if not self.dropped:
+                    _log.warning("more than %d messages came while the loop waited: the oldest are dropped", KEPT_MAX)
+                self.dropped += 1
+
+    def _arrived(self) -> Iterator[Broadcast]:
+        for publisher, topic, payload in self._sockets.broadcasts(_BATCH):
+            try:
+                message = decode_message(payload)
+            except MalformedMessageError as error:
+                self._reject(publisher, error, payload)
+                continue
+            if not may_publish(publisher, topic, type(message)):
+                words = f"{publisher} may not publish {type(message).__name__} on {topic.decode()}"
+                self._reject(publisher, MalformedMessageError(words), payload)
+                continue
+            yield Broadcast(publisher, topic, message)

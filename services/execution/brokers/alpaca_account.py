@@ -1,0 +1,259 @@
+"""The account at Alpaca: cash, positions, money that is not a trade, what may be traded, and whether it is well."""
+
+import logging
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from bus.clock import NS_PER_SECOND, iso_utc, utc_ns
+from bus.messages import MICROS, NANOS, AssetLine
+from services.execution.brokers import alpaca_answers as a
+from services.execution.brokers.alpaca_history import PAGE_SIZE
+from services.execution.brokers.alpaca_line import Line
+from services.execution.brokers.alpaca_orders import is_option
+from services.execution.brokers.interface import BrokerClock, RetryableBrokerError
+from services.execution.brokers.reports import BrokerAccount, BrokerCash
+
+Endpoint = Literal["paper", "live", "simulator"]
+
+#: Beyond this the times of orders and of sessions cannot be trusted.
+SKEW_NS_MAX: Final = 5 * NS_PER_SECOND
+#: A movement of money may be entered, corrected or cancelled for so long after it was made: it is read again.
+CASH_AGAIN_NS: Final = 10 * 86_400 * NS_PER_SECOND
+_DATE_CHARS: Final = 10
+#: Source: Alpaca "Authentication", read 2026-11: keys of paper accounts begin with PK, of live ones with AK.
+_PREFIX: Final[dict[Endpoint, str]] = {"paper": "PK", "live": "AK"}
+_log = logging.getLogger(__name__)
+
+
+class _Account(Struct, frozen=True):
+    status: str = ""
+    cash: Decimal | None = None
+    buying_power: Decimal | None = None
+    trading_blocked: bool | None = None
+    account_blocked: bool | None = None
+    trade_suspended_by_user: bool | None = None
+
+
+class _Position(Struct, frozen=True):
+    symbol: str
+    qty: Decimal
+    side: str = "long"
+
+
+class _Cash(Struct, frozen=True):
+    id: str
+    net_amount: Decimal | None = None
+    status: str | None = None
+    currency: str | None = None
+    created_at: str | None = None
+    date: str | None = None
+
+
+class _Asset(Struct, frozen=True):
+    symbol: str
+    status: str = ""
+    tradable: bool = False
+    fractionable: bool = False
+    shortable: bool = False
+
+
+class _Clock(Struct, frozen=True):
+    timestamp: str
+    is_open: bool
+
+
+class AccountDesk:
+    """Asks about the account.
+
+    Args:
+        line: who is asked.
+        endpoint: the setting ALPACA_ENDPOINT.
+        key: the key's id, whose first letters say which kind of account it opens.
+    """
+
+    def __init__(self, line: Line, endpoint: Endpoint, key: str) -> None:
+        self._line = line
+        self._endpoint: Endpoint = endpoint
+        self._key = key
+        self._cash: dict[str, _Cash] = {}
+        self._cash_token = ""
+        self._has_read_cash = False
+        self._assets_day = ""
+        self._assets: dict[str, AssetLine] = {}
+
+    def account(self, session_date: str, now_ns: int) -> BrokerAccount:
+        """Return cash, buying power and positions.
+
+        Raises:
+            RetryableBrokerError: there is no whole answer.
+            StopTradingError: the keys are refused.
+        """
+        one = a.decoded(self._line.get("/account", "the account"), _Account)
+        if one.cash is None or one.buying_power is None:
+            raise RetryableBrokerError("Alpaca's account has no cash or no buying power in it")
+        held: dict[str, int] = {}
+        for position in a.decoded(self._line.get("/positions", "the positions"), list[_Position]):
+            qty = a.scaled(position.qty, NANOS)
+            # Recorded: a short position has a negative quantity and the side short; either of them is enough.
+            held[position.symbol] = -abs(qty) if position.side == "short" else qty
+        symbols = tuple(sorted(held))
+        return BrokerAccount(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            session_date=session_date,
+            broker=a.NAME,
+            cash_micros=a.scaled(one.cash, MICROS),
+            buying_power_micros=a.scaled(one.buying_power, MICROS),
+            symbols=symbols,
+            qtys_nanos=tuple(held[symbol] for symbol in symbols),
+        )
+
+    def cash(self, now_ns: int) -> Sequence[BrokerCash]:
+        """Return every movement of money that is not a trade: deposits, withdrawals, dividends, interest, fees.
+
+        Each has its activity's id, so it is booked once however often it is reported. One that Alpaca cancelled is
+        reported with a movement back, which has an id of its own.
+
+        Raises:
+            RetryableBrokerError: not all of it is known yet; the next call goes on.
+            StopTradingError: the keys are refused.
+        """
+        params = {"category": "non_trade_activity", "direction": "asc", "page_size": str(PAGE_SIZE)}
+        if self._has_read_cash and self._cash:
+            newest_ns = max(_made_ns(one) for one in self._cash.values())
+            params["after"] = a.iso_seconds(newest_ns - CASH_AGAIN_NS)
+            self._cash_token = ""
+        while True:
+            if self._cash_token:
+                params["page_token"] = self._cash_token
+            body = self._line.get("/account/activities", "the movements of money", params)
+            page = a.decoded(body, list[_Cash])
+            self._cash.update({one.id: one for one in page})
+            if len(page) < PAGE_SIZE:
+                break
+            self._cash_token = page[-1].id
+        self._has_read_cash = True
+        return [report for one in self._cash.values() for report in _reports_of(one, now_ns)]
+
+    def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return what may be done with each symbol; the list of all is asked for once a day.
+
+        Raises:
+            RetryableBrokerError: there is no whole answer.
+            StopTradingError: the keys are refused.
+        """
+        day = iso_utc(now_ns)[:_DATE_CHARS]
+        if day != self._assets_day:
+            params = {"status": "active", "asset_class": "us_equity"}
+            listed = a.decoded(self._line.get("/assets", "the list of assets", params), list[_Asset])
+            self._assets = {one.symbol: _line_of(one) for one in listed}
+            self._assets_day = day
+        for symbol in symbols:
+            if symbol not in self._assets:
+                self._assets[symbol] = self._contract(symbol) if is_option(symbol) else _unknown(symbol)
+        return [self._assets[symbol] for symbol in symbols]
+
+    def _contract(self, symbol: str) -> AssetLine:
+        answer = self._line.ask("GET", f"/options/contracts/{symbol}", "an option")
+        if answer.status == 404:
+            return _unknown(symbol)
+        body = a.checked(answer.status, answer.body, "an option", ())
+        return _line_of(a.decoded(body, _Asset))
+
+    def clock(self) -> BrokerClock:
+        """Return Alpaca's time and whether its market is open.
+
+        Raises:
+            RetryableBrokerError: there is no answer.
+            StopTradingError: the keys are refused.
+        """
+        told = a.decoded(self._line.get("/clock", "the time"), _Clock)
+        return BrokerClock(utc_ns=a.utc_ns_of(told.timestamp), is_open=told.is_open)
+
+    def suspend(self, *, is_up: bool) -> None:
+        """Let Alpaca itself refuse every new order, or take them again.
+
+        Raises:
+            RetryableBrokerError: it did not confirm it.
+            StopTradingError: the keys are refused.
+        """
+        what = "the account's setting suspend_trade"
+        answer = self._line.ask("PATCH", "/account/configurations", what, {"suspend_trade": is_up}, purpose="exit")
+        a.checked(answer.status, answer.body, what, (self._key,))
+
+    def faults(self) -> Sequence[str]:
+        """Return one sentence for each way in which this account cannot be traded through."""
+        wrong = _wrong_kind(self._endpoint, self._key)
+        if wrong:
+            return (wrong,)
+        one = a.decoded(self._line.get("/account", "the account"), _Account)
+        faults: list[str] = []
+        if one.status != "ACTIVE":
+            faults.append(f"The account at Alpaca is {one.status or 'of no status'}, not ACTIVE: see Alpaca's page")
+        if one.account_blocked or one.trading_blocked:
+            faults.append("The account at Alpaca is blocked from trading: ask Alpaca's support why")
+        if one.trade_suspended_by_user:
+            _log.warning("the account's setting suspend_trade is on: Alpaca refuses new orders until it is lifted")
+        before_ns = utc_ns()
+        skew_ns = self.clock().utc_ns - (before_ns + utc_ns()) // 2
+        if abs(skew_ns) > SKEW_NS_MAX:
+            faults.append(
+                f"This machine's clock is {abs(skew_ns) // NS_PER_SECOND} s "
+                f"{'behind' if skew_ns > 0 else 'ahead of'} Alpaca's: let it be set from the network (chrony, ntp)"
+            )
+        return faults
+
+
+def _wrong_kind(endpoint: Endpoint, key: str) -> str:
+    for kind, prefix in _PREFIX.items():
+        if endpoint in _PREFIX and kind != endpoint and key.startswith(prefix):
+            return (
+                f"ALPACA_ENDPOINT is {endpoint}, but alpaca_trading_key is the key of a {kind} account (it begins with "
+                f"{prefix}): enter the keys of a {endpoint} account, or set ALPACA_ENDPOINT to {kind}"
+            )
+    return ""
+
+
+def _made_ns(one: _Cash) -> int:
+    if one.created_at:
+        return a.utc_ns_of(one.created_at)
+    return a.utc_ns_of(f"{one.date[:_DATE_CHARS]}T00:00:00Z") if one.date else 0
+
+
+def _reports_of(one: _Cash, now_ns: int) -> list[BrokerCash]:
+    amount = a.scaled(one.net_amount, MICROS)
+    if not amount:
+        return []
+    if one.currency not in {None, "", "USD"}:
+        _log.warning("the activity %s is in %s and is not booked: the books are in USD", one.id, one.currency)
+        return []
+    reports = [_report(one.id, amount, now_ns)]
+    if one.status == "canceled":
+        reports.append(_report(f"{one.id}:canceled", -amount, now_ns))
+    return reports
+
+
+def _report(activity_id: str, amount_micros: int, now_ns: int) -> BrokerCash:
+    return BrokerCash(
+        ts_event=now_ns,
+        ts_init=now_ns,
+        activity_id=activity_id[: a.ID_MAX],
+        amount_micros=amount_micros,
+        broker=a.NAME,
+    )
+
+
+def _line_of(one: _Asset) -> AssetLine:
+    return AssetLine(
+        symbol=one.symbol,
+        is_tradable=one.tradable and one.status == "active",
+        is_fractionable=one.fractionable,
+        is_shortable=one.shortable,
+    )
+
+
+def _unknown(symbol: str) -> AssetLine:
+    return AssetLine(symbol=symbol, is_tradable=False, is_fractionable=False, is_shortable=False)

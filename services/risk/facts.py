@@ -1,0 +1,108 @@
+"""What a check is: a question about a signal and the facts of its moment, and what it may find."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Final
+
+from msgspec import Struct
+
+from bus.messages import NANOS, AssetLine, Quote, SignalRaised
+from services.risk.day import Day
+from services.risk.market import Market
+from services.risk.settings import RiskSettings
+from services.risk.sizing import FRACTION_STEP_NANOS, Means, Sizing, Wanted, size_entry
+from services.risk.valuation import Valuation
+
+PPM: Final = 1_000_000
+#: What was found and the limit it broke, both in words.
+Finding = tuple[str, str]
+
+
+class Facts(Struct, frozen=True, kw_only=True, dict=True):
+    """What is known at the moment of a signal; `now_ns` is session time. What is asked for twice is found once."""
+
+    now_ns: int
+    limits: RiskSettings
+    day: Day
+    market: Market
+    valuation: Valuation
+
+    @cached_property
+    def means(self) -> Means:
+        """Return what there is to spend now; nothing while the account is unknown."""
+        account, value = self.day.account, self.valuation
+        spent = self.day.portfolio.cash_flow_micros - value.reserved_micros
+        return Means(
+            start_equity_micros=self.day.start_equity_micros,
+            allocated_micros=value.held_cost_micros + value.reserved_micros,
+            cash_micros=account.cash_micros + spent if account else -value.reserved_micros,
+            buying_power_micros=account.buying_power_micros + spent if account else -value.reserved_micros,
+        )
+
+    def quote_of(self, symbol: str) -> Quote | None:
+        """Return a symbol's newest quote."""
+        if symbol not in self._quotes:
+            self._quotes[symbol] = self.market.quote_of(symbol)
+        return self._quotes[symbol]
+
+    def asset_of(self, symbol: str) -> AssetLine | None:
+        """Return what the broker said of a symbol in this session; None when it said nothing."""
+        return self.day.asset_of(symbol)
+
+    def step_nanos(self, symbol: str) -> int:
+        """Return the least quantity of a symbol: a share, or a fraction of it.
+
+        FRACTIONAL_SHARES and the broker both have to allow a fraction.
+        """
+        if not self.limits.is_fractional:
+            return NANOS
+        asset = self.asset_of(symbol)
+        return FRACTION_STEP_NANOS if asset is not None and asset.is_fractionable else NANOS
+
+    def symbol_nanos(self, symbol: str) -> int:
+        """Return how many of a symbol there are: held and ordered by the bot, and in the account before it."""
+        return self.valuation.nanos_of(symbol) + abs(self.day.portfolio.externals.get(symbol, 0))
+
+    def size_of(self, signal: SignalRaised) -> Sizing:
+        """Return how much of the signal's instrument the limits allow at the ask; nothing without a quote."""
+        if signal.signal_id not in self._sizes:
+            quote = self.quote_of(signal.instrument)
+            wanted = Wanted(
+                ask_micros=quote.ask_micros if quote else 0,
+                trail_bps=signal.trail_bps,
+                leverage=signal.leverage,
+                step_nanos=self.step_nanos(signal.instrument),
+                symbol_nanos=self.symbol_nanos(signal.instrument),
+            )
+            self._sizes[signal.signal_id] = size_entry(self.limits, self.means, wanted)
+        return self._sizes[signal.signal_id]
+
+    @cached_property
+    def _quotes(self) -> dict[str, Quote | None]:
+        return {}
+
+    @cached_property
+    def _sizes(self) -> dict[str, Sizing]:
+        return {}
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One row of the table: the rule's name, the settings behind it, and its question.
+
+    `find` returns None to let the signal pass. It denies by itself when the fact it needs is missing, whatever ran
+    before it. `needs_evidence`: it asks whether something bad is known, so without any fact it passes.
+    """
+
+    rule: str
+    words: str
+    find: Callable[[SignalRaised, Facts], Finding | None]
+    settings: tuple[str, ...] = ()
+    needs_evidence: bool = False
+
+
+class Denial(Struct, frozen=True, kw_only=True):
+    """Why a signal does not become an order."""
+
+    rule: str
+    value: str
+    limit: str

@@ -1,0 +1,190 @@
+"""The day of a live feed: the newest quotes, every bar so far, and in which order they are said. Pure.
+
+Bars are handed on minute by minute, each minute once, and only while nothing is missing between the open and it: a
+strategy never sees a minute after one that it has not seen. What comes for a minute that was handed on already makes
+every minute be said again (`PastBars`).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+from bus.columns import pack
+from bus.messages import BarBatch, MarketMessage, PastBars, QuoteBatch, SessionPlanned
+from services.screener.live import LiveBar, LiveQuote
+from services.screener.steps import BATCH_MAX, MINUTE_NS
+
+#: A minute's bars are handed on when all have come, or so long after its end: a name that did not trade has none.
+#: Alpaca sends a bar right after its minute. Source: Alpaca, "Real-time Stock Data", read 2026-11.
+BARS_WAIT_NS: Final = 1_000_000_000
+_SPREAD_NS: Final = 10_000_000_000
+
+
+class LiveBook:
+    """One session of a live feed. Times are the session's, UTC nanoseconds.
+
+    Args:
+        plan: the session.
+        names: whose bars are handed on.
+        step: the number before that of the first message.
+    """
+
+    def __init__(self, plan: SessionPlanned, names: Collection[str], step: int) -> None:
+        self.plan = plan
+        self.step = step
+        self.said = 0
+        self._names = frozenset(names)
+        self._quotes: dict[str, LiveQuote] = {}
+        self._said_quote_ns: dict[str, int] = {}
+        self._minutes: dict[int, dict[str, LiveBar]] = {}
+        self._handed_ns = plan.open_ns
+        #: Between the open and here nothing is missing, as far as is known.
+        self._whole_ns = plan.open_ns
+        self._newest_ns = 0
+        self._is_streaming = False
+        self._has_begun = False
+
+    # --- what is heard -----
+
+    def hear_quotes(self, quotes: Mapping[str, LiveQuote]) -> None:
+        """Keep the newest quote of each name for the next batch; one that is older than the last said is not said."""
+        for symbol, quote in quotes.items():
+            if quote.ts_ns >= self._said_quote_ns.get(symbol, 0):
+                self._quotes[symbol] = quote
+
+    def hear_bars(self, bars: Iterable[LiveBar]) -> bool:
+        """Keep bars of the session; return whether one came for a minute that was handed on without it."""
+        is_late = False
+        for bar in bars:
+            if bar.symbol not in self._names or not self._is_inside(bar.end_ns):
+                continue
+            minute = self._minutes.setdefault(bar.end_ns, {})
+            is_new = minute.get(bar.symbol) != bar
+            minute[bar.symbol] = bar
+            if is_new and bar.end_ns <= self._handed_ns:
+                is_late = True
+        return is_late
+
+    def hear_time(self, newest_ns: int) -> None:
+        """Note the newest of the feed's own times: a minute that the feed itself is past has all its bars."""
+        self._newest_ns = max(self._newest_ns, newest_ns)
+
+    def lose_stream(self) -> None:
+        """Note that bars are missed, until the gap is filled: since the minute in which the feed was last heard."""
+        self._is_streaming = False
+        # The bars of one minute do not all come at the same time.
+        sure_ns = self._newest_ns - _SPREAD_NS
+        last_ns = sure_ns - (sure_ns - self.plan.open_ns) % MINUTE_NS
+        self._whole_ns = max(self.plan.open_ns, min(self._whole_ns, last_ns))
+
+    def fill(self, bars: Iterable[LiveBar], until_ns: int) -> bool:
+        """Fold fetched bars: every minute that ended by `until_ns` is whole, and the stream gives those after it.
+
+        What the first call brings is the past: it is not handed on. Return whether a bar came for a minute that was.
+        """
+        is_late = self.hear_bars(bars)
+        if not self._has_begun:
+            self._has_begun = True
+            self._handed_ns = max(self._handed_ns, until_ns)
+        self._whole_ns = max(self._whole_ns, until_ns)
+        self._is_streaming = True
+        return is_late
+
+    # --- what is said -----
+
+    @property
+    def whole_from_ns(self) -> int:
+        """Return since when minutes may be missing: what is fetched begins here."""
+        return self._whole_ns
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether no minute is missing."""
+        return self._is_streaming
+
+    def quotes(self, now_ns: int) -> Iterator[QuoteBatch]:
+        """Yield what is new of quotes; nothing when nothing is."""
+        names = tuple(sorted(self._quotes))
+        for start in range(0, len(names), BATCH_MAX):
+            yield self._quote_batch(names[start : start + BATCH_MAX], now_ns)
+        self._quotes.clear()
+
+    def beat(self, now_ns: int) -> QuoteBatch:
+        """Return a batch of no quotes: it says what time it is."""
+        return self._quote_batch((), now_ns)
+
+    def bars(self, now_ns: int) -> Iterator[MarketMessage]:
+        """Yield the minutes that are complete and were not handed on, oldest first; those after a gap wait."""
+        while self._is_streaming and self._handed_ns < self.plan.close_ns:
+            end_ns = self._handed_ns + MINUTE_NS
+            minute = self._minutes.get(end_ns, {})
+            wait_ns = 0 if self._names <= minute.keys() else BARS_WAIT_NS
+            # A feed that has fallen silent gives no bars: a minute without any is believed of one that is heard.
+            is_heard = max(self._newest_ns, self._whole_ns) >= end_ns
+            if now_ns < end_ns + wait_ns or not (is_heard or wait_ns == 0):
+                return
+            self._handed_ns = end_ns
+            self._whole_ns = max(self._whole_ns, end_ns)
+            yield from self._minute(end_ns, BarBatch)
+
+    def past(self, now_ns: int) -> Iterator[MarketMessage]:
+        """Yield every minute that was handed on, or was over before the start, as the past."""
+        yield PastBars(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            step=self.number(),
+            symbols=(),
+            opens_micros=b"",
+            highs_micros=b"",
+            lows_micros=b"",
+            closes_micros=b"",
+            volumes_nanos=b"",
+            begins=True,
+        )
+        for end_ns in sorted(end for end in self._minutes if end <= self._handed_ns):
+            yield from self._minute(end_ns, PastBars)
+
+    def has_all_said(self) -> bool:
+        """Tell whether the last minute was handed on."""
+        return self._handed_ns >= self.plan.close_ns
+
+    def number(self) -> int:
+        """Return the number of the message that is made now."""
+        self.step += 1
+        self.said += 1
+        return self.step
+
+    def _is_inside(self, end_ns: int) -> bool:
+        return self.plan.open_ns < end_ns <= self.plan.close_ns
+
+    def _minute(self, end_ns: int, kind: type[BarBatch]) -> Iterator[BarBatch]:
+        bars = [bar for _, bar in sorted(self._minutes.get(end_ns, {}).items())]
+        starts = range(0, len(bars), BATCH_MAX)
+        for left, start in zip(reversed(range(len(starts))), starts, strict=True):
+            part = bars[start : start + BATCH_MAX]
+            yield kind(
+                ts_event=end_ns,
+                ts_init=end_ns,
+                step=self.number(),
+                symbols=tuple(bar.symbol for bar in part),
+                opens_micros=pack(bar.open_micros for bar in part),
+                highs_micros=pack(bar.high_micros for bar in part),
+                lows_micros=pack(bar.low_micros for bar in part),
+                closes_micros=pack(bar.close_micros for bar in part),
+                volumes_nanos=pack(bar.volume_nanos for bar in part),
+                parts_left=left,
+            )
+
+    def _quote_batch(self, names: tuple[str, ...], now_ns: int) -> QuoteBatch:
+        found = [self._quotes[name] for name in names]
+        self._said_quote_ns.update((quote.symbol, quote.ts_ns) for quote in found)
+        return QuoteBatch(
+            ts_event=now_ns,
+            ts_init=now_ns,
+            step=self.number(),
+            symbols=names,
+            bids_micros=pack(quote.bid_micros for quote in found),
+            asks_micros=pack(quote.ask_micros for quote in found),
+            bid_sizes_nanos=pack(quote.bid_size_nanos for quote in found),
+            ask_sizes_nanos=pack(quote.ask_size_nanos for quote in found),
+            times_ns=pack(quote.ts_ns for quote in found),
+        )

@@ -1,0 +1,310 @@
+"""One session of live data: what the stream brings, what was missed, and in which order both are said."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+from msgspec import Struct
+
+from bus.clock import NS_PER_SECOND
+from bus.messages import ChainStatus, FeedEnded, MarketMessage, ServiceName, SessionPlanned
+from services.screener.live import BarsError, Heard, LiveBar, PastBarSource, Stream
+from services.screener.live_book import BARS_WAIT_NS, LiveBook
+from services.screener.live_names import Watched
+from services.screener.steps import MINUTE_NS
+
+logger = logging.getLogger(__name__)
+
+#: Quotes of one name that come faster than this are one quote: the newest.
+QUOTES_EVERY_NS: Final = 250_000_000
+#: Listeners hear what time it is at least so often, also when nothing is quoted.
+BEAT_NS: Final = NS_PER_SECOND
+#: A minute that ended just before the stream began is asked for when it can be had.
+FILL_AFTER_NS: Final = 3 * NS_PER_SECOND
+_FILL_AGAIN_S: Final = (2, 4, 8, 15, 30)
+_REPLAY_EVERY_NS: Final = NS_PER_SECOND
+#: So long after the close the session ends, whatever is missing.
+_END_NS: Final = MINUTE_NS
+_TELL_NS: Final = 60 * NS_PER_SECOND
+_LAG_NS_MAX: Final = NS_PER_SECOND
+#: Who measures minutes, and has to hear all of them.
+_MEASURING: Final[tuple[ServiceName, ...]] = ("strategy", "risk")
+_NS_PER_MS: Final = 1_000_000
+
+
+class LivePorts(Struct, frozen=True, kw_only=True):
+    """The world of a live session.
+
+    `is_simulated`: the feed's own time is the session's, and nothing waits for the host's clock. `on_fault` is told
+    once, in words, that the feed is given up.
+    """
+
+    stream: Stream
+    past: PastBarSource
+    utc_ns: Callable[[], int]
+    boot_ns: Callable[[], int]
+    is_simulated: bool
+    on_fault: Callable[[str], object]
+
+
+class LiveSession:
+    """A `LiveFeed` of one planned session.
+
+    Args:
+        plan: the session.
+        names: what is watched.
+        ports: where it comes from.
+    """
+
+    def __init__(self, plan: SessionPlanned, names: Watched, ports: LivePorts) -> None:
+        self._plan = plan
+        self._ports = ports
+        self._barred = names.barred
+        self._symbols = set(names.symbols)
+        self._room = names.room
+        # Numbers go on rising over starts of this process: no feed says as many messages as there are milliseconds.
+        self._book = LiveBook(plan, names.barred, ports.utc_ns() // _NS_PER_MS)
+        self._first_step = self._book.step + 1
+        self._saying: Iterator[MarketMessage] = iter(())
+        self._has_ended = False
+        self._looked_at = 0
+        self._said_at = 0
+        self._newest_ns = 0
+        self._life = 0
+        self._is_up = False
+        self._lag_ns = 0
+        self._fill = _Fill(ports.past)
+        self._is_replay_due = False
+        self._replayed_at = 0
+        self._served: set[tuple[ServiceName, int]] = set()
+        self._hearing: set[tuple[ServiceName, int]] = set()
+        self._fault = ""
+        self._tally = _Tally(ports.boot_ns())
+        ports.stream.want(names.symbols, names.barred)
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether FeedEnded was said."""
+        return self._has_ended
+
+    @property
+    def remark(self) -> str:
+        """Return how the feed is, for people."""
+        if self._fault:
+            return self._fault
+        if self._has_ended:
+            return "market data: the session is over"
+        if not self._book.is_whole:
+            quotes = "quotes come" if self._is_up else "no quotes come"
+            return f"market data: minutes are missing, so none is handed on; {quotes}"
+        if self._ports.is_simulated:
+            return "market data: whole, of a simulated exchange"
+        return f"market data: whole; quotes are {self._lag_ns / NS_PER_SECOND:.1f} s behind this host's clock"
+
+    def hold(self, symbols: Collection[str]) -> None:
+        """Watch the quotes of these names too: they are held. One too many would end the whole stream."""
+        new = sorted(set(symbols) - self._symbols)
+        if not new:
+            return
+        self._symbols |= set(new)
+        taken, left_out = new[: self._room], new[self._room :]
+        self._room -= len(taken)
+        if taken:
+            self._ports.stream.want(taken, ())
+        if left_out:
+            logger.warning("market data: no quotes of %s, though held: no room is left in the stream", left_out)
+
+    def hear_status(self, status: ChainStatus) -> None:
+        """Say the minutes since the open again when a listener has begun to hear this feed."""
+        self._hearing = {
+            (line.service, line.pid)
+            for line in status.services
+            if line.service in _MEASURING and line.status == "up" and line.step >= self._first_step
+        }
+        if self._hearing - self._served:
+            self._is_replay_due = True
+
+    def next(self) -> MarketMessage | None:
+        """Return the next message, None = nothing now."""
+        message = next(self._saying, None)
+        if message is None:
+            self._look()
+            message = next(self._saying, None)
+        if message is not None:
+            self._said_at = self._ports.boot_ns()
+            self._has_ended = isinstance(message, FeedEnded)
+        return message
+
+    def close(self) -> None:
+        """Hang up."""
+        self._ports.stream.close()
+
+    # --- looking -----
+
+    def _look(self) -> None:
+        boot_ns = self._ports.boot_ns()
+        # The look at a simulated exchange does not wait: a second may be a minute there.
+        if not self._ports.is_simulated and boot_ns - self._looked_at < QUOTES_EVERY_NS:
+            return
+        self._looked_at = boot_ns
+        heard = self._ports.stream.take()
+        self._newest_ns = max(self._newest_ns, heard.newest_ns)
+        now_ns = self._newest_ns if self._ports.is_simulated else self._ports.utc_ns()
+        self._follow_stream(heard, boot_ns)
+        if not now_ns:
+            # A simulated exchange that has said nothing yet has no time.
+            return
+        self._book.hear_time(heard.newest_ns)
+        self._book.hear_quotes(heard.quotes)
+        if self._book.hear_bars(heard.bars):
+            self._repair("a bar came after its minute was handed on")
+        self._mend(now_ns, boot_ns)
+        self._tally.add(heard, boot_ns, is_simulated=self._ports.is_simulated)
+        self._saying = chain(
+            self._past(now_ns, boot_ns),
+            self._minutes(now_ns),
+            self._book.quotes(now_ns),
+            self._end(now_ns),
+            self._beat(now_ns, boot_ns),
+        )
+
+    def _follow_stream(self, heard: Heard, boot_ns: int) -> None:
+        self._is_up, self._lag_ns = heard.is_up, heard.lag_ns
+        if heard.fault and not self._fault:
+            self._fault = heard.fault
+            self._ports.on_fault(heard.fault)
+        if self._life and (not heard.is_up or heard.life != self._life) and self._book.is_whole:
+            logger.warning("market data: the stream is interrupted; no minute is handed on before the gap is filled")
+            self._book.lose_stream()
+        if heard.is_up and heard.life != self._life:
+            self._life = heard.life
+            self._fill.begin(heard.life, boot_ns + (0 if self._ports.is_simulated else FILL_AFTER_NS))
+
+    def _mend(self, now_ns: int, boot_ns: int) -> None:
+        """Ask for what is missing up to now; fold the answer in when it has come."""
+        until_ns = min(now_ns - now_ns % MINUTE_NS, self._plan.close_ns)
+        found = self._fill.step(self._barred, (self._book.whole_from_ns, until_ns), boot_ns)
+        if found is None:
+            return
+        bars, until_ns = found
+        if self._book.fill(bars, until_ns):
+            self._repair("minutes were handed on without bars that were fetched since")
+        logger.info("market data: nothing is missing up to %d; %d bars were fetched", until_ns, len(bars))
+
+    def _repair(self, why: str) -> None:
+        logger.warning("market data: %s; all minutes since the open are said again", why)
+        self._is_replay_due = True
+
+    # --- saying -----
+
+    def _past(self, now_ns: int, boot_ns: int) -> Iterator[MarketMessage]:
+        if not (self._is_replay_due and self._book.is_whole) or boot_ns - self._replayed_at < _REPLAY_EVERY_NS:
+            return
+        self._is_replay_due = False
+        self._replayed_at = boot_ns
+        self._served = set(self._hearing)
+        logger.info("market data: the minutes since the open are said again, for %s", sorted(self._served))
+        yield from self._book.past(now_ns)
+
+    def _minutes(self, now_ns: int) -> Iterator[MarketMessage]:
+        # Whoever measures has to have the minutes before: until somebody is known to have heard them, none follows.
+        if self._served:
+            yield from self._book.bars(now_ns)
+
+    def _beat(self, now_ns: int, boot_ns: int) -> Iterator[MarketMessage]:
+        if not self._has_ended and boot_ns - self._said_at >= BEAT_NS:
+            yield self._book.beat(now_ns)
+
+    def _end(self, now_ns: int) -> Iterator[MarketMessage]:
+        close_ns = self._plan.close_ns
+        is_over = now_ns >= close_ns + BARS_WAIT_NS and self._book.has_all_said()
+        if is_over or now_ns >= close_ns + _END_NS:
+            step = self._book.number()
+            yield FeedEnded(ts_event=close_ns, ts_init=now_ns, step=step, steps=self._book.said)
+
+
+class _Fill:
+    """Asks for missed minutes in a thread, and again when there was no answer; only the newest life's counts."""
+
+    def __init__(self, past: PastBarSource) -> None:
+        self._past = past
+        self._life = 0
+        self._is_open = False
+        self._due_ns = 0
+        self._tries = 0
+        self._thread: threading.Thread | None = None
+        self._answer: tuple[int, Sequence[LiveBar] | BarsError, int] | None = None
+
+    def begin(self, life: int, due_ns: int) -> None:
+        """Ask from `due_ns` on, boot time; what an older life was asked for is not wanted any more."""
+        self._life, self._is_open, self._due_ns, self._tries = life, True, due_ns, 0
+
+    def step(
+        self, symbols: Sequence[str], span_ns: tuple[int, int], boot_ns: int
+    ) -> tuple[Sequence[LiveBar], int] | None:
+        """Go on; return the bars and up to when nothing is missing, once they have come."""
+        if not self._is_open or (self._thread is not None and self._thread.is_alive()):
+            return None
+        if self._answer is not None:
+            (life, found, until_ns), self._answer, self._thread = self._answer, None, None
+            if life == self._life:
+                return self._judged(found, until_ns, boot_ns)
+        if boot_ns < self._due_ns:
+            return None
+        from_ns, until_ns = span_ns
+        if until_ns <= from_ns or not symbols:
+            # Before the first minute is over nothing can be missing.
+            self._is_open = False
+            return (), until_ns
+        # Should the thread end without an answer, it is asked again, but not at once.
+        self._due_ns = boot_ns + _FILL_AGAIN_S[0] * NS_PER_SECOND
+        ask = (self._life, symbols, from_ns, until_ns)
+        self._thread = threading.Thread(target=self._ask, args=ask, name="past-bars", daemon=True)
+        self._thread.start()
+        return None
+
+    def _judged(
+        self, found: Sequence[LiveBar] | BarsError, until_ns: int, boot_ns: int
+    ) -> tuple[Sequence[LiveBar], int] | None:
+        if not isinstance(found, BarsError):
+            self._is_open = False
+            return found, until_ns
+        wait_s = _FILL_AGAIN_S[min(self._tries, len(_FILL_AGAIN_S) - 1)]
+        self._tries += 1
+        self._due_ns = boot_ns + wait_s * NS_PER_SECOND
+        logger.warning("%s; asked again in %d s, and no minute is handed on before that", found, wait_s)
+        return None
+
+    def _ask(self, life: int, symbols: Sequence[str], from_ns: int, until_ns: int) -> None:
+        found: Sequence[LiveBar] | BarsError
+        try:
+            found = self._past.bars(symbols, from_ns, until_ns)
+        except BarsError as error:
+            found = error
+        self._answer = (life, found, until_ns)
+
+
+class _Tally:
+    """Says once a minute what came, and how far the feed is behind this host's clock."""
+
+    def __init__(self, boot_ns: int) -> None:
+        self._due_ns = boot_ns + _TELL_NS
+        self._quotes = 0
+        self._bars = 0
+
+    def add(self, heard: Heard, boot_ns: int, *, is_simulated: bool) -> None:
+        """Count what came; say it when it is time."""
+        self._quotes += len(heard.quotes)
+        self._bars += len(heard.bars)
+        if boot_ns < self._due_ns:
+            return
+        lag = "of a simulated exchange"
+        if not is_simulated:
+            lag = f"the newest quote was {heard.lag_ns / NS_PER_SECOND:.3f} s behind this host's clock"
+        line = f"market data of a minute: {self._quotes} quotes, {self._bars} bars, {heard.malformed} malformed so far"
+        is_late = abs(heard.lag_ns) > _LAG_NS_MAX and not is_simulated
+        level = logging.WARNING if is_late else logging.INFO
+        logger.log(level, "%s; %s", line, lag)
+        self._due_ns, self._quotes, self._bars = boot_ns + _TELL_NS, 0, 0

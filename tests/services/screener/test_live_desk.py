@@ -1,0 +1,359 @@
+"""The screener with live data, from its settings to what its listeners hear, against a stand-in of Alpaca."""
+
+import dataclasses
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alpaca_data import AlpacaData, SessionPlayer
+from finnhub_server import provision
+from live_day import MINUTE, OPEN, PLAN, SECOND, a_status, until
+from msgspec.structs import replace
+
+from bus.assembly import Assembly, CannotStartError, Ports, Setup
+from bus.clock import on_host
+from bus.local import OpenGate
+from bus.messages import (
+    BarBatch,
+    CandidatesRanked,
+    FeedEnded,
+    MarketMessage,
+    PortfolioSnapshot,
+    PositionLine,
+    VixObserved,
+)
+from config.env_bot import SettingsError, parse, proposals
+from config.identity import Identity
+from config.paths import HomePaths
+from services.screener.core import ScreenerState
+from services.screener.feed import MarketFeed, check_source
+from services.screener.generator import generate
+from services.screener.live_desk import LiveDesk, LiveWorld
+from services.screener.settings import ScreenerSettings
+from services.screener.shell import build
+from services.screener.steps import messages
+from services.screener.universe import UniverseLoaded
+
+ROOT = Path(__file__).resolve().parents[3]
+MINUTES = 4
+SHORT = replace(PLAN, close_ns=OPEN + MINUTES * MINUTE)
+DAY = generate(SHORT, 2)
+KEYS = {"alpaca_data_key": "CANARYKEYID000000", "alpaca_data_secret": "canarySECRET"}
+TRADING = {"alpaca_trading_key": "TRADINGKEYID00000", "alpaca_trading_secret": "tradingSECRET"}
+SIMULATOR = {"ALPACA_ENDPOINT": "simulator"}
+IDENTITY = Identity(
+    entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
+)
+
+
+@pytest.fixture
+def data() -> Iterator[AlpacaData]:
+    made = AlpacaData()
+    yield made
+    made.close()
+
+
+class Screener:
+    """A screener's core and shell, driven as the runtime does it."""
+
+    def __init__(self, paths: HomePaths, port: int, **settings: str) -> None:
+        live = {
+            "MARKET_DATA_SOURCE": "alpaca",
+            "ALPACA_ENDPOINT": "simulator",
+            "ALPACA_DATA_SIMULATOR_PORT": str(port),
+            "MARKET_DATA_DATE": SHORT.session_date,
+            "MARKET_DATA_SYMBOLS": ",".join(DAY.symbols),
+            "ALPACA_STREAM_SYMBOLS_MAX": "200",
+        }
+        env = parse(proposals() | live | settings)
+        self.halts: list[tuple[str, str]] = []
+        self.assembly: Assembly[ScreenerState] = build(Setup(paths=paths, env=env, identity=IDENTITY)).checked()
+        self.assembly.attach(Ports(OpenGate(), lambda _status: None, lambda *halt: self.halts.append(halt)))
+        self.state = self.assembly.core.initial()
+        self.events: list[Any] = []
+
+    def hear(self, message: Any) -> None:
+        for event in self.assembly.core.decide(self.state, message, 0):
+            self.assembly.shell.before_commit(event)
+            self.state = self.assembly.core.evolve(self.state, event)
+            self.events.append(event)
+            for report in self.assembly.shell.after_commit(self.state, event, 0):
+                self.hear(report)
+
+    def idle(self) -> None:
+        for report in self.assembly.shell.on_idle(self.state, 0):
+            self.hear(report)
+
+    def ranked(self) -> CandidatesRanked:
+        def look() -> CandidatesRanked | None:
+            self.idle()
+            return next((event for event in self.events if isinstance(event, CandidatesRanked)), None)
+
+        found = until(look, "candidates")
+        self.idle()
+        return found
+
+    def holds(self, *symbols: str) -> None:
+        """Hear from risk what is held."""
+        lines = tuple(
+            PositionLine(
+                intent_id="1", strategy="open", symbol=one, qty_nanos=1, entry_micros=1, last_micros=1, pnl_micros=0
+            )
+            for one in symbols
+        )
+        numbers = {name: 1 for name in PortfolioSnapshot.__struct_fields__ if name.endswith(("_micros", "_total"))}
+        said = PortfolioSnapshot(
+            ts_event=1, ts_init=1, session_date="2025-03-12", positions=lines, denied=(), **numbers
+        )
+        self.assembly.on_status("risk", said)
+
+    def open(self) -> Any:
+        assert self.assembly.live is not None
+        self.holds()
+        return self.assembly.live(SHORT)
+
+
+@pytest.fixture
+def new_screener(short_home: HomePaths) -> Iterator[Callable[..., Screener]]:
+    made: list[Screener] = []
+
+    def new(port: int, **settings: str) -> Screener:
+        made.append(Screener(short_home, port, **settings))
+        return made[-1]
+
+    provision(short_home)
+    yield new
+    for one in made:
+        one.assembly.shell.close()
+
+
+def heard(session: Any, status: Callable[[], None] = lambda: None) -> list[MarketMessage]:
+    """Return what a session says, to its end."""
+    said: list[MarketMessage] = []
+    deadline = time.monotonic() + 30
+    while not session.has_ended:
+        assert time.monotonic() < deadline, f"no end after {said[-1:]}"
+        message = session.next()
+        if message is None:
+            time.sleep(0.001)
+            continue
+        said.append(message)
+        session.hear_status(a_status(7, message.step))
+    return said
+
+
+def columns(said: Sequence[MarketMessage], names: set[str]) -> list[dict[str, Any]]:
+    return [
+        {bar.symbol: bar for bar in one.bars if bar.symbol in names}
+        for one in said
+        if type(one) is BarBatch and one.bars
+    ]
+
+
+def test_a_session_when_live_then_its_names_are_ranked_and_its_minutes_are_those_of_the_exchange(
+    data: AlpacaData, new_screener: Callable[..., Screener]
+) -> None:
+    player = SessionPlayer(data, DAY, SHORT, 120.0)
+    screener = new_screener(data.port)
+    screener.hear(SHORT)
+    screener.holds()
+    assert screener.assembly.live is not None
+    assert screener.assembly.live(SHORT) is None, "there are no candidates yet"
+    ranked = screener.ranked()
+    assert "names in Alpaca's iex feed" in ranked.source
+    assert ranked.ts_event == OPEN - 5 * MINUTE, "a time of this host would end the simulated session"
+    assert [type(event).__name__ for event in screener.events] == ["SessionPlanned", "CandidatesRanked", "VixObserved"]
+    player.start()
+    session = screener.open()
+    said = heard(session)
+    session.close()
+    names = {candidate.symbol for candidate in ranked.candidates}
+    assert names
+    assert screener.assembly.remark() == "market data: the session is over"
+    until(lambda: data.subscribed == (set(), set()), "end of the connection")
+    player.close()
+    assert columns(said, names) == columns(list(messages(DAY, SHORT)), names)
+    assert isinstance(said[-1], FeedEnded)
+    assert said[-1].steps == len(said)
+    assert screener.halts == []
+
+
+def test_a_restart_when_in_mid_session_then_the_same_names_are_watched_without_being_ranked_anew(
+    data: AlpacaData, new_screener: Callable[..., Screener]
+) -> None:
+    player = SessionPlayer(data, DAY, SHORT, 1.0)
+    first = new_screener(data.port)
+    first.hear(SHORT)
+    ranked = first.ranked()
+    player.start()
+    first.open().close()
+    second = new_screener(data.port)
+    for event in first.events:
+        second.state = second.assembly.core.evolve(second.state, event)
+    second.idle()
+    session = second.open()
+    until(lambda: data.subscribed[1] >= {one.symbol for one in ranked.candidates}, "subscription")
+    session.close()
+    player.close()
+    assert second.events == []
+
+
+def test_what_is_held_when_risk_says_it_then_its_quotes_are_subscribed_too(
+    data: AlpacaData, new_screener: Callable[..., Screener]
+) -> None:
+    screener = new_screener(data.port, MARKET_DATA_SYMBOLS="SPY,IBM")
+    data.snapshots = {"SPY": {}, "IBM": {}}
+    screener.hear(SHORT)
+    screener.ranked()
+    session = screener.open()
+    screener.holds("HELD")
+    until(lambda: "HELD" in data.subscribed[0], "subscription")
+    session.close()
+
+
+def test_the_keys_when_refused_then_the_chain_is_halted_in_words(
+    data: AlpacaData, new_screener: Callable[..., Screener]
+) -> None:
+    data.refusals = [(402, "auth failed")]
+    data.snapshots = {"SPY": {}}
+    screener = new_screener(data.port, MARKET_DATA_SYMBOLS="SPY")
+    screener.hear(SHORT)
+    screener.ranked()
+    session = screener.open()
+
+    def look() -> list[tuple[str, str]]:
+        session.next()
+        return screener.halts
+
+    ((rule, words),) = until(look, "halt")
+    session.close()
+    assert rule == "market_data"
+    assert "refuses the keys" in words
+    assert "refuses the keys" in screener.assembly.remark()
+
+
+def test_prices_when_there_are_none_then_the_names_wait_and_it_is_said(
+    data: AlpacaData, new_screener: Callable[..., Screener], caplog: pytest.LogCaptureFixture
+) -> None:
+    screener = new_screener(data.port, MARKET_DATA_SYMBOLS="SPY")
+    data.close()
+    screener.hear(SHORT)
+
+    def look() -> bool:
+        screener.idle()
+        return "cannot be chosen yet" in caplog.text
+
+    with caplog.at_level(logging.WARNING):
+        until(look, "warning")
+    assert not [event for event in screener.events if isinstance(event, CandidatesRanked | UniverseLoaded)]
+
+
+class Wall:
+    """A host whose wall clock is set by a test."""
+
+    def __init__(self, utc_ns: int) -> None:
+        self._utc_ns = utc_ns
+
+    def utc_ns(self) -> int:
+        return self._utc_ns
+
+    def boot_ns(self) -> int:
+        return 10**12
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "asks"),
+    [
+        (OPEN - 6 * MINUTE, False),
+        (OPEN - 5 * MINUTE, True),
+        (OPEN + 100 * SECOND, True),
+        (SHORT.close_ns, False),
+    ],
+    ids=["too early", "LIVE_LIST_BEFORE_OPEN", "a late start", "after the close"],
+)
+def test_the_names_when_it_is_time_then_they_are_asked_for_and_not_before(
+    new_screener: Callable[..., Screener], at_ns: int, asks: bool
+) -> None:
+    screener = new_screener(1)
+    env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
+    settings = ScreenerSettings.from_env(env)
+    setup = Setup(paths=HomePaths(Path()), env=env, identity=IDENTITY)
+    assert screener.state.plan is None
+    with on_host(Wall(at_ns)):
+        desk = LiveDesk(settings, LiveWorld(setup, settings), lambda: at_ns)
+        assert desk.is_time(SHORT) is asks
+        assert not desk.is_time(replace(SHORT, is_trading_day=False))
+
+
+def test_keys_when_there_are_none_then_the_service_does_not_start_and_says_so(short_home: HomePaths) -> None:
+    provision(short_home)
+    env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
+    with pytest.raises(CannotStartError, match="alpaca_data_key and alpaca_data_secret"):
+        build(Setup(paths=short_home, env=env, identity=IDENTITY)).checked()
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (KEYS | TRADING, "CANARYKEYID000000"),
+        (TRADING, "TRADINGKEYID00000"),
+        ({"alpaca_data_key": "CANARYKEYID000000"} | TRADING, "TRADINGKEYID00000"),
+    ],
+    ids=["its own", "the one that trades", "half a pair is none"],
+)
+def test_keys_when_the_vault_has_them_then_the_pair_for_market_data_comes_first(
+    short_home: HomePaths, kept: dict[str, str], expected: str
+) -> None:
+    provision(short_home, more=kept)
+    env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
+    setup = Setup(paths=short_home, env=env, identity=IDENTITY)
+    assert LiveWorld(setup, ScreenerSettings.from_env(env)).keys()[0] == expected
+    simulated = parse({**proposals(), "MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"} | SIMULATOR)
+    world = LiveWorld(dataclasses.replace(setup, env=simulated), ScreenerSettings.from_env(simulated))
+    assert world.keys()[0] != expected, "a simulator never gets real keys"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ALPACA_DATA_FEED": "delayed_sip", "MARKET_DATA_SYMBOLS": "SPY"}, "15 minutes old"),
+        ({"MARKET_DATA_SYMBOLS": ""}, "live data has no names of its own"),
+    ],
+)
+def test_settings_when_they_cannot_work_live_then_they_are_refused(settings: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca"} | settings)
+
+
+def test_a_live_source_when_asked_for_a_whole_day_then_it_says_that_it_has_none() -> None:
+    env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
+    with pytest.raises(CannotStartError, match="Set generated or recorded"):
+        MarketFeed(ScreenerSettings.from_env(env)).day(SHORT)
+    assert "live data" in check_source(env, SHORT)
+
+
+def test_volatility_when_live_without_a_file_then_it_is_unknown_and_says_why(
+    data: AlpacaData, new_screener: Callable[..., Screener]
+) -> None:
+    data.snapshots = {"SPY": {}}
+    screener = new_screener(data.port, MARKET_DATA_SYMBOLS="SPY")
+    screener.hear(SHORT)
+    screener.ranked()
+    (vix,) = [event for event in screener.events if isinstance(event, VixObserved)]
+    assert (vix.vix_hundredths, vix.source) == (0, "VIX_DATA_FILE is empty")
+
+
+def test_the_stand_in_when_started_as_a_program_then_it_says_where_it_listens() -> None:
+    command = [sys.executable, str(ROOT / "tests/fakes/alpaca_data.py")]
+    names = subprocess.run([*command, "--print-symbols"], capture_output=True, text=True, check=True).stdout
+    assert "SPY" in names.split(",")
+    with subprocess.Popen([*command, "--date", "2025-03-12", "--speed", "100"], stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        line = program.stdout.readline().decode()
+        program.terminate()
+    assert "seed 2 on 127.0.0.1:" in line
