@@ -24,7 +24,7 @@ from services.ledger.head_file import read_head
 from services.ledger.provision import ledger_path
 from services.ledger.redo import segments
 from services.ledger.restore import Target, restore, target_of
-from services.ledger.upkeep import run_upkeep, wants_upkeep
+from services.ledger.verbs import run_verb, wants_verb
 from services.ledger.verify import digest_of, verify_file
 
 T0 = 1_700_000_000_000_000_000
@@ -210,13 +210,13 @@ def test_verbs_when_run_then_they_restore_copy_and_drill(
     day_run: Run, tmp_path: Path, paths: HomePaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger, to = str(day_run.ledger), tmp_path / "out.db"
-    assert wants_upkeep(["restore"])
-    assert run_upkeep(["restore", "--ledger", ledger, "--at", "3", "--to", str(to)], paths) == 0
+    assert wants_verb(["restore"])
+    assert run_verb(["restore", "--ledger", ledger, "--at", "3", "--to", str(to)], paths) == 0
     assert verify_file(to).entries == 3
     assert "entry 3 " in capsys.readouterr().out
-    assert run_upkeep(["restore", "--ledger", ledger, "--at", "x", "--to", str(to)], paths) == 1
-    assert run_upkeep(["restore", "--ledger", ledger], paths) == 2
-    assert run_upkeep(["verify"], paths) == 1
+    assert run_verb(["restore", "--ledger", ledger, "--at", "x", "--to", str(to)], paths) == 1
+    assert run_verb(["restore", "--ledger", ledger], paths) == 2
+    assert run_verb(["verify"], paths) == 1
     assert backup_command.run(Namespace(ledger=ledger)) == 0
     assert backup_command.run(Namespace(ledger=str(tmp_path / "none.db"))) == 1
     assert drill.run(Namespace(ledger=ledger, points=4)) == 0
