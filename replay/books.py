@@ -10,7 +10,8 @@ from bus.store import StoreError
 from config.identity import Identity
 from config.paths import HomePaths
 
-_CASH_ACCOUNTS = ("1010", "1030", "1040")
+#: Settled, in envelopes, and waiting to be settled (SETTLEMENT_DAYS): together what the broker calls cash.
+_CASH_ACCOUNTS = ("1010", "1030", "1040", "1110", "2110")
 _UNITS_ACCOUNT = "9010"
 
 

@@ -61,6 +61,18 @@ class BackupFolder:
         except OSError as error:
             raise _refused(self.root, error) from error
 
+    def remove_parts(self) -> None:
+        """Remove copies that were not finished when their process died.
+
+        Raises:
+            BackupError: the disk refuses.
+        """
+        try:
+            for path in self.bases.glob(f"*{_PART}*"):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(self.bases, error) from error
+
     def manifests(self) -> list[Manifest]:
         """Return what the verified bases hold, oldest first; one whose manifest is damaged does not count."""
         found: list[Manifest] = []

@@ -64,6 +64,7 @@ class Safekeeping:
             BackupError: they contradict each other, or the disk refuses; nothing may be booked then.
         """
         self.folder.make()
+        self.folder.remove_parts()
         genesis = book.genesis()
         notes = self._roll_forward(book, genesis)
         notes += self._compare_head(book)

@@ -313,6 +313,15 @@ def test_base_when_the_copy_is_not_sound_then_it_does_not_count(booked: Any, hom
     assert len(list(home.backups.bases.iterdir())) == 2
 
 
+def test_start_when_a_copy_was_not_finished_then_it_is_removed(
+    booked: Any, start: Callable[..., Any], home: Home
+) -> None:
+    booked.assembly.shell.close()
+    (home.backups.bases / "new77.part").write_bytes(b"half")
+    start(booked.events)
+    assert sorted(path.suffix for path in home.backups.bases.iterdir()) == [".db", ".json"]
+
+
 def test_prune_when_bases_are_many_then_the_newest_stay_and_redo_before_them_goes_once_it_is_old(
     booked: Any, home: Home, fill: Callable[..., OrderFilled]
 ) -> None:
