@@ -232,7 +232,7 @@ class IbkrBroker(Broker):
             NotSentError: it was not written, and its number is free again.
         """
         line = self._line
-        if line.ears is None or line.client is None:
+        if line.ears is None:
             raise RetryableBrokerError("the connection to the gateway broke")
         if line.is_full(ORDERS_MAX):
             raise NotSentError(f"{ORDERS_MAX} messages were sent to the gateway within a second", AWAY_AGAIN_NS)
