@@ -7,9 +7,21 @@ from msgspec import Struct
 from bus.messages import MICROS, NANOS
 from config.env_bot import EnvBot
 from services.execution.brokers.commission import Commission
+from services.execution.brokers.paper_rules import PaperRules
 
 #: Parts per million in a basis point.
 _PPM_PER_BASIS_POINT = 100
+_CENTS_PER_DOLLAR = 100
+_NS_PER_MS = 1_000_000
+
+
+def paper_rules(env: EnvBot) -> PaperRules:
+    """Read how realistic the paper broker is."""
+    return PaperRules(
+        latency_ns=env.whole("PAPER_LATENCY") * _NS_PER_MS,
+        participation_percent=env.whole("PAPER_PARTICIPATION"),
+        refuses_opposite_sides=env.flag("PAPER_WASH_RULE"),
+    )
 
 
 class EntryLimits(Struct, frozen=True, kw_only=True):
@@ -41,6 +53,8 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
             paper_starting_cash_micros=env.whole("PAPER_STARTING_CASH") * MICROS,
             paper_slippage_ppm=env.scaled("PAPER_SLIPPAGE", _PPM_PER_BASIS_POINT),
             paper_commission=Commission(
+                sec_cents=env.scaled("PAPER_SEC_FEE", _CENTS_PER_DOLLAR),
+                taf_micros=env.scaled("PAPER_TAF", MICROS),
                 share_micros=env.scaled("PAPER_COMMISSION_SHARE", MICROS),
                 order_micros=env.scaled("PAPER_COMMISSION_ORDER", MICROS),
             ),

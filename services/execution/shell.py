@@ -323,6 +323,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._lacks_account = False
         try:
             with points.ACCOUNT:
+                self._broker.planned(plan)
                 reports = (*self._broker.activities(at_ns), self._broker.account(plan.session_date, at_ns))
         except (RetryableBrokerError, StopTradingError) as error:
             # Risk allows nothing on an account it does not know, so it is asked for until it is there.

@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from alpaca_refusals import OPTION, ProblemError, Reply, check_wash, ticket_of
+from alpaca_refusals import ProblemError, Reply, check_wash, ticket_of
 from alpaca_stream import StreamPeer
 from alpaca_words import (
     CONFIGURATIONS,
@@ -39,7 +39,7 @@ from alpaca_words import (
     refusal_of,
     scaled,
 )
-from exchange import MICROS, NANOS, Event, Exchange, Order, RefusalError
+from exchange import MICROS, NANOS, OPTION, Event, Exchange, Order, RefusalError
 
 from bus.clock import NS_PER_MINUTE, utc_ns
 

@@ -14,7 +14,7 @@ from services.execution.brokers import alpaca_answers as a
 from services.execution.brokers import reports as r
 from services.execution.brokers.alpaca_account import AccountDesk, Endpoint
 from services.execution.brokers.alpaca_answers import AlpacaOrder, Fate
-from services.execution.brokers.alpaca_history import ORDERS_A_PAGE, History, OrderIds, external
+from services.execution.brokers.alpaca_history import ORDERS_A_PAGE, History, OrderIds, external, place
 from services.execution.brokers.alpaca_line import NO_KEYS, Line
 from services.execution.brokers.alpaca_orders import body_of, refusal
 from services.execution.brokers.alpaca_stream import Hints, Stream
@@ -234,7 +234,7 @@ class AlpacaBroker(Broker):
         fills = self._history.after(execution_id, now_ns)
         if fills:
             self._hints.found_fills()
-        self._cursor = execution_id
+        self._cursor = max(self._cursor, execution_id, key=place)
         return fills
 
     def open_orders(self, now_ns: int) -> Sequence[OpenOrder]:

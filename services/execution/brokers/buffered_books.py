@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from services.execution.brokers.matching import BookOrder
-from services.execution.brokers.paper_books import Account, Execution, PaperBooks
+from services.execution.brokers.paper_books import Account, Execution, Expiry, PaperBooks
 
 
 class BufferedBooks(PaperBooks):
@@ -27,6 +27,7 @@ class BufferedBooks(PaperBooks):
         self._held = super().positions()
         self._newest_order, self._kept = super().newest_seqs()
         self._moved: set[str] = set()
+        self._expired: list[Expiry] = []
 
     def write(
         self,
@@ -35,6 +36,7 @@ class BufferedBooks(PaperBooks):
         orders: Iterable[BookOrder] = (),
         executions: Iterable[Execution] = (),
         positions: Mapping[str, int] | None = None,
+        expiries: Iterable[Expiry] = (),
     ) -> None:
         """Keep changed rows until the books are closed."""
         self._cash = account
@@ -44,6 +46,7 @@ class BufferedBooks(PaperBooks):
         for execution in executions:
             self._executions.append(execution)
             self._of_order.setdefault(execution.client_order_id, []).append(execution)
+        self._expired.extend(expiries)
         if positions:
             self._held.update(positions)
             self._moved.update(positions)
@@ -93,5 +96,6 @@ class BufferedBooks(PaperBooks):
             orders=self._orders.values(),
             executions=self._executions[self._kept :],
             positions={symbol: self._held.get(symbol, 0) for symbol in self._moved},
+            expiries=self._expired,
         )
         super().close()

@@ -32,6 +32,7 @@ def open_broker(setup: Setup, settings: ExecutionSettings) -> Broker:
 
 def _paper(setup: Setup, settings: ExecutionSettings) -> Broker:
     from services.execution.brokers.paper import PaperBroker
+    from services.execution.settings import paper_rules
 
     setup.paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     return PaperBroker(
@@ -40,6 +41,7 @@ def _paper(setup: Setup, settings: ExecutionSettings) -> Broker:
         slippage_ppm=settings.paper_slippage_ppm,
         is_buffered=setup.is_buffered,
         commission=settings.paper_commission,
+        rules=paper_rules(setup.env),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from bus.decider import Gate
-from bus.messages import AssetLine, OrderType, QuoteBatch, Side
+from bus.messages import AssetLine, OrderType, QuoteBatch, SessionPlanned, Side
 from services.execution.brokers.reports import BrokerAccount, BrokerCash, BrokerFill, OrderReport
 
 
@@ -121,6 +121,10 @@ class Broker(Protocol):
         Credentials that are missing or refused, an account that is blocked or of the wrong kind, a clock that is off.
         """
         ...
+
+    def planned(self, plan: SessionPlanned) -> None:
+        """Take the day's hours; only an embedded broker, which has no calendar of its own, has a use for them."""
+        return
 
     def clock(self, now_ns: int) -> BrokerClock | None:
         """Return the broker's own time and whether its market is open; None for an embedded broker, which has none."""

@@ -9,9 +9,6 @@ from bus.messages import NANOS, OrderType, Quote, Side
 
 PPM: Final = 1_000_000
 BASIS_POINTS: Final = 10_000
-_DOLLAR_MICROS: Final = 1_000_000
-_CENT_MICROS: Final = 10_000
-_TICK_BELOW_A_DOLLAR_MICROS: Final = 100
 BookState = Literal["WORKING", "FILLED", "CANCELLED", "REJECTED"]
 
 
@@ -19,7 +16,8 @@ class BookOrder(Struct, frozen=True, kw_only=True):
     """An order in the broker's own books.
 
     `seq` is the order of acceptance; `peak_micros` the best bid since acceptance, for a trailing stop;
-    `is_triggered` says that a stop has become a market order.
+    `is_triggered` says that a stop has become a market order. `session_date` is the day for whose session the order
+    is good, where that is known.
     """
 
     seq: int
@@ -37,6 +35,7 @@ class BookOrder(Struct, frozen=True, kw_only=True):
     peak_micros: int = 0
     is_triggered: bool = False
     detail: str = ""
+    session_date: str = ""
 
     @property
     def broker_order_id(self) -> str:
@@ -47,16 +46,6 @@ class BookOrder(Struct, frozen=True, kw_only=True):
     def rest_nanos(self) -> int:
         """Return what is not filled yet."""
         return self.qty_nanos - self.filled_nanos
-
-
-def is_on_the_tick(order_type: OrderType, limit_micros: int, stop_micros: int) -> bool:
-    """Tell whether a price that the order names is one that exchanges take; trailing stops name none.
-
-    Source: SEC Regulation NMS Rule 612 (17 CFR 242.612), minimum pricing increment: one cent from one dollar on, and
-    a hundredth of a cent below (as in force since 2006).
-    """
-    price = {"LIMIT": limit_micros, "STOP": stop_micros}.get(order_type, 0)
-    return price % (_CENT_MICROS if price >= _DOLLAR_MICROS else _TICK_BELOW_A_DOLLAR_MICROS) == 0
 
 
 def is_tradable(quote: Quote) -> bool:
@@ -103,7 +92,10 @@ def fill_price(order: BookOrder, quote: Quote, slippage_ppm: int) -> int | None:
     return price * (PPM - slippage_ppm) // PPM or None
 
 
-def affordable_nanos(order: BookOrder, price_micros: int, cash: int) -> int:
-    """Return how much of the rest this cash buys, in whole shares when the order is in whole shares."""
-    qty = min(order.rest_nanos, max(cash, 0) * NANOS // price_micros)
+def affordable_nanos(order: BookOrder, unit_micros: int, cash: int) -> int:
+    """Return how much of the rest this cash buys, in whole units when the order is in whole units.
+
+    `unit_micros` is what one share or one contract costs, its charge included.
+    """
+    qty = min(order.rest_nanos, max(cash, 0) * NANOS // unit_micros)
     return qty - qty % NANOS if order.qty_nanos % NANOS == 0 and qty < order.rest_nanos else qty

@@ -4,22 +4,25 @@ It stands for a broker in another house: its books are its own, each change is o
 so a crash of the bot at any point leaves it consistent and its look-ups authoritative.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
-from bus.messages import NANOS, AssetLine, Quote, QuoteBatch, cash_micros
+from bus.instruments import cash_of, is_option, multiplier_of
+from bus.messages import AssetLine, Quote, QuoteBatch, SessionPlanned
 from bus.quote_board import QuoteBoard
-from services.execution.brokers import matching
+from services.execution.brokers import matching, paper_rules
+from services.execution.brokers import paper_reports as said
 from services.execution.brokers import reports as r
 from services.execution.brokers.buffered_books import BufferedBooks
 from services.execution.brokers.commission import FREE, Commission
 from services.execution.brokers.interface import Broker, NotFoundProof, OpenOrder, OrderRequest
 from services.execution.brokers.matching import BookOrder
-from services.execution.brokers.paper_books import Account, Execution, PaperBooks
+from services.execution.brokers.paper_books import Account, Execution, Expiry, PaperBooks
+from services.execution.brokers.paper_rules import PLAIN, Hours, PaperRules
 from services.execution.brokers.working_orders import WorkingOrders, resting_stop
 
 
@@ -29,19 +32,30 @@ class _Draft:
 
     cash: int
     next_execution: int
+    #: The moment at which it trades, in session time.
+    ts_ns: int = 0
     #: Of the symbols that were traded only.
     positions: dict[str, int] = field(default_factory=dict)
     orders: dict[str, BookOrder] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
+    expiries: list[Expiry] = field(default_factory=list)
     #: What is left of each quoted side, shared by the orders in the order of their acceptance.
     sizes: dict[tuple[str, str], int] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
 
+    def end(self, order: BookOrder, detail: str) -> None:
+        """Let an order be over."""
+        self.orders[order.client_order_id] = replace(order, state="CANCELLED", detail=detail)
+
 
 class PaperBroker(Broker):
-    """A cash account without shorting; see `matching` for the prices and `commission` for the charges."""
+    """A cash account without shorting.
 
-    name: Final = "PAPER"
+    See `matching` for the prices, `commission` for the charges, and `paper_rules` for how fast, how much and when.
+    Before the first plan of a session is known the market is held to be open.
+    """
+
+    name: Final = said.NAME
     #: Its books are in this house and are read whole: one look is enough.
     not_found_proof: Final = NotFoundProof(answers=1, over_ns=0)
 
@@ -53,6 +67,7 @@ class PaperBroker(Broker):
         slippage_ppm: int = 0,
         commission: Commission = FREE,
         is_buffered: bool = False,
+        rules: PaperRules = PLAIN,
     ) -> None:
         """Open the books; buffered ones are on disk only once the broker is closed.
 
@@ -68,6 +83,12 @@ class PaperBroker(Broker):
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
+        self._rules = rules
+        self._hours: Hours | None = None
+        #: What was taken of each symbol and side, and in which minute: needed where only a part may be taken.
+        self._taken: dict[tuple[str, str], tuple[int, int]] = {}
+        if rules.participation_percent < paper_rules.WHOLE_PERCENT:
+            self._note_taken(self._books.executions_after(0))
 
     def submit(self, request: OrderRequest) -> r.OrderReport:
         """Place an order; whatever the answer is, it is on disk first."""
@@ -92,13 +113,14 @@ class PaperBroker(Broker):
             state="REJECTED" if refusal else "WORKING",
             peak_micros=self._standing_bid(request),
             detail=refusal or "",
+            session_date=self._hours.session_of(ts) if self._hours else "",
         )
         self._books.write(account=self._account, orders=[order])
         self._order_seq = order.seq
         if refusal:
-            return _rejected(order, ts)
+            return said.rejected(order, ts)
         self._working.put(order)
-        return _accepted(order, ts)
+        return said.accepted(order, ts)
 
     def _standing_bid(self, request: OrderRequest) -> int:
         """Return the bid that stands at the acceptance: a trailing stop's first peak. 0 = none heard."""
@@ -116,8 +138,18 @@ class PaperBroker(Broker):
             return "a stop order needs a stop price"
         if request.order_type == "TRAILING_STOP" and (request.side == "BUY" or not 0 < request.trail_bps < 10_000):
             return "a trailing stop must sell, with a trail between 0 and 100 percent"
-        if not matching.is_on_the_tick(request.order_type, request.limit_micros, request.stop_micros):
-            return "sub-penny price: whole cents from a dollar on, below it a hundredth of a cent"
+        return self._breach(request) or self._shortfall(request)
+
+    def _breach(self, request: OrderRequest) -> str | None:
+        """Return which of the market's rules an order breaks."""
+        symbol = request.symbol
+        if self._rules.refuses_opposite_sides and any(o.side != request.side for o in self._working.of(symbol)):
+            return f"an order of the other side is open in {symbol}: the two could trade with each other"
+        return paper_rules.price_fault(
+            symbol, request.order_type, request.limit_micros, request.stop_micros
+        ) or paper_rules.option_fault(symbol, request.qty_nanos, self._hours.day if self._hours else "")
+
+    def _shortfall(self, request: OrderRequest) -> str | None:
         return self._uncovered(request) if request.side == "SELL" else self._unaffordable(request)
 
     def _uncovered(self, request: OrderRequest) -> str | None:
@@ -127,8 +159,9 @@ class PaperBroker(Broker):
         if request.qty_nanos <= held - waiting:
             return None
         return (
-            f"short selling is not allowed: {_shares(request.qty_nanos)} {request.symbol} to sell, "
-            f"{_shares(held)} held, {_shares(waiting)} of them for other orders"
+            "insufficient quantity available, and short selling is not allowed: "
+            f"{said.shares(request.qty_nanos)} {request.symbol} to sell, "
+            f"{said.shares(held)} held, {said.shares(waiting)} of them for other orders"
         )
 
     def _unaffordable(self, request: OrderRequest) -> str | None:
@@ -138,8 +171,8 @@ class PaperBroker(Broker):
         if cost <= self._account.cash_micros - waiting:
             return None
         return (
-            f"insufficient cash: {_dollars(cost)} needed, {_dollars(self._account.cash_micros)} there, "
-            f"{_dollars(waiting)} of it for other orders"
+            f"insufficient cash: {said.dollars(cost)} needed, {said.dollars(self._account.cash_micros)} there, "
+            f"{said.dollars(waiting)} of it for other orders"
         )
 
     def _reserved_micros(self) -> int:
@@ -153,7 +186,8 @@ class PaperBroker(Broker):
         quote = self._board.quote_of(symbol)
         price = limit_micros or (quote.ask_micros if quote else 0)
         charge = self._commission.of_fill(qty_nanos, is_first=is_first)
-        return cash_micros(-(-price * (matching.PPM + self._slippage_ppm) // matching.PPM), qty_nanos) + charge
+        worst = -(-price * (matching.PPM + self._slippage_ppm) // matching.PPM)
+        return cash_of(symbol, worst, qty_nanos) + charge
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
         """Cancel at once; an order that is over already is looked up instead."""
@@ -163,7 +197,7 @@ class PaperBroker(Broker):
         over = replace(order, state="CANCELLED", detail="cancelled on request")
         self._books.write(account=self._account, orders=[over])
         self._working.remove(order)
-        return (_cancelled(over, now_ns),)
+        return (said.cancelled(over, now_ns),)
 
     def lookup(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
         """Report all that the books know of an order; here, not found is proof that it was never accepted."""
@@ -172,15 +206,15 @@ class PaperBroker(Broker):
             detail = "the broker's books have no such order"
             return (r.BrokerNotFound(ts_event=now_ns, ts_init=now_ns, client_order_id=client_order_id, detail=detail),)
         if order.state == "REJECTED":
-            return (_rejected(order, now_ns),)
-        fills = [_fill(execution, now_ns) for execution in self._books.executions_of(client_order_id)]
-        end = [_cancelled(order, now_ns)] if order.state == "CANCELLED" else []
-        return (_accepted(order, now_ns), *fills, *end)
+            return (said.rejected(order, now_ns),)
+        fills = [said.fill(execution, now_ns) for execution in self._books.executions_of(client_order_id)]
+        end = [said.cancelled(order, now_ns)] if order.state == "CANCELLED" else []
+        return (said.accepted(order, now_ns), *fills, *end)
 
     def executions_after(self, execution_id: str, now_ns: int) -> Sequence[r.BrokerFill]:
         """Report the executions after this one, in order."""
         seq = int(execution_id.removeprefix("PX-")) if execution_id else 0
-        return [_fill(execution, now_ns) for execution in self._books.executions_after(seq)]
+        return [said.fill(execution, now_ns) for execution in self._books.executions_after(seq)]
 
     def open_orders(self, now_ns: int) -> Sequence[OpenOrder]:
         """Return the orders that may still fill, in the order of acceptance."""
@@ -196,10 +230,26 @@ class PaperBroker(Broker):
         ]
 
     def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
-        """Let everything be traded, in fractions too; nothing is lent to be sold short."""
+        """Let everything be traded, shares in fractions too; nothing is lent to be sold short."""
         return [
-            AssetLine(symbol=symbol, is_tradable=True, is_fractionable=True, is_shortable=False) for symbol in symbols
+            AssetLine(symbol=symbol, is_tradable=True, is_fractionable=not is_option(symbol), is_shortable=False)
+            for symbol in symbols
         ]
+
+    def planned(self, plan: SessionPlanned) -> None:
+        """Take the day's hours: what was good for an earlier day is over, what waited for the next is for this one."""
+        hours = self._hours = Hours.of(plan)
+        draft = _Draft(self._account.cash_micros, self._execution_seq + 1)
+        for order in self._working.values():
+            if hours.are_over_for(order):
+                draft.end(order, "expired: it was good for the day, and the day is over")
+            elif paper_rules.is_good_for_the_day(order) and not order.session_date:
+                # One that came after this day's close waits for the next plan.
+                bound = replace(order, session_date=hours.session_of(order.accepted_ns))
+                if bound != order:
+                    draft.orders[order.client_order_id] = bound
+        self._expire_options(draft, hours, hours.open_ns)
+        self._keep(draft, self._account)
 
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
         """Report cash and positions."""
@@ -236,36 +286,77 @@ class PaperBroker(Broker):
         if session_date == newest.session_date and batch.step <= newest.step:
             return ()
         self._board = self._board.heard(batch)
-        draft = _Draft(newest.cash_micros, self._execution_seq + 1)
+        draft = _Draft(newest.cash_micros, self._execution_seq + 1, batch.ts_event)
+        if self._is_open(batch.ts_event):
+            self._trade(draft, batch)
+        elif self._hours:
+            self._end_session(draft, self._hours, batch.ts_event)
+        self._keep(draft, Account(draft.cash, session_date, batch.step))
+        ended = (order for order in draft.orders.values() if order.state == "CANCELLED")
+        return [
+            *(said.fill(execution, batch.ts_event) for execution in draft.executions),
+            *(said.cancelled(order, batch.ts_event) for order in ended),
+        ]
+
+    def _is_open(self, ts_ns: int) -> bool:
+        return self._hours is None or self._hours.are_at(ts_ns)
+
+    def _trade(self, draft: _Draft, batch: QuoteBatch) -> None:
+        heard_ns = batch.ts_event - self._rules.latency_ns
         for order in self._working.moved_by(batch):
             quote = batch.quote_of(order.symbol)
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
-            if quote is not None and batch.ts_event > order.accepted_ns and matching.is_tradable(quote):
+            if quote is not None and heard_ns > order.accepted_ns and matching.is_tradable(quote):
                 self._work(draft, order, quote, batch.ts_event)
-        self._keep(draft, Account(draft.cash, session_date, batch.step))
-        return [_fill(execution, batch.ts_event) for execution in draft.executions]
+
+    def _end_session(self, draft: _Draft, hours: Hours, ts_ns: int) -> None:
+        """End what is good for the day once its session has closed; before the open nothing happens."""
+        if ts_ns < hours.close_ns:
+            return
+        for order in self._working.values():
+            if paper_rules.is_good_for_the_day(order) and order.session_date == hours.day:
+                draft.end(order, "expired: it was good for the day, and the session has closed")
+        self._expire_options(draft, hours, ts_ns)
+
+    def _expire_options(self, draft: _Draft, hours: Hours, ts_ns: int) -> None:
+        """Let options whose last day has closed be gone for nothing, and their orders be over."""
+        for order in self._working.values():
+            if paper_rules.is_expired(order.symbol, hours, ts_ns):
+                draft.end(order, f"expired: {order.symbol} is no longer traded")
+        for symbol, qty in self._positions.items():
+            if paper_rules.is_expired(symbol, hours, ts_ns):
+                draft.expiries.append(Expiry(symbol, qty, ts_ns))
+                draft.positions[symbol] = 0
+                draft.moved.add(symbol)
 
     def finish(self, now_ns: int) -> Sequence[r.OrderReport]:
         """Fill what waits at market with the quotes that stand, by the same rules of price and size.
 
-        A broker in another house would go on while the bot is away; this one sleeps with it.
+        A broker in another house would go on while the bot is away; this one sleeps with it. A closed market fills
+        nothing.
         """
+        if not self._is_open(now_ns):
+            return ()
         newest = self._account
-        draft = _Draft(newest.cash_micros, self._execution_seq + 1)
+        draft = _Draft(newest.cash_micros, self._execution_seq + 1, now_ns)
         for order in self._working.values():
             quote = self._board.quote_of(order.symbol)
             is_at_market = order.order_type == "MARKET" or order.is_triggered
             if is_at_market and quote is not None and matching.is_tradable(quote):
                 self._work(draft, order, quote, max(now_ns, order.accepted_ns))
         self._keep(draft, Account(draft.cash, newest.session_date, newest.step))
-        return [_fill(execution, now_ns) for execution in draft.executions]
+        return [said.fill(execution, now_ns) for execution in draft.executions]
 
     def _keep(self, draft: _Draft, account: Account) -> None:
         """Put a draft on disk, then take it for the truth; without a changed order nothing is written."""
-        if draft.orders:
+        if draft.orders or draft.expiries:
             changed = {symbol: draft.positions.get(symbol, 0) for symbol in draft.moved}
             self._books.write(
-                account=account, orders=draft.orders.values(), executions=draft.executions, positions=changed
+                account=account,
+                orders=draft.orders.values(),
+                executions=draft.executions,
+                positions=changed,
+                expiries=draft.expiries,
             )
             self._adopt(draft)
         self._account = account
@@ -307,17 +398,37 @@ class PaperBroker(Broker):
 
     def _charge(self, order: BookOrder, qty_nanos: int, price: int) -> int:
         """Return what a fill costs; a sale never costs more than it brings, so that cash cannot fall below zero."""
-        charge = self._commission.of_fill(qty_nanos, is_first=not order.filled_nanos)
-        return charge if order.side == "BUY" else min(charge, cash_micros(price, qty_nanos))
+        is_first = not order.filled_nanos
+        if order.side == "BUY":
+            return self._commission.of_fill(qty_nanos, is_first=is_first)
+        proceeds = cash_of(order.symbol, price, qty_nanos)
+        return self._commission.of_sale(qty_nanos, proceeds, is_first=is_first)
 
     def _fillable(self, draft: _Draft, order: BookOrder, quote: Quote, price: int) -> int:
         quoted = quote.ask_size_nanos if order.side == "BUY" else quote.bid_size_nanos
-        size = draft.sizes.setdefault((order.symbol, order.side), quoted)
+        key = order.symbol, order.side
+        if key not in draft.sizes:
+            draft.sizes[key] = self._allowance(key, quoted, draft.ts_ns)
+        size = draft.sizes[key]
         if order.side == "BUY":
             cash = self._commission.spendable(draft.cash, is_first=not order.filled_nanos)
-            return min(size, matching.affordable_nanos(order, price + self._commission.share_micros, cash))
+            unit = price * multiplier_of(order.symbol) + self._commission.share_micros
+            return min(size, matching.affordable_nanos(order, unit, cash))
         # Sales that wait never add up to more than is held; the position bounds them once more.
         return min(size, order.rest_nanos, self._held(draft, order.symbol))
+
+    def _allowance(self, key: tuple[str, str], shown_nanos: int, ts_ns: int) -> int:
+        """Return what may be taken of a quoted size, by PAPER_PARTICIPATION."""
+        minute, taken = self._taken.get(key, (0, 0))
+        is_this_minute = minute == ts_ns // paper_rules.MINUTE_NS
+        percent = self._rules.participation_percent
+        return paper_rules.allowance_nanos(shown_nanos, taken if is_this_minute else 0, percent)
+
+    def _note_taken(self, executions: Iterable[Execution]) -> None:
+        for execution in executions:
+            key, minute = (execution.symbol, execution.side), execution.ts_ns // paper_rules.MINUTE_NS
+            before, taken = self._taken.get(key, (minute, 0))
+            self._taken[key] = (minute, execution.qty_nanos + (taken if before == minute else 0))
 
     def _adopt(self, draft: _Draft) -> None:
         for order in draft.orders.values():
@@ -331,6 +442,7 @@ class PaperBroker(Broker):
             else:
                 self._positions.pop(symbol, None)
         self._execution_seq = draft.next_execution - 1
+        self._note_taken(draft.executions)
 
     def faults(self) -> Sequence[str]:
         """Return one sentence for each way in which the books contradict themselves."""
@@ -339,51 +451,3 @@ class PaperBroker(Broker):
     def close(self) -> None:
         """Close the books."""
         self._books.close()
-
-
-def _accepted(order: BookOrder, now_ns: int) -> r.BrokerAccepted:
-    return r.BrokerAccepted(
-        ts_event=order.accepted_ns,
-        ts_init=now_ns,
-        client_order_id=order.client_order_id,
-        broker_order_id=order.broker_order_id,
-    )
-
-
-def _rejected(order: BookOrder, now_ns: int) -> r.BrokerRejected:
-    return r.BrokerRejected(
-        ts_event=order.accepted_ns, ts_init=now_ns, client_order_id=order.client_order_id, detail=order.detail
-    )
-
-
-def _cancelled(order: BookOrder, now_ns: int) -> r.BrokerCancelled:
-    return r.BrokerCancelled(
-        ts_event=now_ns,
-        ts_init=now_ns,
-        client_order_id=order.client_order_id,
-        filled_qty_nanos=order.filled_nanos,
-        detail=order.detail,
-    )
-
-
-def _fill(execution: Execution, now_ns: int) -> r.BrokerFill:
-    return r.BrokerFill(
-        ts_event=execution.ts_ns,
-        ts_init=now_ns,
-        execution_id=execution.execution_id,
-        client_order_id=execution.client_order_id,
-        broker_order_id=f"PO-{execution.order_seq:06d}",
-        qty_nanos=execution.qty_nanos,
-        price_micros=execution.price_micros,
-        commission_micros=execution.commission_micros,
-        broker=PaperBroker.name,
-    )
-
-
-def _shares(qty_nanos: int) -> str:
-    whole, rest = divmod(qty_nanos, NANOS)
-    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
-
-
-def _dollars(micros: int) -> str:
-    return f"${micros // 1_000_000:,}.{micros % 1_000_000 // 10_000:02d}"

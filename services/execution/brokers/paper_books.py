@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from bus.messages import cash_micros
+from bus.instruments import cash_of
 from bus.store import roll_back
 from services.execution.brokers.interface import RetryableBrokerError, StopTradingError
 from services.execution.brokers.matching import BookOrder
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS orders (
     limit_micros INTEGER NOT NULL, stop_micros INTEGER NOT NULL, trail_bps INTEGER NOT NULL,
     accepted_ns INTEGER NOT NULL, state TEXT NOT NULL, filled_nanos INTEGER NOT NULL,
     peak_micros INTEGER NOT NULL, is_triggered INTEGER NOT NULL, detail TEXT NOT NULL,
+    session_date TEXT NOT NULL DEFAULT '',
     CHECK (filled_nanos BETWEEN 0 AND qty_nanos)) STRICT;
 CREATE INDEX IF NOT EXISTS orders_working ON orders (seq) WHERE state = 'WORKING';
 CREATE TABLE IF NOT EXISTS executions (
@@ -35,12 +36,16 @@ CREATE TABLE IF NOT EXISTS positions (
     symbol TEXT PRIMARY KEY, qty_nanos INTEGER NOT NULL CHECK (qty_nanos >= 0)) STRICT;
 CREATE TABLE IF NOT EXISTS activities (
     seq INTEGER PRIMARY KEY, amount_micros INTEGER NOT NULL, ts_ns INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS expiries (
+    symbol TEXT PRIMARY KEY, qty_nanos INTEGER NOT NULL CHECK (qty_nanos > 0), ts_ns INTEGER NOT NULL) STRICT;
 """
 _PUT_ORDER: Final = """
 INSERT INTO orders VALUES (:seq, :client_order_id, :symbol, :side, :qty_nanos, :order_type, :limit_micros,
-    :stop_micros, :trail_bps, :accepted_ns, :state, :filled_nanos, :peak_micros, :is_triggered, :detail)
+    :stop_micros, :trail_bps, :accepted_ns, :state, :filled_nanos, :peak_micros, :is_triggered, :detail,
+    :session_date)
 ON CONFLICT (seq) DO UPDATE SET state = excluded.state, filled_nanos = excluded.filled_nanos,
-    peak_micros = excluded.peak_micros, is_triggered = excluded.is_triggered, detail = excluded.detail
+    peak_micros = excluded.peak_micros, is_triggered = excluded.is_triggered, detail = excluded.detail,
+    session_date = excluded.session_date
 """
 _PUT_POSITION: Final = """
 INSERT INTO positions VALUES (?, ?) ON CONFLICT (symbol) DO UPDATE SET qty_nanos = excluded.qty_nanos
@@ -80,8 +85,16 @@ class Execution(Struct, frozen=True):
     @property
     def cash_micros(self) -> int:
         """Return what it did to the cash, its commission included: negative for a purchase."""
-        amount = cash_micros(self.price_micros, self.qty_nanos)
+        amount = cash_of(self.symbol, self.price_micros, self.qty_nanos)
         return (-amount if self.side == "BUY" else amount) - self.commission_micros
+
+
+class Expiry(Struct, frozen=True):
+    """An option that expired while it was held: what was held is gone, for nothing."""
+
+    symbol: str
+    qty_nanos: int
+    ts_ns: int
 
 
 class Activity(Struct, frozen=True):
@@ -143,6 +156,9 @@ class PaperBooks:
         if "commission_micros" not in columns:
             # Books of before there were commissions: nothing was charged then.
             self._db.execute("ALTER TABLE executions ADD COLUMN commission_micros INTEGER NOT NULL DEFAULT 0")
+        if "session_date" not in {row[1] for row in self._db.execute("PRAGMA table_info(orders)")}:
+            # Books of before orders were good for a day: for which one is not known of theirs.
+            self._db.execute("ALTER TABLE orders ADD COLUMN session_date TEXT NOT NULL DEFAULT ''")
         if not self._db.execute("SELECT 1 FROM account").fetchone():
             self._db.execute("INSERT INTO account VALUES (1, ?, '', 0)", (starting_cash_micros,))
             self._db.execute("INSERT INTO activities VALUES (1, ?, 0)", (starting_cash_micros,))
@@ -176,6 +192,7 @@ class PaperBooks:
         orders: Iterable[BookOrder] = (),
         executions: Iterable[Execution] = (),
         positions: Mapping[str, int] | None = None,
+        expiries: Iterable[Expiry] = (),
     ) -> None:
         """Put changed rows on disk in one transaction.
 
@@ -198,6 +215,7 @@ class PaperBooks:
                 ),
             )
             self._db.executemany(_PUT_POSITION, (positions or {}).items())
+            self._db.executemany("INSERT INTO expiries VALUES (:symbol, :qty_nanos, :ts_ns)", map(asdict, expiries))
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed(error) from error
@@ -265,6 +283,11 @@ class PaperBooks:
         rows = self._rows("SELECT seq, amount_micros, ts_ns FROM activities ORDER BY seq")
         return [Activity(int(seq), int(amount), int(ts)) for seq, amount, ts in rows]
 
+    def expiries(self) -> list[Expiry]:
+        """Return every option that expired while it was held."""
+        rows = self._rows("SELECT symbol, qty_nanos, ts_ns FROM expiries ORDER BY ts_ns, symbol")
+        return [Expiry(str(symbol), int(qty), int(ts)) for symbol, qty, ts in rows]
+
     def faults(self) -> list[str]:
         """Return one sentence for each way in which the books do not agree with their own executions."""
         executions = self.executions_after(0)
@@ -274,6 +297,8 @@ class PaperBooks:
         for e in executions:
             held[e.symbol] = held.get(e.symbol, 0) + (e.qty_nanos if e.side == "BUY" else -e.qty_nanos)
             filled[e.client_order_id] = filled.get(e.client_order_id, 0) + e.qty_nanos
+        for gone in self.expiries():
+            held[gone.symbol] = held.get(gone.symbol, 0) - gone.qty_nanos
         faults = []
         if cash != self.account().cash_micros:
             faults.append(f"the paper broker's cash in {self._path} is not what its executions add up to")

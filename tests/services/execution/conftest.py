@@ -395,10 +395,8 @@ def open_broker(books_path: Path) -> Iterator[Callable[..., PaperBroker]]:
     """Open the same books again and again; a crashed process leaves them without closing."""
     opened: list[PaperBroker] = []
 
-    def open_it(cash: int = CASH, slippage_ppm: int = 0, commission: Commission = FREE) -> PaperBroker:
-        opened.append(
-            PaperBroker(books_path, starting_cash_micros=cash, slippage_ppm=slippage_ppm, commission=commission)
-        )
+    def open_it(cash: int = CASH, commission: Commission = FREE, **options: Any) -> PaperBroker:
+        opened.append(PaperBroker(books_path, starting_cash_micros=cash, commission=commission, **options))
         return opened[-1]
 
     yield open_it

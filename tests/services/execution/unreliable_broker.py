@@ -35,7 +35,7 @@ class UnreliableBroker:
         #: Orders and positions of somebody else in the same account.
         self.others: list[OpenOrder] = []
         self.other_positions: dict[str, int] = {}
-        self.calls, self.attach = [], lambda _ports: None
+        self.calls, self.attach, self.planned = [], lambda _ports: None, broker.planned
 
     def _do(self, call: str, *args: Any) -> Any:
         self.calls.append(call)

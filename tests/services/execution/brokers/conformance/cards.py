@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from conformance.rig import OTHER, PUT, SYMBOL, Outcome, Rig, micros
+from conformance.rig import OTHER, SYMBOL, Outcome, Rig, micros
 
 from bus import messages as m
 from services.execution.brokers import reports as r
@@ -108,7 +108,13 @@ def refuses_trailing_buys(rig: Rig) -> None:
 
 def refuses_options(rig: Rig) -> None:
     """Options are refused."""
-    assert rig.place("tb1-put", symbol=PUT, shares=1, limit=2).state == "REJECTED"
+    assert rig.place("tb1-put", symbol=rig.put, shares=1, limit=2).state == "REJECTED"
+
+
+def keeps_no_hours(rig: Rig) -> None:
+    """The house of this rig keeps no hours: an order stays open until it is cancelled."""
+    assert rig.place("tb1-open", limit=50).state == "WORKING"
+    assert rig.cancel("tb1-open").state == "CANCELLED"
 
 
 #: Capability -> what is asked of a rig that lacks it. The first line of each docstring stands in the table.
@@ -123,5 +129,6 @@ ABSENT: Final[Mapping[str, Callable[[Rig], None]]] = {
     "clock": has_no_clock,
     "trailing-buy": refuses_trailing_buys,
     "options": refuses_options,
+    "sessions": keeps_no_hours,
     **dict.fromkeys(Outcome, has_another_line),
 }

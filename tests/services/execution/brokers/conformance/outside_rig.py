@@ -202,6 +202,7 @@ class OutsideRig(PaperRig):
     def _open(self) -> None:
         if not self._opened:
             self._opened.append(PaperBroker(self._path, starting_cash_micros=STARTING_CASH_MICROS))
+            self._opened[0].planned(self._plan)
             self.house = House(self._opened[0])
         ports = BrokerPorts(gate=self.gate, breathe=self.breathe)
         self.broker = Double(self.house, self._tick, ports)

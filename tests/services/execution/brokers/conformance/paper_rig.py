@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 
 from conformance.rig import STARTING_CASH_MICROS, Rig
 from conformance.rigs import RIGS
+from msgspec.structs import replace
 
 from bus import messages as m
-from bus.testing import OPEN_NS
+from bus.testing import OPEN_NS, a_plan
+from services.execution.brokers import reports as r
 from services.execution.brokers.interface import BrokerPorts
 from services.execution.brokers.paper import PaperBroker
 
 SECOND = m.NANOS
+DAY_NS = 86_400 * SECOND
+FRIDAY = 4
 
 
 class PaperMarket:
@@ -49,12 +54,14 @@ class PaperRig(Rig):
         self._market = PaperMarket()
         self._now_ns = OPEN_NS + SECOND
         self._day = "2013-10-08"
+        self._plan = a_plan(self._day)
         self._opened: list[PaperBroker] = []
         self._open()
 
     def _open(self) -> None:
         self.broker = PaperBroker(self._path, starting_cash_micros=STARTING_CASH_MICROS)
         self.broker.attach(BrokerPorts(gate=self.gate, breathe=self.breathe))
+        self.broker.planned(self._plan)
         self._opened.append(self.broker)
 
     @property
@@ -74,10 +81,25 @@ class PaperRig(Rig):
         self._now_ns += SECOND
         sides = {key: (request.symbol, request.side) for key, request in self.requested.items()}
         for fill in self.broker.on_quotes(self._market.batch(self._now_ns), self._day):
-            self._market.took(*sides[fill.client_order_id], fill.qty_nanos)
+            if isinstance(fill, r.BrokerFill):
+                self._market.took(*sides[fill.client_order_id], fill.qty_nanos)
 
     def restart(self) -> None:
         self._open()
+
+    def end_session(self) -> None:
+        self._now_ns = self._plan.close_ns
+        self.settle()
+
+    def next_session(self) -> None:
+        day = date.fromisoformat(self._day)
+        days = 3 if day.weekday() == FRIDAY else 1
+        self._day = (day + timedelta(days=days)).isoformat()
+        later = {name: getattr(self._plan, name) + days * DAY_NS for name in ("ts_event", "open_ns", "close_ns")}
+        self._plan = replace(self._plan, session_date=self._day, **later)
+        self._now_ns = self._plan.open_ns + SECOND
+        self._market.step = 0
+        self._opened[-1].planned(self._plan)
 
     def close(self) -> None:
         for broker in self._opened:

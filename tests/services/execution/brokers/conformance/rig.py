@@ -110,6 +110,8 @@ class Rig(ABC):
     capabilities: frozenset[str]
     broker: Broker
     gate: RigGate
+    #: The put that the cards of options trade; a rig whose session is on another day names one of its own.
+    put: str = PUT
 
     def __init__(self) -> None:
         self.gate = RigGate()

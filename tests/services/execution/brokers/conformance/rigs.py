@@ -23,7 +23,7 @@ RIGS: Final[dict[str, RigEntry]] = {
     "paper": RigEntry(
         title="Paper",
         module="conformance.paper_rig",
-        capabilities=frozenset({"fractions"}),
+        capabilities=frozenset({"fractions", "options", "sessions"}),
     ),
     "alpaca": RigEntry(
         title="Alpaca",
@@ -40,7 +40,10 @@ RIGS: Final[dict[str, RigEntry]] = {
         title="Double",
         module="conformance.outside_rig",
         capabilities=frozenset(
-            {"network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule", *Outcome}
+            {
+                *("network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule"),
+                *("options", "sessions", *Outcome),
+            }
         ),
         is_listed=False,
     ),
