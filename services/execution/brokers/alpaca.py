@@ -249,7 +249,8 @@ class AlpacaBroker(Broker):
         params = {"status": "open", "limit": str(ORDERS_A_PAGE), "direction": "asc", "nested": "false"}
         while True:
             page = a.decoded(self._line.get("/orders", "the list of open orders", params), list[AlpacaOrder])
-            found.update({one.id: one for one in page if one.fate is Fate.RESTS})
+            # A status that is unknown here stays on the list: somebody else's order must not hold up the whole of it.
+            found.update({one.id: one for one in page if a.STATUS.get(one.status, Fate.RESTS) is Fate.RESTS})
             if len(page) < ORDERS_A_PAGE:
                 break
             params["after_order_id"] = page[-1].id
