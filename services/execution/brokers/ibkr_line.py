@@ -107,7 +107,7 @@ class IbkrLine:
         #: Client ids of orders that something happened to, as the gateway pushed it; filled in the thread.
         self.hints: deque[str] = deque(maxlen=HINTS_MAX)
         self.ears: IbkrEars | None = None
-        self.client: Any = None
+        self._client: Any = None
         self.account = access.account
         self._library = library
         self._access = access
@@ -125,6 +125,17 @@ class IbkrLine:
         self._writes: deque[int] = deque()
         self._requests = _FIRST_REQUEST
         self._raised: set[str] = set()
+
+    @property
+    def client(self) -> Any:
+        """Return the library's client of the connection.
+
+        Raises:
+            ConnectionError: there is no connection.
+        """
+        if self._client is None:
+            raise ConnectionError("it was closed")
+        return self._client
 
     # --- from the caller's thread -----
 
@@ -183,8 +194,8 @@ class IbkrLine:
     # --- in the thread -----
 
     async def _worked(self, call: Call, work: Callable[[Call], Coroutine[Any, Any, T]]) -> T:
-        await self._ready(call)
         try:
+            await self._ready(call)
             result = await work(call)
         except (ConnectionError, OSError) as error:
             self.drop(str(error))
@@ -211,7 +222,9 @@ class IbkrLine:
             self.drop(f"no answer about {key}")
             raise RetryableBrokerError(f"the gateway of Interactive Brokers did not answer about {key}") from error
         except asyncio.CancelledError:
-            self.drop(f"nobody waits for the answer about {key} any more")
+            # Another call may have a new connection by now.
+            if self.ears is ears:
+                self.drop(f"nobody waits for the answer about {key} any more")
             raise
         finally:
             ears.forget(key)
@@ -271,12 +284,12 @@ class IbkrLine:
 
     def is_writable(self) -> bool:
         """Tell whether what is written now leaves this process now: nothing older waits in front of it."""
-        transport = None if self.client is None else self.client.conn.transport
+        transport = None if self._client is None else self._client.conn.transport
         return transport is not None and not transport.is_closing() and transport.get_write_buffer_size() == 0
 
     def drop(self, why: str) -> None:
         """End the connection; the next call makes a new one."""
-        client, self.client, self.ears = self.client, None, None
+        client, self._client, self.ears = self._client, None, None
         if client is not None:
             _log.warning("the connection to the gateway of Interactive Brokers ends: %s", why)
             with contextlib.suppress(OSError, RuntimeError):
@@ -291,14 +304,15 @@ class IbkrLine:
         """Have a connection that is up, with everything behind it."""
         if self.ears is None or self.ears.is_lost:
             self.drop("it broke")
-            if self._connecting is None:
+            if self._connecting is None or self._connecting.done():
                 if boot_ns() < self._retry_at_ns and self._failure is not None:
                     raise self._failure
                 self._connecting = self._loop.create_task(self._connect())
-            await asyncio.wait({self._connecting}, timeout=call.left_s)
-            if not self._connecting.done():
+            connecting = self._connecting
+            await asyncio.wait({connecting}, timeout=call.left_s)
+            if not connecting.done():
                 raise self._away("the gateway of Interactive Brokers takes long to connect")
-            self._connecting = None
+            connecting.result()
             if self._failure is not None:
                 raise self._failure
         self._raise_contradiction()
@@ -338,7 +352,7 @@ class IbkrLine:
         self._failure = None
         try:
             await self._shake_hands(client, ears, call)
-            self.client, self.ears = client, ears
+            self._client, self.ears = client, ears
             ears.account = self.account = self._account_of(client.getAccounts())
             self._check_numbers(ears)
             await self.hear_executions(call)

@@ -102,6 +102,20 @@ def test_line_when_it_breaks_in_the_middle_of_a_call_then_it_is_no_crash(bench: 
     assert bench.listed() == []
 
 
+def test_line_when_a_call_was_given_up_while_it_connected_then_later_calls_go_on_after_it_breaks(bench: Bench) -> None:
+    bench.wait_briefly()
+    bench.gateway.on_next({7}, "hold")
+    with pytest.raises(RetryableBrokerError):
+        bench.listed()
+    bench.gateway.release()
+    for _ in range(2):
+        bench.broker._line._retry_at_ns = 0
+        assert bench.listed() == []
+        bench.break_line()
+    bench.broker._line._retry_at_ns = 0
+    assert bench.listed() == []
+
+
 def test_order_when_the_call_was_given_up_before_it_was_written_then_it_never_leaves(bench: Bench) -> None:
     bench.wait_briefly()
     bench.listed()
