@@ -26,11 +26,18 @@ _Handler = Callable[[ExecutionState, Any, int], Sequence[m.Message]]
 
 
 class ExecutionCore:
-    """Decides on orders. `account` names the bot in every client order id."""
+    """Decides on orders.
 
-    def __init__(self, settings: ExecutionSettings, account: str) -> None:
+    Args:
+        settings: what the operator set.
+        account: names the bot in every client order id.
+        one_side_at_a_time: the broker takes no stop while the rest of an entry is open in the same symbol.
+    """
+
+    def __init__(self, settings: ExecutionSettings, account: str, *, one_side_at_a_time: bool = False) -> None:
         self._settings = settings
         self._account = account
+        self._one_side_at_a_time = one_side_at_a_time
         self._handlers: dict[type[m.Message], _Handler] = {
             m.QuoteBatch: self._on_market,
             m.BarBatch: self._on_market,
@@ -329,6 +336,9 @@ class ExecutionCore:
         # fraction of a share, so that is guarded here, on the quotes that are heard.
         if order.leg == "entry" and not needs_guard(filled):
             step.say(step.stop_for(filled))
+        if order.leg == "entry" and self._one_side_at_a_time:
+            # A part that is protected is worth more than the rest; the stop is sent once the cancel is confirmed.
+            step.cancel_entries("a part is filled, and its stop is refused while the rest may still be bought")
         self._go_on(state, step, now_ns)
         surprise = _surprise(order, filled, step.intent)
         return self._halted_after(state, step, surprise, now_ns) if surprise else step.events

@@ -51,6 +51,11 @@ class Intent(Struct, frozen=True, kw_only=True):
         """Return the orders that may still fill or be sent, oldest first."""
         return tuple(order for order in self.orders if order.is_open)
 
+    @property
+    def has_open_entry(self) -> bool:
+        """Tell whether more may still be bought."""
+        return any(order.leg == "entry" and order.is_open for order in self.orders)
+
     def order(self, client_order_id: str) -> Order:
         """Return one of its orders.
 

@@ -188,6 +188,9 @@ class Sending:
             return True
         # What may be at the broker without our knowing of it decides first; and a bot that stops enters nothing.
         is_in_doubt = self._recovery.is_behind or self._watch.lacks_history(state, key)
+        if order.leg == "stop" and self._broker.refuses_opposite_sides and state.intent_with(order).has_open_entry:
+            # The core has asked for the cancel of what is left of the entry.
+            return True
         return is_in_doubt or (self.is_stopping and order.leg == "entry")
 
     def _turned_away(self, key: str, error: NotSentError, *, is_held_back: bool) -> None:

@@ -352,7 +352,8 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         checks=EntryChecks(settings.entry_limits),
         unresolved=UnresolvedOrders(setup.paths.output / setup.identity.bot_identity / "logs"),
     )
-    core = ExecutionCore(settings, setup.identity.bot_identity)
+    one_side = broker.refuses_opposite_sides
+    core = ExecutionCore(settings, setup.identity.bot_identity, one_side_at_a_time=one_side)
     return Assembly(
         core=core,
         shell=shell,

@@ -91,6 +91,11 @@ class AlpacaBroker(Broker):
         """Return the endpoint alone."""
         return f"AlpacaBroker({self._endpoint})"
 
+    @property
+    def refuses_opposite_sides(self) -> bool:
+        """Tell that Alpaca takes an order for a wash trade while one of the other side is open in its symbol."""
+        return True
+
     def attach(self, ports: BrokerPorts) -> None:
         """Take the gate and the breath, and begin to listen to the stream."""
         self._line.attach(ports)

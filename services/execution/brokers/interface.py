@@ -115,6 +115,11 @@ class Broker(Protocol):
         """Return what proves that an order was never accepted."""
         return OUTSIDE_PROOF
 
+    @property
+    def refuses_opposite_sides(self) -> bool:
+        """Tell whether an order is refused while one of the other side is open in the same symbol."""
+        return False
+
     def attach(self, ports: BrokerPorts) -> None:
         """Take what execution lends; an embedded broker has no use for it."""
         return

@@ -229,6 +229,11 @@ class PaperBroker(Broker):
             for order in self._working.values()
         ]
 
+    @property
+    def refuses_opposite_sides(self) -> bool:
+        """Tell what PAPER_WASH_RULE says."""
+        return self._rules.refuses_opposite_sides
+
     def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
         """Let everything be traded, shares in fractions too; nothing is lent to be sold short."""
         return [

@@ -85,7 +85,7 @@ class Rig:
         logs: Path | None = None,
     ) -> None:
         settings = settings_of(halt_positions, stop_positions)
-        self.core = ExecutionCore(settings, ACCOUNT)
+        self.core = ExecutionCore(settings, ACCOUNT, one_side_at_a_time=broker.refuses_opposite_sides)
         self.broker = broker
         self.gate = OpenGate()
         self.halts: list[tuple[str, str]] = []

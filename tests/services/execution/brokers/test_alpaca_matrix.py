@@ -15,6 +15,7 @@ from exchange import MICROS, NANOS
 from fault_proxy import Fault, Request
 
 from bus import messages as m
+from services.execution.brokers.alpaca import AlpacaBroker
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -69,6 +70,12 @@ class Shown:
         self.filled_nanos, self.is_open = order.filled_nanos, order.is_open
 
 
+class BothSides(AlpacaBroker):
+    """Alpaca without its wash rule."""
+
+    refuses_opposite_sides = False
+
+
 class AlpacaMatrix:
     """Execution over the adapter; the line spoils the requests of one phase."""
 
@@ -76,7 +83,9 @@ class AlpacaMatrix:
         self.bench, self.kit = bench, kit
         # The playbook fills an entry in two parts with its stops between, which Alpaca's wash rule forbids.
         bench.house.has_wash_rule = False
-        self.rig = kit.Rig(bench.restart(clock=lambda: self.rig.boot_ns if hasattr(self, "rig") else 0))
+        broker = bench.restart(clock=lambda: self.rig.boot_ns if hasattr(self, "rig") else 0)
+        broker.__class__ = BothSides
+        self.rig = kit.Rig(broker)
         self.rig.failpoint = self._note
         self._legs: dict[str, str] = {}
         self._left: dict[Phase, list[Any]] = {}
