@@ -42,9 +42,10 @@ def cash_moved(report: r.BrokerCash, now_ns: int) -> m.CashMoved:
         ts_event=report.ts_event,
         ts_init=now_ns,
         activity_id=report.activity_id,
-        kind="DEPOSIT" if report.amount_micros >= 0 else "WITHDRAWAL",
+        kind=report.kind,
         amount_micros=report.amount_micros,
         broker=report.broker,
+        symbol=report.symbol,
     )
 
 

@@ -3,6 +3,7 @@
 Decides how a fill or a movement of cash is booked: which accounts, which lots at what cost, which gain.
 Hears: OrderFilled and CashMoved from execution.
 Says: EntryPosted (kept in its own journal), EntrySuspended to the watchdog, LedgerSnapshot for status.
-Owns: entities/{ENTITY}_{JURISDICTION}/{BOT_IDENTITY}_BOT_ledger.db; it alone writes there. It takes
+Owns: entities/{ENTITY}_{JURISDICTION}/{BOT_IDENTITY}_BOT_ledger.db, its backups/ beside it and its head in state/; it
+alone writes there. It takes
 control/provision_ledger.json, the web interface's request to open a new ledger.
 """

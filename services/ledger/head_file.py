@@ -80,12 +80,12 @@ class HeadFile:
             if self._descriptor < 0:
                 is_new = not self._path.exists()
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                # Every line has the same length, so from now on nothing but its bytes changes.
+                os.ftruncate(self._descriptor, len(head_line(head)))
                 if is_new:
                     sync_folder(self._path.parent)
-            line = head_line(head).encode()
-            os.pwrite(self._descriptor, line, 0)
-            os.ftruncate(self._descriptor, len(line))
-            os.fsync(self._descriptor)
+            os.pwrite(self._descriptor, head_line(head).encode(), 0)
+            sync_data(self._descriptor)
         except OSError as error:
             raise BackupError(
                 f"The head of the ledger {self._path} cannot be written: {error.strerror}. The ledger stops; make "
@@ -97,6 +97,15 @@ class HeadFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def sync_data(descriptor: int) -> None:
+    """Make the bytes of an open file, and its length, survive a power cut.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    getattr(os, "fdatasync", os.fsync)(descriptor)  # macOS has no fdatasync
 
 
 def sync_folder(folder: Path) -> None:

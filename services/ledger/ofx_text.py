@@ -25,7 +25,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def moment(ts_ns: int) -> str:
-    """Write a moment as YYYYMMDDHHMMSS.XXX[0:GMT].
+    """Write a moment as YYYYMMDDHHMMSS.mmm[0:GMT].
 
     The first second of a day is written as one second past midnight: libofx takes 00:00:00 for a date without a time
     and moves it to 10:59.

@@ -18,7 +18,7 @@ from msgspec import Struct
 from services.ledger.coa_utils_ledger import SCHEMA_FILE
 from services.ledger.failures import BackupError
 from services.ledger.hash_chain import Head, Link
-from services.ledger.head_file import sync_folder
+from services.ledger.head_file import sync_data, sync_folder
 
 FORMAT: Final = 1
 _SUFFIX: Final = ".redo"
@@ -161,7 +161,7 @@ class RedoLog:
                 self._open(write.links[0].link)
             self._before = self._size
             self._put(_line(write))
-            os.fsync(self._descriptor)
+            sync_data(self._descriptor)
         except OSError as error:
             raise self._refused(error) from error
 
@@ -175,7 +175,7 @@ class RedoLog:
             os.ftruncate(self._descriptor, self._before)
             os.lseek(self._descriptor, self._before, os.SEEK_SET)
             self._size = self._before
-            os.fsync(self._descriptor)
+            sync_data(self._descriptor)
         except OSError as error:
             raise self._refused(error) from error
 

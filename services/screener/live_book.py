@@ -5,7 +5,7 @@ strategy never sees a minute after one that it has not seen. What comes for a mi
 every minute be said again (`PastBars`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from bus.columns import pack
@@ -13,9 +13,10 @@ from bus.messages import BarBatch, MarketMessage, PastBars, QuoteBatch, SessionP
 from services.screener.live import LiveBar, LiveQuote
 from services.screener.steps import BATCH_MAX, MINUTE_NS
 
-#: A minute's bars are handed on when all have come, or so long after its end: a name that did not trade has none.
+#: A minute's bars are handed on as they come. It is over when all have come, or so long after its end: a name that
+#: did not trade has none. It is less than any sensible SIGNAL_TTL, so that a name whose bar came last may still signal.
 #: Alpaca sends a bar right after its minute. Source: Alpaca, "Real-time Stock Data", read 2026-11.
-BARS_WAIT_NS: Final = 1_000_000_000
+BARS_WAIT_NS: Final = 3_000_000_000
 _SPREAD_NS: Final = 10_000_000_000
 
 
@@ -37,6 +38,8 @@ class LiveBook:
         self._said_quote_ns: dict[str, int] = {}
         self._minutes: dict[int, dict[str, LiveBar]] = {}
         self._handed_ns = plan.open_ns
+        #: Whose bars of the minute after that were said already.
+        self._given: set[str] = set()
         #: Between the open and here nothing is missing, as far as is known.
         self._whole_ns = plan.open_ns
         self._newest_ns = 0
@@ -60,7 +63,8 @@ class LiveBook:
             minute = self._minutes.setdefault(bar.end_ns, {})
             is_new = minute.get(bar.symbol) != bar
             minute[bar.symbol] = bar
-            if is_new and bar.end_ns <= self._handed_ns:
+            is_given = bar.end_ns == self._handed_ns + MINUTE_NS and bar.symbol in self._given
+            if is_new and (is_given or bar.end_ns <= self._handed_ns):
                 is_late = True
         return is_late
 
@@ -101,6 +105,11 @@ class LiveBook:
         """Tell whether no minute is missing."""
         return self._is_streaming
 
+    @property
+    def is_minute_open(self) -> bool:
+        """Tell whether a part of a minute was said and its last one was not."""
+        return bool(self._given)
+
     def quotes(self, now_ns: int) -> Iterator[QuoteBatch]:
         """Yield what is new of quotes; nothing when nothing is."""
         names = tuple(sorted(self._quotes))
@@ -113,21 +122,38 @@ class LiveBook:
         return self._quote_batch((), now_ns)
 
     def bars(self, now_ns: int) -> Iterator[MarketMessage]:
-        """Yield the minutes that are complete and were not handed on, oldest first; those after a gap wait."""
+        """Yield the bars that were not handed on, oldest minute first; those after a gap wait.
+
+        A minute may come in parts: the last one, which may be empty, closes it.
+        """
         while self._is_streaming and self._handed_ns < self.plan.close_ns:
             end_ns = self._handed_ns + MINUTE_NS
             minute = self._minutes.get(end_ns, {})
-            wait_ns = 0 if self._names <= minute.keys() else BARS_WAIT_NS
-            # A feed that has fallen silent gives no bars: a minute without any is believed of one that is heard.
-            is_heard = max(self._newest_ns, self._whole_ns) >= end_ns
-            if now_ns < end_ns + wait_ns or not (is_heard or wait_ns == 0):
+            new = sorted(minute.keys() - self._given)
+            if not self._is_over(end_ns, minute, now_ns):
+                if now_ns >= end_ns:
+                    self._given.update(new)
+                    yield from self._batches(end_ns, new, BarBatch, more=1)
                 return
             self._handed_ns = end_ns
             self._whole_ns = max(self._whole_ns, end_ns)
-            yield from self._minute(end_ns, BarBatch)
+            is_open = bool(self._given)
+            self._given.clear()
+            if new or is_open:
+                yield from self._batches(end_ns, new, BarBatch, is_closing=is_open)
+
+    def _is_over(self, end_ns: int, minute: Mapping[str, LiveBar], now_ns: int) -> bool:
+        """Tell whether no bar of a minute is to come any more."""
+        if self._names <= minute.keys():
+            return now_ns >= end_ns
+        # A feed that has fallen silent gives no bars: a minute without any is believed of one that is heard.
+        return now_ns >= end_ns + BARS_WAIT_NS and max(self._newest_ns, self._whole_ns) >= end_ns
 
     def past(self, now_ns: int) -> Iterator[MarketMessage]:
-        """Yield every minute that was handed on, or was over before the start, as the past."""
+        """Yield every minute that was closed, or was over before the start, as the past.
+
+        Not to be asked while a minute is open: its first parts would be forgotten with what was measured before.
+        """
         yield PastBars(
             ts_event=now_ns,
             ts_init=now_ns,
@@ -141,7 +167,7 @@ class LiveBook:
             begins=True,
         )
         for end_ns in sorted(end for end in self._minutes if end <= self._handed_ns):
-            yield from self._minute(end_ns, PastBars)
+            yield from self._batches(end_ns, sorted(self._minutes[end_ns]), PastBars)
 
     def has_all_said(self) -> bool:
         """Tell whether the last minute was handed on."""
@@ -156,9 +182,12 @@ class LiveBook:
     def _is_inside(self, end_ns: int) -> bool:
         return self.plan.open_ns < end_ns <= self.plan.close_ns
 
-    def _minute(self, end_ns: int, kind: type[BarBatch]) -> Iterator[BarBatch]:
-        bars = [bar for _, bar in sorted(self._minutes.get(end_ns, {}).items())]
-        starts = range(0, len(bars), BATCH_MAX)
+    def _batches(
+        self, end_ns: int, names: Sequence[str], kind: type[BarBatch], *, more: int = 0, is_closing: bool = False
+    ) -> Iterator[BarBatch]:
+        """Yield bars of one minute; `more` parts follow them, and one that closes it is said even when it is empty."""
+        bars = [self._minutes[end_ns][name] for name in names]
+        starts = range(0, max(len(bars), int(is_closing)), BATCH_MAX)
         for left, start in zip(reversed(range(len(starts))), starts, strict=True):
             part = bars[start : start + BATCH_MAX]
             yield kind(
@@ -171,7 +200,7 @@ class LiveBook:
                 lows_micros=pack(bar.low_micros for bar in part),
                 closes_micros=pack(bar.close_micros for bar in part),
                 volumes_nanos=pack(bar.volume_nanos for bar in part),
-                parts_left=left,
+                parts_left=left + more,
             )
 
     def _quote_batch(self, names: tuple[str, ...], now_ns: int) -> QuoteBatch:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from bus.clock import NS_PER_SECOND
 from bus.messages import ChainStatus, FeedEnded, MarketMessage, ServiceName, SessionPlanned
 from services.screener.live import BarsError, Heard, LiveBar, PastBarSource, Stream
-from services.screener.live_book import BARS_WAIT_NS, LiveBook
+from services.screener.live_book import LiveBook
 from services.screener.live_names import Watched
 from services.screener.steps import MINUTE_NS
 
@@ -200,7 +200,8 @@ class LiveSession:
     # --- saying -----
 
     def _past(self, now_ns: int, boot_ns: int) -> Iterator[MarketMessage]:
-        if not (self._is_replay_due and self._book.is_whole) or boot_ns - self._replayed_at < _REPLAY_EVERY_NS:
+        may_be_said = self._book.is_whole and not self._book.is_minute_open
+        if not (self._is_replay_due and may_be_said) or boot_ns - self._replayed_at < _REPLAY_EVERY_NS:
             return
         self._is_replay_due = False
         self._replayed_at = boot_ns
@@ -219,7 +220,7 @@ class LiveSession:
 
     def _end(self, now_ns: int) -> Iterator[MarketMessage]:
         close_ns = self._plan.close_ns
-        is_over = now_ns >= close_ns + BARS_WAIT_NS and self._book.has_all_said()
+        is_over = now_ns >= close_ns and self._book.has_all_said()
         if is_over or now_ns >= close_ns + _END_NS:
             step = self._book.number()
             yield FeedEnded(ts_event=close_ns, ts_init=now_ns, step=step, steps=self._book.said)

@@ -1,14 +1,12 @@
 """What the stand-in for Alpaca takes and what it refuses, in the words and codes of the paper API (2026-10-08)."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from alpaca_words import order_uuid, scaled
-from exchange import MICROS, NANOS, Exchange, Ticket
+from exchange import MICROS, NANOS, OPTION, Exchange, Ticket
 
 TYPES = {"market": "MARKET", "limit": "LIMIT", "stop": "STOP", "trailing_stop": "TRAILING_STOP"}
-OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}")
 
 
 @dataclass

@@ -10,7 +10,8 @@ paper API gave them on 2026-10-08). It remembers every request, so that a test c
 
 Settable: `account` (fields of the answer), `assets`, `suspends`, `requests_a_minute`, `hides_orders` (read after write
 lags: client ids that are not found yet), `hides_executions` (executions that are not listed yet, by their number),
-`statuses` (client id -> a status to show instead), `drops_frames` (the stream loses everything), `open_market`.
+`statuses` (client id -> a status to show instead), `drops_frames` (the stream loses everything), `open_market`,
+`has_wash_rule`.
 """
 
 import json
@@ -23,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from alpaca_refusals import OPTION, ProblemError, Reply, check_wash, ticket_of
+from alpaca_refusals import ProblemError, Reply, check_wash, ticket_of
 from alpaca_stream import StreamPeer
 from alpaca_words import (
     CONFIGURATIONS,
@@ -39,7 +40,7 @@ from alpaca_words import (
     refusal_of,
     scaled,
 )
-from exchange import MICROS, NANOS, Event, Exchange, Order, RefusalError
+from exchange import MICROS, NANOS, OPTION, Event, Exchange, Order, RefusalError
 
 from bus.clock import NS_PER_MINUTE, utc_ns
 
@@ -79,6 +80,7 @@ class AlpacaTrading:
         self.statuses: dict[str, str] = {}
         self.drops_frames = False
         self.open_market = True
+        self.has_wash_rule = True
         self.seen: list[Seen] = []
         self._lock = threading.Lock()
         self._window: list[int] = []
@@ -192,7 +194,8 @@ class AlpacaTrading:
             raise ProblemError(403, 40310000, "new orders are rejected by user request")
         if self.account.get("account_blocked") or self.account.get("trading_blocked"):
             raise ProblemError(403, 40310000, "account is blocked from trading")
-        check_wash(ticket, self.exchange)
+        if self.has_wash_rule:
+            check_wash(ticket, self.exchange)
         try:
             order = self.exchange.place(ticket)
         except RefusalError as refusal:

@@ -12,7 +12,6 @@ what the broker has executed and what the account holds, `quit` or the end of in
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -24,6 +23,7 @@ from alpaca_words import asset_json
 from exchange import MICROS, Exchange
 from ib_gateway import IbGateway
 
+from bus.clock import utc_ns
 from services.screener.live import LiveQuote
 
 SECOND_NS: Final = 1_000_000_000
@@ -88,19 +88,31 @@ class AlpacaHouse:
         self._alpaca.close()
 
 
+class PunctualGateway(IbGateway):
+    """A gateway whose clock is this machine's."""
+
+    @property
+    def clock_s(self) -> int:
+        """Return the seconds since 1970."""
+        return utc_ns() // SECOND_NS
+
+    @clock_s.setter
+    def clock_s(self, _seconds: int) -> None:
+        """Leave it as it is."""
+
+
 class IbkrHouse:
     """A TWS gateway over an exchange."""
 
     def __init__(self, exchange: Exchange) -> None:
-        self._gateway = IbGateway(exchange)
+        self._gateway = PunctualGateway(exchange)
         self._gateway.commission = "0.35"
         self.port = self._gateway.port
 
     def now(self, session_ns: int) -> None:
-        """Set the time of executions to the session's, and the gateway's own clock to this machine's."""
+        """Set the time of executions to the session's."""
         at = datetime.fromtimestamp(session_ns // SECOND_NS, UTC).astimezone(NEW_YORK)
         self._gateway.execution_time = at.strftime("%Y%m%d %H:%M:%S US/Eastern")
-        self._gateway.clock_s = int(time.time())  # noqa: TID251 - a house outside of the bot has a clock of its own
 
     def cut(self) -> None:
         """Break every line."""

@@ -17,6 +17,7 @@ Misbehaviour: `holds_acceptance` (orders stay PENDING until `release_acceptances
 """
 
 import itertools
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from dataclasses import dataclass, field, replace
 MICROS = 1_000_000
 NANOS = 1_000_000_000
 BASIS_POINTS = 10_000
+OPTION = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}")
+CONTRACT_SHARES = 100
 SIZE_UNLIMITED = 10**9 * NANOS
 OPEN_STATES = ("PENDING", "WORKING", "CANCEL_PENDING")
 
@@ -325,7 +328,7 @@ class Exchange:
         return ""
 
     def _cost(self, ticket: Ticket, qty_nanos: int) -> int:
-        return self._price_of(ticket) * qty_nanos // NANOS
+        return value_of(ticket.symbol, self._price_of(ticket), qty_nanos)
 
     def _price_of(self, ticket: Ticket) -> int:
         quote = self.quotes.get(ticket.symbol)
@@ -396,7 +399,7 @@ class Exchange:
         sign = 1 if ticket.side == "BUY" else -1
         held = self.positions.get(ticket.symbol, 0) + sign * qty
         self.positions[ticket.symbol] = held
-        self.cash_micros -= sign * (price * qty // NANOS)
+        self.cash_micros -= sign * value_of(ticket.symbol, price, qty)
         number = len(self.executions) + 1
         execution = Execution(
             number,
@@ -438,6 +441,12 @@ class Exchange:
                         listener(event)
             finally:
                 self._telling.release()
+
+
+def value_of(symbol: str, price_micros: int, qty_nanos: int) -> int:
+    """Return what a quantity costs; a contract of an option (by its OCC symbol) is for a hundred shares."""
+    shares = CONTRACT_SHARES if OPTION.fullmatch(symbol) else 1
+    return price_micros * qty_nanos * shares // NANOS
 
 
 def _copy(order: Order) -> Order:

@@ -12,7 +12,8 @@ What a fault does to a request:
 * `reset_before`: the connection is reset instead;           * `reset_after`: forwarded, then reset;
 * `status_before`: answered with `status`, not forwarded;    * `status_after`: forwarded, answered with `status`;
 * `truncated`: forwarded, and half of its answer comes;      * `garbage`, `empty`: forwarded, and the answer is a page,
-* `late`: never answered, forwarded in `release_late`.         or nothing at all, with status 200.
+* `late`: never answered, forwarded in `release_late`;         or nothing at all, with status 200;
+* `twice`: forwarded twice, and the second answer comes.
 
 `cut` resets every connection at once and every new one, until `mend`.
 """
@@ -46,7 +47,9 @@ class Fault:
 
 
 @dataclass
-class _Request:
+class Request:
+    """One request as it came."""
+
     method: str
     target: str
     headers: dict[str, str]
@@ -61,9 +64,9 @@ class FaultProxy:
         self.seen: list[tuple[str, str]] = []
         self.is_cut = False
         #: Asked for each request that no fault was named for: what becomes of it, None = nothing.
-        self.chooser: Callable[[str, str], Fault | None] = lambda _method, _path: None
+        self.chooser: Callable[[Request], Fault | None] = lambda _request: None
         self._faults: list[Fault] = []
-        self._late: list[_Request] = []
+        self._late: list[Request] = []
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -128,7 +131,7 @@ class FaultProxy:
 
     # --- for the handler ---
 
-    def fault_for(self, request: _Request) -> Fault | None:
+    def fault_for(self, request: Request) -> Fault | None:
         """Note a request, and take the fault that it meets."""
         path = request.target.split("?")[0]
         with self._lock:
@@ -141,14 +144,14 @@ class FaultProxy:
                     continue
                 fault.times -= 1
                 return fault
-        return self.chooser(request.method, path)
+        return self.chooser(request)
 
-    def hold_back(self, request: _Request) -> None:
+    def hold_back(self, request: Request) -> None:
         """Keep a request for later."""
         with self._lock:
             self._late.append(request)
 
-    def forward(self, request: _Request) -> tuple[int, dict[str, str], bytes]:
+    def forward(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         """Ask the stand-in."""
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=WAIT_S)
         try:
@@ -212,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = _Request(self.command, self.path, dict(self.headers.items()), body)
+        request = Request(self.command, self.path, dict(self.headers.items()), body)
         if self.headers.get("Upgrade", "").lower() == "websocket":
             self._tunnel(request)
             return
@@ -225,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._spoil(fault, request)
 
-    def _spoil(self, fault: Fault, request: _Request) -> None:
+    def _spoil(self, fault: Fault, request: Request) -> None:
         match fault.kind:
             case "delay":
                 self.proxy.wait(fault.seconds)
@@ -239,6 +242,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._be_silent()
             case "reset_before":
                 self._reset()
+            case "twice":
+                self.proxy.forward(request)
+                self._answer(*self.proxy.forward(request))
             case "status_before":
                 self._answer(fault.status, fault.headers, fault.body)
             case _:
@@ -302,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         reset(self.connection)
 
-    def _tunnel(self, request: _Request) -> None:
+    def _tunnel(self, request: Request) -> None:
         """Let a stream through, both ways, as it is."""
         self.close_connection = True
         if self.proxy.is_cut:

@@ -14,7 +14,7 @@ from services.execution.brokers import alpaca_answers as a
 from services.execution.brokers import reports as r
 from services.execution.brokers.alpaca_account import AccountDesk, Endpoint
 from services.execution.brokers.alpaca_answers import AlpacaOrder, Fate
-from services.execution.brokers.alpaca_history import ORDERS_A_PAGE, History, OrderIds, external
+from services.execution.brokers.alpaca_history import ORDERS_A_PAGE, History, OrderIds, external, place
 from services.execution.brokers.alpaca_line import NO_KEYS, Line
 from services.execution.brokers.alpaca_orders import body_of, refusal
 from services.execution.brokers.alpaca_stream import Hints, Stream
@@ -234,7 +234,7 @@ class AlpacaBroker(Broker):
         fills = self._history.after(execution_id, now_ns)
         if fills:
             self._hints.found_fills()
-        self._cursor = execution_id
+        self._cursor = max(self._cursor, execution_id, key=place)
         return fills
 
     def open_orders(self, now_ns: int) -> Sequence[OpenOrder]:
@@ -249,7 +249,8 @@ class AlpacaBroker(Broker):
         params = {"status": "open", "limit": str(ORDERS_A_PAGE), "direction": "asc", "nested": "false"}
         while True:
             page = a.decoded(self._line.get("/orders", "the list of open orders", params), list[AlpacaOrder])
-            found.update({one.id: one for one in page if one.fate is Fate.RESTS})
+            # A status that is unknown here stays on the list: somebody else's order must not hold up the whole of it.
+            found.update({one.id: one for one in page if a.STATUS.get(one.status, Fate.RESTS) is Fate.RESTS})
             if len(page) < ORDERS_A_PAGE:
                 break
             params["after_order_id"] = page[-1].id

@@ -1,20 +1,28 @@
 """The account at Alpaca: cash, positions, money that is not a trade, what may be traded, and whether it is well."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from bus.clock import NS_PER_SECOND, iso_utc, utc_ns
-from bus.messages import MICROS, NANOS, AssetLine
+from bus.messages import MICROS, NANOS, AssetLine, CashKind
 from services.execution.brokers import alpaca_answers as a
 from services.execution.brokers.alpaca_history import PAGE_SIZE
 from services.execution.brokers.alpaca_line import Line
 from services.execution.brokers.alpaca_orders import is_option
 from services.execution.brokers.interface import BrokerClock, RetryableBrokerError
-from services.execution.brokers.reports import BrokerAccount, BrokerCash
+from services.execution.brokers.reports import (
+    CHARGES,
+    DEPOSITS,
+    DIVIDENDS,
+    INTEREST,
+    BrokerAccount,
+    BrokerCash,
+    kind_by_sign,
+)
 
 Endpoint = Literal["paper", "live", "simulator"]
 
@@ -43,8 +51,22 @@ class _Position(Struct, frozen=True):
     side: str = "long"
 
 
+#: What Alpaca's types of activities mean, by how they begin; all others are charges, or credits where money comes in.
+#: Source: Alpaca, "Account Activities", types of activities, read 2026-11.
+_CASH_KINDS: Final[Mapping[str, tuple[CashKind, CashKind]]] = {
+    "CSD": DEPOSITS,
+    "CSW": DEPOSITS,
+    "JNLC": DEPOSITS,
+    "TRANS": DEPOSITS,
+    "DIV": DIVIDENDS,
+    "INT": INTEREST,
+}
+
+
 class _Cash(Struct, frozen=True):
     id: str
+    activity_type: str = ""
+    symbol: str | None = None
     net_amount: Decimal | None = None
     status: str | None = None
     currency: str | None = None
@@ -230,19 +252,22 @@ def _reports_of(one: _Cash, now_ns: int) -> list[BrokerCash]:
     if one.currency not in {None, "", "USD"}:
         _log.warning("the activity %s is in %s and is not booked: the books are in USD", one.id, one.currency)
         return []
-    reports = [_report(one.id, amount, now_ns)]
+    reports = [_report(one, one.id, amount, now_ns)]
     if one.status == "canceled":
-        reports.append(_report(f"{one.id}:canceled", -amount, now_ns))
+        reports.append(_report(one, f"{one.id}:canceled", -amount, now_ns))
     return reports
 
 
-def _report(activity_id: str, amount_micros: int, now_ns: int) -> BrokerCash:
+def _report(one: _Cash, activity_id: str, amount_micros: int, now_ns: int) -> BrokerCash:
+    kinds = next((kinds for prefix, kinds in _CASH_KINDS.items() if one.activity_type.startswith(prefix)), CHARGES)
     return BrokerCash(
         ts_event=now_ns,
         ts_init=now_ns,
         activity_id=activity_id[: a.ID_MAX],
+        kind=kind_by_sign(kinds, amount_micros),
         amount_micros=amount_micros,
         broker=a.NAME,
+        symbol=(one.symbol or "") if kinds is DIVIDENDS else "",
     )
 
 

@@ -104,9 +104,9 @@ class History:
         self._seen: dict[str, Activity] = {}
         #: The newest execution's own time; 0 = none yet.
         self._newest_ns = 0
-        self._is_loaded = False
-        #: Where the first reading, from the newest to the oldest, goes on when it did not end within one call.
-        self._page_token = ""
+        #: The oldest execution that was read from the newest on without a gap, and whether it is the very first.
+        self._oldest = ""
+        self._is_whole = False
         self._late: set[str] = set()
         #: Orders that were looked up since the last answer.
         self._asked: set[str] = set()
@@ -119,9 +119,8 @@ class History:
             RetryableBrokerError: not all of it is known yet; what was read is kept, and the next call goes on.
             StopTradingError: Alpaca cannot be worked with.
         """
-        if not self._is_loaded:
-            self._load(cursor)
-        elif not self._is_fresh():
+        is_newest = self._lacks(cursor) and self._load(cursor)
+        if not is_newest and not self._is_fresh():
             self._refresh(cursor)
         wanted = [
             one
@@ -157,24 +156,32 @@ class History:
         found.sort(key=lambda one: place(one.id))
         return [self._fill(one, now_ns) for one in found]
 
-    def _load(self, cursor: str) -> None:
-        """Read from the newest back to the cursor, and to the end of the page that it is on."""
+    def _lacks(self, cursor: str) -> bool:
+        """Tell whether executions after the cursor have not been read yet: it is older than any before it."""
+        return not self._is_whole and (not self._oldest or place(self._oldest) > place(cursor))
+
+    def _load(self, cursor: str) -> bool:
+        """Read from the newest, or from where the reading ended, back to the cursor and to the end of its page.
+
+        Returns:
+            Whether the newest page alone was read: while older ones are read, newer executions come.
+        """
+        pages, began_anew = 0, not self._oldest
         params = {"direction": "desc", "page_size": str(PAGE_SIZE)}
-        while True:
-            if self._page_token:
-                params["page_token"] = self._page_token
+        while self._lacks(cursor):
+            pages += 1
+            if self._oldest:
+                params["page_token"] = self._oldest
             page = self._page(params)
             for one in page:
                 self._seen.setdefault(one.id, one)
                 self._newest_ns = max(self._newest_ns, a.utc_ns_of(one.transaction_time))
-            if len(page) < PAGE_SIZE or any(place(one.id) <= place(cursor) for one in page):
-                break
-            self._page_token = page[-1].id
-        self._is_loaded = True
-        if self._page_token:
-            # It took more than one page: what was traded meanwhile stands before the first of them.
-            self._refresh(cursor)
-        self._refreshed_ns = self._boot_ns()
+            self._is_whole = len(page) < PAGE_SIZE
+            if page:
+                self._oldest = page[-1].id
+        if began_anew:
+            self._refreshed_ns = self._boot_ns()
+        return began_anew and pages == 1
 
     def _refresh(self, cursor: str) -> None:
         """Read what is new, and the last minutes again."""
@@ -186,7 +193,9 @@ class History:
             for one in page:
                 if one.id not in self._seen:
                     self._seen[one.id] = one
-                    if place(one.id) <= place(cursor):
+                    # Below the oldest that was read stands what was there at the start: the cursor had passed it.
+                    is_new = self._is_whole or place(one.id) > place(self._oldest)
+                    if is_new and place(one.id) <= place(cursor):
                         self._late.add(one.id)
                 self._newest_ns = max(self._newest_ns, a.utc_ns_of(one.transaction_time))
             if len(page) < PAGE_SIZE:
@@ -251,3 +260,5 @@ class History:
         for one in list(self._seen.values()):
             if place(one.id) <= place(cursor) and a.utc_ns_of(one.transaction_time) < old_ns:
                 del self._seen[one.id]
+        # Whoever asks for older ones again has them read again.
+        self._oldest, self._is_whole = min(self._seen, key=place, default=""), False

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from bus.clock import utc_ns
 from bus.ib_library import load_ib_library
-from bus.messages import AssetLine, QuoteBatch
+from bus.messages import AssetLine, CashKind, QuoteBatch
 from services.execution.brokers import reports as r
 from services.execution.brokers.ibkr_books import IbkrBooks, KnownOrder
 from services.execution.brokers.ibkr_catalogue import IbkrCatalogue
 from services.execution.brokers.ibkr_contracts import order_for, unsendable
-from services.execution.brokers.ibkr_ears import OVER, RequestFailedError
+from services.execution.brokers.ibkr_ears import OVER, AccountFigure, RequestFailedError
 from services.execution.brokers.ibkr_line import (
     CANCELS_MAX,
     ORDERS_MAX,
@@ -190,7 +190,7 @@ class IbkrBroker(Broker):
         detail = unsendable(request)
         if detail:
             return self._rejected(request, detail)
-        window = window_at(self._clock())
+        window = window_at(request.ts_ns)
         if window is not None:
             words = f"no order is sent in a planned window: {window.name}, {window.begins:%H:%M} to {window.ends:%H:%M}"
             raise NotSentError(f"{words} in New York", PAUSE_AGAIN_NS)
@@ -374,36 +374,58 @@ class IbkrBroker(Broker):
         """Report cash in US dollars, what may be bought for, and positions."""
         figures, held = self._line.run(self._line.new_call(), self._records.account)
         found = {figure.tag: figure.micros for figure in figures if figure.currency == "USD"}
-        if "TotalCashValue" not in found:
-            raise StopTradingError(
-                f"Interactive Brokers reports no cash in US dollars for account {self._line.account}: its base "
-                "currency has to be USD"
-            )
         positions = sorted((position.symbol, position.qty_nanos) for position in held if position.qty_nanos)
         return r.BrokerAccount(
             ts_event=now_ns,
             ts_init=now_ns,
             session_date=session_date,
             broker=self.name,
-            cash_micros=found["TotalCashValue"],
+            cash_micros=self._cash(figures),
             buying_power_micros=found.get("BuyingPower", found.get("AvailableFunds", 0)),
             symbols=tuple(symbol for symbol, _ in positions),
             qtys_nanos=tuple(qty for _, qty in positions),
         )
 
     def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
-        """Report commissions that came after their fill was reported; deposits are not told through this interface."""
+        """Report the cash that the account began with, and commissions that came after their fill was reported.
+
+        Deposits and withdrawals after the beginning are not told through this interface.
+        """
+        figures = self._line.run(self._line.new_call(), self._records.figures)
+        opening = self._books.opening(self._line.account, self._cash(figures), now_ns)
         late = self._line.run(self._line.new_call(), self._records.late_commissions)
-        return [
-            r.BrokerCash(
-                ts_event=now_ns,
-                ts_init=now_ns,
-                activity_id=f"commission-{execution.execution_id}",
-                amount_micros=(execution.told_commission_micros or 0) - (execution.commission_micros or 0),
-                broker=self.name,
+        began = [self._moved(f"opening-{self._line.account}", r.DEPOSITS, *opening)] if opening and opening[0] else []
+        charged = [
+            self._moved(
+                f"commission-{execution.execution_id}",
+                r.CHARGES,
+                (execution.told_commission_micros or 0) - (execution.commission_micros or 0),
+                now_ns,
             )
             for execution in late
         ]
+        return [*began, *charged]
+
+    def _moved(
+        self, activity_id: str, kinds: tuple[CashKind, CashKind], amount_micros: int, ts_ns: int
+    ) -> r.BrokerCash:
+        return r.BrokerCash(
+            ts_event=ts_ns,
+            ts_init=ts_ns,
+            activity_id=activity_id,
+            kind=r.kind_by_sign(kinds, amount_micros),
+            amount_micros=amount_micros,
+            broker=self.name,
+        )
+
+    def _cash(self, figures: Sequence[AccountFigure]) -> int:
+        for figure in figures:
+            if figure.tag == "TotalCashValue" and figure.currency == "USD":
+                return figure.micros
+        raise StopTradingError(
+            f"Interactive Brokers reports no cash in US dollars for account {self._line.account}: its base currency "
+            "has to be USD"
+        )
 
     def hints(self) -> Sequence[str]:
         """Return the orders that the gateway said something new of, oldest first, each once."""

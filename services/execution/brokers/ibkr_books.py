@@ -44,6 +44,11 @@ CREATE TABLE IF NOT EXISTS executions (
     commission_micros INTEGER,
     told_commission_micros INTEGER
 ) STRICT;
+CREATE TABLE IF NOT EXISTS opening (
+    account TEXT PRIMARY KEY,
+    cash_micros INTEGER NOT NULL,
+    ts_ns INTEGER NOT NULL
+) STRICT;
 """
 
 
@@ -273,6 +278,21 @@ class IbkrBooks:
             "WHERE commission_micros <> told_commission_micros "
             "AND client_order_id IN (SELECT client_order_id FROM orders) ORDER BY place"
         )
+
+    # --- money -----
+
+    def opening(self, account: str, cash_micros: int, now_ns: int) -> tuple[int, int] | None:
+        """Return with how much cash this file began, in micro-dollars, and when; the first call keeps the present cash.
+
+        None where orders were placed before anybody asked: what the account began with cannot be known then.
+        """
+        query = "SELECT cash_micros, ts_ns FROM opening WHERE account = ?"
+        row = self._row(query, account)
+        if row is None and self._row("SELECT 1 FROM orders LIMIT 1") is None:
+            self._write("INSERT INTO opening VALUES (?, ?, ?)", account, cash_micros, now_ns)
+            self.flush()
+            row = (cash_micros, now_ns)
+        return None if row is None else (int(row[0]), int(row[1]))
 
     # --- the file -----
 

@@ -274,6 +274,7 @@ class PaperBroker(Broker):
                 ts_event=activity.ts_ns,
                 ts_init=now_ns,
                 activity_id=activity.activity_id,
+                kind=r.kind_by_sign(r.DEPOSITS, activity.amount_micros),
                 amount_micros=activity.amount_micros,
                 broker=self.name,
             )

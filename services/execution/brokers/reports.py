@@ -1,6 +1,8 @@
 """What a broker, or the shell in front of it, tells the core. Reports never leave the process."""
 
-from bus.messages import AssetLine, Id, Message, Micros, Nanos, PriceMicros, SignedNanos, Symbol, Text
+from typing import Final
+
+from bus.messages import AssetLine, CashKind, Id, Message, Micros, Nanos, PriceMicros, SignedNanos, Symbol, Text
 
 
 class BrokerAccepted(Message, frozen=True, kw_only=True):
@@ -78,11 +80,25 @@ class BrokerAssets(Message, frozen=True, kw_only=True):
 
 
 class BrokerCash(Message, frozen=True, kw_only=True):
-    """Money entered the account (positive amount) or left it (negative)."""
+    """Money entered the account (positive amount) or left it (negative), and why; `symbol` is whose dividend it is."""
 
     activity_id: Id
+    kind: CashKind
     amount_micros: Micros
     broker: Id
+    symbol: str = ""
+
+
+#: Why money moves, when it comes in and when it goes out: a movement that is taken back is the other one.
+DEPOSITS: Final[tuple[CashKind, CashKind]] = ("DEPOSIT", "WITHDRAWAL")
+DIVIDENDS: Final[tuple[CashKind, CashKind]] = ("DIVIDEND", "SHORT_DIVIDEND")
+INTEREST: Final[tuple[CashKind, CashKind]] = ("INTEREST", "MARGIN_INTEREST")
+CHARGES: Final[tuple[CashKind, CashKind]] = ("BROKER_CREDIT", "FEE")
+
+
+def kind_by_sign(kinds: tuple[CashKind, CashKind], amount_micros: int) -> CashKind:
+    """Return the kind of a movement that came in, or of one that went out."""
+    return kinds[0] if amount_micros >= 0 else kinds[1]
 
 
 class OrderNotSent(Message, frozen=True, kw_only=True):

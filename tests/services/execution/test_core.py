@@ -371,7 +371,7 @@ def test_cancel_when_the_broker_counts_other_fills_then_halts(desk: Any, kit: An
 
 
 def test_cash_when_reported_twice_then_moves_once(desk: Any) -> None:
-    cash = r.BrokerCash(ts_event=1, ts_init=1, activity_id="PA-000001", amount_micros=5, broker="FAKE")
+    cash = r.BrokerCash(ts_event=1, ts_init=1, activity_id="PA-000001", kind="DEPOSIT", amount_micros=5, broker="FAKE")
     [moved] = desk.give(cash)
     assert (moved.kind, moved.amount_micros) == ("DEPOSIT", 5)
     assert desk.give(cash) == []

@@ -112,14 +112,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int, after: int 
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-@pytest.mark.parametrize(("call", "after"), [("write", 0), ("fsync", 0), ("fsync", 1), ("pwrite", 0)])
+@pytest.mark.parametrize(("call", "after"), [("write", 0), ("fdatasync", 0), ("fdatasync", 1), ("pwrite", 0)])
 def test_entry_when_the_backup_disk_fails_then_refused_and_booked_once_when_it_is_back(
     booked: Any, start: Callable[..., Any], day: list[Message], home: Home, monkeypatch: pytest.MonkeyPatch,
     call: str, after: int, number: int,
 ) -> None:  # fmt: skip
     with failing(monkeypatch, call, number, after), pytest.raises(BackupError, match=os.strerror(number)):
         booked.hear(day[3])
-    if call == "write" or (call, after) == ("fsync", 0):
+    if call == "write" or (call, after) == ("fdatasync", 0):
         # The redo log comes before the commit; the ledger takes nothing more from this process.
         with pytest.raises(LedgerError, match="closed"):
             booked.hear(day[3])

@@ -19,6 +19,8 @@ from services.ledger.core import LedgerCore
 from services.ledger.verbs import VERBS, run_verb, wants_verb
 
 ROOT = Path(__file__).resolve().parents[3]
+#: What copies, checks and restores the file has tests of its own; the others only read it.
+READERS = [verb for verb in VERBS if verb not in {"verify", "backup", "restore", "drill"}]
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def damaged(booked: Path) -> Path:
     return booked
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", READERS)
 def test_every_verb_when_run_then_it_prints_and_exits_0(call: Callable[..., tuple[int, str, str]], verb: str) -> None:
     code, out, err = call(verb)
     assert code == 0
@@ -153,7 +155,7 @@ def test_verbs_when_the_service_is_writing_then_they_read_what_is_committed(
     writer.execute("BEGIN IMMEDIATE")
     # A reader that saw what is not committed would find a table that does not belong there.
     writer.execute("CREATE TABLE unfinished (line INTEGER)")
-    for verb in VERBS:
+    for verb in READERS:
         assert call(verb)[0] == 0
     writer.execute("ROLLBACK")
     writer.close()
@@ -161,7 +163,7 @@ def test_verbs_when_the_service_is_writing_then_they_read_what_is_committed(
 
 def test_verbs_when_run_then_the_ledger_is_not_changed(call: Callable[..., tuple[int, str, str]], booked: Path) -> None:
     before = booked.read_bytes()
-    for verb in VERBS:
+    for verb in READERS:
         assert call(verb)[0] == 0
     assert booked.read_bytes() == before
 
@@ -222,4 +224,4 @@ def test_no_other_code_writes_ofx_and_none_writes_csv() -> None:
     ]
     ledger = [text for path, text in sources.items() if path.parent.name == "ledger"]
     assert not [text for text in ledger if "import csv" in text or "csv.writer" in text]
-    assert not [verb for verb in VERBS if "csv" in verb]
+    assert not [verb for verb in READERS if "csv" in verb]

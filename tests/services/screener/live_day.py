@@ -74,6 +74,11 @@ def bars_of(said: Sequence[MarketMessage]) -> list[tuple[str, int, tuple[str, ..
     ]
 
 
+def parts_of(said: Sequence[MarketMessage]) -> list[tuple[tuple[str, ...], int]]:
+    """Return the names of each batch of new bars, and how many parts of its minute follow."""
+    return [(one.symbols, one.parts_left) for one in said if type(one) is BarBatch]
+
+
 class TellingStream:
     """A stream that brings what a test gives it."""
 

@@ -147,12 +147,14 @@ def heard(session: Any, status: Callable[[], None] = lambda: None) -> list[Marke
     return said
 
 
-def columns(said: Sequence[MarketMessage], names: set[str]) -> list[dict[str, Any]]:
-    return [
-        {bar.symbol: bar for bar in one.bars if bar.symbol in names}
-        for one in said
-        if type(one) is BarBatch and one.bars
-    ]
+def columns(said: Sequence[MarketMessage], names: set[str]) -> dict[int, dict[str, Any]]:
+    """Return the bars of each minute by name, in however many parts they came."""
+    found: dict[int, dict[str, Any]] = {}
+    for one in said:
+        if type(one) is BarBatch:
+            bars = {bar.symbol: bar for bar in one.bars if bar.symbol in names}
+            found.setdefault(one.ts_event, {}).update(bars)
+    return found
 
 
 def test_a_session_when_live_then_its_names_are_ranked_and_its_minutes_are_those_of_the_exchange(

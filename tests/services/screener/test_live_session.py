@@ -1,6 +1,19 @@
 """A live session: order, gaps, restarts, silence. What its listeners hear of it."""
 
-from live_day import MINUTE, OPEN, SECOND, LiveDay, a_bar, a_quote, bars_of, has_ended, kinds, quotes_of, until
+from live_day import (
+    MINUTE,
+    OPEN,
+    SECOND,
+    LiveDay,
+    a_bar,
+    a_quote,
+    bars_of,
+    has_ended,
+    kinds,
+    parts_of,
+    quotes_of,
+    until,
+)
 
 from bus.messages import PastBars, QuoteBatch
 
@@ -53,13 +66,35 @@ def test_a_minute_when_every_name_has_its_bar_then_it_is_handed_on_at_once() -> 
     assert kinds(said) == ["BarBatch", "QuoteBatch"]
 
 
-def test_a_minute_when_a_name_did_not_trade_then_it_is_absent_and_a_second_later() -> None:
+def test_a_minute_when_a_name_did_not_trade_then_the_others_do_not_wait_and_it_is_closed_after_three_seconds() -> None:
+    day = LiveDay("AAA", "BBB", "CCC")
+    day.connect()
+    day.wait_until(MINUTE)
+    day.stream.tell(a_bar("AAA", 0), a_quote("BBB", MINUTE + 1))
+    assert parts_of(day.wait(0.25)) == [(("AAA",), 1)]
+    assert parts_of(day.wait(1.5)) == []
+    day.stream.tell(a_bar("CCC", 0))
+    assert parts_of(day.wait(0.25)) == [(("CCC",), 1)]
+    assert parts_of(day.wait(1.5)) == [((), 0)]
+
+
+def test_a_minute_when_no_name_traded_then_nothing_is_said_of_it() -> None:
+    day = LiveDay("AAA")
+    day.connect()
+    day.stream.tell(a_quote("AAA", MINUTE + 1), a_bar("AAA", 1))
+    day.wait_until(2 * MINUTE + SECOND)
+    assert bars_of(day.said) == [("BarBatch", 1, ("AAA",))]
+
+
+def test_a_bar_when_it_changes_after_it_was_said_then_all_minutes_are_said_again() -> None:
     day = LiveDay("AAA", "BBB")
     day.connect()
-    day.wait_until(MINUTE - SECOND)
-    day.stream.tell(a_bar("AAA", 0), a_quote("BBB", MINUTE + 1))
-    assert bars_of(day.wait(1.5)) == []
-    assert bars_of(day.wait(0.75)) == [("BarBatch", 0, ("AAA",))]
+    day.wait_until(MINUTE)
+    day.stream.tell(a_bar("AAA", 0), a_quote("AAA", MINUTE + 1))
+    day.wait(1)
+    day.stream.tell(a_bar("AAA", 0, 101))
+    day.wait(4)
+    assert bars_of(day.said)[-1] == ("PastBars", 0, ("AAA",))
 
 
 def test_a_minute_when_the_feed_is_mute_at_its_end_then_it_is_not_taken_for_one_without_trades() -> None:
@@ -93,7 +128,7 @@ def test_a_late_bar_when_its_minute_was_handed_on_then_all_minutes_are_said_agai
     day.connect()
     day.wait_until(MINUTE)
     day.stream.tell(a_bar("AAA", 0), a_quote("AAA", MINUTE + 1))
-    day.wait(2)
+    day.wait(4)
     day.stream.tell(a_bar("BBB", 0))
     said = day.wait(2)
     begins = next(one for one in said if isinstance(one, PastBars))
@@ -126,7 +161,7 @@ def test_a_gap_when_a_minute_was_handed_on_in_it_then_the_minutes_are_said_again
     # The line fails right after the end of the first minute, when one of its two bars has come.
     day.stream.tell(a_bar("AAA", 0), a_quote("AAA", MINUTE - 1))
     day.wait_until(MINUTE + 5 * SECOND)
-    assert bars_of(day.said) == [("BarBatch", 0, ("AAA",))]
+    assert parts_of(day.said) == [(("AAA",), 1), ((), 0)]
     day.past.kept = [a_bar("AAA", 0), a_bar("BBB", 0)]
     day.stream.tell(is_up=False)
     day.wait(1)
@@ -134,8 +169,8 @@ def test_a_gap_when_a_minute_was_handed_on_in_it_then_the_minutes_are_said_again
     day.wait(4)
     day.settle()
     day.stream.tell(a_bar("BBB", 1), a_quote("AAA", 2 * MINUTE + 1))
-    day.wait_until(2 * MINUTE + 2 * SECOND)
-    assert bars_of(day.said)[1:] == [("PastBars", 0, ("AAA", "BBB")), ("BarBatch", 1, ("BBB",))]
+    day.wait_until(2 * MINUTE + SECOND)
+    assert bars_of(day.said)[2:] == [("PastBars", 0, ("AAA", "BBB")), ("BarBatch", 1, ("BBB",))]
 
 
 def test_a_fill_when_there_is_no_answer_then_it_is_asked_again_and_nothing_is_handed_on() -> None:

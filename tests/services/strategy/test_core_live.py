@@ -118,3 +118,27 @@ def test_a_minute_when_it_comes_later_than_the_ttl_then_it_opens_no_position(new
     day, _ = played(new_day, make, 15)
     late_ns = day.OPEN + 16 * day.MINUTE + 6_000_000_000
     assert day.minute(15, {"SPY": (10_700_000, 10_600_000, 10_650_000)}, now_ns=late_ns) == []
+
+
+def test_a_minute_when_it_comes_in_parts_then_each_name_signals_with_its_part_and_the_last_completes_the_range(
+    new_day: Any, make: Any
+) -> None:
+    day = new_day(**LIVE | {"MARKET_DATA_SYMBOLS": "SPY,QQQ"})
+    day.step = 1_000_000
+    day.plan()
+    day.watch("SPY", "QQQ")
+    begin(day, day.OPEN - 1)
+    quiet = (10_500_000, 10_000_000, 10_200_000)
+    for minute in range(15):
+        assert day.market(make.batch(day.step + 1, minute, {"SPY": quiet}, parts_left=1)) == []
+        assert day.market(make.batch(day.step + 1, minute, {"QQQ": quiet}, parts_left=1)) == []
+        closed = day.market(make.batch(day.step + 1, minute, {}))
+    assert [type(event).__name__ for event in closed] == ["RangeCompleted"]
+    assert closed[0].symbols == ("SPY", "QQQ")
+    first = day.market(make.batch(day.step + 1, 15, {"QQQ": UP}, parts_left=1))
+    late = day.market(make.batch(day.step + 1, 15, {"SPY": UP}, parts_left=1))
+    assert [(type(event).__name__, event.symbol) for event in (*first, *late)] == [
+        ("SignalRaised", "QQQ"),
+        ("SignalRaised", "SPY"),
+    ]
+    assert day.market(make.batch(day.step + 1, 15, {})) == []

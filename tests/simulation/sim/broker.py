@@ -447,7 +447,7 @@ class BrokerDoor(interface.Broker):
         self._asks("activities")
         amounts = [("PA-000001", STARTING_CASH), *([("PA-000002", 0)] if self.house.mix.odd_activity else [])]
         return [
-            r.BrokerCash(ts_event=1, ts_init=now_ns, activity_id=key, amount_micros=amount, broker=NAME)
+            r.BrokerCash(ts_event=1, ts_init=now_ns, activity_id=key, kind="DEPOSIT", amount_micros=amount, broker=NAME)
             for key, amount in amounts
         ]
 

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from alpaca_bench import NOW, SECOND, Bench, opened_bench
-from exchange import MICROS, NANOS
+from exchange import MICROS, NANOS, Ticket
 
 from bus.assembly import CannotStartError, Setup
 from bus.clock import utc_ns
@@ -103,6 +104,53 @@ def test_a_short_position_when_its_quantity_has_no_sign_then_is_below_zero_all_t
     bench.line.spoil("GET", "/v2/positions", "status_before", status=200, body=body)
     account = bench.broker.account("2026-01-05", NOW)
     assert dict(zip(account.symbols, account.qtys_nanos, strict=True)) == {"AAPL": -2_500_000_000, "SPY": -7 * NANOS}
+
+
+def test_open_orders_when_one_has_an_unknown_status_then_all_are_listed_all_the_same(bench: Bench) -> None:
+    for key in ("tb1-a", "tb1-b", "tb1-c"):
+        bench.submit(key, order_type="LIMIT", limit_micros=50 * MICROS)
+    bench.house.statuses = {"tb1-b": "sold_to_the_moon", "tb1-c": "done_for_day"}
+    assert [one.client_order_id for one in bench.broker.open_orders(NOW)] == ["tb1-a", "tb1-b"]
+    with pytest.raises(RetryableBrokerError, match="sold_to_the_moon"):
+        bench.lookup("tb1-b")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("pending_cancel", r.BrokerAccepted),
+        ("calculated", r.BrokerAccepted),
+        ("held", r.BrokerAccepted),
+        ("canceled", r.BrokerCancelled),
+        ("expired", r.BrokerCancelled),
+        ("done_for_day", r.BrokerCancelled),
+        ("replaced", r.BrokerCancelled),
+        ("rejected", r.BrokerRejected),
+    ],
+)
+def test_a_look_up_when_the_order_has_this_status_then_it_ends_with_this_report(
+    bench: Bench, status: str, kind: type
+) -> None:
+    bench.submit("tb1-a", order_type="LIMIT", limit_micros=50 * MICROS)
+    bench.house.statuses = {"tb1-a": status}
+    assert type(bench.lookup("tb1-a")[-1]) is kind
+
+
+def test_an_order_when_refused_after_a_part_of_it_traded_then_it_has_ended_with_that_part(bench: Bench) -> None:
+    bench.submit("tb1-a", order_type="LIMIT", limit_micros=50 * MICROS)
+    bench.exchange.fill(bench.exchange.order_of("tb1-a").order_id, 3 * NANOS, 50 * MICROS)
+    bench.house.statuses = {"tb1-a": "rejected"}
+    accepted, fill, end = bench.lookup("tb1-a")
+    assert isinstance(end, r.BrokerCancelled)
+    assert end.filled_qty_nanos == fill.qty_nanos == 3 * NANOS
+    assert accepted.broker_order_id == fill.broker_order_id
+
+
+def test_open_orders_when_there_are_more_than_a_page_then_all_are_listed(bench: Bench) -> None:
+    ticket = Ticket("", "SPY", "BUY", NANOS, "LIMIT", limit_micros=10_000)
+    for number in range(501):
+        bench.exchange.place(replace(ticket, client_id=f"manual-{number}"))
+    assert len({one.broker_order_id for one in bench.broker.open_orders(NOW)}) == 501
 
 
 def test_money_when_it_moves_then_each_movement_is_told_with_its_own_id(bench: Bench) -> None:

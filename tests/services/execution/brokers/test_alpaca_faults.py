@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from alpaca_bench import SECOND, Bench, opened_bench
 from exchange import MICROS, NANOS
-from fault_proxy import Fault
+from fault_proxy import Fault, Request
 
 from bus import messages as m
 from services.execution.orders import OrderState
@@ -205,10 +205,25 @@ def test_a_trade_when_a_sixth_of_all_requests_is_spoiled_then_it_ends_as_if_noth
     # Silence is left out only because it takes real time; the playbooks above have it at each place.
     kinds = [name for name in OUTCOMES if name not in {"silent before", "silent after", "late", CALLS_A_PERSON}]
 
-    def spoiled(method: str, path: str) -> Fault | None:
-        return Fault(method, path, **OUTCOMES[chance.choice(kinds)]) if chance.random() < 1 / 6 else None
+    def spoiled(request: Request) -> Fault | None:
+        kind = OUTCOMES[chance.choice(kinds)]
+        return Fault(request.method, ".*", **kind) if chance.random() < 1 / 6 else None
 
     trade.bench.line.chooser = spoiled
     trade.play()
     trade.hold()
     assert trade.rig.halts == []
+
+
+def test_an_entry_when_it_fills_in_part_and_its_stop_would_be_a_wash_trade_then_it_is_sold_and_a_person_is_told(
+    trade: Trade,
+) -> None:
+    trade.bench.exchange.set_quote("SPY", 100 * MICROS, 100 * MICROS + 20_000, ask_nanos=60 * NANOS)
+    trade.tick(1)
+    trade.rig.give(trade.kit.submit())
+    trade.let(30, lambda: trade.is_over)
+    assert [one.ticket.side for one in trade.bench.exchange.trades()] == ["BUY", "SELL"]
+    assert trade.held() == 0
+    assert trade.bench.exchange.open_orders() == []
+    [(_rule, words)] = trade.rig.halts
+    assert "potential wash trade" in words
