@@ -1,6 +1,7 @@
 """The black-box check of a session: the broker's books against the ledger, both read-only, to the last digit."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,21 @@ _CASH_ACCOUNTS = ("1010", "1030", "1040")
 _UNITS_ACCOUNT = "9010"
 
 
+def _as_booked(execution_id: str) -> str:
+    return execution_id
+
+
 @dataclass(frozen=True)
 class BrokerBooks:
-    """What a broker says of an account: cash in micro-dollars, nano-shares by symbol, and the ids of all executions."""
+    """What a broker says of an account: cash in micro-dollars, nano-shares by symbol, and the ids of all executions.
+
+    `own_id` makes the broker's own id of the one that is booked: an adapter may have put its own order before it.
+    """
 
     cash_micros: int
     positions: dict[str, int]
     execution_ids: frozenset[str]
+    own_id: Callable[[str], str] = _as_booked
 
 
 def paper_books(paths: HomePaths) -> BrokerBooks:
@@ -74,7 +83,7 @@ def compare_books(paths: HomePaths, identity: Identity, broker: BrokerBooks | No
     )
     # An id may have colons itself: the first part names the broker, the last one the kind of event.
     fills = {
-        source.split(":", 1)[1].removesuffix(":FILL")
+        broker.own_id(source.split(":", 1)[1].removesuffix(":FILL"))
         for source in ledger.column("SELECT source_event_id FROM tx")
         if source.endswith(":FILL")
     }

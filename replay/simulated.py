@@ -100,6 +100,7 @@ class Simulator:
             cash_micros=int(told["cash_micros"]),
             positions={str(symbol): int(qty) for symbol, qty in told["positions"].items()},
             execution_ids=frozenset(told["executions"]),
+            own_id=_gateway_id if self._choice.broker == "ibkr" else str,
         )
 
     def close(self) -> None:
@@ -124,6 +125,11 @@ class Simulator:
         if not line:
             raise SimulatorError(f"The simulator {Path(_PROGRAM).name} has ended; its words are above.")
         return dict(json.loads(line))
+
+
+def _gateway_id(booked: str) -> str:
+    """Return the gateway's own id: the adapter numbers executions in the order in which it first hears of them."""
+    return booked.partition("-")[2].rstrip("_")
 
 
 class Disturbance:
