@@ -109,7 +109,7 @@ def test_line_when_a_call_was_given_up_while_it_connected_then_later_calls_go_on
     with pytest.raises(RetryableBrokerError):
         bench.listed()
     # That attempt has an end of its own, a little later than the call.
-    _until(bench, lambda: bench.broker._line._connecting.done())
+    _until(bench, bench.broker._line._connecting.done)
     bench.wait_briefly(is_on=False)
     bench.gateway.release()
     for _ in range(2):
