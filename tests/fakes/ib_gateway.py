@@ -14,6 +14,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from exchange import NANOS, Exchange
 from ib_gateway_orders import IbDesk, contract_of
 from ib_words import Contract, IbOrder
 
-from bus.clock import utc_ns
+from bus.clock import boot_ns, utc_ns
 
 #: What may become of the next message of a kind: it never arrives; it is carried out and not answered; the same, and
 #: nothing is answered from then on; it is carried out and the line breaks; it is answered with what cannot be read; the
@@ -122,6 +123,12 @@ class IbGateway(IbDesk):
         held, self._held = self._held, []
         for act in held:
             act()
+
+    def wait_until_told(self) -> None:
+        """Wait until every trade was told: another thread may be telling while a test moves the market."""
+        until_ns = boot_ns() + 5 * NANOS
+        while len(self.executions) < len(self.exchange.trades()) and boot_ns() < until_ns:
+            time.sleep(0.002)
 
     def say(self, code: int, text: str, request_id: int = -1) -> None:
         """Send an error, a warning or news to every client."""

@@ -110,9 +110,9 @@ class Bench:
         self.broker = broker
         return broker
 
-    def wait_briefly(self) -> None:
+    def wait_briefly(self, *, is_on: bool = True) -> None:
         """Let calls from now on give up soon: a test waits for it."""
-        self.broker._line._patience_ns = SHORT_NS
+        self.broker._line._patience_ns = SHORT_NS if is_on else self.patience_ns
 
     def break_line(self) -> None:
         """Let the gateway break the connection, and wait until the adapter has noticed it."""
@@ -143,8 +143,8 @@ class Bench:
             "side": side,
             "qty_nanos": int(shares * NANOS),
             "order_type": kind,
-            "limit_micros": int(limit * MICROS),
-            "stop_micros": int(stop * MICROS),
+            "limit_micros": round(limit * MICROS),
+            "stop_micros": round(stop * MICROS),
             "trail_bps": trail,
             "ts_ns": self.now_ns,
             "reduces": side == "SELL",
@@ -169,7 +169,8 @@ class Bench:
 
     def quote(self, bid: float, ask: float, symbol: str = "AAPL", size: float = 1000) -> None:
         nanos = int(size * NANOS)
-        self.exchange.set_quote(symbol, int(bid * MICROS), int(ask * MICROS), bid_nanos=nanos, ask_nanos=nanos)
+        self.exchange.set_quote(symbol, round(bid * MICROS), round(ask * MICROS), bid_nanos=nanos, ask_nanos=nanos)
+        self.gateway.wait_until_told()
 
 
 @pytest.fixture(params=IB_LIBRARIES)

@@ -221,3 +221,16 @@ def test_books_when_a_process_dies_then_what_was_flushed_is_there(tmp_path_facto
     with sqlite3.connect(path) as other:
         assert other.execute("SELECT place, execution_id FROM executions").fetchall() == [(1, "a.01")]
     books.close()
+
+
+def test_cash_when_the_account_is_first_seen_then_it_is_told_once_as_what_it_began_with(bench: Bench) -> None:
+    [began] = bench.broker.activities(bench.now_ns)
+    assert (began.activity_id, began.kind, began.amount_micros) == ("opening-DU1234567", "DEPOSIT", 100_000 * MICROS)
+    bench.submit("tb1-a")
+    bench.open()
+    assert bench.broker.activities(bench.now_ns + NANOS) == [began]
+
+
+def test_cash_when_orders_were_placed_before_anybody_asked_then_no_beginning_is_made_up(bench: Bench) -> None:
+    bench.submit("tb1-a")
+    assert bench.broker.activities(bench.now_ns) == []

@@ -47,8 +47,8 @@ def test_gateway_when_of_any_version_then_an_order_lives_and_fills(bench: Bench)
 def test_request_when_it_is_never_answered_then_the_call_proves_nothing_and_the_line_is_made_anew(
     bench: Bench, kind: int
 ) -> None:
-    bench.wait_briefly()
     bench.listed()
+    bench.wait_briefly()
     bench.gateway.unanswered.add(kind)
     with pytest.raises(RetryableBrokerError, match="did not answer about"):
         {
@@ -59,6 +59,7 @@ def test_request_when_it_is_never_answered_then_the_call_proves_nothing_and_the_
             61: lambda: bench.broker.account("2025-07-01", bench.now_ns),
             49: lambda: bench.broker.clock(bench.now_ns),
         }[kind]()
+    bench.wait_briefly(is_on=False)
     bench.gateway.unanswered.clear()
     assert bench.kinds("tb1-a") == ["NotFound"]
 
@@ -72,8 +73,8 @@ def test_connection_when_its_first_request_is_never_answered_then_it_is_not_take
 
 
 def test_gateway_when_it_falls_silent_then_a_call_ends_in_time_and_breathes(bench: Bench) -> None:
-    bench.wait_briefly()
     bench.listed()
+    bench.wait_briefly()
     bench.gateway.go_silent()
     before = bench.breaths
     with pytest.raises(RetryableBrokerError):
@@ -82,8 +83,8 @@ def test_gateway_when_it_falls_silent_then_a_call_ends_in_time_and_breathes(benc
 
 
 def test_breath_when_an_answer_is_waited_for_then_comes_in_short_slices(bench: Bench) -> None:
-    bench.wait_briefly()
     bench.listed()
+    bench.wait_briefly()
     bench.gateway.go_silent()
     times: list[int] = []
     bench.broker._line.breathe = lambda: times.append(boot_ns())
@@ -107,6 +108,9 @@ def test_line_when_a_call_was_given_up_while_it_connected_then_later_calls_go_on
     bench.gateway.on_next({7}, "hold")
     with pytest.raises(RetryableBrokerError):
         bench.listed()
+    # That attempt has an end of its own, a little later than the call.
+    _until(bench, bench.broker._line._connecting.done)
+    bench.wait_briefly(is_on=False)
     bench.gateway.release()
     for _ in range(2):
         bench.broker._line._retry_at_ns = 0
@@ -117,24 +121,26 @@ def test_line_when_a_call_was_given_up_while_it_connected_then_later_calls_go_on
 
 
 def test_order_when_the_call_was_given_up_before_it_was_written_then_it_never_leaves(bench: Bench) -> None:
-    bench.wait_briefly()
     bench.listed()
+    bench.wait_briefly()
     bench.gateway.on_next({9}, "hold")
     with pytest.raises(NotSentError):
         bench.submit("tb1-a", limit=50)
+    bench.wait_briefly(is_on=False)
     bench.gateway.release()
     assert bench.kinds("tb1-a") == ["NotFound"]
     assert orders_written(bench) == 0
 
 
 def test_order_when_the_line_thread_is_held_up_before_the_write_then_it_never_leaves(bench: Bench) -> None:
-    bench.wait_briefly()
     bench.broker.assets(("AAPL",), bench.now_ns)
+    bench.wait_briefly()
     is_stuck = threading.Event()
     bench.broker._line._loop.call_soon_threadsafe(lambda: (is_stuck.set(), hold(SHORT_NS / NANOS * 1.5)))
     is_stuck.wait(2)
     with pytest.raises(NotSentError, match="did not answer in time"):
         bench.submit("tb1-a", limit=50)
+    bench.wait_briefly(is_on=False)
     assert bench.kinds("tb1-a") == ["NotFound"]
     assert orders_written(bench) == 0
 
@@ -171,8 +177,8 @@ def test_order_when_nobody_listens_then_it_is_certainly_not_sent(bench: Bench) -
 
 
 def test_messages_when_too_many_in_a_second_then_an_order_waits_and_a_cancel_goes(bench: Bench) -> None:
-    bench.wait_briefly()
     bench.submit("tb1-a", limit=50)
+    bench.wait_briefly()
     line = bench.broker._line
     line._pace_ns = 60 * NANOS
     for _ in range(45 - len(line._writes)):
@@ -184,6 +190,7 @@ def test_messages_when_too_many_in_a_second_then_an_order_waits_and_a_cancel_goe
     with pytest.raises(RetryableBrokerError, match="in a second"):
         bench.broker.cancel("tb1-a", bench.now_ns)
     line._pace_ns = 1
+    bench.wait_briefly(is_on=False)
     assert bench.kinds("tb1-a") == ["Accepted", "Cancelled"]
 
 

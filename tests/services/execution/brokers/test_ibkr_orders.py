@@ -126,11 +126,13 @@ def test_order_when_refused_at_the_door_then_the_words_come_back_and_stay(bench:
 
 
 def test_order_when_refused_after_it_was_taken_then_it_is_over_without_fills(bench: Bench) -> None:
+    bench.listed()
     bench.wait_briefly()
     bench.exchange.holds_acceptance = True
     bench.exchange.reject_after_acceptance("the exchange does not take it")
     with pytest.raises(RetryableBrokerError, match="did not say whether it has the order"):
         bench.submit("tb1-a", limit=50)
+    bench.wait_briefly(is_on=False)
     bench.exchange.release_acceptances()
     end = bench.lookup("tb1-a")[-1]
     assert isinstance(end, r.BrokerCancelled | r.BrokerRejected)
@@ -147,10 +149,12 @@ def test_order_when_the_gateway_refuses_it_then_it_is_rejected_in_its_words(benc
 
 
 def test_order_when_a_message_without_meaning_answers_it_then_nothing_is_concluded(bench: Bench) -> None:
+    bench.listed()
     bench.wait_briefly()
     bench.gateway.error_on_order = (10_999, "something is odd")
     with pytest.raises(RetryableBrokerError):
         bench.submit("tb1-a", limit=50)
+    bench.wait_briefly(is_on=False)
     assert bench.kinds("tb1-a") == ["NotFound"]
 
 

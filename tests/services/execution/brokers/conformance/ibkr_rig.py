@@ -77,6 +77,7 @@ class IbkrRig(Rig):
     ) -> None:
         sizes = {"bid_nanos": bid_shares * m.NANOS, "ask_nanos": ask_shares * m.NANOS}
         self.house.exchange.set_quote(symbol, bid_micros, ask_micros, **sizes)
+        self.house.wait_until_told()
 
     def settle(self) -> None:
         self._now_ns += SECOND
@@ -155,6 +156,7 @@ class IbkrRig(Rig):
 
     def disconnect(self) -> None:
         self.house.stop()
+        break_lines(self.house, self._opened)
 
     def reconnect(self) -> None:
         self.house.start()
