@@ -1,4 +1,4 @@
-"""A whole session through the protocols of real brokers, against stand-ins: lines break, a service dies, books agree."""
+"""A whole session through the protocols of real brokers, at stand-ins: lines break, a service dies, books agree."""
 
 import re
 import subprocess
