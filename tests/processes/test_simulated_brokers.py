@@ -1,9 +1,8 @@
-"""A whole session through the protocols of real brokers, at stand-ins: lines break, a service dies, books agree."""
+"""A session through the protocols of real brokers, against stand-ins: lines break, a service dies, books agree."""
 
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,12 +16,14 @@ SPEED = "60"
 PATIENCE_S = 900
 
 
-def test_a_session_when_played_at_simulated_brokers_then_books_agree_to_the_cent_with_each(short_home: Path) -> None:
+def test_a_session_when_played_at_simulated_brokers_then_books_agree_to_the_cent_with_each(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     started = {
         broker: subprocess.Popen(
             [
                 *(sys.executable, "-m", "replay.demo", "--broker", broker, "--date", HALF_DAY, "--speed", SPEED),
-                *("--home", str(short_home / broker)),
+                *("--home", str(tmp_path_factory.mktemp("s") / broker)),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
