@@ -128,6 +128,8 @@ def _sample(info: Any) -> Any:
             return b""
         case i.VarTupleType():
             return ()
+        case i.UnionType():
+            return _sample(info.types[0])
         case _:
             raise AssertionError(info)
 
