@@ -128,8 +128,8 @@ def _sample(info: Any) -> Any:
             return b""
         case i.VarTupleType():
             return ()
-        case i.UnionType():
-            return _sample(info.types[0])
+        case i.UnionType(types=[*_, i.NoneType()]):
+            return None
         case _:
             raise AssertionError(info)
 
