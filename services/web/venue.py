@@ -34,7 +34,7 @@ def venue_of(settings: Mapping[str, str]) -> Venue:
 
 
 def _paper(_settings: Mapping[str, str]) -> tuple[Money, str]:
-    return "simulator", "Orders go to the embedded paper broker: no money, and none leaves this machine."
+    return "simulator", "Orders go to the embedded paper broker on this machine: no money."
 
 
 def _alpaca(settings: Mapping[str, str]) -> tuple[Money, str]:
