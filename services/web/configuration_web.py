@@ -49,8 +49,8 @@ _KEYS: Final = {
     ALPACA_TRADING_SECRET: ("Alpaca trading secret", "The secret that belongs to this key id", api_secret_fault),
     ALPACA_DATA_KEY: (
         "Alpaca market data key",
-        "For live prices where MARKET_DATA_SOURCE is alpaca, and for the screener's look at them; it need not be the "
-        "pair that trades, which gives live prices where this one is left empty",
+        "Needed for live prices (MARKET_DATA_SOURCE is alpaca), unless the pair that trades is entered; the screener's "
+        "command screen takes this one alone",
         api_key_fault,
     ),
     ALPACA_DATA_SECRET: ("Alpaca market data secret", "The secret that belongs to this key id", api_secret_fault),

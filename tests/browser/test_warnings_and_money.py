@@ -105,7 +105,7 @@ def test_orders_when_execution_warns_then_its_words_stand_above_them_until_they_
     expect(notes).to_be_hidden()
 
 
-def test_orders_when_a_reason_is_long_then_all_of_it_is_within_the_table(
+def test_tables_when_words_are_long_then_all_of_them_are_within_the_panels(
     site: Any, log_in: Callable[..., Page]
 ) -> None:
     why = "open bullish on UMBZ: close $17.23, above $17.2172 (range high $17.20 + 0.10 %); sized by "
@@ -128,9 +128,26 @@ def test_orders_when_a_reason_is_long_then_all_of_it_is_within_the_table(
     page = log_in("vera")
     page.set_viewport_size({"width": 1280, "height": 900})
     site.hub.publish(m.OrdersSnapshot(ts_event=AT_NS, ts_init=AT_NS, orders=(line,), orders_total=1))
+    site.hub.publish(chain_of(beat("screener", remark="market data: whole, of a simulated exchange")))
+    denial = m.OrderDenied(
+        ts_event=AT_NS,
+        ts_init=AT_NS,
+        intent_id="i2",
+        session_date="2025-03-12",
+        strategy="open",
+        symbol="BRK.B",
+        side="BUY",
+        rule="max_open_positions_of_a_strategy",
+        value="the kill switch tripped this session",
+        limit="not tripped",
+    )
+    site.hub.publish(denial)
     expect(page.locator("#orders tbody tr")).to_contain_text("MAX_OPEN_POSITIONS")
-    hidden = page.locator("#orders").evaluate("e => e.parentElement.scrollWidth - e.parentElement.clientWidth")
-    assert hidden == 0
+    expect(page.locator("#services tbody tr")).to_contain_text("simulated exchange")
+    expect(page.locator("#denied tbody tr")).to_contain_text("not tripped")
+    for name in ("orders", "services", "denied"):
+        hidden = page.locator(f"#{name}").evaluate("e => e.parentElement.scrollWidth - e.parentElement.clientWidth")
+        assert hidden == 0, f"{name} hides {hidden} px"
 
 
 def test_loss_when_it_is_counted_from_the_days_best_then_tiles_and_feed_name_it(
