@@ -31,6 +31,7 @@ from services.web import (
 )
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
+from services.web.venue import venue_of
 
 REQUEST_BYTES_MAX = 1024 * 1024
 _YEAR_S = 365 * 24 * 3600
@@ -146,15 +147,13 @@ def _error_page(code: int, text: str) -> Response:
 
 
 def _page_facts() -> dict[str, Any]:
-    """Return what every page shows: who is logged in, the mode, the theme."""
+    """Return what every page shows: who is logged in, where orders go, the theme."""
     theme = request.cookies.get("theme", "")
     user = g.get("user")
-    facts: dict[str, Any] = {"user": user, "theme": theme if theme in {"dark", "light"} else "", "mode": ""}
+    facts: dict[str, Any] = {"user": user, "theme": theme if theme in {"dark", "light"} else ""}
     facts["may_control"] = security.may("control")
     if user is not None:
-        settings = site().secrets().settings
-        facts["mode"] = settings.get("BROKER_NAME", "")
-        facts["data_source"] = settings.get("MARKET_DATA_SOURCE", "")
+        facts["venue"] = venue_of(site().secrets().settings)
         facts["chain"] = site().hub.chain()
         facts["bot_identity"] = site().secrets().identity.bot_identity
     return facts

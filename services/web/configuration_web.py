@@ -14,6 +14,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from bus.keys import make_pairs
 from config import env_bot, env_bot_settings
 from config.credentials import (
+    ALPACA_DATA_KEY,
+    ALPACA_DATA_SECRET,
     ALPACA_TRADING_KEY,
     ALPACA_TRADING_SECRET,
     FINNHUB_KEY,
@@ -28,11 +30,12 @@ from services.web.site import SESSION_KEY_NAME, Site, site
 
 LEDGER_REQUEST_FILE: Final = "provision_ledger.json"
 CURRENCY_CODE: Final = "USD"
+_BROKERS: Final = ", ".join(env_bot.BY_KEY["BROKER_NAME"].choices)
 _IDENTITY: Final = {
     "entity_code": ("TBOT", "Who owns the account: 2 to 12 capital letters or digits"),
     "jurisdiction_code": ("USA", "Where it is taxed: 2 to 12 capital letters or digits"),
     "account_name": ("main", "Short name of the account: 1 to 24 small letters or digits"),
-    "broker_code": ("PAPER", "The broker: 2 to 12 capital letters or digits"),
+    "broker_code": ("PAPER", f"The broker, the same word as BROKER_NAME: {_BROKERS}"),
     "bot_id": ("BOT01", "This bot among others: 2 to 12 capital letters or digits"),
 }
 #: The credentials of the form: name -> label, help, and what tells whether it can be one.
@@ -44,8 +47,16 @@ _KEYS: Final = {
         api_key_fault,
     ),
     ALPACA_TRADING_SECRET: ("Alpaca trading secret", "The secret that belongs to this key id", api_secret_fault),
+    ALPACA_DATA_KEY: (
+        "Alpaca market data key",
+        "Needed for live prices (MARKET_DATA_SOURCE is alpaca), unless the pair that trades is entered; the screener's "
+        "command screen takes this one alone",
+        api_key_fault,
+    ),
+    ALPACA_DATA_SECRET: ("Alpaca market data secret", "The secret that belongs to this key id", api_secret_fault),
 }
-_ALPACA_PAIR: Final = (ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET)
+_TRADING_PAIR: Final = (ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET)
+_DATA_PAIR: Final = (ALPACA_DATA_KEY, ALPACA_DATA_SECRET)
 pages = Blueprint("configuration", __name__)
 
 
@@ -172,9 +183,10 @@ def _check(typed: _Typed) -> None:
             typed.add(key if key in env_bot.BY_KEY else "", fault)
     for fault in Identity(**typed.identity).faults():
         typed.add(fault.split(" ", 1)[0], fault)
-    broker = typed.settings.get("BROKER_NAME", "")
-    if typed.identity["broker_code"] != broker:
-        typed.add("broker_code", f"broker_code is '{typed.identity['broker_code']}': it must be BROKER_NAME, {broker}")
+    broker, code = typed.settings.get("BROKER_NAME", ""), typed.identity["broker_code"]
+    # A BROKER_NAME that is no broker has a fault of its own.
+    if broker in env_bot.BY_KEY["BROKER_NAME"].choices and code != broker:
+        typed.add("broker_code", f"broker_code is '{code}': it must be BROKER_NAME, {broker}")
     name_fault = user_name_fault(typed.admin_name)
     if name_fault:
         typed.add("admin_name", name_fault)
@@ -195,13 +207,31 @@ def _check_credentials(typed: _Typed) -> None:
             typed.add(name, fault)
     if typed.settings.get("UNIVERSE_SOURCE") == "finnhub" and FINNHUB_KEY not in typed_keys:
         typed.add(FINNHUB_KEY, "UNIVERSE_SOURCE is finnhub, which needs an API key of Finnhub")
-    missing = [name for name in _ALPACA_PAIR if name not in typed_keys]
+    trading_need, data_need = _alpaca_needs(typed.settings, typed_keys)
+    _check_pair(typed, _TRADING_PAIR, typed_keys, trading_need)
+    _check_pair(typed, _DATA_PAIR, typed_keys, data_need)
+
+
+def _alpaca_needs(settings: Mapping[str, str], typed_keys: Mapping[str, str]) -> tuple[str, str]:
+    """Return why Alpaca's pair for trading is needed, and why that for market data; empty where it is not."""
     # ALPACA_ENDPOINT: the simulator is never given keys.
-    is_needed = typed.settings.get("BROKER_NAME") == "ALPACA" and typed.settings.get("ALPACA_ENDPOINT") != "simulator"
-    for name in missing if is_needed else ():
-        typed.add(name, "BROKER_NAME is ALPACA, which needs a key and its secret for trading")
-    if len(missing) == 1 and not is_needed:
-        typed.add(missing[0], "A key and its secret belong together: enter both, or neither")
+    if settings.get("ALPACA_ENDPOINT") == "simulator":
+        return "", ""
+    trades = settings.get("BROKER_NAME") == "ALPACA"
+    # MARKET_DATA_SOURCE alpaca: the pair that trades gives prices too, and what is wrong with it is said there.
+    streams = settings.get("MARKET_DATA_SOURCE") == "alpaca" and not (trades or typed_keys.keys() & set(_TRADING_PAIR))
+    return (
+        "BROKER_NAME is ALPACA, which needs a key and its secret for trading" if trades else "",
+        "MARKET_DATA_SOURCE is alpaca, which needs a key and its secret for market data" if streams else "",
+    )
+
+
+def _check_pair(typed: _Typed, pair: tuple[str, str], typed_keys: Mapping[str, str], need: str) -> None:
+    missing = [name for name in pair if name not in typed_keys]
+    if len(missing) == len(pair) and not need:
+        return
+    for name in missing:
+        typed.add(name, need or "A key and its secret belong together: enter both, or neither")
 
 
 def _typed_credentials() -> dict[str, str]:

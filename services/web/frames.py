@@ -15,6 +15,8 @@ from bus import messages as m
 NS_PER_MS: Final = 1_000_000
 _SUFFIX_MICROS, _SUFFIX_NANOS, _SUFFIX_NS = "_micros", "_nanos", "_ns"
 
+#: An account of many names is said with this many of them: an event is one sentence.
+_POSITIONS_SAID_MAX: Final = 20
 _BAD: Final = (m.HaltRaised, m.KillSwitchTripped, m.OrderRejected, m.EntrySuspended, m.OrderUnknown)
 _WARN: Final = (m.OrderDenied, m.OrderExpired, m.SignalSuppressed, m.ChainDisarmed)
 
@@ -64,14 +66,19 @@ def _named(name: str, value: Any) -> tuple[str, Any]:
 
 
 def portfolio_view(snapshot: m.PortfolioSnapshot) -> dict[str, Any]:
-    """Return the portfolio with the day's result and the used share of each limit in basis points."""
+    """Return the portfolio with the day's result and the used share of each limit in basis points.
+
+    The loss is counted from the day's peak where the snapshot has one; `loss_line` is the equity where it ends.
+    """
     day_micros = snapshot.equity_micros - snapshot.start_equity_micros
+    limit_micros = abs(snapshot.loss_limit_micros)
     return {
         **plain(snapshot),
         "day_pnl": dollars(day_micros),
         "day_pnl_bps": _share_bps(day_micros, snapshot.start_equity_micros),
         "allocation_used_bps": _share_bps(snapshot.allocated_micros, snapshot.allocation_limit_micros),
-        "loss_used_bps": _share_bps(max(0, -day_micros), abs(snapshot.loss_limit_micros)),
+        "loss_used_bps": _share_bps(max(0, snapshot.peak_micros - day_micros), limit_micros),
+        "loss_line": dollars(snapshot.start_equity_micros + snapshot.peak_micros - limit_micros),
     }
 
 
@@ -150,7 +157,24 @@ def _suppressed(e: m.SignalSuppressed) -> str:
 
 
 def _tripped(e: m.KillSwitchTripped) -> str:
-    return f"Kill switch: the day is at ${dollars(e.pnl_micros)}, the limit is ${dollars(e.limit_micros)}"
+    # DAILY_LOSS_FROM=peak: the loss is counted from the day's best result, which is named.
+    best = f", ${dollars(e.peak_micros - e.pnl_micros)} below its best of ${dollars(e.peak_micros)}"
+    fall = best if e.peak_micros else ""
+    return f"Kill switch: the day is at ${dollars(e.pnl_micros)}{fall}, the limit is ${dollars(e.limit_micros)}"
+
+
+def _peaked(e: m.ResultPeaked) -> str:
+    return f"The day's best result so far, rounded up: ${dollars(e.peak_micros)}. The loss limit is counted from it"
+
+
+def _account(e: m.AccountReported) -> str:
+    # A short position is below zero, and is said with its sign.
+    pairs = zip(e.symbols, e.qtys_nanos, strict=True)
+    positions = [f"{symbol} {shares(qty)}{' (short)' if qty < 0 else ''}" for symbol, qty in pairs]
+    held = f"positions: {', '.join(positions[:_POSITIONS_SAID_MAX])}" if positions else "no positions"
+    more = f" and {len(positions) - _POSITIONS_SAID_MAX} more" if len(positions) > _POSITIONS_SAID_MAX else ""
+    money = f"${dollars(e.cash_micros)} cash, ${dollars(e.buying_power_micros)} buying power"
+    return f"The account at {e.broker}: {money}, {held}{more}"
 
 
 def _halt(e: m.HaltRaised) -> str:
@@ -177,6 +201,8 @@ _SENTENCES: Final[dict[type, Callable[[Any], str]]] = {
     m.OrderPrepared: _prepared,
     m.OrderFilled: _filled,
     m.KillSwitchTripped: _tripped,
+    m.ResultPeaked: _peaked,
+    m.AccountReported: _account,
     m.HaltRaised: _halt,
     m.EntryPosted: _posted,
     m.CashMoved: _cash,

@@ -31,8 +31,9 @@ _STATUS_NAMES: Final[dict[type[m.Message], str]] = {
     m.OrdersSnapshot: "orders",
     m.LedgerSnapshot: "ledger",
 }
-#: Heard many times a second; ChainStatus and the snapshots already say what they mean.
-_NOT_SHOWN: Final = (m.Lease, m.QuoteBatch, m.BarBatch)
+#: Heard many times a second; ChainStatus and the snapshots already say what they mean. PastBars are said again at each
+#: start, for the services that missed them: nothing happens with them that a person has to see.
+_NOT_SHOWN: Final = (m.Lease, m.QuoteBatch, m.BarBatch, m.PastBars)
 
 
 class HubFullError(Exception):

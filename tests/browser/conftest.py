@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -62,11 +63,11 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start a web interface on a free port; it stops when the test ends."""
     stops: list[Callable[[], None]] = []
 
-    def start(*, users: tuple[User, ...] = ()) -> Served:
+    def start(*, users: tuple[User, ...] = (), settings: Mapping[str, str] = MappingProxyType({})) -> Served:
         paths, hub = HomePaths(tmp_path / "home"), StatusHub()
         paths.make()
         if users:
-            Vault(paths).provision(_secrets(users))
+            Vault(paths).provision(_secrets(users, {**proposals(), **settings}))
         server = waitress.create_server(create_app(paths, hub), host="127.0.0.1", port=0, threads=16)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
@@ -114,11 +115,11 @@ def clean_page(context: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
-def log_in(clean_page: Page, site: Served) -> Callable[..., Page]:
-    """Log a user in and return the page, on the dashboard."""
+def log_in_at(clean_page: Page) -> Callable[[Served, str], Page]:
+    """Log a user in at a web interface and return the page, on the dashboard."""
 
-    def enter(name: str = "olga") -> Page:
-        clean_page.goto(f"{site.address}/login")
+    def enter(where: Served, name: str) -> Page:
+        clean_page.goto(f"{where.address}/login")
         clean_page.get_by_label("User name").fill(name)
         clean_page.get_by_label("Password").fill(PASSWORD)
         clean_page.get_by_role("button", name="Log in").click()
@@ -126,6 +127,12 @@ def log_in(clean_page: Page, site: Served) -> Callable[..., Page]:
         return clean_page
 
     return enter
+
+
+@pytest.fixture
+def log_in(log_in_at: Callable[[Served, str], Page], site: Served) -> Callable[..., Page]:
+    """Log a user of `site` in and return the page, on the dashboard."""
+    return lambda name="olga": log_in_at(site, name)
 
 
 @pytest.fixture(scope="session")
@@ -156,10 +163,10 @@ def check_page(axe_source: str) -> Callable[[Page, str], None]:
     return check
 
 
-def _secrets(users: tuple[User, ...]) -> Secrets:
+def _secrets(users: tuple[User, ...], settings: dict[str, str]) -> Secrets:
     return Secrets(
         generation=0,
-        settings=proposals(),
+        settings=settings,
         identity=Identity(
             entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
         ),

@@ -34,7 +34,7 @@
   function drawLines({ portfolio: p }) {
     if (!p || !series) return;
     series.applyOptions({ baseValue: { type: "price", price: Number(p.start_equity) } });
-    const price = Number(p.start_equity) - Math.abs(Number(p.loss_limit));
+    const price = Number(p.loss_line);
     if (!limit) limit = series.createPriceLine({ price, title: "loss limit", color: colour("--down"), lineStyle: 2, lineWidth: 1 });
     else if (limit.options().price !== price) limit.applyOptions({ price });
   }

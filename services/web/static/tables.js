@@ -46,12 +46,14 @@
 
   function drawTiles({ portfolio: p }) {
     if (!p) return;
+    // There is a best result where the loss is counted from it (DAILY_LOSS_FROM peak); rounded up as risk counts it.
+    const best = Number(p.peak) > 0 ? signed(p.peak) : "";
     tile("equity", dollars(p.equity), "", `day began at ${dollars(p.start_equity)}`);
-    tile("day-pnl", signed(p.day_pnl), tone(p.day_pnl), `${percent(p.day_pnl_bps)} of the day's start`);
+    tile("day-pnl", signed(p.day_pnl), tone(p.day_pnl), `${percent(p.day_pnl_bps)} of the day's start${best ? `, best ${best}` : ""}`);
     tile("realized", signed(p.realized), tone(p.realized), "closed trades");
     tile("unrealized", signed(p.unrealized), tone(p.unrealized), `${p.positions.length} open positions`);
     tile("allocation", percent(p.allocation_used_bps), "", `${dollars(p.allocated)} of ${dollars(p.allocation_limit)}`);
-    tile("loss", percent(p.loss_used_bps), p.loss_used_bps >= 9000 ? "down" : "", `limit ${dollars(p.loss_limit)}`);
+    tile("loss", percent(p.loss_used_bps), p.loss_used_bps >= 9000 ? "down" : "", `limit ${dollars(p.loss_limit)}${best ? " below the day's best" : ""}`);
     byId("allocation-meter").value = p.allocation_used_bps;
     byId("loss-meter").value = p.loss_used_bps;
   }
@@ -63,6 +65,25 @@
       const room = Number(stop) && Number(p.last) ? `${((Number(p.last) / Number(stop) - 1) * 100).toFixed(2)} %` : "no stop rests";
       return [p.symbol, p.strategy, shares(p.qty), price(p.entry), price(p.last), price(stop), [room, Number(stop) ? "nowrap" : "warn"], [signed(p.pnl), tone(p.pnl)]];
     });
+  }
+
+  function facts(list, pairs) {
+    list.replaceChildren(...pairs.flatMap(([name, text, css]) => ["dt", "dd"].map((tag, index) => {
+      const made = document.createElement(tag);
+      made.textContent = index ? text : name;
+      if (css && !index) made.className = css;
+      return made;
+    })));
+  }
+
+  // Only what changed is put in again, so that a screen reader hears a sentence once.
+  let notesShown = "";
+  function drawNotes({ orders: o }) {
+    const notes = o ? [["Warning", o.warnings, "warn"], ["Open orders", o.drain, "warn"], ["At the broker", o.external, ""]].filter(([, text]) => text) : [];
+    if (JSON.stringify(notes) === notesShown) return;
+    notesShown = JSON.stringify(notes);
+    byId("orders-notes").hidden = notes.length === 0;
+    facts(byId("orders-notes"), notes);
   }
 
   function drawOrders({ orders }) {
@@ -93,13 +114,8 @@
 
   function drawLedger({ ledger }) {
     if (!ledger) return;
-    const facts = [["Ledger", ledger.ledger], ["Entries", String(ledger.entries)], ["Cash", dollars(ledger.cash)], ["Realized", signed(ledger.realized)],
-      ["Debits − credits", ledger.imbalance === 0 ? "0, in balance" : `${ledger.imbalance}, NOT in balance`], ["Suspended", String(ledger.suspended)]];
-    byId("ledger-facts").replaceChildren(...facts.flatMap(([name, text]) => ["dt", "dd"].map((tag, index) => {
-      const made = document.createElement(tag);
-      made.textContent = index ? text : name;
-      return made;
-    })));
+    facts(byId("ledger-facts"), [["Ledger", ledger.ledger], ["Entries", String(ledger.entries)], ["Cash", dollars(ledger.cash)], ["Realized", signed(ledger.realized)],
+      ["Debits − credits", ledger.imbalance === 0 ? "0, in balance" : `${ledger.imbalance}, NOT in balance`], ["Suspended", String(ledger.suspended)]]);
     byId("ledger-empty").hidden = true;
   }
 
@@ -107,6 +123,7 @@
   on(["stopped_streams"], ({ stopped_streams: stopped }) => { byId("stopped").hidden = stopped.length === 0; });
   on(["portfolio"], drawTiles);
   on(["portfolio", "orders"], drawPositions);
+  on(["orders"], drawNotes);
   on(["orders"], drawOrders);
   on(["candidates"], drawCandidates);
   on(["events"], drawEvents);

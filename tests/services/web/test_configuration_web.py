@@ -55,7 +55,7 @@ def test_page_when_unconfigured_then_shows_every_setting_with_its_proposal(perso
         assert f'name="{setting.key}"' in answer.text
         assert f'for="{setting.key}"' in answer.text
     assert 'value="TBOT"' in answer.text
-    assert answer.text.count('type="password"') == 5
+    assert answer.text.count('type="password"') == 7
 
 
 @pytest.mark.parametrize("path", ["/login", "/control/arm", "/nope", "/api"])
@@ -241,18 +241,23 @@ def test_save_when_the_finnhub_key_is_wrong_or_wanting_then_the_fault_is_at_its_
 
 
 ALPACA = {"BROKER_NAME": "ALPACA", "ALPACA_ENABLED": "true", "broker_code": "ALPACA"}
+LIVE_PRICES = {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY,AAPL"}
+DATA_PAIR = {"alpaca_data_key": "PKCANARY0DATA", "alpaca_data_secret": "canary/d4ta+word="}
 PAIR = {"alpaca_trading_key": "PKCANARY0KEY", "alpaca_trading_secret": "canary/s3cret+word="}
 
 
-def test_save_when_alpacas_pair_is_typed_then_it_is_in_the_vault_and_never_shown(person: Any, home: HomePaths) -> None:
-    refused = person.post("/configuration", form(**ALPACA, **PAIR, MAX_SPREAD="9"))
+def test_save_when_alpacas_pairs_are_typed_then_they_are_in_the_vault_and_never_shown(
+    person: Any, home: HomePaths
+) -> None:
+    pairs = PAIR | DATA_PAIR
+    refused = person.post("/configuration", form(**ALPACA, **pairs, MAX_SPREAD="9"))
     assert refused.status_code == 422
-    assert not any(secret in refused.text for secret in PAIR.values())
-    assert person.post("/configuration", form(**ALPACA, **PAIR)).status_code == 303
+    assert not any(secret in refused.text for secret in pairs.values())
+    assert person.post("/configuration", form(**ALPACA, **pairs)).status_code == 303
     kept = Vault(home).open().credentials
-    assert {name: kept[name] for name in PAIR} == PAIR
+    assert {name: kept[name] for name in pairs} == pairs
     for path in home.root.rglob("*"):
-        assert not path.is_file() or not any(secret.encode() in path.read_bytes() for secret in PAIR.values())
+        assert not path.is_file() or not any(secret.encode() in path.read_bytes() for secret in pairs.values())
 
 
 @pytest.mark.parametrize(
@@ -266,6 +271,11 @@ def test_save_when_alpacas_pair_is_typed_then_it_is_in_the_vault_and_never_shown
             "alpaca_trading_secret",
             "A secret is one word",
         ),
+        (LIVE_PRICES, "alpaca_data_key", "needs a key and its secret for market data"),
+        (LIVE_PRICES | {"alpaca_data_secret": "canary0word"}, "alpaca_data_key", "for market data"),
+        ({"alpaca_data_key": "PKCANARY0DATA"}, "alpaca_data_secret", "belong together"),
+        (DATA_PAIR | {"alpaca_data_key": "two canary words"}, "alpaca_data_key", "An API key is one word"),
+        (LIVE_PRICES | {"alpaca_trading_key": "PKCANARY0KEY"}, "alpaca_trading_secret", "belong together"),
     ],
 )
 def test_save_when_alpacas_pair_is_wrong_or_wanting_then_the_fault_is_at_its_field(
@@ -282,3 +292,29 @@ def test_save_when_alpacas_pair_is_wrong_or_wanting_then_the_fault_is_at_its_fie
 def test_save_when_alpaca_is_the_simulator_then_no_keys_are_needed(person: Any, home: HomePaths) -> None:
     assert person.post("/configuration", form(**ALPACA, ALPACA_ENDPOINT="simulator")).status_code == 303
     assert Vault(home).is_provisioned()
+
+
+@pytest.mark.parametrize("pair", [DATA_PAIR, PAIR], ids=["market data", "trading"])
+def test_save_when_prices_are_live_then_either_pair_is_enough(
+    person: Any, home: HomePaths, pair: dict[str, str]
+) -> None:
+    assert person.post("/configuration", form(**LIVE_PRICES, **pair)).status_code == 303
+    assert Vault(home).open().settings["MARKET_DATA_SOURCE"] == "alpaca"
+
+
+def test_save_when_prices_are_simulated_then_no_keys_are_needed(person: Any, home: HomePaths) -> None:
+    assert person.post("/configuration", form(**LIVE_PRICES, ALPACA_ENDPOINT="simulator")).status_code == 303
+    assert set(Vault(home).open().credentials) == {"web_session_key"}
+
+
+def test_broker_code_when_it_is_not_the_brokers_name_then_the_fault_and_the_help_say_what_it_must_be(
+    person: Any, home: HomePaths
+) -> None:
+    answer = person.post("/configuration", form(broker_code="IBKR"))
+    assert answer.status_code == 422
+    assert "broker_code is &#39;IBKR&#39;: it must be BROKER_NAME, PAPER" in answer.text
+    assert "the same word as BROKER_NAME: PAPER, ALPACA, IBKR" in answer.text
+    unknown = person.post("/configuration", form(BROKER_NAME="NOBODY"))
+    assert 'id="BROKER_NAME-fault1"' in unknown.text
+    assert 'id="broker_code-fault1"' not in unknown.text
+    assert not Vault(home).is_provisioned()

@@ -194,3 +194,20 @@ def test_stopped_stream_when_its_receiver_said_that_it_goes_on_then_is_gone_befo
     hub.stream_goes_on("ledger", "risk")
     assert hub.stopped_streams() == (("execution", a_stop("watchdog", 7)),)
     assert [stop["sender"] for stop in take(client, 2)[1][1]] == ["watchdog"]
+
+
+def test_orders_when_execution_warns_then_the_page_gets_its_words(hub: StatusHub) -> None:
+    words = {
+        "warnings": "this machine's clock is 2,100 ms behind",
+        "drain": "cancelling: 2 orders",
+        "external": "1 order",
+    }
+    hub.publish(m.OrdersSnapshot(ts_event=1, ts_init=1, orders=(), orders_total=0, **words))
+    assert {name: hub.snapshot()["orders"][name] for name in words} == words
+    hub.publish(m.OrdersSnapshot(ts_event=2, ts_init=2, orders=(), orders_total=0))
+    assert {hub.snapshot()["orders"][name] for name in words} == {""}
+
+
+def test_past_minutes_when_said_again_then_the_feed_has_no_line_of_them(hub: StatusHub) -> None:
+    hub.publish(m.PastBars.of((), ts_event=1, ts_init=1, step=1))
+    assert hub.snapshot()["events"] == []
