@@ -130,6 +130,12 @@ def full_settings(choice: RunChoice, first: str) -> dict[str, str]:
     taken = [key for key, _ in choice.settings if key.startswith("MARKET_DATA_")]
     if taken:
         raise ReplayError(f"{', '.join(taken)} cannot be set here: use --data, --symbols, --start, --end and --seed.")
+    broker = dict(choice.settings).get("BROKER_NAME", "PAPER")
+    if broker != "PAPER":
+        raise ReplayError(
+            f"BROKER_NAME is {broker}, but a replay trades at the embedded paper broker alone: leave BROKER_NAME, "
+            "ALPACA_ENABLED and IBKR_ENABLED out of the settings."
+        )
     market = {
         "MARKET_DATA_SOURCE": "recorded" if choice.data else "generated",
         "MARKET_DATA_DIR": choice.data,

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from replay.__main__ import main
-from replay.choice import RunChoice, open_source, prepare, read_settings, strategy_settings
+from replay.choice import RunChoice, full_settings, open_source, prepare, read_settings, strategy_settings
 from replay.faults import ReplayError
 from replay.options import add_market_options, read_choice
 from replay.sources.port import GeneratedSource, LeanSource
@@ -119,3 +119,10 @@ def test_a_command_when_none_is_given_exits_2_with_the_usage(capsys: pytest.Capt
         main([])
     assert caught.value.code == 2
     assert "run,compare,sweep" in capsys.readouterr().err.replace(" ", "")
+
+
+@pytest.mark.parametrize("broker", ["ALPACA", "IBKR"])
+def test_full_settings_when_another_broker_is_named_then_nothing_is_played_there(broker: str) -> None:
+    choice = RunChoice(settings=(("BROKER_NAME", broker), (f"{broker}_ENABLED", "true")))
+    with pytest.raises(ReplayError, match=f"BROKER_NAME is {broker}, but a replay trades at the embedded paper broker"):
+        full_settings(choice, "2025-03-12")

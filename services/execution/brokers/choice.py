@@ -25,6 +25,10 @@ def open_broker(setup: Setup, settings: ExecutionSettings) -> Broker:
             f"BROKER_NAME is '{settings.broker_name}', but this version trades through {' and '.join(_OPENERS)} only: "
             "set BROKER_NAME to one of these on the configuration page"
         )
+    if setup.is_buffered and settings.broker_name != "PAPER":
+        raise CannotStartError(
+            f"a replay trades at the embedded paper broker alone, not through {settings.broker_name}"
+        )
     try:
         return opener(setup, settings)
     except (RetryableBrokerError, StopTradingError) as error:
