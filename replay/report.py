@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bus.clock import iso_utc
-from bus.messages import MICROS, NANOS, Message, OrderDenied, OrderFilled, SignalSuppressed, cash_micros
+from bus.instruments import cash_of, multiplier_of
+from bus.messages import MICROS, NANOS, Message, OrderDenied, OrderFilled, SignalSuppressed
 
 
 @dataclass
@@ -36,12 +37,16 @@ class Trade:
     @property
     def entry_micros(self) -> int:
         """Return the average price paid."""
-        return self.paid_micros * NANOS // self.bought_nanos if self.bought_nanos else 0
+        return _average(self.paid_micros, self.symbol, self.bought_nanos)
 
     @property
     def exit_micros(self) -> int:
         """Return the average price received."""
-        return self.received_micros * NANOS // self.sold_nanos if self.sold_nanos else 0
+        return _average(self.received_micros, self.symbol, self.sold_nanos)
+
+
+def _average(micros: int, symbol: str, nanos: int) -> int:
+    return micros * NANOS // (nanos * multiplier_of(symbol)) if nanos else 0
 
 
 def trades(events: Iterable[Message]) -> list[Trade]:
@@ -54,7 +59,7 @@ def trades(events: Iterable[Message]) -> list[Trade]:
         seen.add(event.execution_id)
         trade = found.setdefault(event.intent_id, Trade(event.intent_id, event.strategy, event.symbol))
         trade.fills.append(event)
-        amount = cash_micros(event.price_micros, event.qty_nanos) + event.commission_micros
+        amount = cash_of(event.symbol, event.price_micros, event.qty_nanos) + event.commission_micros
         if event.side == "BUY":
             trade.entered_ns = trade.entered_ns or event.ts_event
             trade.bought_nanos += event.qty_nanos
