@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Final
 
-from bus.instruments import multiplier_of, option_terms
+from bus.instruments import is_option, multiplier_of, option_terms
 from bus.messages import NANOS, SignalRaised
 from services.risk import kill_switch
 from services.risk.facts import Facts, Finding
@@ -85,7 +85,7 @@ def option_known(signal: SignalRaised, facts: Facts) -> Finding | None:
 def _option_facts(signal: SignalRaised, facts: Facts) -> OptionFacts | None:
     """Return what is known of the option; None when it was not listed, or on another name."""
     listed, plan = facts.day.put_of(signal.instrument), facts.day.plan
-    if listed is None or plan is None or listed[0] != signal.symbol:
+    if listed is None or plan is None or listed[0] != signal.symbol or not is_option(signal.instrument):
         return None
     quote = facts.quote_of(signal.instrument)
     expiry = date.fromisoformat(option_terms(signal.instrument).expiry)

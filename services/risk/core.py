@@ -237,6 +237,8 @@ def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
     """Return the order, with the ask it stands on: a restart reserves the same amount from the journal."""
     now, sizing, quote = facts.now_ns, facts.size_of(signal), facts.quote_of(signal.instrument)
     ask, is_put = quote.ask_micros if quote else 0, is_option(signal.instrument)
+    # The market of an option is wide: no more than the ask is paid, which is what is reserved too.
+    ask = round_up_to_cent(ask) if is_put else ask
     flatten = facts.day.plan.flatten_ns if facts.day.plan else signal.exit_at_ns
     exit_at = min(signal.exit_at_ns, flatten)
     return SubmitOrder(
@@ -248,9 +250,8 @@ def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
         symbol=signal.instrument,
         side="BUY",
         qty_nanos=sizing.qty_nanos,
-        # The market of an option is wide: no more than the ask is paid.
         order_type="LIMIT" if is_put else "MARKET",
-        limit_micros=round_up_to_cent(ask) if is_put else 0,
+        limit_micros=ask if is_put else 0,
         reference_micros=ask,
         trail_bps=signal.trail_bps,
         expires_ns=signal.expires_ns,

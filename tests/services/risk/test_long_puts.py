@@ -50,7 +50,15 @@ def test_put_when_its_ask_has_a_part_of_a_cent_then_the_limit_is_the_cent_above(
         (replace(quote.quotes[0], ask_micros=2_500_100),), ts_event=world.now, ts_init=world.now, step=9
     )
     world.hear(batch)
-    assert world.hear(wanted(world))[0].limit_micros == 2_510_000
+    [order] = world.hear(wanted(world))
+    assert (order.limit_micros, order.reference_micros) == (2_510_000, 2_510_000)
+
+
+def test_option_when_its_symbol_is_padded_then_denied_though_it_was_listed(world: Any) -> None:
+    padded = "AAA   131101P00050000"
+    world.hear(listing(world, padded), world.quote(padded, 2_49, 2_50), world.assets(padded), world.bars(padded))
+    [denied] = world.hear(wanted(world, padded))
+    assert denied.rule == "option_unknown"
 
 
 def test_put_when_the_premium_is_limited_then_it_sets_the_size(new_world: type[Any]) -> None:
