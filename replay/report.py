@@ -110,7 +110,7 @@ def trades_table(found: Sequence[Trade]) -> str:
     for trade in found:
         pnl = "open" if trade.is_open else dollars(trade.pnl_micros, sign=True)
         lines.append(
-            f"{trade.symbol:<8}{trade.bought_nanos // NANOS:>7}  {_clock(trade.entered_ns):<9}"
+            f"{trade.symbol:<7} {trade.bought_nanos // NANOS:>7}  {_clock(trade.entered_ns):<9}"
             f"{dollars(trade.entry_micros):>10}  {_clock(trade.left_ns):<9}{dollars(trade.exit_micros):>10}  "
             f"{pnl:>10}  {trade.reason}"
         )
@@ -127,9 +127,9 @@ def refusals_table(events: Iterable[Message]) -> str:
     for event in events:
         if isinstance(event, OrderDenied):
             lines.append(
-                f"{_clock(event.ts_event)}  {event.symbol:<8}denied      {event.rule}: {event.value}; "
+                f"{_clock(event.ts_event)}  {event.symbol:<7} denied      {event.rule}: {event.value}; "
                 f"limit {event.limit}"
             )
         elif isinstance(event, SignalSuppressed):
-            lines.append(f"{_clock(event.ts_event)}  {event.symbol:<8}suppressed  {event.rule}: {event.detail}")
+            lines.append(f"{_clock(event.ts_event)}  {event.symbol:<7} suppressed  {event.rule}: {event.detail}")
     return "\n".join(lines) if lines else "Nothing was denied or suppressed."
