@@ -589,7 +589,7 @@ class CashMoved(Message, frozen=True, kw_only=True):
     kind: CashKind
     amount_micros: Micros
     broker: Id
-    symbol: str = ""
+    symbol: Text = ""
 
 
 class AccountReported(Message, frozen=True, kw_only=True):
@@ -644,11 +644,11 @@ class TradeLine(Item, frozen=True, kw_only=True):
     gross_micros: Micros
     commission_micros: Micros
     fees_micros: Micros
-    order_id: str
-    fill_id: str
-    strategy: str
-    leg: str
-    venue: str
+    order_id: Text
+    fill_id: Text
+    strategy: Text
+    leg: Text
+    venue: Text
 
 
 class EntryPosted(Message, frozen=True, kw_only=True):

@@ -269,6 +269,7 @@ class ExecutionShell(Shell[ExecutionState]):
         if self._lacks_account and state.plan is not None and self._recovery.is_due(_ACCOUNT_REPORT):
             yield from self._account(state.plan, now_ns)
             return
+        yield from self._heed_hints(state, now_ns)
         # An order that rests at the broker is only taken up where the broker has once not found it.
         keys = state.restless_orders
         if self._recovery.has_misses:
@@ -281,6 +282,13 @@ class ExecutionShell(Shell[ExecutionState]):
             order = state.find(key)
             if order is not None:
                 yield from self._take_up_order(state, order, now_ns)
+
+    def _heed_hints(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
+        """Look up what the broker pushed news of: what it pushed itself may be old, or not all."""
+        if self._recovery.is_behind:
+            return ()
+        orders = [order for key in self._broker.hints() if (order := state.find(key)) is not None and order.is_open]
+        return self._recovery.recover(state, orders, now_ns) if orders else ()
 
     def _take_up_order(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
         key = order.client_order_id

@@ -128,6 +128,8 @@ def _sample(info: Any) -> Any:
             return b""
         case i.VarTupleType():
             return ()
+        case i.UnionType(types=[*_, i.NoneType()]):
+            return None
         case _:
             raise AssertionError(info)
 

@@ -27,6 +27,8 @@ from bus.clock import utc_ns
 from services.screener.live import LiveQuote
 
 SECOND_NS: Final = 1_000_000_000
+#: What the gateway says that each execution cost.
+COMMISSION_CENTS: Final = 35
 DEPOSIT_MICROS: Final = 100_000 * MICROS
 NEW_YORK: Final = ZoneInfo("America/New_York")
 
@@ -49,6 +51,10 @@ class House(Protocol):
 
     def execution_ids(self) -> list[str]:
         """Return the broker's own ids of all executions, in the order of the trades."""
+        ...
+
+    def charges_micros(self) -> int:
+        """Return the commissions of all trades, which the exchange does not know."""
         ...
 
     def close(self) -> None:
@@ -79,6 +85,10 @@ class AlpacaHouse:
             found += [one["id"] for one in page]
         return found
 
+    def charges_micros(self) -> int:
+        """Return 0: shares are traded without commission."""
+        return 0
+
     def _page(self, after: str) -> list[dict[str, Any]]:
         query = {"direction": "asc", "page_size": "100"} | ({"page_token": after} if after else {})
         return list(self._alpaca.get_activities(query, None, "FILL").body)
@@ -106,7 +116,7 @@ class IbkrHouse:
 
     def __init__(self, exchange: Exchange) -> None:
         self._gateway = PunctualGateway(exchange)
-        self._gateway.commission = "0.35"
+        self._gateway.commission = str(COMMISSION_CENTS / 100)
         self.port = self._gateway.port
 
     def now(self, session_ns: int) -> None:
@@ -121,6 +131,10 @@ class IbkrHouse:
     def execution_ids(self) -> list[str]:
         """Return the ids in the order of the trades."""
         return [one.execution_id for one in self._gateway.executions]
+
+    def charges_micros(self) -> int:
+        """Return so much for each execution."""
+        return len(self._gateway.executions) * COMMISSION_CENTS * MICROS // 100
 
     def close(self) -> None:
         """Stop listening."""
@@ -157,7 +171,7 @@ class Simulator:
                 "executions": ids,
                 "orders": len(exchange.orders),
                 "open_orders": [order.ticket.client_id for order in exchange.open_orders()],
-                "cash_micros": exchange.cash_micros,
+                "cash_micros": exchange.cash_micros - self.house.charges_micros(),
                 "positions": {symbol: qty for symbol, qty in exchange.positions.items() if qty},
             }
 

@@ -8,12 +8,11 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
-from exchange import MICROS, NANOS, Exchange, Execution, Order, Ticket
+from exchange import MICROS, NANOS, Exchange
 from ib_gateway import IbGateway
 
 from bus.clock import boot_ns
 from bus.ib_library import IB_LIBRARIES
-from bus.instruments import is_option
 from services.execution.brokers.ibkr import IbkrBroker
 from services.execution.brokers.ibkr_line import IbkrAccess
 from services.execution.brokers.interface import BrokerPorts, OrderRequest
@@ -28,22 +27,6 @@ PACE_NS = 20_000_000
 def new_york_ns(text: str) -> int:
     """Return a time in New York, such as 2025-07-01 10:00, in nanoseconds since 1970 UTC."""
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York")).timestamp()) * 10**9
-
-
-class ContractExchange(Exchange):
-    """The exchange with options: a contract costs a hundred times its price."""
-
-    def _cost(self, ticket: Ticket, qty_nanos: int) -> int:
-        return super()._cost(ticket, qty_nanos) * _units(ticket.symbol)
-
-    def _trade(self, order: Order, qty: int, price: int) -> Execution:
-        sign = 1 if order.ticket.side == "BUY" else -1
-        self.cash_micros -= sign * (price * qty // NANOS) * (_units(order.ticket.symbol) - 1)
-        return super()._trade(order, qty, price)
-
-
-def _units(symbol: str) -> int:
-    return 100 if is_option(symbol) else 1
 
 
 def break_lines(gateway: IbGateway, brokers: list[IbkrBroker]) -> None:
@@ -80,7 +63,7 @@ class Bench:
     """One gateway, one exchange, and as many adapters as a test opens on one file."""
 
     def __init__(self, folder: Path, library: str, *, patience_ns: int = PATIENCE_NS) -> None:
-        self.exchange = ContractExchange()
+        self.exchange = Exchange()
         self.gateway = IbGateway(self.exchange)
         self.library = library
         self.path = folder / "ibkr_books.db"

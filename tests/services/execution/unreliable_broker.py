@@ -35,6 +35,7 @@ class UnreliableBroker:
         #: Orders and positions of somebody else in the same account.
         self.others: list[OpenOrder] = []
         self.other_positions: dict[str, int] = {}
+        self.hints = lambda: ()
         self.refuses_opposite_sides = broker.refuses_opposite_sides
         self.calls, self.attach, self.planned = [], lambda _ports: None, broker.planned
 

@@ -32,7 +32,9 @@ def example(kind: type[m.Message]) -> m.Message:
     schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
     for name, rule in schema.items():
         simplest = {"integer": min(5, rule.get("maximum", 5)), "boolean": True, "array": [], "string": "X"}
-        values[name] = rule["enum"][0] if "enum" in rule else simplest[rule["type"]]
+        # What may be absent is absent.
+        known = None if "anyOf" in rule else simplest[rule["type"]] if "type" in rule else ""
+        values[name] = rule["enum"][0] if "enum" in rule else known
     return msgspec.convert(values, kind)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from conformance.rig import OTHER, PUT, STARTING_CASH_MICROS, SYMBOL, Outcome, Rig
 from conformance.rig import Call as Question
 from conformance.rigs import RIGS
+from exchange import Exchange
 from ib_gateway import IbGateway
-from ib_gateway_bench import PACE_NS, ContractExchange, break_lines, new_york_ns
+from ib_gateway_bench import PACE_NS, break_lines, new_york_ns
 
 from bus import messages as m
 from bus.instruments import option_terms
@@ -53,7 +54,7 @@ class IbkrRig(Rig):
         self._path = folder / "ibkr_books.db"
         self._now_ns = new_york_ns("2013-10-08 10:00")
         self._opened: list[IbkrBroker] = []
-        self.house = IbGateway(ContractExchange(STARTING_CASH_MICROS))
+        self.house = IbGateway(Exchange(STARTING_CASH_MICROS))
         self.house.know(SYMBOL, OTHER, PUT)
         self._tell_day()
         self.restart()
