@@ -56,7 +56,9 @@ def test_put_when_its_ask_has_a_part_of_a_cent_then_the_limit_is_the_cent_above(
 
 def test_option_when_its_symbol_is_padded_then_denied_though_it_was_listed(world: Any) -> None:
     padded = "AAA   131101P00050000"
-    world.hear(listing(world, padded), world.quote(padded, 2_49, 2_50), world.assets(padded), world.bars(padded))
+    world.hear(
+        listing(world, padded), world.quote(padded, 2_49, 2_50), world.assets(padded), world.bars(padded, step=5)
+    )
     [denied] = world.hear(wanted(world, padded))
     assert denied.rule == "option_unknown"
 
