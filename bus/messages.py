@@ -303,6 +303,25 @@ class CandidatesRanked(Message, frozen=True, kw_only=True):
     rejected_total: int
 
 
+class ListedPut(Item, frozen=True, kw_only=True):
+    """A put that may be bought, by its OCC symbol; None = not known.
+
+    `delta_ppm` is the delta without its sign in parts per million.
+    """
+
+    symbol: Symbol
+    open_interest: Annotated[int, Meta(ge=0)] | None
+    delta_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] | None
+
+
+class OptionsListed(Message, frozen=True, kw_only=True):
+    """The puts on one name that a session's data quotes, as they were known before it; the nearest strikes first."""
+
+    session_date: Id
+    underlying: Symbol
+    puts: Annotated[tuple[ListedPut, ...], Meta(max_length=200)]
+
+
 class VixObserved(Message, frozen=True, kw_only=True):
     """The volatility index as it stood before a session: the close of `as_of_date`, in hundredths of a point.
 
@@ -336,7 +355,7 @@ class SessionPlanned(Message, frozen=True, kw_only=True):
 
 
 class SignalRaised(Message, frozen=True, kw_only=True):
-    """A strategy wants a position. `instrument` is what to buy: the symbol, or its inverse ETF when bearish.
+    """A strategy wants a position. `instrument` is what to buy: the symbol; when bearish its inverse ETF, or a put.
 
     `leverage` is how many times as far as the symbol the instrument moves; `trail_bps` is widened by it already.
     """
@@ -872,6 +891,7 @@ class LedgerSnapshot(Message, frozen=True, kw_only=True):
 MarketMessage = QuoteBatch | BarBatch | PastBars | FeedEnded
 ReliableMessage = (
     CandidatesRanked
+    | OptionsListed
     | VixObserved
     | SessionPlanned
     | SignalRaised

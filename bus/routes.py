@@ -20,6 +20,7 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("watchdog", m.SessionPlanned): ("screener", "strategy", "risk", "execution"),
     ("watchdog", m.HaltRaised): ("strategy", "risk", "execution"),
     ("screener", m.CandidatesRanked): ("strategy", "risk"),
+    ("screener", m.OptionsListed): ("strategy", "risk"),
     ("screener", m.VixObserved): ("strategy",),
     ("strategy", m.SignalRaised): ("risk",),
     ("strategy", m.ExitSignalled): ("risk",),

@@ -57,8 +57,12 @@ def _sequence_faults(values: Mapping[str, Value]) -> list[str]:
 
 
 def _short_type_faults(values: Mapping[str, Value]) -> list[str]:
+    source = values["MARKET_DATA_SOURCE"]
+    if source == "recorded":
+        return []
     return [
-        f"SHORT_TYPE_{name} is LongPut, but this version sends no orders for options: set it to InverseETF or disabled"
+        f"SHORT_TYPE_{name} is LongPut, but MARKET_DATA_SOURCE is {source}, which has no options: set it to InverseETF "
+        "or disabled, or MARKET_DATA_SOURCE to recorded"
         for name in _STRATEGY_TIMES
         if values[f"SHORT_TYPE_{name}"] == "LongPut"
     ]
@@ -233,7 +237,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
         )
         for name, lengths in _STRATEGY_TIMES.items()
     ),
-    (tuple(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES), _short_type_faults),
+    (("MARKET_DATA_SOURCE", *(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES)), _short_type_faults),
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),

@@ -166,7 +166,7 @@ def _row(kind: str, ours: Line | None, theirs: Line | None) -> str:
     price = line.get("type") if line.get("price") == "0.00" else line.get("price")
     mark = "=" if ours == theirs else "!"
     return (
-        f"{mark:<2}{kind:<8}{line.get('time')[11:23]:<14}{line.get('symbol'):<8}{what[:13]:<14}"
+        f"{mark:<2}{kind:<8}{line.get('time')[11:23]:<14}{line.get('symbol'):<7} {what[:13]:<14}"
         f"{line.get('shares'):>8}{price:>15}  {line.key}"
     )
 

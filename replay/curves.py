@@ -1,8 +1,8 @@
 """Equity minute by minute, whole and by strategy, from the fills and the last trades' prices.
 
-A position is marked at the price of its symbol's last trade up to that minute's end; one that has not traded since the
-data began is marked at its own last fill. Cash moves by whole cents a fill, as the broker and the ledger book it, less
-commissions. So the curve of an account without positions is the ledger's cash to the micro-dollar.
+A position is marked at the price of its symbol's last trade up to that minute's end, an option at its last bid; one
+without any since the data began is marked at its own last fill. Cash moves by whole cents a fill, as the broker and the
+ledger book it, less commissions. So the curve of an account without positions is the ledger's cash to the micro-dollar.
 """
 
 from collections import defaultdict
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from bus.clock import NS_PER_MINUTE
-from bus.messages import CashMoved, OrderFilled, cash_micros
+from bus.instruments import cash_of
+from bus.messages import CashMoved, OrderFilled
 from replay.run import DayRun
 
 
@@ -55,7 +56,7 @@ class _Book:
     held: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def take(self, fill: OrderFilled) -> None:
-        amount = cash_micros(fill.price_micros, fill.qty_nanos)
+        amount = cash_of(fill.symbol, fill.price_micros, fill.qty_nanos)
         is_buy = fill.side == "BUY"
         self.cash += (-amount if is_buy else amount) - fill.commission_micros
         self.held[fill.symbol] += fill.qty_nanos if is_buy else -fill.qty_nanos
@@ -63,7 +64,7 @@ class _Book:
             del self.held[fill.symbol]
 
     def value(self, marks: dict[str, int]) -> int:
-        return sum(cash_micros(marks[symbol], qty) for symbol, qty in self.held.items())
+        return sum(cash_of(symbol, marks[symbol], qty) for symbol, qty in self.held.items())
 
 
 def curves(days: Sequence[DayRun], strategies: Sequence[str]) -> Curves:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bus.clock import iso_utc
-from bus.messages import MICROS, NANOS, Message, OrderDenied, OrderFilled, SignalSuppressed, cash_micros
+from bus.instruments import cash_of, multiplier_of
+from bus.messages import MICROS, NANOS, Message, OrderDenied, OrderFilled, SignalSuppressed
 
 
 @dataclass
@@ -36,12 +37,16 @@ class Trade:
     @property
     def entry_micros(self) -> int:
         """Return the average price paid."""
-        return self.paid_micros * NANOS // self.bought_nanos if self.bought_nanos else 0
+        return _average(self.paid_micros, self.symbol, self.bought_nanos)
 
     @property
     def exit_micros(self) -> int:
         """Return the average price received."""
-        return self.received_micros * NANOS // self.sold_nanos if self.sold_nanos else 0
+        return _average(self.received_micros, self.symbol, self.sold_nanos)
+
+
+def _average(micros: int, symbol: str, nanos: int) -> int:
+    return micros * NANOS // (nanos * multiplier_of(symbol)) if nanos else 0
 
 
 def trades(events: Iterable[Message]) -> list[Trade]:
@@ -54,7 +59,7 @@ def trades(events: Iterable[Message]) -> list[Trade]:
         seen.add(event.execution_id)
         trade = found.setdefault(event.intent_id, Trade(event.intent_id, event.strategy, event.symbol))
         trade.fills.append(event)
-        amount = cash_micros(event.price_micros, event.qty_nanos) + event.commission_micros
+        amount = cash_of(event.symbol, event.price_micros, event.qty_nanos) + event.commission_micros
         if event.side == "BUY":
             trade.entered_ns = trade.entered_ns or event.ts_event
             trade.bought_nanos += event.qty_nanos
@@ -105,7 +110,7 @@ def trades_table(found: Sequence[Trade]) -> str:
     for trade in found:
         pnl = "open" if trade.is_open else dollars(trade.pnl_micros, sign=True)
         lines.append(
-            f"{trade.symbol:<8}{trade.bought_nanos // NANOS:>7}  {_clock(trade.entered_ns):<9}"
+            f"{trade.symbol:<7} {trade.bought_nanos // NANOS:>7}  {_clock(trade.entered_ns):<9}"
             f"{dollars(trade.entry_micros):>10}  {_clock(trade.left_ns):<9}{dollars(trade.exit_micros):>10}  "
             f"{pnl:>10}  {trade.reason}"
         )
@@ -122,9 +127,9 @@ def refusals_table(events: Iterable[Message]) -> str:
     for event in events:
         if isinstance(event, OrderDenied):
             lines.append(
-                f"{_clock(event.ts_event)}  {event.symbol:<8}denied      {event.rule}: {event.value}; "
+                f"{_clock(event.ts_event)}  {event.symbol:<7} denied      {event.rule}: {event.value}; "
                 f"limit {event.limit}"
             )
         elif isinstance(event, SignalSuppressed):
-            lines.append(f"{_clock(event.ts_event)}  {event.symbol:<8}suppressed  {event.rule}: {event.detail}")
+            lines.append(f"{_clock(event.ts_event)}  {event.symbol:<7} suppressed  {event.rule}: {event.detail}")
     return "\n".join(lines) if lines else "Nothing was denied or suppressed."

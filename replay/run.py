@@ -11,6 +11,7 @@ import msgspec
 
 from bus.assembly import Assembly, Setup
 from bus.clock import NS_PER_MINUTE, on_host
+from bus.instruments import is_option
 from bus.local import LocalChain
 from bus.messages import BarBatch, MarketMessage, Message, OrderFilled, ServiceName, SessionPlanned
 from config.paths import HomePaths
@@ -19,11 +20,12 @@ from replay.choice import Prepared
 from replay.local import BUILDERS
 from replay.session import DEMO_IDENTITY
 from replay.sources.columns import digest_of
-from replay.sources.port import DaySource
+from replay.sources.port import DaySource, LeanSource
 from services.ledger.coa_utils_ledger import load_template
 from services.ledger.provision import REQUEST_NAME
 from services.screener.core import ScreenerCore
 from services.screener.feed import MarketFeed
+from services.screener.lean_options import with_puts
 from services.screener.settings import ScreenerSettings
 from services.screener.shell import ScreenerShell
 from services.screener.steps import MarketDay, bars_in
@@ -47,8 +49,12 @@ class DayFeed(MarketFeed):
         return True
 
     def _open(self, plan: SessionPlanned) -> MarketDay:
-        self.columns = self._source.load(plan)
-        return self.columns
+        day = self._source.load(plan)
+        if isinstance(self._source, LeanSource):
+            # No other source has options.
+            day = with_puts(day, self._source.folder.root, plan, self._settings.puts)
+        self.columns = day
+        return day
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class DayRun:
     """One day that was played.
 
     `closes` has, for each symbol that was held or traded, the last trade's price of each minute in micro-dollars,
-    0 where nothing traded. `bars` counts the bars played.
+    0 where nothing traded; for an option the bid at its end. `bars` counts the bars played.
     """
 
     plan: SessionPlanned
@@ -189,6 +195,12 @@ class _Player:
             plan=plan,
             events=tuple(self._events),
             symbols=columns.symbols,
-            closes={s: tuple(columns.bars.closes[:, place[s]].tolist()) for s in sorted(marked) if s in place},
+            closes={symbol: _marks(columns, symbol, place[symbol]) for symbol in sorted(marked) if symbol in place},
             bars=bars_in(columns),
         )
+
+
+def _marks(columns: MarketDay, symbol: str, column: int) -> tuple[int, ...]:
+    """Return what a symbol is worth at each minute's end, 0 where nothing is known; an option is what is bid for it."""
+    prices = columns.quotes.bids[:, -1, column] if is_option(symbol) else columns.bars.closes[:, column]
+    return tuple(prices.tolist())

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus.messages import cash_micros
+from bus.instruments import cash_of
 from replay.curves import Curve, Curves
 from replay.figures import money, ratio, rounded
 from replay.report import Trade
@@ -60,7 +60,7 @@ def stats(found: Curves, curve: Curve, trades: Sequence[Trade]) -> Stats:
     won = [pnl for pnl in closed if pnl > 0]
     loss = sum(pnl for pnl in closed if pnl <= 0)
     fills = [fill for trade in trades for fill in trade.fills]
-    turnover = sum(cash_micros(fill.price_micros, fill.qty_nanos) for fill in fills)
+    turnover = sum(cash_of(fill.symbol, fill.price_micros, fill.qty_nanos) for fill in fills)
     fall, share = drawdown([found.start_micros + pnl for pnl in curve.pnl], found.start_micros)
     minutes = len(curve.pnl)
     return Stats(

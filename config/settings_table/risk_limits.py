@@ -60,7 +60,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="10000",
         unit="shares",
         bounds=("1", "1000000"),
-        description="The most shares of one entry.",
+        description="The most shares, or contracts of an option, of one entry.",
     ),
     Setting(
         key="FRACTIONAL_SHARES",
@@ -147,7 +147,9 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="50000",
         unit="shares traded today",
         bounds=("0", "1000000000"),
-        description="A name with less volume since the open is not bought.",
+        description=(
+            "A name with less volume since the open is not bought. Of a put, PUT_OPEN_INTEREST_MIN counts instead."
+        ),
     ),
     Setting(
         key="MAX_SPREAD",
@@ -156,7 +158,9 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="1.5",
         unit="percent of the entry price",
         bounds=("0.01", "1.5"),
-        description="A name with a wider market is not bought. 1.5 is the most the bot allows.",
+        description=(
+            "A name with a wider market is not bought. 1.5 is the most the bot allows; of a put, PUT_SPREAD_MAX counts."
+        ),
     ),
     Setting(
         key="MAX_QUOTE_AGE",

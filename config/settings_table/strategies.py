@@ -55,9 +55,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="InverseETF",
         unit="one of",
         choices=("InverseETF", "LongPut", "disabled"),
-        description=(
-            "What the open strategy buys on a bearish signal. LongPut cannot be chosen yet: no option orders are sent."
-        ),
+        description=("What the open strategy buys on a bearish signal. LongPut needs recorded options."),
     ),
     Setting(
         key="SHORT_TYPE_MID",
@@ -66,9 +64,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="InverseETF",
         unit="one of",
         choices=("InverseETF", "LongPut", "disabled"),
-        description=(
-            "What the mid strategy buys on a bearish signal. LongPut cannot be chosen yet: no option orders are sent."
-        ),
+        description=("What the mid strategy buys on a bearish signal. LongPut needs recorded options."),
     ),
     Setting(
         key="SHORT_TYPE_CLOSE",
@@ -77,9 +73,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="InverseETF",
         unit="one of",
         choices=("InverseETF", "LongPut", "disabled"),
-        description=(
-            "What the close strategy buys on a bearish signal. LongPut cannot be chosen yet: no option orders are sent."
-        ),
+        description=("What the close strategy buys on a bearish signal. LongPut needs recorded options."),
     ),
     Setting(
         key="MAX_INVERSE_LEVERAGE",
@@ -142,6 +136,16 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         bounds=("0.1", "100"),
         decimals=2,
         description="A put with a wider market is not chosen.",
+    ),
+    Setting(
+        key="PUT_TRAILING_STOP",
+        group="Strategies",
+        kind="decimal",
+        proposal="50",
+        unit="percent of the premium",
+        decimals=2,
+        bounds=("1", "50"),
+        description="Distance of a put's stop from its best bid since the entry; no broker keeps it, the bot does.",
     ),
     Setting(
         key="OPEN_BREAKOUT_BUFFER",

@@ -13,6 +13,8 @@ _MOMENTS = 4
 def digest_of(day: MarketDay) -> str:
     """Return the SHA-256 of everything that is played, in hex; the source's name is not part of it."""
     said = hashlib.sha256(encode((day.symbols, day.rows)))
+    if day.chains:
+        said.update(encode(day.chains))
     for columns in (day.bars, day.quotes):
         for name in columns.__struct_fields__:
             said.update(np.ascontiguousarray(getattr(columns, name), dtype="<i8").tobytes())

@@ -3,8 +3,8 @@
 Decides: when an order is prepared, cancelled, expired, protected and closed, and what a broker's answer
 means.
 Hears: SessionPlanned, HaltRaised (watchdog); SubmitOrder, CloseIntent, KillSwitchTripped (risk); ChainArmed,
-ChainDisarmed (control folder); market data, for what is due by time, for targets and fractions, for its own limits on
-an entry, and for the embedded paper broker.
+ChainDisarmed (control folder); market data, for what is due by time, for targets, fractions and options, for its own
+limits on an entry, and for the embedded paper broker.
 Says: AccountReported, AssetsReported, OrderAccepted, OrderRejected, OrderExpired, OrderCancelled, OrderFilled,
 IntentClosed (risk); OrderFilled, CashMoved (ledger).
 Owns: its journal; `unresolved_orders.log`; and, through the embedded paper broker, `state/paper_broker.db`, the

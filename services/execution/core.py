@@ -333,7 +333,7 @@ class ExecutionCore:
         filled = d.filled_of(order, report, now_ns)
         step.say(filled)
         # One stop for each fill, at once: what is protected is always exactly what is held. No broker takes one for a
-        # fraction of a share, so that is guarded here, on the quotes that are heard.
+        # fraction of a share or an option, so that is guarded here, on the quotes that are heard.
         if order.leg == "entry" and not needs_guard(filled):
             step.say(step.stop_for(filled))
         if order.leg == "entry" and self._one_side_at_a_time:

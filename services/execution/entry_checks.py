@@ -6,7 +6,8 @@ A mistake in risk, or in the messages between, must not be enough to send a wron
 from collections import deque
 from typing import Final
 
-from bus.messages import OrderPrepared, Quote, QuoteBatch, SessionPlanned, notional_micros
+from bus.instruments import notional_of
+from bus.messages import OrderPrepared, Quote, QuoteBatch, SessionPlanned
 from bus.quote_board import QuoteBoard
 from services.execution.quantities import shares
 from services.execution.settings import EntryLimits
@@ -63,7 +64,7 @@ class EntryChecks:
         if not 0 < entry.qty_nanos <= limits.qty_max_nanos:
             return f"{shares(entry.qty_nanos)} shares: MAX_ORDER_SHARES is {shares(limits.qty_max_nanos)}"
         price = max(entry.limit_micros, entry.reference_micros, quote.ask_micros if quote else 0)
-        cost = notional_micros(price, entry.qty_nanos)
+        cost = notional_of(entry.symbol, price, entry.qty_nanos)
         if cost <= limits.notional_max_micros:
             return None
         return f"${cost // _MICROS:,} for one entry: MAX_ORDER_NOTIONAL is ${limits.notional_max_micros // _MICROS:,}"

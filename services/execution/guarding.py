@@ -1,7 +1,8 @@
-"""What execution watches by itself on the quotes it hears: targets, and stops for fractions of a share. Pure."""
+"""What execution watches by itself on the quotes it hears: targets, and stops of options and fractions. Pure."""
 
 from typing import Final
 
+from bus.instruments import is_option
 from bus.messages import Quote
 from services.execution.intents import Intent
 from services.execution.quantities import shares
@@ -38,7 +39,8 @@ def reason_to_sell(intent: Intent, quote: Quote | None, peak_micros: int) -> str
         return "its target was reached"
     if intent.guarded_nanos and bid <= stop_micros(intent, peak_micros):
         trail = f"{intent.trail_bps // 100}.{intent.trail_bps % 100:02d} %"
-        return f"its trailing stop of {trail} was hit: guarded here, as brokers take no stop for a fraction of a share"
+        what = "an option" if is_option(intent.symbol) else "a fraction of a share"
+        return f"its trailing stop of {trail} was hit: guarded here, as brokers take no stop for {what}"
     return ""
 
 

@@ -4,6 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus import messages as m
+from bus.instruments import is_option
 from services.execution.orders import FINAL_STATES, Order, OrderState, Trigger, next_state
 
 OrderEvent = (
@@ -23,8 +24,8 @@ class Intent(Struct, frozen=True, kw_only=True):
     """What risk approved, and what became of it.
 
     `exit_reason` is set once something other than the time wants the position sold, and stays set. `guarded_nanos` is
-    what was bought in fractions of a share, for which execution keeps the stop itself, and `guarded_from_micros` the
-    highest price that was paid for it.
+    what was bought of an option or in fractions of a share, for which execution keeps the stop itself, and
+    `guarded_from_micros` the highest price that was paid for it.
     """
 
     intent_id: str
@@ -87,8 +88,8 @@ def intent_of(entry: m.OrderPrepared) -> Intent:
 
 
 def needs_guard(fill: m.OrderFilled) -> bool:
-    """Tell whether a fill of an entry is one that brokers take no stop for: it has a fraction of a share."""
-    return fill.leg == "entry" and fill.qty_nanos % m.NANOS != 0
+    """Tell whether a fill of an entry is one that brokers take no stop for: of an option, or with a fraction."""
+    return fill.leg == "entry" and (fill.qty_nanos % m.NANOS != 0 or is_option(fill.symbol))
 
 
 def fold(intent: Intent, event: IntentEvent) -> Intent:

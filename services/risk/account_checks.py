@@ -1,11 +1,13 @@
 """Checks of the account: what it holds, the day's result, and what its broker lets it buy."""
 
+from datetime import date
 from typing import Final
 
-from bus.messages import SignalRaised
+from bus.instruments import is_option, multiplier_of, option_terms
+from bus.messages import NANOS, SignalRaised
 from services.risk import kill_switch
 from services.risk.facts import Facts, Finding
-from services.risk.options import option_finding, underlying_of
+from services.risk.options import OptionFacts, option_finding, underlying_of
 from services.risk.settings import plain_symbol
 from services.risk.wording import dollars
 
@@ -74,7 +76,23 @@ def asset_tradable(signal: SignalRaised, facts: Facts) -> Finding | None:
 
 
 def option_known(signal: SignalRaised, facts: Facts) -> Finding | None:
-    """Deny an option, since a signal does not bring its premium, expiry and open interest yet."""
+    """Deny an option beyond its limits, and one that was not listed for this session as a put on this name."""
     if underlying_of(signal.instrument) is None:
         return None
-    return option_finding(None, facts.limits.options)
+    return option_finding(_option_facts(signal, facts), facts.limits.options)
+
+
+def _option_facts(signal: SignalRaised, facts: Facts) -> OptionFacts | None:
+    """Return what is known of the option; None when it was not listed, or on another name."""
+    listed, plan = facts.day.put_of(signal.instrument), facts.day.plan
+    if listed is None or plan is None or listed[0] != signal.symbol or not is_option(signal.instrument):
+        return None
+    quote = facts.quote_of(signal.instrument)
+    expiry = date.fromisoformat(option_terms(signal.instrument).expiry)
+    return OptionFacts(
+        contracts=max(facts.size_of(signal).qty_nanos // NANOS, 1),
+        ask_micros=quote.ask_micros if quote else None,
+        shares_per_contract=multiplier_of(signal.instrument),
+        days_to_expiry=(expiry - date.fromisoformat(plan.session_date)).days,
+        open_interest=listed[1].open_interest,
+    )

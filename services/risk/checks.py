@@ -76,7 +76,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _row("stale_quote", "MAX_QUOTE_AGE", "Is the quote fresh?", market.fresh),
     _row("price_jump", "", "Is the ask near the price of the signal?", market.no_jump),
     _row("price_collar", "PRICE_COLLAR", "Is the ask within the collar of the signal's price?", market.within_collar),
-    _row("spread", "MAX_SPREAD", "Is the market narrow enough?", market.spread),
+    _row("spread", "MAX_SPREAD PUT_SPREAD_MAX", "Is the market narrow enough?", market.spread),
     _row("volume", "MIN_VOLUME_THRESHOLD", "Has the instrument traded enough today?", market.volume),
     _row("asset_unknown", "", "Has the broker said what may be done with the instrument?", account.asset_known),
     _row("not_tradable", "", "Does the broker let the account trade the instrument?", account.asset_tradable),

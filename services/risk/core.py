@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bus.instruments import is_option
 from bus.messages import (
     AccountReported,
     AssetsReported,
@@ -19,6 +20,7 @@ from bus.messages import (
     IntentClosed,
     MarketMessage,
     Message,
+    OptionsListed,
     OrderCancelled,
     OrderDenied,
     OrderExpired,
@@ -41,6 +43,7 @@ from services.risk.checks import first_denial
 from services.risk.day import Day
 from services.risk.facts import Denial, Facts
 from services.risk.market import Market
+from services.risk.options import round_up_to_cent
 from services.risk.portfolio import Exposure
 from services.risk.settings import RiskSettings
 from services.risk.sizing import allocation_limit_micros
@@ -54,6 +57,7 @@ NEVER_NS = 2**63 - 1
 _STATE_INPUTS = (
     SessionPlanned,
     CandidatesRanked,
+    OptionsListed,
     AccountReported,
     AssetsReported,
     OrderExpired,
@@ -232,6 +236,9 @@ def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:
 def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
     """Return the order, with the ask it stands on: a restart reserves the same amount from the journal."""
     now, sizing, quote = facts.now_ns, facts.size_of(signal), facts.quote_of(signal.instrument)
+    ask, is_put = quote.ask_micros if quote else 0, is_option(signal.instrument)
+    # The market of an option is wide: no more than the ask is paid, which is what is reserved too.
+    ask = round_up_to_cent(ask) if is_put else ask
     flatten = facts.day.plan.flatten_ns if facts.day.plan else signal.exit_at_ns
     exit_at = min(signal.exit_at_ns, flatten)
     return SubmitOrder(
@@ -243,9 +250,9 @@ def _approved(signal: SignalRaised, facts: Facts) -> SubmitOrder:
         symbol=signal.instrument,
         side="BUY",
         qty_nanos=sizing.qty_nanos,
-        order_type="MARKET",
-        limit_micros=0,
-        reference_micros=quote.ask_micros if quote else 0,
+        order_type="LIMIT" if is_put else "MARKET",
+        limit_micros=ask if is_put else 0,
+        reference_micros=ask,
         trail_bps=signal.trail_bps,
         expires_ns=signal.expires_ns,
         # ENTRY_TIMEOUT ends an entry's life, and so does its exit where that comes first.

@@ -13,7 +13,9 @@ from bus.messages import (
     HaltRaised,
     IntentClosed,
     KillSwitchTripped,
+    ListedPut,
     Message,
+    OptionsListed,
     OrderCancelled,
     OrderDenied,
     OrderExpired,
@@ -60,8 +62,9 @@ class Day(Struct, frozen=True, kw_only=True):
     """Everything that a restart brings back.
 
     `accounts` holds the first report of each session date; `assets` what the broker said of each symbol in the session
-    of `assets_date`. `peak_micros` is the day's best result, kept with DAILY_LOSS_FROM peak alone. `rejections` are the
-    session times of the broker's newest refusals. `pace` is folded in place.
+    of `assets_date`; `options` each listed option's underlying and facts in the session of `options_date`.
+    `peak_micros` is the day's best result, kept with DAILY_LOSS_FROM peak alone. `rejections` are the session times of
+    the broker's newest refusals. `pace` is folded in place.
     """
 
     plan: SessionPlanned | None
@@ -70,6 +73,8 @@ class Day(Struct, frozen=True, kw_only=True):
     accounts: dict[str, AccountReported]
     assets_date: str
     assets: dict[str, AssetLine]
+    options_date: str = ""
+    options: dict[str, tuple[str, ListedPut]] = {}
     standing: Standing
     is_tripped: bool
     peak_micros: int
@@ -97,6 +102,11 @@ class Day(Struct, frozen=True, kw_only=True):
         """Return what the broker said of a symbol in the planned session; None when it said nothing."""
         is_today = self.plan is not None and self.assets_date == self.plan.session_date
         return self.assets.get(symbol) if is_today else None
+
+    def put_of(self, symbol: str) -> tuple[str, ListedPut] | None:
+        """Return an option's underlying, and what the screener listed of it for the planned session; None = nothing."""
+        is_today = self.plan is not None and self.options_date == self.plan.session_date
+        return self.options.get(symbol) if is_today else None
 
 
 def empty() -> Day:
@@ -130,9 +140,8 @@ def fold(day: Day, event: Message) -> Day:
     match event:
         case SessionPlanned():
             return _plan(day, event)
-        case CandidatesRanked():
-            names = frozenset(candidate.symbol for candidate in event.candidates)
-            return replace(day, candidates_date=event.session_date, candidates=names)
+        case CandidatesRanked() | OptionsListed():
+            return _candidates(day, event) if isinstance(event, CandidatesRanked) else _options(day, event)
         case AccountReported() | AssetsReported():
             return _account(day, event) if isinstance(event, AccountReported) else _assets(day, event)
         case HaltRaised() | ChainArmed() | ChainDisarmed():
@@ -197,6 +206,18 @@ def _assets(day: Day, report: AssetsReported) -> Day:
     return replace(
         day, assets_date=report.session_date, assets={**kept, **{line.symbol: line for line in report.assets}}
     )
+
+
+def _candidates(day: Day, ranked: CandidatesRanked) -> Day:
+    names = frozenset(candidate.symbol for candidate in ranked.candidates)
+    return replace(day, candidates_date=ranked.session_date, candidates=names)
+
+
+def _options(day: Day, listed: OptionsListed) -> Day:
+    # The list may overtake its session's plan: another date is a new session.
+    kept = day.options if listed.session_date == day.options_date else {}
+    more = {put.symbol: (listed.underlying, put) for put in listed.puts}
+    return replace(day, options_date=listed.session_date, options={**kept, **more})
 
 
 def _positions(account: AccountReported | None) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from bus.instruments import is_option, multiplier_of
 from bus.messages import NANOS, AssetLine, Quote, SignalRaised
 from services.risk.day import Day
 from services.risk.market import Market
@@ -52,9 +53,9 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
     def step_nanos(self, symbol: str) -> int:
         """Return the least quantity of a symbol: a share, or a fraction of it.
 
-        FRACTIONAL_SHARES and the broker both have to allow a fraction.
+        FRACTIONAL_SHARES and the broker both have to allow a fraction; of an option there is none.
         """
-        if not self.limits.is_fractional:
+        if not self.limits.is_fractional or is_option(symbol):
             return NANOS
         asset = self.asset_of(symbol)
         return FRACTION_STEP_NANOS if asset is not None and asset.is_fractionable else NANOS
@@ -68,11 +69,12 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
         if signal.signal_id not in self._sizes:
             quote = self.quote_of(signal.instrument)
             wanted = Wanted(
-                ask_micros=quote.ask_micros if quote else 0,
+                ask_micros=quote.ask_micros * multiplier_of(signal.instrument) if quote else 0,
                 trail_bps=signal.trail_bps,
                 leverage=signal.leverage,
                 step_nanos=self.step_nanos(signal.instrument),
                 symbol_nanos=self.symbol_nanos(signal.instrument),
+                premium_max_micros=self.limits.options.premium_max_micros if is_option(signal.instrument) else None,
             )
             self._sizes[signal.signal_id] = size_entry(self.limits, self.means, wanted)
         return self._sizes[signal.signal_id]

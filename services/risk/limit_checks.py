@@ -1,6 +1,7 @@
 """Checks of size and pace: how much there may be of one order, one symbol and everything, and how fast."""
 
-from bus.messages import NANOS, SignalRaised, notional_micros
+from bus.instruments import is_option, notional_of
+from bus.messages import NANOS, SignalRaised
 from services.risk import portfolio as book
 from services.risk.facts import Facts, Finding
 from services.risk.pace import MINUTE_NS, REPEAT_WINDOW_NS, SECOND_NS, Placed
@@ -28,10 +29,11 @@ def allocation(signal: SignalRaised, facts: Facts) -> Finding | None:
     if quote is None:
         return (f"no quote of {signal.instrument} was heard", f"at most {dollars(limit)}")
     used, step = facts.means.allocated_micros, facts.step_nanos(signal.instrument)
-    least = notional_micros(quote.ask_micros, step)
+    least = notional_of(signal.instrument, quote.ask_micros, step)
     if used + least <= limit:
         return None
-    what = "one share costs" if step == NANOS else "the least order costs"
+    unit = "contract" if is_option(signal.instrument) else "share"
+    what = f"one {unit} costs" if step == NANOS else "the least order costs"
     return (f"{dollars(used)} in use, {what} {dollars(least)}", f"at most {dollars(limit)}")
 
 
@@ -40,6 +42,8 @@ def sized(signal: SignalRaised, facts: Facts) -> Finding | None:
     sizing, step = facts.size_of(signal), facts.step_nanos(signal.instrument)
     if sizing.qty_nanos >= step:
         return None
+    if is_option(signal.instrument):
+        return (f"no whole contract: {sizing.bound}", "at least 1 contract")
     if step == NANOS:
         return (f"no whole share: {sizing.bound}", "at least 1 share")
     return (f"not even a fraction: {sizing.bound}", f"at least {shares(step)}")
@@ -53,7 +57,7 @@ def order_nanos(signal: SignalRaised, facts: Facts) -> int:
 def _cost_micros(signal: SignalRaised, facts: Facts) -> int:
     """Return what the order would cost at the ask; 0 without one."""
     quote = facts.quote_of(signal.instrument)
-    return notional_micros(quote.ask_micros, order_nanos(signal, facts)) if quote else 0
+    return notional_of(signal.instrument, quote.ask_micros, order_nanos(signal, facts)) if quote else 0
 
 
 def within_symbol(signal: SignalRaised, facts: Facts) -> Finding | None:
@@ -64,9 +68,9 @@ def within_symbol(signal: SignalRaised, facts: Facts) -> Finding | None:
     if quote is None or quote.ask_micros == 0:
         return (f"no ask of {signal.instrument} was heard", words)
     there, more = facts.symbol_nanos(signal.instrument), order_nanos(signal, facts)
-    if notional_micros(quote.ask_micros, there + more) <= limit:
+    if notional_of(signal.instrument, quote.ask_micros, there + more) <= limit:
         return None
-    held, cost = (dollars(notional_micros(quote.ask_micros, nanos)) for nanos in (there, more))
+    held, cost = (dollars(notional_of(signal.instrument, quote.ask_micros, nanos)) for nanos in (there, more))
     return (f"{held} held or ordered, {cost} more", words)
 
 

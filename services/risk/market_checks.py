@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from bus.instruments import is_option
 from bus.messages import Quote, SignalRaised
 from services.risk.facts import PPM, Facts, Finding
 from services.risk.wording import dollars, percent, ppm_percent, seconds, shares
@@ -86,20 +87,26 @@ def no_jump(signal: SignalRaised, facts: Facts) -> Finding | None:
 
 
 def spread(signal: SignalRaised, facts: Facts) -> Finding | None:
-    """Deny a market wider than MAX_SPREAD."""
+    """Deny a market wider than MAX_SPREAD, or of an option than PUT_SPREAD_MAX."""
     quote = _quote_of(signal, facts)
     if quote is None or quote.ask_micros == 0:
         return _no_quote(signal)
     # MAX_SPREAD is measured against the ask, the price of the entry.
+    most = facts.limits.options.spread_max_ppm if is_option(signal.instrument) else facts.limits.max_spread_ppm
     gap = quote.ask_micros - quote.bid_micros
-    if gap * PPM <= quote.ask_micros * facts.limits.max_spread_ppm:
+    if gap * PPM <= quote.ask_micros * most:
         return None
     value = f"{percent(gap, quote.ask_micros)} of {dollars(quote.ask_micros)}"
-    return (value, f"at most {ppm_percent(facts.limits.max_spread_ppm)}")
+    return (value, f"at most {ppm_percent(most)}")
 
 
 def volume(signal: SignalRaised, facts: Facts) -> Finding | None:
-    """Deny what has traded less than MIN_VOLUME_THRESHOLD since the open."""
+    """Deny what has traded less than MIN_VOLUME_THRESHOLD since the open.
+
+    An option has no such minutes: its open interest says how much of it there is, and another check asks for that.
+    """
+    if is_option(signal.instrument):
+        return None
     limit = f"at least {shares(facts.limits.min_volume_nanos)} since the open"
     volume = facts.market.volumes.of(signal.instrument)
     if volume is None:

@@ -1,7 +1,6 @@
 """Limits of a long option: what it may cost, how long it must still live, how many contracts must be open.
 
-Pure. A signal for an option carries none of these facts yet, so an option is denied by its symbol alone; the checks
-stand here for the day they come with it.
+Pure. The facts come from the screener's list of the session (OptionsListed) and from the newest quote.
 """
 
 import re
@@ -10,10 +9,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus.messages import MICROS
+from bus.messages import CENT_MICROS, MICROS
 from config.env_bot import EnvBot
 from services.risk.wording import dollars
 
+_PPM_PER_PERCENT: Final = 10_000
 Finding = tuple[str, str]
 #: Root of up to six letters, padded or not, the expiry as YYMMDD, C or P, and the strike in thousandths of a dollar.
 #: Source: Options Clearing Corporation, Options Symbology Initiative, 21-character symbol, 2010.
@@ -21,21 +21,26 @@ _OCC: Final = re.compile(r"^([A-Z][A-Z0-9.]{0,5}) *\d{6}[CP]\d{8}$")
 
 
 class OptionLimits(Struct, frozen=True, kw_only=True):
-    """The operator's limits for a long option; days to its expiry, contracts of open interest."""
+    """The operator's limits for a long option; days to its expiry, contracts of open interest.
+
+    `spread_max_ppm` is in millionths of the ask.
+    """
 
     premium_max_micros: int
     days_min: int
     days_max: int
     open_interest_min: int
+    spread_max_ppm: int
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "OptionLimits":
-        """Read MAX_OPTION_PREMIUM, PUT_EXPIRY_MIN_DAYS, PUT_EXPIRY_MAX_DAYS and PUT_OPEN_INTEREST_MIN."""
+        """Read MAX_OPTION_PREMIUM, PUT_EXPIRY_*_DAYS, PUT_OPEN_INTEREST_MIN and PUT_SPREAD_MAX."""
         return cls(
             premium_max_micros=env.whole("MAX_OPTION_PREMIUM") * MICROS,
             days_min=env.whole("PUT_EXPIRY_MIN_DAYS"),
             days_max=env.whole("PUT_EXPIRY_MAX_DAYS"),
             open_interest_min=env.whole("PUT_OPEN_INTEREST_MIN"),
+            spread_max_ppm=env.scaled("PUT_SPREAD_MAX", _PPM_PER_PERCENT),
         )
 
 
@@ -60,6 +65,15 @@ def underlying_of(instrument: str) -> str | None:
     """
     found = _OCC.match(instrument)
     return found.group(1) if found else None
+
+
+def round_up_to_cent(price_micros: int) -> int:
+    """Return a price in whole cents, as options are ordered in, and never less than it was.
+
+    >>> round_up_to_cent(1_230_000), round_up_to_cent(1_230_001)
+    (1230000, 1240000)
+    """
+    return -(-price_micros // CENT_MICROS) * CENT_MICROS
 
 
 def option_finding(facts: OptionFacts | None, limits: OptionLimits) -> Finding | None:

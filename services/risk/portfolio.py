@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.messages import NANOS, OrderFilled, StrategyName, SubmitOrder, notional_micros
+from bus.instruments import multiplier_of, notional_of
+from bus.messages import NANOS, OrderFilled, StrategyName, SubmitOrder
 from services.risk.seen import Seen
 
 #: How many execution ids are kept. The bus's cursor is the first net against repeats, this is the second.
@@ -18,7 +19,7 @@ EXECUTIONS_MAX = 20_000
 class Exposure(Struct, frozen=True, kw_only=True):
     """One intent from its approval until it is closed.
 
-    `unfilled_nanos` x `ask_micros` stays reserved until it is filled or known to be dead. `cost_micros` is
+    What `unfilled_nanos` costs at `ask_micros` stays reserved until it is filled or known to be dead. `cost_micros` is
     what the held quantity cost. `entry_ids` are the client ids that fills of the entry have named, and `bought_nanos`
     is what these filled in all.
     """
@@ -109,7 +110,7 @@ def close_intent(portfolio: Portfolio, intent_id: str) -> Portfolio:
 def reserved_micros(portfolio: Portfolio) -> int:
     """Return what unfilled entries may still cost, at the asks they were approved at."""
     unfilled = (e for e in portfolio.exposures.values() if e.unfilled_nanos)
-    return sum(notional_micros(e.ask_micros, e.unfilled_nanos) for e in unfilled)
+    return sum(notional_of(e.symbol, e.ask_micros, e.unfilled_nanos) for e in unfilled)
 
 
 def allocated_micros(portfolio: Portfolio) -> int:
@@ -127,7 +128,7 @@ def position_gain_micros(exposure: Exposure, bids: Mapping[str, int]) -> int:
     bid = bids.get(exposure.symbol)
     if bid is None:
         return 0
-    return notional_micros(bid, exposure.qty_nanos) - exposure.cost_micros
+    return notional_of(exposure.symbol, bid, exposure.qty_nanos) - exposure.cost_micros
 
 
 def pnl_micros(portfolio: Portfolio, bids: Mapping[str, int]) -> int:
@@ -157,8 +158,9 @@ def has_intent(portfolio: Portfolio, intent_id: str) -> bool:
 
 
 def average_micros(exposure: Exposure) -> int:
-    """Return the average entry price of what is held; 0 where nothing is."""
-    return exposure.cost_micros * NANOS // exposure.qty_nanos if exposure.qty_nanos else 0
+    """Return the average entry price of what is held, of an option a share's; 0 where nothing is."""
+    units = exposure.qty_nanos * multiplier_of(exposure.symbol)
+    return exposure.cost_micros * NANOS // units if units else 0
 
 
 def _with(portfolio: Portfolio, exposure: Exposure) -> Portfolio:
@@ -172,7 +174,7 @@ def _with(portfolio: Portfolio, exposure: Exposure) -> Portfolio:
 
 
 def _buy(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
-    cost = notional_micros(fill.price_micros, fill.qty_nanos)
+    cost = notional_of(fill.symbol, fill.price_micros, fill.qty_nanos)
     # An entry of an intent that was approved before this session began is counted as well: it is exposure.
     exposure = portfolio.exposures.get(fill.intent_id) or Exposure(
         intent_id=fill.intent_id,
@@ -193,14 +195,14 @@ def _buy(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
 
 
 def _sell(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
-    proceeds = notional_micros(fill.price_micros, fill.qty_nanos)
+    proceeds = notional_of(fill.symbol, fill.price_micros, fill.qty_nanos)
     paid = replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros + proceeds)
     exposure = portfolio.exposures.get(fill.intent_id)
     own = min(fill.qty_nanos, exposure.qty_nanos) if exposure else 0
     if exposure and own:
         cost = exposure.cost_micros * own // exposure.qty_nanos
         sold = replace(exposure, qty_nanos=exposure.qty_nanos - own, cost_micros=exposure.cost_micros - cost)
-        gain = notional_micros(fill.price_micros, own) - cost
+        gain = notional_of(fill.symbol, fill.price_micros, own) - cost
         paid = _with(replace(paid, realized_micros=paid.realized_micros + gain), sold)
     return _sell_external(paid, fill, fill.qty_nanos - own)
 

@@ -1,4 +1,4 @@
-"""How much an entry may have: the smallest of eight bounds, each from one limit."""
+"""How much an entry may have: the smallest of its bounds, each from one limit."""
 
 from typing import Final
 
@@ -28,13 +28,17 @@ class Means(Struct, frozen=True, kw_only=True):
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """What is to be sized. `symbol_nanos` is how much of it there is already, `step_nanos` the least quantity of it."""
+    """What is to be sized. `symbol_nanos` is how much of it there is already, `step_nanos` the least quantity of it.
+
+    `ask_micros` is what one unit costs: a share, or a contract; `premium_max_micros` is None for a share.
+    """
 
     ask_micros: int
     trail_bps: int
     leverage: int = 1
     step_nanos: int = NANOS
     symbol_nanos: int = 0
+    premium_max_micros: int | None = None
 
 
 class Sizing(Struct, frozen=True, kw_only=True):
@@ -80,12 +84,19 @@ def size_entry(limits: RiskSettings, means: Means, wanted: Wanted) -> Sizing:
         # MAX_POSITION_PER_SYMBOL: what there is of the symbol already counts at the ask as well.
         (symbol_limit_micros(limits, equity) * NANOS // ask - wanted.symbol_nanos, "MAX_POSITION_PER_SYMBOL"),
         (limits.order_notional_max_micros * NANOS // ask, "MAX_ORDER_NOTIONAL"),
+        *_premium_bound(wanted),
         # A price far too low must not become a giant order.
         (limits.order_max_nanos, "MAX_ORDER_SHARES"),
         # In steps: of bounds that allow the same, the first is named.
         key=lambda pair: pair[0] // step,
     )
     return Sizing(qty_nanos=max(nanos, 0) // step * step, bound=bound)
+
+
+def _premium_bound(wanted: Wanted) -> tuple[tuple[int, str], ...]:
+    if wanted.premium_max_micros is None:
+        return ()
+    return ((wanted.premium_max_micros * NANOS // wanted.ask_micros, "MAX_OPTION_PREMIUM"),)
 
 
 def _share_words(leverage: int) -> str:

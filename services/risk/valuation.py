@@ -9,7 +9,8 @@ from itertools import repeat
 from operator import mul
 
 from bus.columns import Picks
-from bus.messages import NANOS, IntentClosed, Message, OrderFilled, SubmitOrder, notional_micros
+from bus.instruments import multiplier_of, notional_of
+from bus.messages import NANOS, IntentClosed, Message, OrderFilled, SubmitOrder
 from services.risk import portfolio as book
 from services.risk.market import Market
 from services.risk.portfolio import Exposure, Portfolio
@@ -31,6 +32,7 @@ class Valuation:
         self._counts: Counter[str] = Counter()
         #: What of each symbol is held and ordered, in nanos.
         self._nanos: Counter[str] = Counter()
+        #: How many times its price each is worth: its shares, or those behind its contracts.
         self._shares: list[int] = []
         #: Exposures of a fraction of a share: the value of each is rounded by itself.
         self._fractions: set[str] = set()
@@ -96,7 +98,8 @@ class Valuation:
         self._count(self._exposures[place], -1)
         self._count(exposure, 1)
         self._exposures[place] = exposure
-        self._shares[place], fraction = divmod(exposure.qty_nanos, NANOS)
+        units, fraction = divmod(exposure.qty_nanos, NANOS)
+        self._shares[place] = units * multiplier_of(exposure.symbol)
         (self._fractions.add if fraction else self._fractions.discard)(exposure.intent_id)
 
     def _remove(self, intent_id: str) -> None:
@@ -118,4 +121,4 @@ class Valuation:
         self.held_cost_micros += sign * exposure.cost_micros
         self._nanos[exposure.symbol] += sign * (exposure.qty_nanos + exposure.unfilled_nanos)
         if exposure.unfilled_nanos:
-            self.reserved_micros += sign * notional_micros(exposure.ask_micros, exposure.unfilled_nanos)
+            self.reserved_micros += sign * notional_of(exposure.symbol, exposure.ask_micros, exposure.unfilled_nanos)

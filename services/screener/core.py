@@ -7,7 +7,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.codec import FRAME_BYTES_MAX
-from bus.messages import CandidatesRanked, MarketMessage, Message, SessionPlanned, StatusMessage, VixObserved
+from bus.messages import (
+    CandidatesRanked,
+    MarketMessage,
+    Message,
+    OptionsListed,
+    SessionPlanned,
+    StatusMessage,
+    VixObserved,
+)
 from services.screener.screening import Screening
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
@@ -20,13 +28,20 @@ LIST_BYTES_MAX = FRAME_BYTES_MAX - 1_024
 class ScreenerState(Struct, frozen=True, kw_only=True):
     """The newest plan, and the sessions whose candidates and volatility were said; empty = none yet.
 
-    `candidates` are those of the session `ranked_date`, best first.
+    `candidates` are those of the session `ranked_date`, best first; `listed` the names whose puts were said in the
+    session `listed_date`.
     """
 
     plan: SessionPlanned | None = None
     ranked_date: str = ""
     candidates: tuple[str, ...] = ()
     vix_date: str = ""
+    listed_date: str = ""
+    listed: frozenset[str] = frozenset()
+
+    def has_listed(self, message: OptionsListed) -> bool:
+        """Tell whether the puts on this name were said in this session."""
+        return self.listed_date == message.session_date and message.underlying in self.listed
 
 
 class ScreenerCore:
@@ -54,6 +69,8 @@ class ScreenerCore:
                 if state.ranked_date == message.session_date:
                     return ()
                 return (rank(message, self._settings, now_ns),)
+            case OptionsListed():
+                return () if state.has_listed(message) else (message,)
             case VixObserved():
                 return () if state.vix_date == message.session_date else (message,)
             case _:
@@ -67,6 +84,9 @@ class ScreenerCore:
             case CandidatesRanked():
                 names = tuple(candidate.symbol for candidate in event.candidates)
                 return replace(state, ranked_date=event.session_date, candidates=names)
+            case OptionsListed():
+                known = state.listed if state.listed_date == event.session_date else frozenset()
+                return replace(state, listed_date=event.session_date, listed=known | {event.underlying})
             case VixObserved():
                 return replace(state, vix_date=event.session_date)
             case _:

@@ -8,6 +8,7 @@ from bus.messages import MarketMessage, SessionPlanned
 from config.env_bot import EnvBot
 from services.screener.faults import LiveSourceError, NoSessionError, WrongDateError
 from services.screener.lean import LeanFolder
+from services.screener.lean_options import with_puts
 from services.screener.settings import ScreenerSettings
 from services.screener.steps import MarketDay, bars_in, crossed_quotes, messages, minutes_with_data
 
@@ -63,7 +64,8 @@ class MarketFeed:
             raise LiveSourceError(self._settings.source)
         # MARKET_DATA_SOURCE chooses; only the generator needs numpy, so only then it is imported.
         if self._settings.source == "recorded":
-            return self._folder().load(plan, self._settings.symbols)
+            folder = self._folder()
+            return with_puts(folder.load(plan, self._settings.symbols), folder.root, plan, self._settings.puts)
         from services.screener.generator import generate
 
         return generate(plan, self._settings.seed, self._settings.symbols)
@@ -79,8 +81,9 @@ def check_source(env: EnvBot, plan: SessionPlanned) -> str:
     if settings.is_live:
         return f"live data of Alpaca's {settings.alpaca_data_feed} feed: nothing is opened before the session"
     day = MarketFeed(settings).day(plan)
-    crossed = crossed_quotes(day)
+    crossed, puts = crossed_quotes(day), sum(len(chain.puts) for chain in day.chains)
     left_out = f", {crossed:,} crossed quotes left out" if crossed else ""
     return (
-        f"{day.source}: {len(day.symbols)} symbols, {minutes_with_data(day)} minutes, {bars_in(day):,} bars{left_out}"
+        f"{day.source}: {len(day.symbols) - puts} symbols, {minutes_with_data(day)} minutes, "
+        f"{bars_in(day):,} bars{left_out}{f', {puts:,} puts' if puts else ''}"
     )

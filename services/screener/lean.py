@@ -6,7 +6,7 @@ Source: the file formats in QuantConnect LEAN's repository (Data/equity/readme.m
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -66,7 +66,7 @@ class LeanFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         if not root.is_dir():
             raise FolderMissingError(root)
         minutes = root / _MINUTES
@@ -96,7 +96,7 @@ class LeanFolder:
         """
         missing = [symbol for symbol in wanted if symbol not in self._folders]
         if missing:
-            raise UnknownSymbolError(missing, str(self._root), sorted(self._folders))
+            raise UnknownSymbolError(missing, str(self.root), sorted(self._folders))
         chosen = [symbol for symbol in sorted(wanted or self._folders) if session_date in self.days(symbol)]
         lacking = sorted(set(wanted) - set(chosen))
         if lacking:
@@ -125,7 +125,7 @@ class LeanFolder:
             raise self._no_day(plan.session_date)
         bids, asks = in_played_order(quotes[_BIDS].transpose(1, 0, 2), quotes[_ASKS].transpose(1, 0, 2))
         return MarketDay(
-            source=f"recorded minutes of {plan.session_date} from {self._root}"[:400],
+            source=f"recorded minutes of {plan.session_date} from {self.root}"[:400],
             rows=tuple(row for _, _, row in loaded),
             symbols=symbols,
             bars=BarColumns(
@@ -136,7 +136,7 @@ class LeanFolder:
 
     def _no_day(self, session_date: str) -> DayMissingError:
         days = sorted({day for symbol in self._folders for day in self.days(symbol)})
-        return DayMissingError(session_date, f"in {self._root / _MINUTES}", days)
+        return DayMissingError(session_date, f"in {self.root / _MINUTES}", days)
 
     def _files(self, symbol: str, session_date: str) -> tuple[Path, Path]:
         folder, day = self._folders[symbol], session_date.replace("-", "")
@@ -145,7 +145,7 @@ class LeanFolder:
     def _load_symbol(self, symbol: str, plan: SessionPlanned) -> tuple[Ints, Ints, UniverseRow]:
         """Return trades and quotes of the session, (minutes, fields), a row of 0 where a minute has nothing."""
         trades, quotes = self._files(symbol, plan.session_date)
-        open_ms = (plan.open_ns - _midnight_ns(plan.session_date)) // _NS_PER_MS
+        open_ms = (plan.open_ns - midnight_ns(plan.session_date)) // _NS_PER_MS
         bars = read_trades(trades) if trades.exists() else np.zeros((0, TRADE_FIELDS), np.int64)
         before_open = bars[bars[:, 0] < open_ms, _CLOSE].tolist()
         prior = self._prior(symbol, plan.session_date)
@@ -157,10 +157,10 @@ class LeanFolder:
             float_shares=0,
         )
         minutes = minutes_of(plan)
-        return _by_minute(bars, open_ms, minutes), _by_minute(read_quotes(quotes), open_ms, minutes), row
+        return by_minute(bars, open_ms, minutes), by_minute(read_quotes(quotes), open_ms, minutes), row
 
     def _prior(self, symbol: str, session_date: str) -> Prior:
-        equity = self._root / "equity" / "usa"
+        equity = self.root / "equity" / "usa"
         earlier = [(day, self._files(symbol, day)[0]) for day in reversed(self.days(symbol)) if day < session_date]
         minutes = ((day, _regular(read_trades(path))) for day, path in earlier if path.exists())
         return prior_day(equity, symbol, session_date, minutes)
@@ -195,7 +195,16 @@ def read_quotes(path: Path) -> Ints:
         prices = np.concatenate([table[:, 1:5], table[:, 6:10]])
         if are_minutes(table[:, 0]) and _fits(prices, table[:, [_BID_SIZE, _ASK_SIZE]]):
             return table * _QUOTE_SCALES
-    return _as_table([[ms, *row] for ms, row in _quote_lines(path)], QUOTE_FIELDS)
+    return as_quotes(path, lines_of(path, QUOTE_FIELDS))
+
+
+def as_quotes(path: Path, lines: Iterable[tuple[int, list[str]]]) -> Ints:
+    """Return numbered lines of quotes as `read_quotes` does.
+
+    Raises:
+        CannotStartError: MalformedLineError, with the path as the place.
+    """
+    return _as_table([[ms, *row] for ms, row in _quote_lines(path, lines)], QUOTE_FIELDS)
 
 
 def _fits(prices: Ints, volumes: Ints) -> bool:
@@ -218,9 +227,9 @@ def _trade_lines(path: Path) -> Iterator[tuple[int, tuple[int, ...]]]:
             raise MalformedLineError(path, number, str(error)) from error
 
 
-def _quote_lines(path: Path) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _quote_lines(path: Path, lines: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, tuple[int, ...]]]:
     before_ms = -1
-    for number, fields in lines_of(path, QUOTE_FIELDS):
+    for number, fields in lines:
         try:
             before_ms = time_ms(fields[0], before_ms)
             bids, asks = ([price(text or "0") for text in fields[first : first + 4]] for first in (1, 6))
@@ -244,7 +253,7 @@ def _day(compact: str) -> str:
         return ""
 
 
-def _by_minute(table: Ints, open_ms: int, minutes: int) -> Ints:
+def by_minute(table: Ints, open_ms: int, minutes: int) -> Ints:
     """Lay the regular session's minutes out from the open; what is outside [open, close) is left out."""
     laid = np.zeros((minutes, table.shape[1]), np.int64)
     places = (table[:, 0] - open_ms) // MS_PER_MINUTE
@@ -260,7 +269,7 @@ def _regular(trades: Ints) -> list[tuple[int, int]]:
     return [(close, shares) for close, shares in trades[is_regular][:, [_CLOSE, _VOLUME]].tolist()]
 
 
-def _midnight_ns(session_date: str) -> int:
+def midnight_ns(session_date: str) -> int:
     """Return New York's midnight as UTC nanoseconds. Clocks change on Sundays, never within a trading day."""
     day = date.fromisoformat(session_date)
     midnight = datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).astimezone(UTC)

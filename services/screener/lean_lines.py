@@ -23,6 +23,8 @@ _PRICE_MICROS_MAX = 2**53
 _VOLUME_NANOS_MAX = 2**62
 PRICE_UNITS_MAX = _PRICE_MICROS_MAX // MICROS_PER_UNIT
 VOLUME_SHARES_MAX = _VOLUME_NANOS_MAX // NANOS
+#: What reading a damaged zip raises.
+UNSOUND = (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _LONG = re.compile(r"[0-9]{18}", re.ASCII)
 _WHOLE = re.compile(r"[0-9,\r\n]*", re.ASCII)
 _NUMBER = re.compile(r"^[0-9]{1,19}(\.[0-9]{1,9})?$", re.ASCII)
@@ -35,7 +37,16 @@ def lines_of(path: Path, fields: int) -> Iterator[tuple[int, list[str]]]:
         CorruptFileError: the file cannot be read, or is not a zip with one CSV of a sane size.
         MalformedLineError: a line has another number of fields.
     """
-    for number, line in enumerate(_read(path).split("\n"), 1):
+    return fields_of(path, _read(path), fields)
+
+
+def fields_of(path: Path, text: str, fields: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number from 1, fields) of a text; blank lines are passed over.
+
+    Raises:
+        MalformedLineError: a line has another number of fields.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
         text = line.strip()
         if not text:
             continue
@@ -136,7 +147,7 @@ def _read(path: Path) -> str:
             if entries[0].file_size > BYTES_MAX:
                 raise CorruptFileError(path, f"it unpacks to more than {BYTES_MAX // 1024**2} MB")
             return archive.read(entries[0]).decode("ascii", errors="replace")
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except UNSOUND as error:
         raise CorruptFileError(path, f"it is not a sound zip ({error})") from error
     except OSError as error:
         raise CorruptFileError(path, error.strerror or str(error)) from error

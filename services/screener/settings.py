@@ -1,10 +1,10 @@
 """The settings the screener reads, in integers with their units in the names."""
 
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 
-from bus.messages import MICROS, NANOS
+from bus.messages import MICROS, NANOS, StrategyName
 from config.env_bot import EnvBot
 from config.live_source import LIVE_SOURCES, is_simulated
 
@@ -14,10 +14,18 @@ _MILLI: Final = 1_000
 _NS_PER_MINUTE: Final = 60_000_000_000
 
 
+class PutWindow(Struct, frozen=True, kw_only=True):
+    """Which puts are listed, in days from the session to their expiry."""
+
+    days_min: int
+    days_max: int
+
+
 class ScreenerSettings(Struct, frozen=True, kw_only=True):
     """What to play, where the names come from, and which of them to screen out.
 
-    `symbols` empty = all there are. A limit that is None is not applied. `scan_mode` is auto or a `ScanMode`.
+    `symbols` empty = all there are. `puts` is None where no strategy that runs buys puts. A limit that is None is not
+    applied. `scan_mode` is auto or a `ScanMode`.
     """
 
     source: str
@@ -53,6 +61,7 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     stream_symbols_max: int = 30
     quiet_s_max: int = 15
     max_inverse_leverage: int = 1
+    puts: PutWindow | None = None
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ScreenerSettings":
@@ -91,9 +100,19 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             stream_symbols_max=env.whole("ALPACA_STREAM_SYMBOLS_MAX"),
             quiet_s_max=env.whole("MARKET_DATA_TIMEOUT"),
             max_inverse_leverage=env.whole("MAX_INVERSE_LEVERAGE"),
+            puts=_puts(env),
         )
 
     @property
     def is_live(self) -> bool:
         """Tell whether MARKET_DATA_SOURCE is one whose data comes as it happens."""
         return self.source in LIVE_SOURCES
+
+
+def _puts(env: EnvBot) -> PutWindow | None:
+    # SHORT_TYPE_*: without LongPut for a strategy that is switched on, no option is ever read.
+    names = [name.upper() for name in get_args(StrategyName)]
+    wanting = [n for n in names if env.flag(f"STRAT_{n}_ENABLED") and env.word(f"SHORT_TYPE_{n}") == "LongPut"]
+    if not wanting:
+        return None
+    return PutWindow(days_min=env.whole("PUT_EXPIRY_MIN_DAYS"), days_max=env.whole("PUT_EXPIRY_MAX_DAYS"))

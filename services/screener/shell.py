@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bus.assembly import Assembly, CannotStartError, Setup
 from bus.clock import NS_PER_SECOND, boot_ns
 from bus.decider import Shell
-from bus.messages import CandidatesRanked, MarketMessage, Message, SessionPlanned
+from bus.messages import CandidatesRanked, MarketMessage, Message, OptionsListed, SessionPlanned
 from services.screener.core import ScreenerCore, ScreenerState
 from services.screener.feed import MarketFeed
 from services.screener.list_file import list_path, list_text, write_list
@@ -143,7 +143,17 @@ class ScreenerShell(Shell[ScreenerState]):
             source=day.source,
             rows=day.rows,
         )
-        return (*self._looked_up(loaded), self._vix.observe(plan, now_ns))
+        listed = (
+            OptionsListed(
+                ts_event=now_ns,
+                ts_init=now_ns,
+                session_date=plan.session_date,
+                underlying=chain.underlying,
+                puts=chain.puts,
+            )
+            for chain in day.chains
+        )
+        return (*self._looked_up(loaded), *listed, self._vix.observe(plan, now_ns))
 
     def _looked_at(self, desk: "LiveDesk", state: ScreenerState, now_ns: int) -> Sequence[Message]:
         """Report the names of live data when it is time for it; nothing once they were ranked."""

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from bus.messages import BarBatch, FeedEnded, MarketMessage, QuoteBatch, SessionPlanned
+from bus.messages import BarBatch, FeedEnded, ListedPut, MarketMessage, QuoteBatch, SessionPlanned
 from services.screener.universe import UniverseRow
 
 Ints = NDArray[np.int64]
@@ -49,10 +49,17 @@ class QuoteColumns(Struct, frozen=True, kw_only=True, eq=False):
     ask_sizes: Ints
 
 
+class Chain(Struct, frozen=True, kw_only=True):
+    """The puts on one name that the data quotes, the nearest strikes first."""
+
+    underlying: str
+    puts: tuple[ListedPut, ...]
+
+
 class MarketDay(Struct, frozen=True, kw_only=True, eq=False):
     """One session of one source, ready to be screened and played. `source` says to people what data it is.
 
-    `symbols` are in order of the alphabet; name i is column i of every array.
+    `symbols` are in order of the alphabet, then come the contracts of `chains`; name i is column i of every array.
     """
 
     source: str
@@ -60,6 +67,7 @@ class MarketDay(Struct, frozen=True, kw_only=True, eq=False):
     symbols: tuple[str, ...]
     bars: BarColumns
     quotes: QuoteColumns
+    chains: tuple[Chain, ...] = ()
 
 
 def minutes_of(plan: SessionPlanned) -> int:

@@ -2,7 +2,8 @@
 
 Decides: when a name should be bought and when sold again, by each strategy's rule, and what a bearish signal buys;
 by which rule none. A strategy is a plug-in: open.py, mid.py, close.py implement the class of strategy.py.
-Hears: SessionPlanned and HaltRaised (watchdog), CandidatesRanked, VixObserved and market data (screener).
+Hears: SessionPlanned and HaltRaised (watchdog), CandidatesRanked, OptionsListed, VixObserved and market data
+(screener).
 Says: SignalRaised and ExitSignalled to risk. RangeCompleted and SignalSuppressed stay in its own journal.
 Owns: state/strategy.db, through the runtime; it touches nothing else.
 """

@@ -18,7 +18,9 @@ from bus.messages import (
     ExitSignalled,
     MarketMessage,
     Message,
+    OptionsListed,
     PastBars,
+    QuoteBatch,
     SessionPlanned,
     SignalRaised,
     SignalSuppressed,
@@ -27,6 +29,7 @@ from bus.messages import (
     VixObserved,
 )
 from services.strategy import strategy_router as router
+from services.strategy.chains import Chains
 from services.strategy.settings import StrategySettings
 from services.strategy.signals import SignalMaker, silenced
 from services.strategy.strategy import ALL_SYMBOLS, Context, Finding, Note, SignalEvent, Silence, Strategy
@@ -55,7 +58,8 @@ class StrategyState(Struct, frozen=True, kw_only=True, eq=False):
     """The session so far.
 
     `parts` holds each strategy's own state, with one row for each name of `watch`; `days` the windows of those that run
-    today, in order; `silenced` those that raise nothing any more. `minute` is the newest minute folded.
+    today, in order; `silenced` those that raise nothing any more. `minute` is the newest minute folded. `chains` are
+    the puts that may be bought.
     """
 
     plan: SessionPlanned | None = None
@@ -67,6 +71,7 @@ class StrategyState(Struct, frozen=True, kw_only=True, eq=False):
     heard: Heard = Heard()
     alignment: Alignment | None = None
     minute: Minute | None = None
+    chains: Chains = Chains()
 
     @property
     def is_ready(self) -> bool:
@@ -107,6 +112,8 @@ class StrategyCore:
             state = replace(state, heard=replace(heard, last_step=data.step, blind_until_ns=blind_ns))
         if begins and isinstance(data, PastBars):
             return replace(state, minute=None)
+        if isinstance(data, QuoteBatch) and self._settings.wants_puts:
+            return replace(state, chains=state.chains.heard(data))
         if not isinstance(data, BarBatch) or data.ts_event < state.heard.bar_ns:
             return state
         state = replace(state, heard=replace(state.heard, bar_ns=data.ts_event), minute=None)
@@ -126,6 +133,8 @@ class StrategyCore:
             case CandidatesRanked():
                 # The first list of a session stands: its rows are the arrays' rows for the whole day.
                 return () if message.session_date == state.watch.session_date else (message,)
+            case OptionsListed():
+                return () if state.chains.has(message) else (message,)
             case VixObserved():
                 is_known = state.vix is not None and state.vix.session_date == message.session_date
                 return () if is_known else (message,)
@@ -143,6 +152,8 @@ class StrategyCore:
                 watch = watch_list(event)
                 parts = self._blank(len(watch.symbols))
                 return self._fold_pending(replace(state, watch=watch, parts=parts, alignment=None, minute=None))
+            case OptionsListed():
+                return replace(state, chains=state.chains.listing(event))
             case VixObserved():
                 return replace(state, vix=event)
             case SignalRaised() | SignalSuppressed() | ExitSignalled():
@@ -253,7 +264,13 @@ class StrategyCore:
             findings = self._by_name[name].decide(state.parts[name], minute, context)
             _check_findings(self._by_name[name], findings)
             if findings:
-                maker = SignalMaker(strategy=name, context=context, bar_end_ns=minute.ts_event, settings=self._settings)
+                maker = SignalMaker(
+                    strategy=name,
+                    context=context,
+                    bar_end_ns=minute.ts_event,
+                    settings=self._settings,
+                    chains=state.chains,
+                )
                 events.extend(maker.events(findings))
         return events
 

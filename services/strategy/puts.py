@@ -1,6 +1,6 @@
 """Which put to buy instead of selling a name short: a pure choice out of the broker's chain, every contract explained.
 
-The choice is not wired to orders: this version sends none for options, and SHORT_TYPE_* LongPut is refused.
+The chain is what the screener has listed before the session, with the newest quotes; SHORT_TYPE_* LongPut asks for it.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from bus.messages import Reason
-from config.env_bot import EnvBot
 from services.strategy.arrays import PPM
-from services.strategy.settings import PPM_PER_PERCENT
+from services.strategy.settings import PutRules
 from services.strategy.wording import dollars, number, percent
 
 #: Without deltas the strike stands for one: at the money it is about a half, and each tenth more or less is about two
@@ -35,27 +34,6 @@ class PutContract(Struct, frozen=True, kw_only=True):
     ask_micros: int
     open_interest: int | None
     delta_ppm: int | None
-
-
-class PutRules(Struct, frozen=True, kw_only=True):
-    """The operator's rules for a put."""
-
-    expiry_days_min: int
-    expiry_days_max: int
-    delta_target_ppm: int
-    open_interest_min: int
-    spread_max_ppm: int
-
-    @classmethod
-    def from_env(cls, env: EnvBot) -> "PutRules":
-        """Read PUT_EXPIRY_MIN_DAYS, PUT_EXPIRY_MAX_DAYS, PUT_DELTA_TARGET, PUT_OPEN_INTEREST_MIN and PUT_SPREAD_MAX."""
-        return cls(
-            expiry_days_min=env.whole("PUT_EXPIRY_MIN_DAYS"),
-            expiry_days_max=env.whole("PUT_EXPIRY_MAX_DAYS"),
-            delta_target_ppm=env.scaled("PUT_DELTA_TARGET", PPM),
-            open_interest_min=env.whole("PUT_OPEN_INTEREST_MIN"),
-            spread_max_ppm=env.scaled("PUT_SPREAD_MAX", PPM_PER_PERCENT),
-        )
 
 
 class RejectedPut(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from msgspec import Struct
 from bus.messages import StrategyName
 from config.env_bot import EnvBot
 from config.live_source import is_live
+from services.strategy.arrays import PPM
 
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_SECOND
@@ -14,6 +15,27 @@ PPM_PER_PERCENT = 10_000
 BPS_PER_PERCENT = 100
 MILLI = 1_000
 HUNDREDTHS = 100
+
+
+class PutRules(Struct, frozen=True, kw_only=True):
+    """The operator's rules for a put."""
+
+    expiry_days_min: int
+    expiry_days_max: int
+    delta_target_ppm: int
+    open_interest_min: int
+    spread_max_ppm: int
+
+    @classmethod
+    def from_env(cls, env: EnvBot) -> "PutRules":
+        """Read PUT_EXPIRY_MIN_DAYS, PUT_EXPIRY_MAX_DAYS, PUT_DELTA_TARGET, PUT_OPEN_INTEREST_MIN and PUT_SPREAD_MAX."""
+        return cls(
+            expiry_days_min=env.whole("PUT_EXPIRY_MIN_DAYS"),
+            expiry_days_max=env.whole("PUT_EXPIRY_MAX_DAYS"),
+            delta_target_ppm=env.scaled("PUT_DELTA_TARGET", PPM),
+            open_interest_min=env.whole("PUT_OPEN_INTEREST_MIN"),
+            spread_max_ppm=env.scaled("PUT_SPREAD_MAX", PPM_PER_PERCENT),
+        )
 
 
 class StrategySettings(Struct, frozen=True, kw_only=True):
@@ -51,6 +73,9 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     short_type_close: str
     max_inverse_leverage: int
     trail_bps: int
+    puts: PutRules
+    put_trail_bps: int
+    max_quote_age_ns: int
     signal_ttl_ns: int
     is_live: bool = False
 
@@ -91,9 +116,17 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
             short_type_close=env.word("SHORT_TYPE_CLOSE"),
             max_inverse_leverage=env.whole("MAX_INVERSE_LEVERAGE"),
             trail_bps=env.scaled("TRAILING_STOP", BPS_PER_PERCENT),
+            puts=PutRules.from_env(env),
+            put_trail_bps=env.scaled("PUT_TRAILING_STOP", BPS_PER_PERCENT),
+            max_quote_age_ns=env.whole("MAX_QUOTE_AGE") * NS_PER_SECOND,
             signal_ttl_ns=env.whole("SIGNAL_TTL") * NS_PER_SECOND,
             is_live=is_live(env),
         )
+
+    @property
+    def wants_puts(self) -> bool:
+        """Tell whether SHORT_TYPE_* is LongPut for any strategy."""
+        return "LongPut" in {self.short_type_open, self.short_type_mid, self.short_type_close}
 
     @property
     def analysis_minutes(self) -> int:

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus.inverse_etfs import InverseEtf, inverse_of, is_inverse_etf
 from bus.messages import Direction, ExitSignalled, Message, Reason, SignalRaised, SignalSuppressed, StrategyName
+from services.strategy.chains import Chains
+from services.strategy.puts import choose_put
 from services.strategy.settings import StrategySettings
 from services.strategy.strategy import (
     ALL_SYMBOLS,
@@ -22,6 +25,8 @@ from services.strategy.strategy import (
 #: The widest trailing stop that a message carries.
 _TRAIL_BPS_MAX = 5_000
 _TEXT_MAX = 400
+#: How many puts that do not fit are told, the nearest strikes first.
+_TOLD = 2
 
 
 class SignalMaker(Struct, frozen=True, kw_only=True):
@@ -31,6 +36,7 @@ class SignalMaker(Struct, frozen=True, kw_only=True):
     context: Context
     bar_end_ns: int
     settings: StrategySettings
+    chains: Chains = Chains()
 
     def events(self, findings: Sequence[Finding]) -> list[Message]:
         """Return the events of these findings, in order; entries that may not be are left out."""
@@ -65,9 +71,7 @@ class SignalMaker(Struct, frozen=True, kw_only=True):
     def _bearish(self, finding: Entry, symbol: str) -> SignalRaised | SignalSuppressed:
         key, short_type = f"SHORT_TYPE_{self.strategy.upper()}", self.settings.short_type(self.strategy)
         if short_type == "LongPut":
-            # SHORT_TYPE_* LongPut: this version chooses puts (puts.py) but sends no option orders.
-            detail = f"{key} is LongPut, but this version sends no orders for options"
-            return self._suppressed(finding, rule="puts_not_available", detail=detail)
+            return self._put(finding, symbol, key)
         if short_type != "InverseETF":
             # SHORT_TYPE_* disabled: the operator does not want bearish positions.
             return self._suppressed(finding, rule="short_type_disabled", detail=f"{key} is {short_type}")
@@ -80,6 +84,30 @@ class SignalMaker(Struct, frozen=True, kw_only=True):
             return self._suppressed(finding, rule="no_inverse_etf", detail=detail)
         # The bars are the underlying's: what the fund costs is known to risk alone, from its quote.
         return self._raised(finding, reference_micros=0, fund=fund)
+
+    def _put(self, finding: Entry, symbol: str, key: str) -> SignalRaised | SignalSuppressed:
+        """Return the signal for the put that fits best, or why there is none."""
+        context, date = self.context, self.context.plan.session_date
+        contracts = self.chains.contracts(symbol, date, context.now_ns - self.settings.max_quote_age_ns)
+        if contracts is None:
+            # SHORT_TYPE_* LongPut, but the source has no options of this name, or is one without any.
+            return self._suppressed(
+                finding, rule="no_chain", detail=f"{key} is LongPut, but there is no chain of {symbol}"
+            )
+        choice = choose_put(contracts, self.settings.puts, session_date=date, underlying_micros=finding.close_micros)
+        if choice.chosen is None:
+            told = "; ".join(
+                f"{one.symbol}: {one.reason.value}, not {one.reason.threshold}" for one in choice.rejected[:_TOLD]
+            )
+            detail = f"{key} is LongPut, but none of {len(contracts)} puts fits: {told}"
+            return self._suppressed(finding, rule="no_put", detail=detail)
+        return replace(
+            self._raised(finding, reference_micros=choice.chosen.ask_micros, fund=None),
+            instrument=choice.chosen.symbol,
+            # PUT_TRAILING_STOP: a premium moves many times as far as its underlying.
+            trail_bps=self.settings.put_trail_bps,
+            reasons=(*finding.reasons, *choice.reasons),
+        )
 
     def _raised(self, finding: Entry, *, reference_micros: int, fund: InverseEtf | None) -> SignalRaised:
         context = self.context

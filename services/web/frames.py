@@ -115,6 +115,10 @@ def _candidates(e: m.CandidatesRanked) -> str:
     return f"{len(e.candidates)} candidates, {e.rejected_total} screened out, from {e.source}"
 
 
+def _listed(e: m.OptionsListed) -> str:
+    return f"{len(e.puts)} puts on {e.underlying} are listed"
+
+
 def _signal(e: m.SignalRaised) -> str:
     # A bearish signal buys another name than it saw, so it knows no price for it.
     near = f" near ${dollars(e.reference_micros)}" if e.reference_micros else ""
@@ -191,6 +195,7 @@ def _cash(e: m.CashMoved) -> str:
 
 _SENTENCES: Final[dict[type, Callable[[Any], str]]] = {
     m.CandidatesRanked: _candidates,
+    m.OptionsListed: _listed,
     m.SignalRaised: _signal,
     m.ExitSignalled: _exit,
     m.CloseIntent: _close,

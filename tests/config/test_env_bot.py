@@ -133,7 +133,7 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
         ),
         ({"STRATEGY_SEQUENCE": "open,mid"}, "STRATEGY_SEQUENCE does not name close"),
         ({"STRATEGY_OVERRIDE": "mid", "STRAT_MID_ENABLED": "false"}, "so nothing would run"),
-        ({"SHORT_TYPE_MID": "LongPut"}, "SHORT_TYPE_MID is LongPut, but this version sends no orders for options"),
+        ({"SHORT_TYPE_MID": "LongPut"}, "MARKET_DATA_SOURCE is generated, which has no options"),
         ({"PUT_EXPIRY_MIN_DAYS": "46"}, "no put could pass"),
         ({"START_TIME_MID": "14:29"}, "START_TIME_MID is 14:29, before the exchange opens at 14:30 UTC"),
         (

@@ -12,10 +12,21 @@ pytestmark = pytest.mark.processes
 
 LEAN = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "lean"
 PATIENT = ("HEARTBEAT_TIMEOUT", "10000")
-#: Slippage and a busier strategy on a half-day; and a recorded day where the recordings are there.
+#: A put on a recorded half-day, bought out of its opening range.
+PUTS = {
+    "SHORT_TYPE_OPEN": "LongPut",
+    "MAX_OPTION_PREMIUM": "5000",
+    "MAX_RISK_PER_TRADE": "2",
+    "DAILY_LOSS_LIMIT": "5",
+    "PUT_OPEN_INTEREST_MIN": "10",
+    "OPEN_BREAKOUT_BUFFER": "0",
+    "OPEN_MONITORING_TIME": "30",
+}
+#: Slippage and a busier strategy on a half-day; and recorded days where the recordings are there.
 CHOICES = [RunChoice(start="2024-07-03", seed=11, settings=(PATIENT, ("PAPER_SLIPPAGE", "2.5")))] + (
     [RunChoice(data=str(LEAN), start="2013-10-09", end="2013-10-09", symbols=("SPY", "AIG", "BAC", "IBM"),
-               settings=(PATIENT,))]
+               settings=(PATIENT,)),
+     RunChoice(data=str(LEAN), start="2015-12-24", symbols=("GOOG",), settings=(PATIENT, *PUTS.items()))]
     if LEAN.is_dir()
     else []
 )  # fmt: skip

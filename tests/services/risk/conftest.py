@@ -59,7 +59,9 @@ LIMITS: dict[str, Any] = {
     "price_collar_ppm": 50_000,
     "restricted": frozenset(),
     "is_defending": False,
-    "options": OptionLimits(premium_max_micros=500 * MICROS, days_min=7, days_max=45, open_interest_min=100),
+    "options": OptionLimits(
+        premium_max_micros=500 * MICROS, days_min=7, days_max=45, open_interest_min=100, spread_max_ppm=100_000
+    ),
     "enabled_strategies": frozenset(("open", "mid", "close")),
     "broker_name": "PAPER",
     "is_broker_enabled": True,

@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from bus.messages import MICROS
 from services.risk.options import OptionFacts, OptionLimits, option_finding, underlying_of
 
-LIMITS = OptionLimits(premium_max_micros=500 * MICROS, days_min=7, days_max=45, open_interest_min=100)
+LIMITS = OptionLimits(
+    premium_max_micros=500 * MICROS, days_min=7, days_max=45, open_interest_min=100, spread_max_ppm=100_000
+)
 GOOD = OptionFacts(contracts=2, ask_micros=2_500_000, shares_per_contract=100, days_to_expiry=30, open_interest=100)
 
 
@@ -57,7 +59,9 @@ def test_option_when_its_expiry_is_at_an_end_of_the_range_then_allowed(days: int
 
 
 def test_option_when_it_has_expired_then_denied_whatever_the_range_says() -> None:
-    limits = OptionLimits(premium_max_micros=500 * MICROS, days_min=-5, days_max=45, open_interest_min=0)
+    limits = OptionLimits(
+        premium_max_micros=500 * MICROS, days_min=-5, days_max=45, open_interest_min=0, spread_max_ppm=100_000
+    )
     assert option_finding(replace(GOOD, days_to_expiry=-1), limits) is not None
 
 

@@ -35,7 +35,9 @@ def test_settings_when_the_proposals_are_read_then_in_the_units_of_their_names()
         price_collar_ppm=50_000,
         restricted=frozenset(),
         is_defending=False,
-        options=OptionLimits(premium_max_micros=500 * MICROS, days_min=7, days_max=45, open_interest_min=100),
+        options=OptionLimits(
+            premium_max_micros=500 * MICROS, days_min=7, days_max=45, open_interest_min=100, spread_max_ppm=100_000
+        ),
         enabled_strategies=frozenset(("open", "mid", "close")),
         broker_name="PAPER",
         is_broker_enabled=True,

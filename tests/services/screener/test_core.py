@@ -3,8 +3,18 @@
 import pytest
 from msgspec.structs import replace
 
-from bus.codec import FRAME_BYTES_MAX, encode_message
-from bus.messages import MICROS, NANOS, CandidatesRanked, FeedEnded, Message, Reason, SessionPlanned
+from bus.codec import FRAME_BYTES_MAX, decode_message, encode_message
+from bus.messages import (
+    MICROS,
+    NANOS,
+    CandidatesRanked,
+    FeedEnded,
+    ListedPut,
+    Message,
+    OptionsListed,
+    Reason,
+    SessionPlanned,
+)
 from services.screener.core import ScreenerCore, ScreenerState, rank
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded, UniverseRow
@@ -208,6 +218,30 @@ def test_decide_when_the_next_session_comes_then_it_is_ranked_too() -> None:
     assert len(events) == 1
     _, events = drive(core, state, replace(universe(row()), session_date="2013-10-09"))
     assert [type(event) for event in events] == [CandidatesRanked]
+
+
+def test_decide_when_puts_are_listed_then_each_name_is_said_once_a_session() -> None:
+    core = ScreenerCore(SETTINGS)
+    state, _ = drive(core, core.initial(), PLAN)
+    first = OptionsListed(ts_event=1, ts_init=1, session_date=PLAN.session_date, underlying="AIG", puts=())
+    for listed, count in (
+        (first, 1),
+        (first, 0),
+        (replace(first, underlying="BAC"), 1),
+        (first, 0),
+        (replace(first, session_date="2013-10-09"), 1),
+        (replace(first, session_date="2013-10-09", underlying="BAC"), 1),
+    ):
+        state, events = drive(core, state, listed)
+        assert len(events) == count
+
+
+def test_list_of_puts_when_it_is_as_long_as_it_gets_then_it_fits_one_frame() -> None:
+    puts = tuple(
+        ListedPut(symbol=f"ABCDEF251219P{strike:08d}", open_interest=10**9, delta_ppm=10**6) for strike in range(200)
+    )
+    listed = OptionsListed(ts_event=1, ts_init=1, session_date="2013-10-09", underlying="ABCDEF", puts=puts)
+    assert decode_message(encode_message(listed)) == listed
 
 
 def test_decide_when_anything_else_comes_then_nothing_follows() -> None:

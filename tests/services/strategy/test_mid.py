@@ -168,7 +168,7 @@ def test_signal_when_the_trend_is_too_strong_then_said_once_and_raised_when_it_i
     ("env", "symbol", "rule"),
     [
         ({"SHORT_TYPE_MID": "disabled"}, "SPY", "short_type_disabled"),
-        ({"SHORT_TYPE_MID": "LongPut"}, "SPY", "puts_not_available"),
+        ({"SHORT_TYPE_MID": "LongPut"}, "SPY", "no_chain"),
         ({}, "IBM", "no_inverse_etf"),
         ({}, "SOXX", "no_inverse_etf"),
         ({}, "SH", "is_inverse_etf"),

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from bus.messages import MICROS, Reason
 from config.env_bot import parse, proposals
-from services.strategy.puts import PutContract, PutRules, choose_put
+from services.strategy.puts import PutContract, choose_put
+from services.strategy.settings import PutRules
 
 OPTIONS = (Path(__file__).resolve().parents[3] / "../shared/data/lean/option/usa").resolve()
 RULES = PutRules(
