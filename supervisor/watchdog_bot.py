@@ -11,6 +11,7 @@ web service is watched but does not halt the chain: trading does not depend on i
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from bus.halt_acks import HaltAcks
 from bus.heartbeat import CRASH_LOOP_RESTARTS_MAX, Liveness
 from bus.lifecycle import MEANING, SessionWindows, Trigger, bot_state, effects, moment_at, next_state
 from bus.messages import (
+    MICROS,
     ChainArmed,
     ChainDisarmed,
     ChainState,
@@ -99,6 +101,18 @@ class WatchdogCore:
     def snapshot(self, _state: dict[str, Message], _now_ns: int) -> Sequence[StatusMessage]:
         """Return nothing: the shell publishes ChainStatus in its own rhythm."""
         return ()
+
+
+def _loss_words(event: KillSwitchTripped) -> str:
+    """Return what the kill switch found: the day's loss, or with DAILY_LOSS_FROM peak how far it fell from its best."""
+    loss, limit = _dollars(event.peak_micros - event.pnl_micros), _dollars(event.limit_micros)
+    if event.peak_micros:
+        return f"the day fell {loss} from its best of {_dollars(event.peak_micros)}, beyond DAILY_LOSS_LIMIT {limit}"
+    return f"the day's loss {loss} is beyond DAILY_LOSS_LIMIT {limit}"
+
+
+def _dollars(micros: int) -> str:
+    return f"${Decimal(micros) / MICROS:,.2f}"
 
 
 def _same_plan(first: SessionPlanned, second: SessionPlanned) -> bool:
@@ -175,9 +189,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
     def before_commit(self, event: Message) -> None:
         """Halt the chain for what other services could not go on with."""
         if isinstance(event, KillSwitchTripped):
-            loss = f"${-event.pnl_micros / 1_000_000:,.2f}"
-            limit = f"${event.limit_micros / 1_000_000:,.2f}"
-            self._halt("daily_loss_limit", f"the day's loss {loss} is beyond DAILY_LOSS_LIMIT {limit}")
+            self._halt("daily_loss_limit", _loss_words(event))
         elif isinstance(event, EntrySuspended):
             self._halt("ledger_suspended", f"the ledger cannot book {event.source_event_id}: {event.detail}")
 

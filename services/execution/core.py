@@ -336,9 +336,9 @@ class ExecutionCore:
         # fraction of a share or an option, so that is guarded here, on the quotes that are heard.
         if order.leg == "entry" and not needs_guard(filled):
             step.say(step.stop_for(filled))
-        if order.leg == "entry" and self._one_side_at_a_time:
-            # A part that is protected is worth more than the rest; the stop is sent once the cancel is confirmed.
-            step.cancel_entries("a part is filled, and its stop is refused while the rest may still be bought")
+            if self._one_side_at_a_time:
+                # A part that is protected is worth more than the rest; the stop is sent once the cancel is confirmed.
+                step.cancel_entries("a part is filled, and its stop is refused while the rest may still be bought")
         self._go_on(state, step, now_ns)
         surprise = _surprise(order, filled, step.intent)
         return self._halted_after(state, step, surprise, now_ns) if surprise else step.events

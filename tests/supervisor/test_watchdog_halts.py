@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from watchdog_rig import ARMED, CRITICAL, DISARMED, MIB, MS, SUSPENDED, TICK_NS, TRIPPED, WatchdogRig, bot
 
 from bus.assembly import Setup
@@ -15,6 +16,10 @@ from config.env_bot import parse, proposals
 from replay.session import DEMO_IDENTITY
 
 # --- causes ------------------------------------------------------------------------------------------------------
+
+
+#: With DAILY_LOSS_FROM peak the switch trips on a day that is still in profit.
+FELL = replace(TRIPPED, pnl_micros=800_000_000, peak_micros=2_000_000_000)
 
 
 @pytest.mark.parametrize("service", CRITICAL)
@@ -130,7 +135,8 @@ def test_the_kill_file_when_used_a_second_time_halts_as_the_first_time(rig: Watc
 @pytest.mark.parametrize(
     ("sender", "event", "rule", "words"),
     [
-        ("risk", TRIPPED, "daily_loss_limit", ("$1,500.00", "$1,000.00")),
+        ("risk", TRIPPED, "daily_loss_limit", ("the day's loss $1,500.00", "$1,000.00")),
+        ("risk", FELL, "daily_loss_limit", ("the day fell $1,200.00 from its best of $2,000.00", "$1,000.00")),
         ("ledger", SUSPENDED, "ledger_suspended", ("PAPER:PX-000007:FILL", "no such account")),
     ],
 )
