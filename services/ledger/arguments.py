@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -83,6 +84,27 @@ def deliver(out: Path | None, data: bytes, said: str) -> None:
     finally:
         part.unlink(missing_ok=True)
     sys.stdout.write(f"{said} Written to {out}.\n")
+
+
+def add_whole_export(parser: argparse.ArgumentParser) -> None:
+    """Tell the command line of an export that begins with the first entry."""
+    add_ledger(parser)
+    add_last_day(parser)
+    add_out(parser)
+
+
+def export_whole(args: argparse.Namespace, program: str, export: Callable[[Books, Period], bytes]) -> int:
+    """Export the books for another program from the first entry on; return 0.
+
+    Raises:
+        LedgerError: there is no sound ledger, or its books have findings: then nothing is written.
+        OSError: the file cannot be written.
+    """
+    books = sound_books(args)
+    period = period_of(args, books)
+    count = len(books.until(period.end_ns))
+    deliver(args.out, export(books, period), f"{count} entries for {program} until {period.last} UTC.")
+    return 0
 
 
 def _day(text: str) -> date:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from services.ledger import accounts
-from services.ledger.arguments import add_last_day, add_ledger, add_out, deliver, period_of, sound_books
+from services.ledger.arguments import add_whole_export, export_whole
 from services.ledger.ofx_text import money, plain, units
 from services.ledger.reading import Books, Entry, Line, LotRow, Period, utc_day
 
@@ -32,23 +32,12 @@ _RESERVED: Final = frozenset({"TRUE", "FALSE", "NULL", accounts.CURRENCY})
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell the command line of `export-beancount`."""
-    add_ledger(parser)
-    add_last_day(parser)
-    add_out(parser)
+    add_whole_export(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export the books from the first entry on; return 0.
-
-    Raises:
-        LedgerError: there is no sound ledger, or its books have findings: then nothing is written.
-        OSError: the file cannot be written.
-    """
-    books = sound_books(args)
-    period = period_of(args, books)
-    count = len(books.until(period.end_ns))
-    deliver(args.out, export_beancount(books, period), f"{count} entries for beancount until {period.last} UTC.")
-    return 0
+    """Export the books; return 0, or raise what `export_whole` raises."""
+    return export_whole(args, "beancount", export_beancount)
 
 
 def export_beancount(books: Books, period: Period) -> bytes:

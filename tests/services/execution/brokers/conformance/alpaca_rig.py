@@ -1,7 +1,7 @@
 """Alpaca's adapter for the cards: its house is a stand-in that speaks Alpaca's protocol, behind a line that fails."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,16 +147,6 @@ class AlpacaRig(Rig):
 
     def repeat_executions(self) -> None:
         self.house.repeat_events()
-
-    def at_the_last_moment(self, act: Callable[[], None]) -> None:
-        gate, asked = self.gate, self.gate.refusal
-
-        def once(*, reduces: bool) -> str | None:
-            gate.refusal = asked
-            act()
-            return asked(reduces=reduces)
-
-        gate.refusal = once
 
     def houses_orders(self) -> list[str]:
         return [order.ticket.client_id for order in self.house.exchange.all_orders()]

@@ -1,6 +1,6 @@
 """Interactive Brokers' adapter for the cards, on either library: its house is a stand-in gateway with its protocol."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -166,16 +166,6 @@ class IbkrRig(Rig):
 
     def repeat_executions(self) -> None:
         self.house.repeat_executions()
-
-    def at_the_last_moment(self, act: Callable[[], None]) -> None:
-        gate, asked = self.gate, self.gate.refusal
-
-        def once(*, reduces: bool) -> str | None:
-            gate.refusal = asked
-            act()
-            return asked(reduces=reduces)
-
-        gate.refusal = once
 
     def houses_orders(self) -> list[str]:
         return [order.ref for order in self.house.orders]
