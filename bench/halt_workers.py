@@ -48,7 +48,7 @@ _CENT_MICROS: Final = MICROS // 100
 class FloodingCore(Core[RiskState]):
     """Risk's own core, which besides approves orders that no signal asked for while the chain is armed.
 
-    Most are priced at half the market and so stay open; a few are priced to fill, and so leave positions with stops.
+    Most are priced three percent below the market and so stay open; a few are priced to fill, and so leave positions with stops.
 
     Args:
         core: risk's.
@@ -130,7 +130,8 @@ def _watchdog_build() -> Callable[[Setup], Assembly[Any]]:
 
 def _order(number: int, quote: Quote, plan: SessionPlanned, now_ns: int) -> SubmitOrder:
     fills = number % FILLS_ONE_IN == 0
-    price = quote.ask_micros * 105 // 100 if fills else quote.bid_micros // 2
+    # Execution sends no entry that is more than 5 % from the market.
+    price = quote.ask_micros * 104 // 100 if fills else quote.bid_micros * 97 // 100
     return SubmitOrder(
         ts_event=now_ns,
         ts_init=now_ns,

@@ -85,7 +85,7 @@ def test_a_killed_service_when_in_mid_session_halts_the_chain_and_loses_nothing(
     stage.arm("the service is back")
     until(stage.is_session_over, "the session does not end after the restart", 90)
     assert len(_shown(stage)["fills"]) > before
-    assert _shown(stage)["portfolio"]["positions"] == []
+    until(lambda: _shown(stage)["portfolio"]["positions"] == [], "positions are not sold")
     stage.stop()
     _check_books(stage)
 
@@ -185,7 +185,7 @@ def test_the_whole_chain_when_it_ends_in_mid_session_comes_back_disarmed_and_can
     assert "armed" in _chain(stage)["detail"] or _chain(stage)["state"] == "HALTED"
     stage.arm("looked at it")
     until(stage.is_session_over, "the session does not end after the restart", 90)
-    assert _shown(stage)["portfolio"]["positions"] == []
+    until(lambda: _shown(stage)["portfolio"]["positions"] == [], "positions are not sold")
     stage.stop()
     _check_books(stage)
 
