@@ -48,7 +48,8 @@ _CENT_MICROS: Final = MICROS // 100
 class FloodingCore(Core[RiskState]):
     """Risk's own core, which besides approves orders that no signal asked for while the chain is armed.
 
-    Most are priced three percent below the market and so stay open; a few are priced to fill, and so leave positions with stops.
+    Most are priced three percent below the market and so stay open; a few are priced to fill, and so leave positions
+    with stops.
 
     Args:
         core: risk's.
