@@ -10,10 +10,9 @@ from typing import Any
 from bus.store import StoreError
 from config.identity import Identity
 from config.paths import HomePaths
+from services.ledger.accounts import CASH_ACCOUNTS, UNITS_IN_CUSTODY
 
 #: Settled, in envelopes, and waiting to be settled (SETTLEMENT_DAYS): together what the broker calls cash.
-_CASH_ACCOUNTS = ("1010", "1030", "1040", "1110", "2110")
-_UNITS_ACCOUNT = "9010"
 
 
 def _as_booked(execution_id: str) -> str:
@@ -64,17 +63,17 @@ def compare_books(paths: HomePaths, identity: Identity, broker: BrokerBooks | No
     broker = broker or paper_books(paths)
     ledger = _Books(paths.entities / identity.entity_folder / identity.ledger_file)
     faults = []
-    marks = ",".join("?" for _ in _CASH_ACCOUNTS)
+    marks = ",".join("?" for _ in CASH_ACCOUNTS)
     booked = ledger.number(
         f"SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code IN ({marks})",  # noqa: S608 - marks only
-        *_CASH_ACCOUNTS,
+        *CASH_ACCOUNTS,
     )
     if broker.cash_micros != booked:
         faults.append(f"cash: broker {broker.cash_micros}, ledger {booked} micro-dollars")
     held = broker.positions
     units = ledger.table(
         "SELECT commodity, sum(amount) FROM posting WHERE account_code = ? GROUP BY 1 HAVING sum(amount) <> 0",
-        _UNITS_ACCOUNT,
+        UNITS_IN_CUSTODY,
     )
     units = {name.removesuffix("/UNITS"): qty for name, qty in units.items()}
     faults.extend(

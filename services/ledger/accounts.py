@@ -42,6 +42,11 @@ CASH_ACCOUNTS: Final = (CASH, CASH_TAX_RESERVE, CASH_PAYROLL_RESERVE, UNSETTLED_
 #: What a trade or a movement changes of it: the reserves are envelopes inside the same account.
 FLOAT_ACCOUNTS: Final = (CASH, UNSETTLED_SALES, UNSETTLED_PURCHASES)
 COST_ACCOUNTS: Final = (EQUITIES_AT_COST, HOLDINGS_AT_COST, OPTIONS_AT_COST)
+GAIN_ACCOUNTS: Final = (GAIN_SHORT_TERM, GAIN_LONG_TERM, OPTION_GAIN_SHORT_TERM, OPTION_GAIN_LONG_TERM)
+#: What the owner's cash is set aside for, the float first.
+ENVELOPES: Final = (CASH, CASH_TAX_RESERVE, CASH_PAYROLL_RESERVE)
+#: Everything that is charged without a trade of its own.
+CHARGES: Final = (FEES, MARGIN_INTEREST, BORROW_FEES, SHORT_DIVIDENDS, DATA_COSTS)
 
 #: code -> (type, unit rule, lot rule). The schema's seal relies on them as much as the recipes do.
 REQUIRED: Final[dict[str, tuple[str, str, str]]] = {

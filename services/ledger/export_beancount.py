@@ -22,7 +22,7 @@ _ROOTS: Final = {
     "ASSET": "Assets", "LIABILITY": "Liabilities", "EQUITY": "Equity", "INCOME": "Income", "EXPENSE": "Expenses",
     "MEMO": "Equity:Memo",
 }  # fmt: skip
-_GAIN_CODES: Final = frozenset({accounts.GAIN_SHORT_TERM, accounts.GAIN_LONG_TERM, "4030", "4040"})
+_GAIN_CODES: Final = frozenset(accounts.GAIN_ACCOUNTS)
 _GAINS: Final = "Income:RealizedGains"
 #: beancount works out a gain to the cent, the ledger the cost of each lot to the cent.
 _CENT_MICROS: Final = 10_000

@@ -10,7 +10,7 @@ from services.ledger.figures import dollars
 from services.ledger.reading import Books, Entry
 
 FINDINGS_MAX: Final = 20
-_GAINS: Final = frozenset({accounts.GAIN_SHORT_TERM, accounts.GAIN_LONG_TERM, "4030", "4040"})
+_GAINS: Final = frozenset(accounts.GAIN_ACCOUNTS)
 
 
 def findings(books: Books) -> tuple[str, ...]:

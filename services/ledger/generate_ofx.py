@@ -33,7 +33,7 @@ from services.ledger.ofx_text import (
     unique_id,
     units,
 )
-from services.ledger.reading import CASH_ACCOUNTS, Books, Entry, Period, utc_day
+from services.ledger.reading import Books, Entry, Period, utc_day
 from services.ledger.trades import (
     CashFlow,
     Closure,
@@ -52,7 +52,6 @@ _HEADER: Final = (
     '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
     '<?OFX OFXHEADER="200" VERSION="220" SECURITY="NONE" OLDFILEUID="NONE" NEWFILEUID="NONE"?>\n'
 )
-_ENVELOPES: Final = (accounts.CASH, "1030", "1040")
 _PRICE_PLACES: Final = 10
 _BANK_KINDS: Final = {
     "DIVIDEND": ("DIV", "DIV"),
@@ -161,7 +160,7 @@ class _Document:
             if cash := net_cash(entry):
                 _bank_line(lines, entry, cash, move=by_seq.get(entry.seq), side="BANK")
         balance = ET.SubElement(statement, "LEDGERBAL")
-        leaf(balance, "BALAMT", money(self._balance(CASH_ACCOUNTS)))
+        leaf(balance, "BALAMT", money(self._balance(accounts.CASH_ACCOUNTS)))
         leaf(balance, "DTASOF", self._as_of)
 
     # The investment view: the same cash once more, as trades, income and the rest.
@@ -275,11 +274,11 @@ class _Document:
     def _balances(self, statement: ET.Element) -> None:
         shorts = [code for code, is_short in self._books.lot_accounts.items() if is_short]
         balances = ET.SubElement(statement, "INVBAL")
-        leaf(balances, "AVAILCASH", money(self._balance(CASH_ACCOUNTS)))
+        leaf(balances, "AVAILCASH", money(self._balance(accounts.CASH_ACCOUNTS)))
         leaf(balances, "MARGINBALANCE", money(0))
         leaf(balances, "SHORTBALANCE", money(-self._balance(shorts)))
         listed = ET.SubElement(balances, "BALLIST")
-        for code in _ENVELOPES:
+        for code in accounts.ENVELOPES:
             if (account := self._books.accounts.get(code)) is not None:
                 line = ET.SubElement(listed, "BAL")
                 leaf(line, "NAME", plain(f"Account {code}", NAME_LENGTH_MAX))

@@ -12,7 +12,7 @@ from contextlib import closing
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -26,8 +26,6 @@ from services.ledger.book import BUSY_TIMEOUT_MS, LedgerError, open_book
 from services.ledger.coa_utils_ledger import Account, stored_accounts
 from services.ledger.provision import ledger_path
 
-#: What the broker calls cash: the float, the two envelopes, and what is not settled yet.
-CASH_ACCOUNTS: Final = frozenset({accounts.CASH, "1030", "1040", "1110", "2110"})
 _FILE_NAME = re.compile(r"^([A-Z0-9]+)_([A-Z0-9]+)_([a-z0-9]+)_([A-Z0-9]+)_([A-Z0-9]+)_BOT_ledger\.db$")
 _NS_PER_DAY = 86_400 * NS_PER_SECOND
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -287,10 +285,9 @@ def _entries(db: sqlite3.Connection) -> tuple[Entry, ...]:
     ):
         lines[seq].append(Line(account=account, commodity=commodity, amount=amount))
     opened, closed = _lots(db), _closes(db)
-    reverses = _column(db, "tx", "reverses_seq", "SELECT seq, reverses_seq FROM tx WHERE reverses_seq IS NOT NULL")
     rows = db.execute(
-        "SELECT seq, event_type, source_event_id, symbol, description, gain_micros, occurred_at_ns, recorded_at_ns "
-        "FROM tx ORDER BY seq"
+        "SELECT seq, event_type, source_event_id, symbol, description, gain_micros, occurred_at_ns, recorded_at_ns, "
+        "coalesce(reverses_seq, 0) FROM tx ORDER BY seq"
     )
     return tuple(
         Entry(
@@ -302,7 +299,7 @@ def _entries(db: sqlite3.Connection) -> tuple[Entry, ...]:
             gain_micros=row[5],
             occurred_ns=row[6],
             recorded_ns=row[7],
-            reverses_seq=reverses.get(row[0], 0),
+            reverses_seq=row[8],
             lines=tuple(lines[row[0]]),
             opened=tuple(opened[row[0]]),
             closed=tuple(closed[row[0]]),
@@ -331,9 +328,8 @@ def _lots(db: sqlite3.Connection) -> defaultdict[int, list[LotRow]]:
 
 def _closes(db: sqlite3.Connection) -> defaultdict[int, list[CloseRow]]:
     found: defaultdict[int, list[CloseRow]] = defaultdict(list)
-    kinds = _column(db, "lot_close", "kind", "SELECT close_id, kind FROM lot_close")
     for row in db.execute(
-        "SELECT close_id, lot_id, tx_seq, qty, cost, proceeds, gain, qty_left, cost_left, term "
+        "SELECT close_id, lot_id, tx_seq, qty, cost, proceeds, gain, qty_left, cost_left, term, kind "
         "FROM lot_close ORDER BY close_id"
     ):
         close = CloseRow(
@@ -347,13 +343,7 @@ def _closes(db: sqlite3.Connection) -> defaultdict[int, list[CloseRow]]:
             qty_left=row[7],
             cost_left=row[8],
             term=row[9],
-            kind=kinds.get(row[0], "SALE"),
+            kind=row[10],
         )
         found[close.tx_seq].append(close)
     return found
-
-
-def _column(db: sqlite3.Connection, table: str, column: str, question: str) -> dict[int, Any]:
-    """Answer a question about a column that an older ledger does not have: then with nothing."""
-    found = db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, column)).fetchone()
-    return {} if found is None else dict(db.execute(question))

@@ -9,11 +9,11 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from services.ledger import accounts
-from services.ledger.reading import CASH_ACCOUNTS, Books, Entry
+from services.ledger.reading import Books, Entry
 
-_FEES: Final = frozenset({"5020", "5030", "5040", "5050", "5060"})
-_DIVIDENDS: Final = frozenset({"4110"})
-_INTEREST: Final = frozenset({"4120"})
+_FEES: Final = frozenset(accounts.CHARGES)
+_DIVIDENDS: Final = frozenset({accounts.DIVIDENDS})
+_INTEREST: Final = frozenset({accounts.INTEREST})
 _OWNER: Final = frozenset({accounts.OWNER_CONTRIBUTIONS, accounts.OWNER_DRAWS, "3090"})
 #: Places of a price that is worked out from cost and quantity: enough to give the cost back to the cent.
 _PRICE_PLACES: Final = 10
@@ -111,7 +111,7 @@ def ticker(commodity: str) -> str:
 
 def net_cash(entry: Entry) -> int:
     """Return what an entry changes in the broker's cash, micro-dollars: envelopes and unsettled sums are cash too."""
-    return entry.amount_on(CASH_ACCOUNTS)
+    return entry.amount_on(accounts.CASH_ACCOUNTS)
 
 
 def moves_of(books: Books, entry: Entry) -> tuple[Move, ...]:
