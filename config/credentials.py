@@ -1,6 +1,7 @@
 """Names and form of what is kept in the vault's credentials; what is not entered is not there."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 #: Finnhub's API key: the universe is built with it.
@@ -13,6 +14,15 @@ ALPACA_TRADING_KEY: Final = "alpaca_trading_key"
 ALPACA_TRADING_SECRET: Final = "alpaca_trading_secret"  # noqa: S105 - the name it is kept under, not the secret
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
 _API_SECRET: Final = re.compile(r"[A-Za-z0-9_\-/+=.]{8,200}")
+
+
+def alpaca_data_pair(kept: Mapping[str, str]) -> tuple[str, str]:
+    """Return the key pair for Alpaca's market data and its secret; two empty words when there is none.
+
+    A pair that trades gives market data as well; one of its own is taken first, and half a pair is none.
+    """
+    pairs = ((ALPACA_DATA_KEY, ALPACA_DATA_SECRET), (ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET))
+    return next(((kept[key], kept[secret]) for key, secret in pairs if kept.get(key) and kept.get(secret)), ("", ""))
 
 
 def api_key_fault(key: str) -> str | None:

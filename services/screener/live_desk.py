@@ -9,7 +9,7 @@ from typing import Final
 from bus.assembly import CannotStartError, Ports, Setup
 from bus.clock import NS_PER_SECOND, boot_ns, iso_utc, utc_ns
 from bus.messages import ChainStatus, Message, PortfolioSnapshot, ServiceName, SessionPlanned
-from config.credentials import ALPACA_DATA_KEY, ALPACA_DATA_SECRET
+from config.credentials import alpaca_data_pair
 from config.vault import Vault, VaultError
 from services.screener.alpaca_bars import DATA_URL, AlpacaBars
 from services.screener.alpaca_stream import STREAM_URL, AlpacaStream, StreamSettings
@@ -27,8 +27,6 @@ _AGAIN_NS: Final = 30 * NS_PER_SECOND
 #: Outside the exchange's hours a name may not be quoted for a while.
 _QUIET_OUTSIDE_S: Final = 120.0
 _RULE: Final = "market_data"
-#: The names that the pair for trading is kept under.
-_TRADING_PAIR: Final = ("alpaca_trading_key", "alpaca_trading_secret")
 #: A simulated exchange on this machine takes any keys.
 _SIMULATOR_KEYS: Final = ("SIMULATED-KEY", "SIMULATED-SECRET")
 
@@ -54,13 +52,11 @@ class LiveWorld:
             # It never gets the operator's keys.
             return _SIMULATOR_KEYS
         try:
-            kept = Vault(self._setup.paths).open().credentials
+            pair = alpaca_data_pair(Vault(self._setup.paths).open().credentials)
         except VaultError as error:
             raise CannotStartError(f"The keys for market data cannot be read: {error}") from error
-        # A pair that trades gives market data as well; one of its own is taken first.
-        for key, secret in ((ALPACA_DATA_KEY, ALPACA_DATA_SECRET), _TRADING_PAIR):
-            if kept.get(key) and kept.get(secret):
-                return kept[key], kept[secret]
+        if all(pair):
+            return pair
         raise CannotStartError(
             "There is no Alpaca key pair for market data: live data needs the credentials alpaca_data_key and "
             "alpaca_data_secret in the vault, or the pair that trades. Enter one on the configuration page."

@@ -17,7 +17,7 @@ from bus.calendar import NEW_YORK, plan_session, read_exchange_day
 from bus.clock import NS_PER_SECOND, boot_ns, iso_utc, utc_ns
 from bus.lock import LockTakenError
 from bus.messages import Reason, SessionPlanned
-from config.credentials import ALPACA_DATA_KEY, ALPACA_DATA_SECRET
+from config.credentials import alpaca_data_pair
 from config.env_bot import EnvBot, SettingsError, parse, proposals
 from config.paths import HomeError, HomePaths, home_paths
 from config.vault import Vault, VaultError
@@ -214,9 +214,8 @@ def _live(call: _Call) -> tuple[UniverseLoaded, ScreenerSettings]:
 
     settings, now = call.settings, utc_ns()
     universe = load_universe(call.paths, settings)
-    keys = Vault(call.paths).open().credentials
     source = AlpacaSnapshots(
-        (keys.get(ALPACA_DATA_KEY, ""), keys.get(ALPACA_DATA_SECRET, "")),
+        alpaca_data_pair(Vault(call.paths).open().credentials),
         settings.alpaca_data_feed,
         sleep=time.sleep,
         utc_ns=utc_ns,

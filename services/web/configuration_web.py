@@ -49,8 +49,8 @@ _KEYS: Final = {
     ALPACA_TRADING_SECRET: ("Alpaca trading secret", "The secret that belongs to this key id", api_secret_fault),
     ALPACA_DATA_KEY: (
         "Alpaca market data key",
-        "Needed for live prices (MARKET_DATA_SOURCE is alpaca), unless the pair that trades is entered; the screener's "
-        "command screen takes this one alone",
+        "Needed for live prices (MARKET_DATA_SOURCE is alpaca, or the screener's command screen), unless the pair that "
+        "trades is entered",
         api_key_fault,
     ),
     ALPACA_DATA_SECRET: ("Alpaca market data secret", "The secret that belongs to this key id", api_secret_fault),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.credentials import api_key_fault
+from config.credentials import alpaca_data_pair, api_key_fault
 
 
 @pytest.mark.parametrize("key", ["c1abcdefgh", "PK_TEST-00000000", "x" * 200])
@@ -17,3 +17,12 @@ def test_key_when_it_cannot_be_one_then_the_fault_has_nothing_of_it(key: str) ->
     fault = api_key_fault(key)
     assert fault is not None
     assert not key or key not in fault
+
+
+def test_alpaca_data_pair_when_its_own_is_whole_then_it_comes_before_the_one_that_trades() -> None:
+    own = {"alpaca_data_key": "OWNKEYID", "alpaca_data_secret": "ownSECRET"}
+    trading = {"alpaca_trading_key": "TRADEKEYID", "alpaca_trading_secret": "tradeSECRET"}
+    assert alpaca_data_pair(own | trading) == ("OWNKEYID", "ownSECRET")
+    assert alpaca_data_pair(trading) == ("TRADEKEYID", "tradeSECRET")
+    assert alpaca_data_pair({"alpaca_data_key": "OWNKEYID"} | trading) == ("TRADEKEYID", "tradeSECRET")
+    assert alpaca_data_pair({"alpaca_data_key": "OWNKEYID"}) == ("", "")
