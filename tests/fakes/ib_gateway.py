@@ -234,7 +234,7 @@ class IbGateway(IbDesk):
     def _start_api(self, line: Line, fields: list[str]) -> None:
         client_id = int(fields[2])
         with self._lock:
-            if any(other.client_id == client_id for other in self.lines):
+            if any(other.client_id == client_id and not _has_hung_up(other) for other in self.lines):
                 text = "Unable to connect as the client id is already in use. Retry with a unique client id."
                 line.write(words.error(-1, 326, text, self.version))
                 raise ConnectionError
@@ -340,3 +340,13 @@ def _exactly(stream: object, size: int) -> bytes:
     if len(data) < size:
         raise ConnectionError
     return bytes(data)
+
+
+def _has_hung_up(line: Line) -> bool:
+    """Tell whether the client has closed this line, though its own thread has not come to see it yet."""
+    try:
+        return line.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
