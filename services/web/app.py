@@ -8,6 +8,7 @@ from flask import (
     Flask,
     Response,
     abort,
+    current_app,
     g,
     jsonify,
     make_response,
@@ -26,11 +27,15 @@ from services.web import (
     control_web,
     dashboard_web,
     login_web,
+    navigation,
+    preferences_web,
     security,
     streams_web,
+    styleguide_web,
 )
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
+from services.web.times import ZONES, chosen_zone, when
 from services.web.venue import venue_of
 
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -48,8 +53,12 @@ def create_app(
     on_provisioned: Callable[[Secrets], None] = _nothing,
     *,
     bus: Bus | None = None,
+    has_styleguide: bool = False,
 ) -> Flask:
-    """Return the application for one home; `on_provisioned` is called once, after the first configuration."""
+    """Return the application for one home; `on_provisioned` is called once, after the first configuration.
+
+    With `has_styleguide` the page /styleguide shows every component that pages are made of.
+    """
     app = Flask(__name__, static_folder=None)
     found = Site(paths, hub, on_provisioned, bus=bus or NoBus())
     app.extensions["tradebot"] = found
@@ -64,12 +73,15 @@ def create_app(
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web):
+    for view in (configuration_web, login_web, preferences_web, dashboard_web, control_web, streams_web):
         app.register_blueprint(view.pages)
+    if has_styleguide:
+        app.register_blueprint(styleguide_web.pages)
     _add_fixed_files(app)
     _add_errors(app)
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
+    app.jinja_env.globals["when"] = when
     return app
 
 
@@ -147,13 +159,20 @@ def _error_page(code: int, text: str) -> Response:
 
 
 def _page_facts() -> dict[str, Any]:
-    """Return what every page shows: who is logged in, where orders go, the theme."""
-    theme = request.cookies.get("theme", "")
-    user = g.get("user")
-    facts: dict[str, Any] = {"user": user, "theme": theme if theme in {"dark", "light"} else ""}
-    facts["may_control"] = security.may("control")
+    """Return what every page shows: who is logged in, where orders go, where this page stands, how it is to look."""
+    theme, user, zone = preferences_web.chosen("theme"), g.get("user"), chosen_zone()
+    facts: dict[str, Any] = {
+        "user": user,
+        "theme": "" if theme == "auto" else theme,
+        "gain": preferences_web.chosen("gain"),
+        "zone": zone,
+        "zones": ZONES,
+        "may_control": security.may("control"),
+    }
     if user is not None:
         facts["venue"] = venue_of(site().secrets().settings)
         facts["chain"] = site().hub.chain()
         facts["bot_identity"] = site().secrets().identity.bot_identity
+        facts["menu"] = navigation.menu(current_app, request.endpoint)
+        facts["place"] = navigation.place(request.endpoint)
     return facts

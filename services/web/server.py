@@ -34,6 +34,8 @@ from services.web.site import Bus
 HOST: Final = "127.0.0.1"
 PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
 PORT_DEFAULT: Final = 8780
+#: Set to 1 by whoever works on the pages: /styleguide shows the components.
+STYLEGUIDE_VARIABLE: Final = "TRADEBOT_WEB_STYLEGUIDE"
 THREADS: Final = 64
 _PARENT_EVERY_S: Final = 0.5
 CONNECTIONS_MAX: Final = 500
@@ -130,7 +132,12 @@ def main(
         return EXIT_FAULT if "--self-check" in arguments else EXIT_CANNOT_START
     try:
         with service_lock(paths, "web"):
-            return serve(paths, int(values.get(PORT_VARIABLE) or PORT_DEFAULT), listener_factory or _bus_listener)
+            return serve(
+                paths,
+                int(values.get(PORT_VARIABLE) or PORT_DEFAULT),
+                listener_factory or _bus_listener,
+                has_styleguide=values.get(STYLEGUIDE_VARIABLE) == "1",
+            )
     except LockTakenError as error:
         sys.stderr.write(f"web: {error}\n")
         return EXIT_LOCKED
@@ -152,11 +159,11 @@ def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, .
     return tuple(faults)
 
 
-def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int:
+def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has_styleguide: bool = False) -> int:
     """Serve one home on one port until SIGTERM or SIGINT."""
     hub, vault = StatusHub(), Vault(paths)
     ear = Ear(paths, hub, listener_factory)
-    app = create_app(paths, hub, ear.start_late, bus=ear)
+    app = create_app(paths, hub, ear.start_late, bus=ear, has_styleguide=has_styleguide)
     try:
         server = waitress.create_server(
             app,

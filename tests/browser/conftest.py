@@ -63,12 +63,18 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start a web interface on a free port; it stops when the test ends."""
     stops: list[Callable[[], None]] = []
 
-    def start(*, users: tuple[User, ...] = (), settings: Mapping[str, str] = MappingProxyType({})) -> Served:
+    def start(
+        *,
+        users: tuple[User, ...] = (),
+        settings: Mapping[str, str] = MappingProxyType({}),
+        has_styleguide: bool = False,
+    ) -> Served:
         paths, hub = HomePaths(tmp_path / "home"), StatusHub()
         paths.make()
         if users:
             Vault(paths).provision(_secrets(users, {**proposals(), **settings}))
-        server = waitress.create_server(create_app(paths, hub), host="127.0.0.1", port=0, threads=16)
+        app = create_app(paths, hub, has_styleguide=has_styleguide)
+        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=16)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
 
@@ -130,8 +136,8 @@ def log_in_at(clean_page: Page) -> Callable[[Served, str], Page]:
 
 
 @pytest.fixture
-def log_in(log_in_at: Callable[[Served, str], Page], site: Served) -> Callable[..., Page]:
-    """Log a user of `site` in and return the page, on the dashboard."""
+def log_in(site: Served, log_in_at: Callable[[Served, str], Page]) -> Callable[..., Page]:
+    """Log a user of `site` in and return the page, on the dashboard; the page closes before the site does."""
     return lambda name="olga": log_in_at(site, name)
 
 

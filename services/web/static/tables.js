@@ -9,7 +9,7 @@
   const shares = (text) => Number(text).toLocaleString("en-US", { maximumFractionDigits: 9 });
   const percent = (bps) => `${(bps / 100).toFixed(2)} %`;
   const at = (ms) => utc.format(ms);
-  const tone = (text) => (Number(text) > 0 ? "up" : Number(text) < 0 ? "down" : "");
+  const tone = (text) => (Number(text) > 0 ? "gain" : Number(text) < 0 ? "loss" : "");
   // Sign and triangle say the same as the colour, for those who do not see it.
   const signed = (text) => { const n = Number(text); return n === 0 ? "$0.00" : `${n > 0 ? "▲ +" : "▼ -"}$${amount(Math.abs(n))}`; };
 

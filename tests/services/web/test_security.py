@@ -24,7 +24,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/login"): (200, 303, 303, 303),
     ("POST", "/login"): (401, 401, 401, 401),
     ("POST", "/logout"): (401, 303, 303, 303),
-    ("POST", "/theme"): (303, 303, 303, 303),
+    ("POST", "/preferences"): (303, 303, 303, 303),
     ("GET", "/control/arm"): (303, 403, 200, 200),
     ("GET", "/control/stop"): (303, 403, 200, 200),
     ("GET", "/control/kill"): (303, 403, 200, 200),
@@ -143,7 +143,7 @@ def test_fixed_file_when_asked_with_its_version_then_is_kept_for_good(person: An
 
 def test_cookies_when_set_then_are_http_only_and_same_site_strict(person: Any) -> None:
     cookies = person.get("/login").headers.getlist("Set-Cookie")
-    cookies += person.post("/theme", {"theme": "dark"}, form_on="/login").headers.getlist("Set-Cookie")
+    cookies += person.post("/preferences", {"theme": "dark"}, form_on="/login").headers.getlist("Set-Cookie")
     assert len(cookies) >= 2
     for cookie in cookies:
         assert "HttpOnly" in cookie
