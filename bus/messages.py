@@ -825,7 +825,8 @@ class PositionLine(Item, frozen=True, kw_only=True):
 class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     """Risk's view of the account: equity, the day's result and the limits it is measured against.
 
-    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0.
+    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0. `trades` is how
+    many entries were approved in the session, of `trades_max` (MAX_TRADES_PER_DAY).
     """
 
     session_date: str
@@ -840,6 +841,8 @@ class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     denied: tuple[OrderDenied, ...]
     denied_total: int
     peak_micros: Micros = 0
+    trades: int = 0
+    trades_max: int = 0
 
 
 class OrderLine(Item, frozen=True, kw_only=True):
@@ -861,13 +864,25 @@ class OrderLine(Item, frozen=True, kw_only=True):
     ts_ns: Ns
 
 
+class StopLine(Item, frozen=True, kw_only=True):
+    """What protects an open position: where its stop stands now, the lowest one where there are several.
+
+    `broker_nanos` is how much of it a stop order at the broker covers, `bot_nanos` how much the bot alone watches.
+    """
+
+    intent_id: Id
+    stop_micros: PriceMicros
+    broker_nanos: Nanos
+    bot_nanos: Nanos
+
+
 class OrdersSnapshot(Message, frozen=True, kw_only=True):
     """Execution's orders of the day: the newest 150, oldest first.
 
     `drain` says how far the cancelling of open orders is after a halt or without leases; empty when nothing is
     cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched. `warnings`
     says what else keeps entries back or needs a person: the broker's clock, its rate, its fence, a sale that is late,
-    and which positions only this process protects.
+    and which positions only this process protects. `stops` has one line for each open position that is protected.
     """
 
     orders: tuple[OrderLine, ...]
@@ -875,6 +890,7 @@ class OrdersSnapshot(Message, frozen=True, kw_only=True):
     drain: Text = ""
     external: Text = ""
     warnings: Text = ""
+    stops: tuple[StopLine, ...] = ()
 
 
 class LedgerSnapshot(Message, frozen=True, kw_only=True):
