@@ -26,6 +26,7 @@ from services.web import (
     configuration_web,
     control_web,
     dashboard_web,
+    forms,
     login_web,
     navigation,
     preferences_web,
@@ -82,6 +83,7 @@ def create_app(
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
     app.jinja_env.globals["when"] = when
+    app.context_processor(forms.reauth_facts)
     return app
 
 
