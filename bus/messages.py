@@ -867,11 +867,13 @@ class OrderLine(Item, frozen=True, kw_only=True):
 class StopLine(Item, frozen=True, kw_only=True):
     """What protects an open position: where its stop stands now, the lowest one where there are several.
 
-    `broker_nanos` is how much of it a stop order at the broker covers, `bot_nanos` how much the bot alone watches.
+    `trail_bps` is how far it follows below the best price. `broker_nanos` is how much of the position a stop order at
+    the broker covers, `bot_nanos` how much the bot alone watches.
     """
 
     intent_id: Id
     stop_micros: PriceMicros
+    trail_bps: int
     broker_nanos: Nanos
     bot_nanos: Nanos
 

@@ -79,6 +79,7 @@ def _stop_line(intent: Intent, stops: Mapping[str, int], peak_micros: int) -> m.
     return m.StopLine(
         intent_id=intent.intent_id,
         stop_micros=min(levels),
+        trail_bps=intent.trail_bps,
         broker_nanos=sum(order.prepared.qty_nanos - order.filled_nanos for order in resting),
         bot_nanos=guarded,
     )

@@ -5,12 +5,13 @@ milliseconds since 1970. A field's unit ending goes with the unit: `equity_micro
 becomes `ts_ms`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from bus import messages as m
+from bus.instruments import notional_of
 
 NS_PER_MS: Final = 1_000_000
 _SUFFIX_MICROS, _SUFFIX_NANOS, _SUFFIX_NS = "_micros", "_nanos", "_ns"
@@ -65,10 +66,13 @@ def _named(name: str, value: Any) -> tuple[str, Any]:
     return name, plain(value)
 
 
-def portfolio_view(snapshot: m.PortfolioSnapshot) -> dict[str, Any]:
+def portfolio_view(
+    snapshot: m.PortfolioSnapshot, stops: Mapping[str, m.StopLine], moved_ns: Mapping[str, int]
+) -> dict[str, Any]:
     """Return the portfolio with the day's result and the used share of each limit in basis points.
 
-    The loss is counted from the day's peak where the snapshot has one; `loss_line` is the equity where it ends.
+    The loss is counted from the day's peak where the snapshot has one; `loss_line` is the equity where it ends. Each
+    position has its stop from `stops`, and when that last moved from `moved_ns`; both are by intent id.
     """
     day_micros = snapshot.equity_micros - snapshot.start_equity_micros
     limit_micros = abs(snapshot.loss_limit_micros)
@@ -79,7 +83,44 @@ def portfolio_view(snapshot: m.PortfolioSnapshot) -> dict[str, Any]:
         "allocation_used_bps": _share_bps(snapshot.allocated_micros, snapshot.allocation_limit_micros),
         "loss_used_bps": _share_bps(max(0, snapshot.peak_micros - day_micros), limit_micros),
         "loss_line": dollars(snapshot.start_equity_micros + snapshot.peak_micros - limit_micros),
+        "at_risk": dollars(sum(at_risk_micros(one, stops.get(one.intent_id)) for one in snapshot.positions)),
+        "positions": [
+            position_view(one, stops.get(one.intent_id), moved_ns.get(one.intent_id, 0)) for one in snapshot.positions
+        ],
     }
+
+
+def position_view(line: m.PositionLine, stop: m.StopLine | None, moved_ns: int) -> dict[str, Any]:
+    """Return a position with its protection: where the stop is, who keeps it, how far away it is and what is at risk.
+
+    `room_bps` is the way from the last price down to the stop, `trail_bps` the whole way when the price is at its best;
+    `uncovered` is what no stop covers.
+    """
+    covered = stop.broker_nanos + stop.bot_nanos if stop else 0
+    return {
+        **plain(line),
+        "stop": dollars(stop.stop_micros) if stop else "0.00",
+        "room_bps": _share_bps(line.last_micros - stop.stop_micros, line.last_micros) if stop else 0,
+        "trail_bps": stop.trail_bps if stop else 0,
+        "at_risk": dollars(at_risk_micros(line, stop)),
+        "rests": _rests(stop),
+        "uncovered": shares(max(0, line.qty_nanos - covered)),
+        "moved_ms": moved_ns // NS_PER_MS,
+    }
+
+
+def at_risk_micros(line: m.PositionLine, stop: m.StopLine | None) -> int:
+    """Return what is lost from the last price on when the stop is hit where it stands; all of it without a stop."""
+    floor = stop.stop_micros if stop else 0
+    return max(0, notional_of(line.symbol, max(0, line.last_micros - floor), line.qty_nanos))
+
+
+def _rests(stop: m.StopLine | None) -> str:
+    if stop is None:
+        return ""
+    if stop.broker_nanos and stop.bot_nanos:
+        return "both"
+    return "broker" if stop.broker_nanos else "bot"
 
 
 def _share_bps(part: int, whole: int) -> int:
@@ -89,17 +130,21 @@ def _share_bps(part: int, whole: int) -> int:
     return -share if part < 0 else share
 
 
+def sentence(message: m.Message) -> str:
+    """Return what a message says, in a sentence."""
+    return _SENTENCES.get(type(message), _any_message)(message)
+
+
 def event_line(message: m.Message, number: int) -> dict[str, Any]:
     """Return one line of the event log: number, time, level, kind, symbol and a sentence."""
     level = "bad" if isinstance(message, _BAD) else "warn" if isinstance(message, _WARN) else "info"
-    say = _SENTENCES.get(type(message), _any_message)
     return {
         "n": number,
         "ts_ms": message.ts_event // NS_PER_MS,
         "level": level,
         "kind": type(message).__name__,
         "symbol": str(getattr(message, "symbol", "")),
-        "text": say(message),
+        "text": sentence(message),
     }
 
 

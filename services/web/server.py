@@ -26,6 +26,7 @@ from config.env_bot import SettingsError
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomeError, HomePaths, home_paths
 from config.vault import Secrets, Vault, VaultError
+from services.web.alerts import AlertBook
 from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
@@ -37,6 +38,7 @@ PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
 PORT_DEFAULT: Final = 8780
 #: Set to 1 by whoever works on the pages: /styleguide shows the components.
 STYLEGUIDE_VARIABLE: Final = "TRADEBOT_WEB_STYLEGUIDE"
+ALERTS_FILE: Final = "web_alerts.json"
 THREADS: Final = 64
 _PARENT_EVERY_S: Final = 0.5
 CONNECTIONS_MAX: Final = 500
@@ -56,7 +58,9 @@ class Listener(Bus, Protocol):
         """Stop listening; returns soon."""
 
 
-ListenerFactory = Callable[[Setup, Secrets, Callable[[Message], None]], Listener]
+#: Takes a message and the service that said it.
+Publish = Callable[[Message, ServiceName], None]
+ListenerFactory = Callable[[Setup, Secrets, Publish], Listener]
 
 
 class Ear:
@@ -164,7 +168,7 @@ def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, .
 
 def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has_styleguide: bool = False) -> int:
     """Serve one home on one port until SIGTERM or SIGINT."""
-    hub, vault = StatusHub(), Vault(paths)
+    hub, vault = StatusHub(alerts=AlertBook(paths.state / ALERTS_FILE)), Vault(paths)
     ear = Ear(paths, hub, listener_factory)
     app = create_app(paths, hub, ear.start_late, bus=ear, has_styleguide=has_styleguide)
     try:
@@ -220,10 +224,10 @@ def _port_refused(error: OSError, port: int) -> int:
     return EXIT_CANNOT_START
 
 
-def _bus_listener(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> Listener:
+def _bus_listener(setup: Setup, secrets: Secrets, publish: Publish) -> Listener:
     from bus.listener import StatusListener
 
-    def heard(_sender: ServiceName, message: Message) -> None:
-        publish(message)
+    def heard(sender: ServiceName, message: Message) -> None:
+        publish(message, sender)
 
     return StatusListener(setup, KeyRing.of("web", secrets.curve), heard)

@@ -23,6 +23,7 @@ from config.vault import Secrets, Vault
 from services.web import server
 from services.web.assets import VENDOR, asset_faults
 from services.web.hub import StatusHub
+from services.web.server import Publish
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -85,7 +86,7 @@ def test_self_check_when_something_is_wrong_then_returns_one(
 class FakeListener:
     """Remembers what it was made with and how often it started and stopped."""
 
-    def __init__(self, setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> None:
+    def __init__(self, setup: Setup, secrets: Secrets, publish: Publish) -> None:
         self.setup, self.secrets, self.publish = setup, secrets, publish
         self.calls: list[str] = []
 
@@ -108,7 +109,7 @@ def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
     monkeypatch.setattr(server, "set_up_logs", lambda *_arguments: None)
     made: list[FakeListener] = []
 
-    def factory(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> FakeListener:
+    def factory(setup: Setup, secrets: Secrets, publish: Publish) -> FakeListener:
         made.append(FakeListener(setup, secrets, publish))
         return made[-1]
 
@@ -120,7 +121,7 @@ def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
     ear.stop()
     assert [listener.calls for listener in made] == [["start", "stop"]]
     assert made[0].setup.identity.bot_id == "BOT01"
-    made[0].publish(say("chain"))
+    made[0].publish(say("chain"), "watchdog")
     assert hub.snapshot()["chain"]["state"] == "ACTIVE"
 
 
@@ -130,7 +131,7 @@ def test_ear_when_it_listens_then_passes_on_what_pages_say_and_before_and_after_
     monkeypatch.setattr(server, "set_up_logs", lambda *_arguments: None)
     made: list[FakeListener] = []
 
-    def factory(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> FakeListener:
+    def factory(setup: Setup, secrets: Secrets, publish: Publish) -> FakeListener:
         made.append(FakeListener(setup, secrets, publish))
         return made[-1]
 
