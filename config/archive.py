@@ -49,6 +49,27 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: dict[str, str]
 
 
+class SealError(Exception):
+    """The content was sealed with another passphrase, or is damaged."""
+
+
+def seal(content: bytes, passphrase: str) -> bytes:
+    """Encrypt as age does with a passphrase; scrypt makes that take about a second."""
+    return bytes(pyrage.passphrase.encrypt(content, passphrase))
+
+
+def unseal(content: bytes, passphrase: str) -> bytes:
+    """Decrypt what `seal` made.
+
+    Raises:
+        SealError: another passphrase, or not a byte of it may be believed.
+    """
+    try:
+        return bytes(pyrage.passphrase.decrypt(content, passphrase))
+    except pyrage.DecryptError as error:
+        raise SealError from error
+
+
 def passphrase_fault(passphrase: str) -> str | None:
     """Return why this cannot be an archive's passphrase, without a part of it; None when it can be one."""
     if len(passphrase) < PASSPHRASE_CHARS_MIN or len(set(passphrase)) < PASSPHRASE_CHARS_MIN // 3:
@@ -87,7 +108,7 @@ def pack(paths: HomePaths, about: Manifest, passphrase: str, target: Path) -> Ma
                 file.writestr(_entry(name), content)
             manifest = msgspec.structs.replace(about, files=sums)
             file.writestr(_entry(MANIFEST), msgspec.json.encode(manifest))
-        _write_durably(target, pyrage.passphrase.encrypt(packed.getvalue(), passphrase))
+        _write_durably(target, seal(packed.getvalue(), passphrase))
     except OSError as error:
         raise ArchiveError(f"The archive {target} cannot be made: {error.strerror} ({error.filename}).") from error
     except sqlite3.Error as error:
@@ -171,11 +192,10 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _opened(archive: Path, passphrase: str) -> zipfile.ZipFile:
     try:
-        content = pyrage.passphrase.decrypt(archive.read_bytes(), passphrase)
-        return zipfile.ZipFile(io.BytesIO(content))
+        return zipfile.ZipFile(io.BytesIO(unseal(archive.read_bytes(), passphrase)))
     except OSError as error:
         raise ArchiveError(f"The archive {archive} cannot be read: {error.strerror}.") from error
-    except pyrage.DecryptError:
+    except SealError:
         raise ArchiveError(
             f"The archive {archive} does not open: another passphrase was used for it, or it is damaged."
         ) from None
