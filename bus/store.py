@@ -151,6 +151,11 @@ class Store:
                 db.execute("DELETE FROM stopped WHERE sender=?", (event.sender,))
         return is_new
 
+    def take_command(self, command_id: str) -> bool:
+        """Keep the id of an operator's command before it is carried out; False when it was there already."""
+        with self._transaction() as db:
+            return db.execute("INSERT OR IGNORE INTO command VALUES (?)", (command_id,)).rowcount == 1
+
     def cursors(self, senders: Sequence[str]) -> dict[str, InboxCursor]:
         """Return the receiving end of each stream as it was committed."""
         known = {s: (e, q) for s, e, q in self._db.execute("SELECT sender, epoch, seq FROM cursor")}
