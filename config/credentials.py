@@ -19,6 +19,8 @@ SMTP_PASSWORD: Final = "smtp_password"  # noqa: S105 - the name it is kept under
 #: Where notices are posted as JSON. The address itself lets whoever knows it post there.
 WEBHOOK_URL: Final = "webhook_url"
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
+#: What archives of the home are encrypted with; whoever restores one on a new machine has to know it.
+ARCHIVE_PASSPHRASE: Final = "archive_passphrase"  # noqa: S105 - the name it is kept under, not the secret
 _THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 _API_SECRET: Final = re.compile(r"[A-Za-z0-9_\-/+=.]{8,200}")
 

@@ -68,7 +68,7 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
     closed = [trade for trade in trades if not trade.is_open]
     pnl = found.day_pnl(found.whole)
     return [
-        _chart(
+        chart(
             "equity",
             "Equity and drawdown",
             f"Equity went from {dollars(found.start_micros)} to {dollars(equity[-1])}, between "
@@ -76,21 +76,21 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
             f"Its largest fall below an earlier high was {dollars(max(falls))}.",
             lambda figure, shape: _draw_equity(figure, shape, found, falls),
         ),
-        _chart(
+        chart(
             "days",
             "Result of each day",
             f"{sum(gain > 0 for gain in pnl)} of {len(pnl)} days ended higher. The best day made {dollars(max(pnl))}, "
             f"the worst {dollars(min(pnl))}.",
             lambda figure, shape: _draw_days(figure, shape, found),
         ),
-        _chart(
+        chart(
             "strategies",
             "Result by strategy",
             " ".join(f"{name} made {dollars(curve.pnl[-1])}." for name, curve in found.by_strategy.items())
             or "No strategy ran.",
             lambda figure, shape: _draw_strategies(figure, shape, found),
         ),
-        _chart(
+        chart(
             "trades",
             "Trades by time held",
             f"{len(closed)} closed trades: {sum(t.pnl_micros > 0 for t in closed)} won (triangles up), "
@@ -100,7 +100,15 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
     ]
 
 
-def _chart(key: str, title: str, words: str, draw: Callable[[Figure, Shape], None]) -> Chart:
+def chart(key: str, title: str, words: str, draw: Callable[[Figure, Shape], None]) -> Chart:
+    """Draw one chart in each of its shapes.
+
+    Args:
+        key: makes its ids differ from those of other charts on the page.
+        title: stands above it.
+        words: say what it shows.
+        draw: draws it into a figure.
+    """
     svgs = {}
     for shape in SHAPES:
         with rc_context(_STYLE):
@@ -137,8 +145,8 @@ def _draw_equity(figure: Figure, shape: Shape, found: Curves, falls: Sequence[in
     below.fill_between(deepest, [-falls[i] / MICROS for i in deepest], color=_DOWN, alpha=0.35, linewidth=0.8)
     above.set_ylabel("equity, $")
     below.set_ylabel("drawdown, $")
-    _money_axis(above)
-    _money_axis(below, ticks=2)
+    money_axis(above)
+    money_axis(below, ticks=2)
     above.tick_params(labelbottom=False)
     _time_axis(below, found, shape)
 
@@ -153,10 +161,10 @@ def _draw_days(figure: Figure, shape: Shape, found: Curves) -> None:
         if gain <= 0 and len(gains) <= _HATCHED_MAX:
             bar.set_hatch("////")
             bar.set_edgecolor(_PANEL)
-    axes.axhline(0, color=_SOFT, linewidth=0.8)
+    zero_line(axes)
     axes.set_xlim(-max(0.6, 4 - len(gains)), len(gains) - 1 + max(0.6, 4 - len(gains)))
     axes.set_ylabel("result, $")
-    _money_axis(axes)
+    money_axis(axes)
     step = max(1, -(-len(gains) // shape.ticks))
     axes.set_xticks(list(places)[::step], [_short(day, found) for day in found.days[::step]])
 
@@ -166,11 +174,11 @@ def _draw_strategies(figure: Figure, shape: Shape, found: Curves) -> None:
     for (name, curve), (colour, line) in zip(found.by_strategy.items(), _STRATEGY_STYLES, strict=False):
         kept = _kept(curve.pnl)
         axes.plot(kept, [curve.pnl[i] / MICROS for i in kept], color=colour, linestyle=line, label=name)
-    axes.axhline(0, color=_SOFT, linewidth=0.8)
+    zero_line(axes)
     axes.set_ylabel("result so far, $")
     if found.by_strategy:
         axes.legend(loc="best", ncols=3)
-    _money_axis(axes)
+    money_axis(axes)
     _time_axis(axes, found, shape)
 
 
@@ -181,13 +189,24 @@ def _draw_trades(figure: Figure, closed: Sequence[Trade]) -> None:
         minutes = [(trade.left_ns - trade.entered_ns) / NS_PER_MINUTE for trade in some]
         gains = [trade.pnl_micros / MICROS for trade in some]
         axes.scatter(minutes, gains, s=16, marker=marker, color=colour, alpha=0.75, linewidths=0)
-    axes.axhline(0, color=_SOFT, linewidth=0.8)
+    zero_line(axes)
     axes.set_xlabel("minutes held")
     axes.set_ylabel("result, $")
-    _money_axis(axes)
+    money_axis(axes)
 
 
-def _money_axis(axes: Axes, ticks: int = 5) -> None:
+def zero_line(axes: Axes) -> None:
+    """Draw where neither gain nor loss is."""
+    axes.axhline(0, color=_SOFT, linewidth=0.8)
+
+
+def strategy_styles() -> tuple[dict[str, Any], ...]:
+    """Return the colour and line of the first, second and third strategy; lines differ where colours do not."""
+    return tuple({"color": colour, "linestyle": line} for colour, line in _STRATEGY_STYLES)
+
+
+def money_axis(axes: Axes, ticks: int = 5) -> None:
+    """Write dollars along the upright axis."""
     axes.yaxis.set_major_locator(MaxNLocator(ticks))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 

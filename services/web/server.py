@@ -18,7 +18,7 @@ from bus.codec import CommandAnswer
 from bus.halt import HaltRecord
 from bus.keys import KeyRing
 from bus.lock import LockTakenError, service_lock
-from bus.messages import Message, ResolveStream, ServiceName
+from bus.messages import Message, OperatorRequest, ServiceName
 from bus.orphan import Parent
 from bus.sockets import BindError
 from config import env_bot
@@ -104,7 +104,7 @@ class Ear:
         if listener is not None:
             listener.tell_halt(record)
 
-    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+    def command(self, message: OperatorRequest, timeout_s: float) -> CommandAnswer | None:
         """Give a command where there is a bus; None when nobody answered."""
         listener = self._listener
         return None if listener is None else listener.command(message, timeout_s)
