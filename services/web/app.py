@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from flask import (
     Flask,
@@ -22,24 +22,45 @@ from werkzeug.exceptions import HTTPException
 from config.paths import HomePaths
 from config.vault import Secrets, VaultError
 from services.web import (
+    alerts_web,
     assets,
+    candidates_web,
     configuration_web,
     control_web,
     dashboard_web,
     forms,
+    help_web,
     login_web,
+    logs_web,
     navigation,
+    orders_web,
     preferences_web,
     security,
     streams_web,
     styleguide_web,
+    trades_web,
 )
+from services.web.frames import grouped
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
 from services.web.times import ZONES, chosen_zone, when
 from services.web.venue import venue_of
 
 REQUEST_BYTES_MAX = 1024 * 1024
+_VIEWS: Final = (
+    configuration_web,
+    login_web,
+    preferences_web,
+    dashboard_web,
+    control_web,
+    candidates_web,
+    trades_web,
+    orders_web,
+    alerts_web,
+    logs_web,
+    streams_web,
+    help_web,
+)
 _YEAR_S = 365 * 24 * 3600
 log = logging.getLogger(__name__)
 
@@ -74,7 +95,7 @@ def create_app(
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web, login_web, preferences_web, dashboard_web, control_web, streams_web):
+    for view in _VIEWS:
         app.register_blueprint(view.pages)
     if has_styleguide:
         app.register_blueprint(styleguide_web.pages)
@@ -83,6 +104,7 @@ def create_app(
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
     app.jinja_env.globals["when"] = when
+    app.jinja_env.filters["grouped"] = grouped
     app.context_processor(forms.reauth_facts)
     return app
 
@@ -174,6 +196,7 @@ def _page_facts() -> dict[str, Any]:
     if user is not None:
         facts["venue"] = venue_of(site().secrets().settings)
         facts["chain"] = site().hub.chain()
+        facts["unseen_alerts"] = site().hub.alerts.unseen()
         facts["bot_identity"] = site().secrets().identity.bot_identity
         facts["menu"] = navigation.menu(current_app, request.endpoint)
         facts["place"] = navigation.place(request.endpoint)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from bus import messages as m
+from bus.clock import iso_utc
 from bus.instruments import notional_of
 
 NS_PER_MS: Final = 1_000_000
@@ -37,6 +38,17 @@ def decimal_text(scaled: int, scale: int, places_min: int = 0) -> str:
 def dollars(micros: int) -> str:
     """Return micro-dollars as dollars, at least two places."""
     return decimal_text(micros, m.MICROS, 2)
+
+
+def grouped(text: str) -> str:
+    """Return exact decimal text with its thousands apart, for people.
+
+    >>> grouped("-1234567.5"), grouped("999")
+    ('-1,234,567.5', '999')
+    """
+    whole, point, rest = text.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.lstrip('-')):,d}{point}{rest}"
 
 
 def shares(nanos: int) -> str:
@@ -156,6 +168,14 @@ def _any_message(message: Any) -> str:
     )
 
 
+def _planned(e: m.SessionPlanned) -> str:
+    if not e.is_trading_day:
+        return f"No session on {e.session_date}"
+    opens, sells, closes = (iso_utc(at)[11:16] for at in (e.open_ns, e.flatten_ns, e.close_ns))
+    half = ", a half day" if e.is_half_day else ""
+    return f"Session of {e.session_date}{half}: {opens} to {closes} UTC, everything is sold at {sells}"
+
+
 def _candidates(e: m.CandidatesRanked) -> str:
     return f"{len(e.candidates)} candidates, {e.rejected_total} screened out, from {e.source}"
 
@@ -239,6 +259,7 @@ def _cash(e: m.CashMoved) -> str:
 
 
 _SENTENCES: Final[dict[type, Callable[[Any], str]]] = {
+    m.SessionPlanned: _planned,
     m.CandidatesRanked: _candidates,
     m.OptionsListed: _listed,
     m.SignalRaised: _signal,

@@ -108,6 +108,7 @@ class StatusHub:
         self._lag_ms: dict[str, int] = {}
         self._status_of: dict[str, str] = {}
         self._traces = TraceBook()
+        self._candidates: m.CandidatesRanked | None = None
         self._stops: dict[str, m.StopLine] = {}
         self._stop_moved_ns: dict[str, int] = {}
         self.listens_since_ms = utc_ns() // frames.NS_PER_MS
@@ -188,10 +189,10 @@ class StatusHub:
             portfolio = self._newest.get("portfolio")
         return (len(portfolio["positions"]), portfolio["allocated"]) if portfolio else (0, "0.00")
 
-    def newest(self, name: str) -> Any:
-        """Return the newest status of one name as the pages show it: candidates, session, portfolio; None without."""
+    def candidates(self) -> m.CandidatesRanked | None:
+        """Return the newest list of the screener as it was said, None before one was heard."""
         with self._lock:
-            return self._newest.get(name)
+            return self._candidates
 
     def chain_age_ms(self) -> int | None:
         """Return how long ago the watchdog was heard, None when it never was."""
@@ -325,6 +326,7 @@ class StatusHub:
             self._denied.append(frames.plain(message))
             changes.append(("denied", self._denied[-1]))
         elif isinstance(message, m.CandidatesRanked):
+            self._candidates = message
             self._newest["candidates"] = frames.plain(message)
             changes.append(("candidates", self._newest["candidates"]))
         elif isinstance(message, m.SessionPlanned):

@@ -35,7 +35,13 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("control.show_arm", "Arm", "Trading", parent="dashboard.show", forms=("control.arm",)),
     Page("control.show_stop", "Pause entries", "Trading", parent="dashboard.show", forms=("control.stop",)),
     Page("control.show_kill", "Kill switch", "Trading", parent="dashboard.show", forms=("control.kill",)),
+    Page("candidates.show", "Candidates", "Trading"),
+    Page("trades.show", "Trades", "Trading"),
+    Page("orders.chain", "Order", "Trading", parent="trades.show"),
+    Page("alerts.show", "Alerts", "Bot", forms=("alerts.acknowledge",)),
+    Page("logs.show", "Logs", "Bot"),
     Page("streams.show", "Stopped streams", "Bot", forms=("streams.resolve",)),
+    Page("help.show", "Help", "Bot"),
 )
 _BY_ENDPOINT: Final = {name: page for page in PAGES for name in (page.endpoint, *page.forms)}
 

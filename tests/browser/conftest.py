@@ -158,6 +158,7 @@ def check_page(axe_source: str) -> Callable[[Page, str], None]:
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 page.wait_for_function("s => document.documentElement.dataset.bsTheme === s", arg=scheme)
+                page.evaluate("scrollTo(0, 0)")
                 page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
                 too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
                 assert too_wide <= 0, f"{name} at {width} px is {too_wide} px too wide"
