@@ -183,7 +183,7 @@ def test_a_service_when_settings_are_of_another_version_then_waits_until_they_ar
 
 def test_a_check_when_settings_are_of_another_version_does_not_wait(paths: HomePaths) -> None:
     Vault(paths).provision(_of_another_version())
-    with pytest.raises(ConfigurationError, match="2 settings of .* are not those of this version"):
+    with pytest.raises(ConfigurationError, match=r"2 settings of .* are not those of this version"):
         await_setup("risk", paths, is_waiting=False)
 
 
