@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,16 +29,25 @@ class Outcome(Struct, frozen=True, kw_only=True):
     err: str
 
 
+class Job(Struct, frozen=True, kw_only=True):
+    """What to run, `python -m MODULE ARGUMENTS`; `given` goes to its standard input and is in no `repr`."""
+
+    module: str
+    arguments: tuple[str, ...] = ()
+    given: bytes = b""
+    timeout_s: float
+
+    def __repr__(self) -> str:
+        """Return what is run, without what it is given."""
+        return f"Job({self.module} {' '.join(self.arguments)})"
+
+
 class TooManyAtOnceError(Exception):
     """As many of these processes run as may run at once."""
 
 
-#: What runs `python -m MODULE ARGUMENTS`: home, module, arguments, standard input, seconds.
-Run = Callable[[HomePaths, str, Sequence[str], bytes, float], Outcome]
-
-
-def run(paths: HomePaths, module: str, arguments: Sequence[str], given: bytes, timeout_s: float) -> Outcome:
-    """Run a module of this program on a home; `given` goes to its standard input.
+def run(paths: HomePaths, job: Job) -> Outcome:
+    """Run a module of this program on a home, and wait for it.
 
     Raises:
         TooManyAtOnceError: others run already.
@@ -47,15 +55,15 @@ def run(paths: HomePaths, module: str, arguments: Sequence[str], given: bytes, t
     if not _slots.acquire(blocking=False):
         raise TooManyAtOnceError
     try:
-        return _run(paths, module, arguments, given, timeout_s)
+        return _run(paths, job)
     finally:
         _slots.release()
 
 
-def _run(paths: HomePaths, module: str, arguments: Sequence[str], given: bytes, timeout_s: float) -> Outcome:
+def _run(paths: HomePaths, job: Job) -> Outcome:
     environment = {**os.environ, HOME_VARIABLE: str(paths.root), "PYTHONSAFEPATH": "1"}
     with subprocess.Popen(  # noqa: S603 - our own interpreter and modules; no part of it is typed by a person
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", job.module, *job.arguments],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,
@@ -63,7 +71,7 @@ def _run(paths: HomePaths, module: str, arguments: Sequence[str], given: bytes, 
         stderr=subprocess.PIPE,
     ) as process:
         try:
-            out, err = process.communicate(given, timeout_s)
+            out, err = process.communicate(job.given, job.timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
