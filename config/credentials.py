@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -17,7 +18,13 @@ ALPACA_TRADING_SECRET: Final = "alpaca_trading_secret"  # noqa: S105 - the name 
 #: The two pairs: a key and its secret belong together.
 TRADING_PAIR: Final = (ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET)
 DATA_PAIR: Final = (ALPACA_DATA_KEY, ALPACA_DATA_SECRET)
+#: The mail server's account for notices; without a user nobody logs in there.
+SMTP_USER: Final = "smtp_user"
+SMTP_PASSWORD: Final = "smtp_password"  # noqa: S105 - the name it is kept under, not the secret
+#: Where notices are posted as JSON. The address itself lets whoever knows it post there.
+WEBHOOK_URL: Final = "webhook_url"
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
+_THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 _API_SECRET: Final = re.compile(r"[A-Za-z0-9_\-/+=.]{8,200}")
 
 
@@ -47,6 +54,24 @@ def needs_of(settings: Mapping[str, str], kept: Mapping[str, str]) -> tuple[Need
         words = "MARKET_DATA_SOURCE is alpaca, which needs a key and its secret for market data"
         needs.append(Need(setting="MARKET_DATA_SOURCE", credentials=DATA_PAIR, words=words))
     return tuple(needs)
+
+
+def webhook_fault(url: str) -> str | None:
+    """Return why this cannot be a webhook's address, without a part of it; None when it can be one.
+
+    Plain http is taken for this machine alone: what is posted says what the bot holds.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        is_whole = bool(host) and parts.port != 0 and parts.username is None and not parts.fragment
+    except ValueError:
+        is_whole, parts, host = False, urlsplit(""), ""
+    if not is_whole or not url.isascii() or any(sign.isspace() for sign in url):
+        return "A webhook is a whole address such as https://host/path, without a user name: copy it again"
+    if parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE):
+        return None
+    return "A webhook begins with https://; http:// is taken for this machine alone"
 
 
 def alpaca_data_pair(kept: Mapping[str, str]) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""The form of an API key."""
+"""The form of what is kept as a credential."""
 
 import pytest
 
-from config.credentials import alpaca_data_pair, api_key_fault, needs_of
+from config.credentials import alpaca_data_pair, api_key_fault, needs_of, webhook_fault
 
 
 @pytest.mark.parametrize("key", ["c1abcdefgh", "PK_TEST-00000000", "x" * 200])
@@ -51,3 +51,31 @@ def test_needs_when_settings_name_a_provider_then_the_credentials_they_cannot_do
     found = needs_of(settings, kept)
     assert [need.credentials for need in found] == needed
     assert all(need.words.startswith(need.setting) for need in found)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://hooks.example.org/a/b?c=d", "https://example.org:8443/x", "http://127.0.0.1:9000/x"]
+)
+def test_webhook_that_can_be_one_is_taken(url: str) -> None:
+    assert webhook_fault(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "canary",
+        "https://",
+        "http://example.org/canary",
+        "https://u:canary@example.org/",
+        "https://a b/canary",
+        "https://example.org:99999/canary",
+        "ftp://example.org/canary",
+        "https://example.org/canary#x",
+    ],
+)
+def test_webhook_that_cannot_be_one_is_refused_without_a_part_of_it(url: str) -> None:
+    fault = webhook_fault(url)
+
+    assert fault is not None
+    assert "canary" not in fault
