@@ -28,6 +28,7 @@ from services.web import (
     forms,
     login_web,
     security,
+    settings_web,
     streams_web,
 )
 from services.web.hub import StatusHub
@@ -65,7 +66,7 @@ def create_app(
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web):
+    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web, settings_web):
         app.register_blueprint(view.pages)
     _add_fixed_files(app)
     _add_errors(app)
