@@ -24,6 +24,7 @@ SMTP_PASSWORD: Final = "smtp_password"  # noqa: S105 - the name it is kept under
 #: Where notices are posted as JSON. The address itself lets whoever knows it post there.
 WEBHOOK_URL: Final = "webhook_url"
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
+_WORD_CHARS_MAX: Final = 256
 _THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 _API_SECRET: Final = re.compile(r"[A-Za-z0-9_\-/+=.]{8,200}")
 
@@ -54,6 +55,13 @@ def needs_of(settings: Mapping[str, str], kept: Mapping[str, str]) -> tuple[Need
         words = "MARKET_DATA_SOURCE is alpaca, which needs a key and its secret for market data"
         needs.append(Need(setting="MARKET_DATA_SOURCE", credentials=DATA_PAIR, words=words))
     return tuple(needs)
+
+
+def word_fault(text: str) -> str | None:
+    """Return why this cannot be the user or the password of a log-in, without a part of it; None when it can be one."""
+    if len(text) <= _WORD_CHARS_MAX and text.isprintable():
+        return None
+    return f"A user or a password is one line of at most {_WORD_CHARS_MAX} characters: copy it again"
 
 
 def webhook_fault(url: str) -> str | None:

@@ -24,6 +24,7 @@ from services.web import (
     assets,
     configuration_web,
     control_web,
+    credentials_web,
     dashboard_web,
     forms,
     login_web,
@@ -66,7 +67,7 @@ def create_app(
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web, settings_web):
+    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web, settings_web, credentials_web):
         app.register_blueprint(view.pages)
     _add_fixed_files(app)
     _add_errors(app)

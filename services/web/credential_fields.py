@@ -6,14 +6,20 @@ from typing import Final
 from flask import request
 from msgspec import Struct
 
+from config.connection_check import ARGUMENT
 from config.credentials import (
     ALPACA_DATA_KEY,
     ALPACA_DATA_SECRET,
     ALPACA_TRADING_KEY,
     ALPACA_TRADING_SECRET,
     FINNHUB_KEY,
+    SMTP_PASSWORD,
+    SMTP_USER,
+    WEBHOOK_URL,
     api_key_fault,
     api_secret_fault,
+    webhook_fault,
+    word_fault,
 )
 
 
@@ -35,6 +41,7 @@ class Provider(Struct, frozen=True, kw_only=True):
         text: what the bot uses it for, and what else it needs.
         fields: its credentials, which are replaced together.
         service: who tries the connection: the module that is run.
+        arguments: with what it is run.
         settings: which settings say where it is and as whom it is used.
     """
 
@@ -42,6 +49,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     title: str
     text: str
     service: str
+    arguments: tuple[str, ...] = (ARGUMENT,)
     fields: tuple[KeyField, ...] = ()
     settings: tuple[str, ...] = ()
 
@@ -118,6 +126,40 @@ PROVIDERS: Final = (
         "listens, and as which client the bot comes, are settings.",
         service="services.execution",
         settings=("BROKER_NAME", "IBKR_MODE", "IBKR_PORT", "IBKR_CLIENT_ID", "IBKR_ACCOUNT"),
+    ),
+    Provider(
+        key="mail",
+        title="Mail server",
+        text="Notices are sent through it, where SMTP_HOST is set. A server on this machine may need no log-in.",
+        service="bus.notice_check",
+        arguments=(),
+        fields=(
+            KeyField(
+                name=SMTP_USER, label="Mail server's user", help="As whom the bot logs in there", fault=word_fault
+            ),
+            KeyField(
+                name=SMTP_PASSWORD,
+                label="Mail server's password",
+                help="Many providers want a password made for one program alone",
+                fault=word_fault,
+            ),
+        ),
+        settings=("SMTP_HOST", "SMTP_PORT", "SMTP_SECURITY", "SMTP_FROM", "SMTP_TO"),
+    ),
+    Provider(
+        key="webhook",
+        title="Webhook",
+        text="Notices are posted to it as JSON. Whoever knows its address may post there, so it is kept like a key.",
+        service="bus.notice_check",
+        arguments=(),
+        fields=(
+            KeyField(
+                name=WEBHOOK_URL,
+                label="Webhook's address",
+                help="https://, as the chat or alarm service gives it",
+                fault=webhook_fault,
+            ),
+        ),
     ),
 )
 BY_KEY: Final[Mapping[str, Provider]] = {provider.key: provider for provider in PROVIDERS}

@@ -33,6 +33,16 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/control/kill"): (401, 403, 400, 400),
     ("GET", "/control/streams"): (303, 403, 200, 200),
     ("POST", "/control/streams"): (401, 403, 400, 400),
+    ("GET", "/settings"): (303, 403, 403, 200),
+    ("GET", "/settings/history"): (303, 403, 403, 200),
+    ("GET", "/settings/identity"): (303, 403, 403, 200),
+    ("POST", "/settings/review"): (401, 403, 403, 409),
+    ("POST", "/settings/edit"): (401, 403, 403, 409),
+    ("POST", "/settings/save"): (401, 403, 403, 409),
+    ("GET", "/credentials"): (303, 403, 403, 200),
+    ("POST", "/credentials/<key>/test"): (401, 403, 403, 404),
+    ("POST", "/credentials/<key>/replace"): (401, 403, 403, 404),
+    ("POST", "/credentials/<key>/forget"): (401, 403, 403, 404),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
     ("GET", "/healthz"): (200, 200, 200, 200),
@@ -49,7 +59,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str]]:
 
 def path_of(route: str) -> str:
     names = {"/static/<name>": "/static/theme.css", "/vendor/<name>": "/vendor/package.json"}
-    return names.get(route, route)
+    return names.get(route, route.replace("<key>", "nobody"))
 
 
 def state_of(home: HomePaths) -> tuple[ControlState, int]:
