@@ -22,6 +22,7 @@ from config.paths import HomePaths
 from config.vault import Secrets, VaultError
 from services.web import (
     assets,
+    backups_web,
     configuration_web,
     control_web,
     credentials_web,
@@ -67,7 +68,16 @@ def create_app(
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web, settings_web, credentials_web):
+    for view in (
+        configuration_web,
+        login_web,
+        dashboard_web,
+        control_web,
+        streams_web,
+        settings_web,
+        credentials_web,
+        backups_web,
+    ):
         app.register_blueprint(view.pages)
     _add_fixed_files(app)
     _add_errors(app)
