@@ -286,6 +286,45 @@ def test_form_when_typed_text_is_markup_then_it_is_shown_as_text(adam: Any) -> N
     assert "&lt;script&gt;alert(1)" in answer.text
 
 
+MARKUP = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg onload=alert(1)>",
+    "</title><script>alert(1)</script>",
+    "{{ 7 * 7 }}<b>x</b>",
+    "javascript:alert(1)//<i>",
+    '" autofocus onfocus=alert(1) x="<u>',
+    "<!--<script>-->",
+)
+
+
+@pytest.mark.parametrize("payload", MARKUP)
+def test_texts_when_markup_is_stored_in_settings_and_reasons_then_every_page_shows_it_as_text(
+    adam: Any, home: HomePaths, payload: str
+) -> None:
+    tag = payload[payload.index("<") :]
+    review = post(adam, "review", VIX_DATA_FILE=payload, MARKET_DATA_DIR=payload)
+    saved = post(adam, "save", VIX_DATA_FILE=payload, **{**CONFIRMED, "reason": payload})
+    assert saved.status_code == 303
+    shown = stored(home).settings
+    assert shown["VIX_DATA_FILE"] == payload
+    pages = [review, *(adam.get(path) for path in ("/settings", "/settings/history", "/"))]
+    pages.append(post(adam, "review", {**shown, "VIX_DATA_FILE": "older"}, VIX_DATA_FILE=payload + "!"))
+    for page in pages:
+        assert tag not in page.text
+        assert "49<b>" not in page.text
+    assert "alert" in pages[1].text or "&lt;" in pages[1].text
+
+
+def test_saves_when_repeated_then_each_is_a_generation_of_its_own(adam: Any, home: HomePaths) -> None:
+    shown = proposals()
+    for count in range(2, 8):
+        answer = post(adam, "save", shown, MAX_ORDER_SHARES=str(9000 - count), **CONFIRMED)
+        assert answer.status_code == 303
+        shown = stored(home).settings
+        assert (stored(home).generation, shown["MAX_ORDER_SHARES"]) == (count, str(9000 - count))
+
+
 def test_identity_when_opened_then_every_part_and_why_none_changes(adam: Any) -> None:
     page = adam.get("/settings/identity").text
     for part in ("TBOT", "USA", "main", "PAPER", "BOT01", "TBOT_USA_main_PAPER_BOT01_BOT_ledger.db"):
