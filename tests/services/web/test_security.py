@@ -55,6 +55,21 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/credentials/<key>/forget"): (401, 403, 403, 404),
     ("GET", "/backups"): (303, 403, 403, 200),
     ("POST", "/backups/verify/<what>"): (401, 403, 403, 404),
+    ("GET", "/journal"): (303, 200, 200, 200),
+    ("GET", "/journal/csv"): (303, 200, 200, 200),
+    ("GET", "/journal/<int:seq>"): (303, 200, 200, 200),
+    ("POST", "/journal/<int:seq>/reverse"): (401, 403, 400, 400),
+    ("GET", "/coa"): (303, 200, 200, 200),
+    ("POST", "/coa"): (401, 403, 400, 400),
+    ("GET", "/coa/versions"): (303, 200, 200, 200),
+    ("POST", "/coa/export"): (401, 303, 303, 303),
+    ("GET", "/coa/download/<suffix>"): (303, 404, 404, 404),
+    ("GET", "/reconciliation"): (303, 200, 200, 200),
+    ("POST", "/reconciliation/compare"): (401, 403, 400, 400),
+    ("POST", "/reconciliation/explain"): (401, 403, 400, 400),
+    ("GET", "/reports"): (303, 200, 200, 200),
+    ("GET", "/reports/csv"): (303, 200, 200, 200),
+    ("POST", "/reports/file/<key>"): (401, 404, 404, 404),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
     ("GET", "/healthz"): (200, 200, 200, 200),
@@ -71,7 +86,9 @@ def routes(app: Flask) -> Iterator[tuple[str, str]]:
 
 def path_of(route: str) -> str:
     names = {"/static/<name>": "/static/theme.css", "/vendor/<name>": "/vendor/package.json"}
-    return names.get(route, route.replace("<key>", "nobody").replace("<what>", "nothing"))
+    for part, word in (("<key>", "nobody"), ("<what>", "nothing"), ("<suffix>", "exe"), ("<int:seq>", "1")):
+        route = route.replace(part, word)
+    return names.get(route, route)
 
 
 def state_of(home: HomePaths) -> tuple[ControlState, int]:
