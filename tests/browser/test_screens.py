@@ -20,7 +20,7 @@ def write_list(site: Any) -> None:
     rule = {"value": "$1.20", "threshold": "$5.00 to $1000.00", "passed": False}
     content = {
         "session_date": "2025-03-12",
-        "scan_mode": "pre_market",
+        "scan_mode": "pre-market",
         "source": "generated",
         "made_at": "2025-03-12T13:00:00Z",
         "names": 251,
@@ -42,7 +42,7 @@ def write_list(site: Any) -> None:
             for number, name in enumerate(names)
         ],
     }
-    (folder / "2025-03-12_pre_market.json").write_text(json.dumps(content))
+    (folder / "2025-03-12_pre-market.json").write_text(json.dumps(content))
 
 
 def write_log(site: Any, service: str, *lines: tuple[str, str]) -> Path:
