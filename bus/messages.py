@@ -758,8 +758,8 @@ class AskLedger(OperatorRequest, frozen=True, kw_only=True):
 
     Days are UTC days as text, such as 2025-03-12, first and last included; empty = no limit. `text` is searched in
     descriptions, symbols and source ids. Amounts are dollars on one line, without its sign. `order` is a client order
-    id; `trace` takes several, with commas. `version` and `version_before` are versions of the chart of accounts, 0 = the newest and the
-    one before.
+    id; `trace` takes several, with commas. `version` and `version_before` are versions of the chart of accounts, 0 =
+    the newest and the one before.
     """
 
     kind: LedgerKind
@@ -939,8 +939,8 @@ class PositionLine(Item, frozen=True, kw_only=True):
 class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     """Risk's view of the account: equity, the day's result and the limits it is measured against.
 
-    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0. `trades` is how
-    many entries were approved in the session, of `trades_max` (MAX_TRADES_PER_DAY).
+    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0. `trades` is
+    how many entries were approved in the session, of `trades_max` (MAX_TRADES_PER_DAY).
     """
 
     session_date: str

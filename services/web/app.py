@@ -25,9 +25,11 @@ from config.vault import Secrets, VaultError
 from services.web import (
     alerts_web,
     assets,
+    backups_web,
     candidates_web,
     configuration_web,
     control_web,
+    credentials_web,
     dashboard_web,
     forms,
     help_web,
@@ -37,6 +39,7 @@ from services.web import (
     orders_web,
     preferences_web,
     security,
+    settings_web,
     streams_web,
     styleguide_web,
     trades_web,
@@ -60,6 +63,9 @@ _VIEWS: Final = (
     alerts_web,
     logs_web,
     streams_web,
+    settings_web,
+    credentials_web,
+    backups_web,
     help_web,
 )
 _OK: Final = 200

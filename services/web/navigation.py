@@ -41,6 +41,16 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("alerts.show", "Alerts", "Bot", forms=("alerts.acknowledge",)),
     Page("logs.show", "Logs", "Bot"),
     Page("streams.show", "Stopped streams", "Bot", forms=("streams.resolve",)),
+    Page("settings.show", "Settings", "Bot", forms=("settings.edit", "settings.review", "settings.save")),
+    Page("settings.show_history", "History of settings", "Bot", parent="settings.show"),
+    Page("settings.show_identity", "Identity", "Bot", parent="settings.show"),
+    Page(
+        "credentials.show",
+        "Credentials",
+        "Bot",
+        forms=("credentials.test", "credentials.replace", "credentials.forget"),
+    ),
+    Page("backups.show", "Backups", "Bot", forms=("backups.verify",)),
     Page("help.show", "Help", "Bot"),
 )
 _BY_ENDPOINT: Final = {name: page for page in PAGES for name in (page.endpoint, *page.forms)}

@@ -90,7 +90,7 @@ class Ear:
                 self._listener = listener
 
     def start_late(self, secrets: Secrets) -> None:
-        """Listen from the first configuration on; what keeps it from that goes to the log."""
+        """Listen from now on, when there are usable settings at last; what keeps it from that goes to the log."""
         try:
             self.start(secrets)
         except (SettingsError, BindError):
@@ -131,12 +131,14 @@ def main(
     paths = home_paths(values)
     if arguments and arguments[0] in VERBS:
         return VERBS[arguments[0]](paths)
-    faults = self_check(paths, values)
-    if faults or "--self-check" in arguments:
+    faults, is_check = start_faults(paths, values), "--self-check" in arguments
+    if is_check:
+        faults += settings_faults(paths)
+    if faults or is_check:
         sys.stderr.write("".join(f"web: {fault}\n" for fault in faults) or "web: no fault found\n")
         if not faults:
             return EXIT_OK
-        return EXIT_FAULT if "--self-check" in arguments else EXIT_CANNOT_START
+        return EXIT_FAULT if is_check else EXIT_CANNOT_START
     try:
         with service_lock(paths, "web"):
             return serve(
@@ -150,8 +152,8 @@ def main(
         return EXIT_LOCKED
 
 
-def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return one sentence for everything that would keep the web interface from its work."""
+def start_faults(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return one sentence for everything that keeps the web interface from its start."""
     faults = list(asset_faults())
     port = environment.get(PORT_VARIABLE) or str(PORT_DEFAULT)
     if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
@@ -160,10 +162,24 @@ def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, .
         paths.make()
         vault = Vault(paths)
         if vault.is_provisioned():
-            env_bot.parse(vault.open().settings)
-    except (HomeError, VaultError, SettingsError) as error:
+            vault.open()
+    except (HomeError, VaultError) as error:
         faults.append(str(error))
     return tuple(faults)
+
+
+def settings_faults(paths: HomePaths) -> tuple[str, ...]:
+    """Return what is wrong with the stored settings: the web interface starts with it, for there it is corrected."""
+    vault = Vault(paths)
+    try:
+        if vault.is_provisioned():
+            env_bot.parse(vault.open().settings)
+    except VaultError:
+        # start_faults has said it.
+        return ()
+    except SettingsError as error:
+        return (str(error),)
+    return ()
 
 
 def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has_styleguide: bool = False) -> int:
@@ -189,6 +205,9 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
     except BindError as error:
         sys.stderr.write(f"web: {error}\n")
         return EXIT_CANNOT_START
+    except SettingsError as error:
+        # The page of settings is where they are corrected; the bus is listened to once they are saved.
+        sys.stderr.write(f"web: {error}\n")
 
     def end(_number: int, _frame: FrameType | None) -> None:
         # Open streams hold a thread each; they must end first, or the server waits five seconds for them.

@@ -43,6 +43,18 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/logs/lines"): (401, 200, 200, 200),
     ("GET", "/logs/download"): (303, 404, 404, 404),
     ("GET", "/help"): (303, 200, 200, 200),
+    ("GET", "/settings"): (303, 403, 403, 200),
+    ("GET", "/settings/history"): (303, 403, 403, 200),
+    ("GET", "/settings/identity"): (303, 403, 403, 200),
+    ("POST", "/settings/review"): (401, 403, 403, 409),
+    ("POST", "/settings/edit"): (401, 403, 403, 409),
+    ("POST", "/settings/save"): (401, 403, 403, 409),
+    ("GET", "/credentials"): (303, 403, 403, 200),
+    ("POST", "/credentials/<key>/test"): (401, 403, 403, 404),
+    ("POST", "/credentials/<key>/replace"): (401, 403, 403, 404),
+    ("POST", "/credentials/<key>/forget"): (401, 403, 403, 404),
+    ("GET", "/backups"): (303, 403, 403, 200),
+    ("POST", "/backups/verify/<what>"): (401, 403, 403, 404),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
     ("GET", "/healthz"): (200, 200, 200, 200),
@@ -59,7 +71,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str]]:
 
 def path_of(route: str) -> str:
     names = {"/static/<name>": "/static/theme.css", "/vendor/<name>": "/vendor/package.json"}
-    return names.get(route, route)
+    return names.get(route, route.replace("<key>", "nobody").replace("<what>", "nothing"))
 
 
 def state_of(home: HomePaths) -> tuple[ControlState, int]:
