@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from flask import (
@@ -75,6 +76,7 @@ _VIEWS: Final = (
     backups_web,
     help_web,
 )
+_OK: Final = 200
 _YEAR_S = 365 * 24 * 3600
 log = logging.getLogger(__name__)
 
@@ -133,14 +135,13 @@ def _add_fixed_files(app: Flask) -> None:
 
     @security.require("public")
     def static_file(name: str) -> Response:
-        return _fixed(send_from_directory(assets.STATIC_FOLDER, name), versions.get(f"static/{name}"))
+        return _fixed(assets.STATIC_FOLDER, name, versions.get(f"static/{name}"))
 
     @security.require("public")
     def vendor_file(name: str) -> Response:
         if name not in assets.VENDOR:
             abort(404)
-        path = assets.VENDOR[name]
-        return _fixed(send_from_directory(assets.PACKAGES_FOLDER, path), versions.get(f"vendor/{name}"))
+        return _fixed(assets.PACKAGES_FOLDER, assets.VENDOR[name], versions.get(f"vendor/{name}"))
 
     def asset(name: str) -> str:
         return f"/{name}?v={versions.get(name, 'missing')}"
@@ -150,8 +151,15 @@ def _add_fixed_files(app: Flask) -> None:
     app.jinja_env.globals["asset"] = asset
 
 
-def _fixed(response: Response, version: str | None) -> Response:
-    """Let browsers keep a file for good when its address carries the version of its content."""
+def _fixed(folder: Path, name: str, version: str | None) -> Response:
+    """Send a file, compressed for who takes it so; for good when its address carries the version of its content."""
+    response = send_from_directory(folder, name)
+    response.headers["Vary"] = "Accept-Encoding"
+    if version is not None and request.accept_encodings.quality("gzip") > 0 and response.status_code == _OK:
+        response.direct_passthrough = False
+        response.set_data(assets.compressed(folder / name, version))
+        response.headers["Content-Encoding"] = "gzip"
+        response.set_etag(f"{version}-gz")
     if version is not None and request.args.get("v") == version:
         response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
     else:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bus import messages as m
 
-_NAME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})_([a-z_]{1,24})\.json")
+_NAME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})_([a-z-]{1,24})\.json")
 #: So many lists are offered, the newest first; the folder may have years of them.
 LISTS_SHOWN_MAX: Final = 60
 #: A list of 30,000 names is some 20 MB; what is larger is none of the screener's.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chain_day import OPEN_NS, chain, denied, play_a_day, portfolio
+from chain_day import OPEN_NS, chain, denied, heard, play_a_day, play_trades, portfolio
 from playwright.sync_api import Page, expect
 
 from bus import messages as m
@@ -46,6 +46,7 @@ def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
 def test_dashboard_when_the_chain_speaks_then_shows_it_without_a_reload(
     site: Any, log_in: Callable[..., Page], check_page: Callable[[Page, str], None]
 ) -> None:
+    play_trades(site.hub)
     play_a_day(site.hub)
     page = log_in()
     expect(page.locator("#chain-pill")).to_have_text("ACTIVE")
@@ -72,8 +73,10 @@ def test_dashboard_when_the_chain_speaks_then_shows_it_without_a_reload(
     expect(page.locator("#chain-words")).to_contain_text("Only an operator can arm again")
     expect(page.locator("#stopped-words")).to_have_text(EFFECTS["HALTED"].stopped)
     expect(page.locator("#goes-on-words")).to_have_text(EFFECTS["HALTED"].goes_on)
-    site.hub.publish(chain())
-    check_page(page, "dashboard")
+    site.hub.publish(portfolio(100_169 * m.MICROS, 121))
+    with heard(site.hub):
+        expect(page.locator("#chain-pill")).to_have_text("ACTIVE")
+        check_page(page, "dashboard")
 
 
 def test_filters_when_changed_then_tables_follow(site: Any, log_in: Callable[..., Page]) -> None:

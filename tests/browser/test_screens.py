@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain_day import chain, play_a_day, play_trades
+from chain_day import chain, heard, play_a_day, play_trades
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -20,7 +20,7 @@ def write_list(site: Any) -> None:
     rule = {"value": "$1.20", "threshold": "$5.00 to $1000.00", "passed": False}
     content = {
         "session_date": "2025-03-12",
-        "scan_mode": "pre_market",
+        "scan_mode": "pre-market",
         "source": "generated",
         "made_at": "2025-03-12T13:00:00Z",
         "names": 251,
@@ -42,7 +42,7 @@ def write_list(site: Any) -> None:
             for number, name in enumerate(names)
         ],
     }
-    (folder / "2025-03-12_pre_market.json").write_text(json.dumps(content))
+    (folder / "2025-03-12_pre-market.json").write_text(json.dumps(content))
 
 
 def write_log(site: Any, service: str, *lines: tuple[str, str]) -> Path:
@@ -99,11 +99,12 @@ def test_trades_when_the_chain_trades_then_the_page_follows_and_leads_to_the_cha
     site.hub.publish(chain())
     expect(page.locator("#trades tbody tr")).to_have_count(2)
     expect(page.locator("#statistics")).to_contain_text("▲ +$99.88")
-    check_page(page, "trades")
-    page.get_by_role("link", name="TSLA").click()
-    for words in ("breakout", "every check passed", "accepted by the broker", "trailing stop 2 %", "Entry 9"):
-        expect(page.locator("#chain-live")).to_contain_text(words)
-    check_page(page, "order-chain")
+    with heard(site.hub):
+        check_page(page, "trades")
+        page.get_by_role("link", name="TSLA").click()
+        for words in ("breakout", "every check passed", "accepted by the broker", "trailing stop 2 %", "Entry 9"):
+            expect(page.locator("#chain-live")).to_contain_text(words)
+        check_page(page, "order-chain")
     page.goto(f"{site.address}/orders/chain?intent=i-NVDA")
     expect(page.locator("#chain-live")).to_contain_text("refused by the broker: 403: insufficient buying power")
     check_page(page, "order-refused")

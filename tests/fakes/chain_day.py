@@ -1,5 +1,9 @@
 """A day as the chain says it: messages that tests publish, alone or all of them."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bus import messages as m
 from bus.lifecycle import EFFECTS, MEANING
 from services.web.hub import StatusHub
@@ -358,3 +362,19 @@ def play_a_day(hub: StatusHub) -> None:
         )
     )
     hub.publish(chain())
+
+
+@contextmanager
+def heard(hub: StatusHub) -> Iterator[None]:
+    """Let the watchdog be heard for as long as the block lasts."""
+    is_over = threading.Event()
+
+    def speak() -> None:
+        while not is_over.wait(0.5):
+            hub.publish(chain(), "watchdog")
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    yield
+    is_over.set()
+    speaker.join()

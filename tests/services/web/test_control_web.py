@@ -210,7 +210,7 @@ def test_pages_when_shown_then_tell_the_consequence_and_what_is_at_stake(
     assert "Open positions keep their protective stops" in olga.get("/control/stop").text
     kill = olga.get("/control/kill").text
     assert "working orders are cancelled" in kill
-    assert "$12500.00 allocated" in kill
+    assert "$12,500.00 allocated" in kill
 
 
 def test_reason_when_it_is_markup_then_is_shown_as_text(olga: Any) -> None:
