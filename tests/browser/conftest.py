@@ -21,6 +21,7 @@ from config.users import User, hash_password
 from config.vault import Secrets, Vault
 from services.web.app import create_app
 from services.web.hub import StatusHub
+from services.web.site import Bus
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery"
@@ -68,12 +69,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         users: tuple[User, ...] = (),
         settings: Mapping[str, str] = MappingProxyType({}),
         has_styleguide: bool = False,
+        bus_of: Callable[[HomePaths], Bus] | None = None,
     ) -> Served:
         paths, hub = HomePaths(tmp_path / "home"), StatusHub()
         paths.make()
         if users:
             Vault(paths).provision(_secrets(users, {**proposals(), **settings}))
-        app = create_app(paths, hub, has_styleguide=has_styleguide)
+        bus = bus_of(paths) if bus_of else None
+        app = create_app(paths, hub, has_styleguide=has_styleguide, bus=bus)
         server = waitress.create_server(app, host="127.0.0.1", port=0, threads=16)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

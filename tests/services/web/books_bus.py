@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -23,20 +24,27 @@ AT_NS = 1_741_789_800_000_000_000
 
 
 class BooksBus:
-    """A running ledger without processes; `ordered` keeps the commands, `is_deaf` lets nobody answer."""
+    """A running ledger without processes; `ordered` keeps the commands, `is_deaf` lets nobody answer.
+
+    It lives in a thread of its own, as a service does in its process; pages may call from any thread.
+    """
 
     def __init__(self, paths: HomePaths, identity: Identity) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self.ordered: list[OperatorRequest] = []
+        self.is_deaf = False
+        self._thread.submit(self._open, paths, identity).result()
+
+    def _open(self, paths: HomePaths, identity: Identity) -> None:
         request = {"coa": load_template(), "currency_code": "USD"}
         (paths.control / REQUEST_NAME).write_bytes(msgspec.json.encode(request))
         self.assembly = build(Setup(paths=paths, env=parse(proposals()), identity=identity)).checked()
         self.state: Any = self.assembly.core.initial()
         self.assembly.shell.on_start(self.state, AT_NS)
-        self.ordered: list[OperatorRequest] = []
-        self.is_deaf = False
 
     def hear(self, message: Message) -> None:
         """Let the ledger book a message of execution."""
-        self.follow(self.decided(message))
+        self._thread.submit(lambda: self.follow(self.decided(message))).result()
 
     def decided(self, message: Message) -> Sequence[Message]:
         return list(self.assembly.core.decide(self.state, message, AT_NS))
@@ -56,6 +64,9 @@ class BooksBus:
             self.ordered.append(message)
         if isinstance(message, ReconcileNow):
             return CommandAnswer(message.command_id, is_done=True, detail="The broker was asked.")
+        return self._thread.submit(self._answer, message, timeout_s).result()
+
+    def _answer(self, message: OperatorRequest, timeout_s: float) -> CommandAnswer:
         outcome = self.assembly.on_request(message, self)
         until = time.monotonic() + timeout_s
         while not isinstance(outcome, Outcome):
@@ -65,7 +76,8 @@ class BooksBus:
         return CommandAnswer(message.command_id, outcome.is_done, outcome.detail, outcome.body)
 
     def close(self) -> None:
-        self.assembly.shell.close()
+        self._thread.submit(self.assembly.shell.close).result()
+        self._thread.shutdown()
 
 
 def booked(paths: HomePaths, identity: Identity) -> BooksBus:
