@@ -8,10 +8,12 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from bus.messages import LEDGER_ROWS_MAX, MICROS, ReverseEntry
+from bus.clock import iso_utc
+from bus.messages import LEDGER_ROWS_MAX, MICROS, LedgerCell, ReverseEntry
 from services.web import security
 from services.web.books import Answer, Column, ask, ask_all, exported, order, shown
 from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
+from services.web.frames import dollars, shares
 from services.web.site import site
 
 COLUMNS: Final = (
@@ -35,6 +37,8 @@ _LINES: Final = (
 _TEXTS: Final = ("first_day", "last_day", "account", "symbol", "text")
 _AMOUNTS: Final = ("amount_min", "amount_max")
 _DOLLARS_MAX: Final = 10**12
+#: Fields that the ledger keeps in micro-dollars without saying so in their names.
+_MONEY: Final = ("gross", "commission", "fees", "cost", "proceeds", "gain")
 pages = Blueprint("journal", __name__, url_prefix="/journal")
 
 
@@ -108,10 +112,11 @@ def _entry(seq: int, refusal: Refusal | None = None) -> Response:
     answer = ask("entry", entry_seq=seq, rows_max=LEDGER_ROWS_MAX)
     rows = answer.rows()
     header = {str(row["name"]): row["value"] for row in rows if row["part"] == "header"}
-    parts: dict[str, list[tuple[str, Any]]] = {}
+    parts: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
-        if row["part"] not in ("header", "line"):
-            parts.setdefault(str(row["part"]), []).append((str(row["name"]), row["value"]))
+        fact = _fact(str(row["name"]), row["value"])
+        if row["part"] != "line" and fact:
+            parts.setdefault(str(row["part"]), []).append(fact)
     page = render_template(
         "entry.html",
         seq=seq,
@@ -126,6 +131,22 @@ def _entry(seq: int, refusal: Refusal | None = None) -> Response:
         may_change=security.may("books"),
     )
     return make_response(page, refusal.code if refusal else 200 if answer.page else 404)
+
+
+def _fact(name: str, value: LedgerCell) -> tuple[str, str] | None:
+    """Return a stored field as people read it: dollars, shares, days; None for what is empty, or said twice."""
+    if value is None or value == "" or name.endswith("_hash"):
+        return None
+    for suffix, read in (("_micros", dollars), ("_nanos", shares), ("_at_ns", _utc)):
+        if name.endswith(suffix) and isinstance(value, int):
+            return name.removesuffix(suffix).replace("_", " "), read(value)
+    if name in _MONEY and isinstance(value, int):
+        return name, dollars(value)
+    return name.replace("_", " "), str(value)
+
+
+def _utc(ns: int) -> str:
+    return f"{iso_utc(ns)[:19].replace('T', ' ')} UTC"
 
 
 def _given() -> dict[str, Any]:
