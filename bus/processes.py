@@ -20,6 +20,7 @@ from typing import Final
 
 from bus.lock import HOME_LOCK_FILE, is_held
 from bus.routes import SERVICES
+from config.build_check import build_faults
 from config.paths import DEFAULT_HOME, HOME_VARIABLE, HomeError, HomePaths
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -255,6 +256,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--write", action="store_true", help="write supervisord's configuration and start nothing")
     options = parser.parse_args(arguments)
     paths = HomePaths(Path(options.home).absolute())
+    faults = build_faults()
+    if faults:
+        sys.stderr.write("".join(f"{fault}\n" for fault in faults) + "Nothing was started.\n")
+        return 2
     try:
         return _write(paths) if options.write else _run(Chain(paths, options.port))
     except (ChainError, HomeError) as error:
