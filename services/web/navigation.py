@@ -41,7 +41,8 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("alerts.show", "Alerts", "Bot", forms=("alerts.acknowledge",)),
     Page("logs.show", "Logs", "Bot"),
     Page("streams.show", "Stopped streams", "Bot", forms=("streams.resolve",)),
-    Page("settings.show", "Settings", "Bot", forms=("settings.edit", "settings.review", "settings.save")),
+    Page("settings.show", "Settings", "Bot", forms=("settings.edit",)),
+    Page("settings.review", "Review the changes", "Bot", parent="settings.show", forms=("settings.save",)),
     Page("settings.show_history", "History of settings", "Bot", parent="settings.show"),
     Page("settings.show_identity", "Identity", "Bot", parent="settings.show"),
     Page(
@@ -50,7 +51,7 @@ PAGES: Final[tuple[Page, ...]] = (
         "Bot",
         forms=("credentials.test", "credentials.replace", "credentials.forget"),
     ),
-    Page("backups.show", "Backups", "Bot", forms=("backups.verify",)),
+    Page("backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive")),
     Page("help.show", "Help", "Bot"),
 )
 _BY_ENDPOINT: Final = {name: page for page in PAGES for name in (page.endpoint, *page.forms)}

@@ -55,6 +55,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/credentials/<key>/forget"): (401, 403, 403, 404),
     ("GET", "/backups"): (303, 403, 403, 200),
     ("POST", "/backups/verify/<what>"): (401, 403, 403, 404),
+    ("POST", "/backups/verify-archive"): (401, 403, 403, 404),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
     ("GET", "/healthz"): (200, 200, 200, 200),
