@@ -166,8 +166,8 @@ PROVIDERS: Final = (
     Provider(
         key="archive",
         title="Archives of the home",
-        text="After each session the whole home is packed and encrypted with a passphrase. Whoever restores one on a new "
-        "machine has to know it, so keep it elsewhere too. Archives made before a change need the one before.",
+        text="After each session the whole home is packed and encrypted with a passphrase. Whoever restores one on a "
+        "new machine has to know it, so keep it elsewhere too. Archives made before a change need the one before.",
         fields=(
             KeyField(
                 name=ARCHIVE_PASSPHRASE,
