@@ -41,8 +41,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("alerts.show", "Alerts", "Bot", forms=("alerts.acknowledge",)),
     Page("logs.show", "Logs", "Bot"),
     Page("streams.show", "Stopped streams", "Bot", forms=("streams.resolve",)),
-    Page("settings.show", "Settings", "Bot", forms=("settings.edit",)),
-    Page("settings.review", "Review the changes", "Bot", parent="settings.show", forms=("settings.save",)),
+    Page("settings.show", "Settings", "Bot", forms=("settings.edit", "settings.review", "settings.save")),
     Page("settings.show_history", "History of settings", "Bot", parent="settings.show"),
     Page("settings.show_identity", "Identity", "Bot", parent="settings.show"),
     Page(
