@@ -51,7 +51,7 @@ from services.web import (
 from services.web.frames import grouped
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
-from services.web.times import ZONES, chosen_zone, when
+from services.web.times import ZONES, chosen_zone, ms_of, when
 from services.web.venue import venue_of
 
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -120,6 +120,7 @@ def create_app(
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
     app.jinja_env.globals["when"] = when
+    app.jinja_env.globals["ms_of"] = ms_of
     app.jinja_env.filters["grouped"] = grouped
     app.context_processor(forms.reauth_facts)
     return app

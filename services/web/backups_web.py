@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from flask import Blueprint, Response, abort, make_response, render_template
+from flask import Blueprint, Response, abort, make_response, render_template, request
 from msgspec import Struct
 
+from bus.clock import iso_utc
+from config.archive import SUFFIX
+from config.credentials import ARCHIVE_PASSPHRASE
 from services.web import security
 from services.web.short_process import Job, Outcome, TooManyAtOnceError, run
 from services.web.site import site
 
 LEDGER_SERVICE: Final = "services.ledger"
+ARCHIVER: Final = "supervisor/auto_backup.py"
 #: Listing reads folders; a check reads every row, or every copy.
 LIST_S_MAX: Final = 20.0
 CHECK_S_MAX: Final = 300.0
@@ -59,6 +63,15 @@ class Ledger(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
+class ArchiveFile:
+    """An archive of the whole home, as it lies in its folder."""
+
+    name: str
+    size_bytes: int
+    made_at_utc: str
+
+
+@dataclass(frozen=True)
 class Checked:
     """How a check went: what was checked, whether it is sound, and what it said."""
 
@@ -81,7 +94,28 @@ def verify(what: str) -> Response:
     if what not in _CHECKS:
         abort(404)
     words, arguments = _CHECKS[what]
-    done = _asked(arguments, CHECK_S_MAX)
+    return _checked(words, _asked(arguments, CHECK_S_MAX))
+
+
+@pages.post("/verify-archive")
+@security.require("backups")
+def verify_archive() -> Response:
+    """Read one archive whole with the passphrase that is kept, in a process of its own, and show what it says."""
+    name = request.form.get("name", "")
+    # A name is only ever compared: no path is made of what was sent, unless it is the name of an archive here.
+    if name not in {one.name for one in _archives()}:
+        abort(404)
+    passphrase = site().secrets().credentials.get(ARCHIVE_PASSPHRASE, "")
+    job = Job(
+        program=ARCHIVER,
+        arguments=("verify", str(site().paths.root / "backups" / name)),
+        given=f"{passphrase}\n".encode(),
+        timeout_s=CHECK_S_MAX,
+    )
+    return _checked(f"The archive {name}, read whole", _run(job))
+
+
+def _checked(words: str, done: Outcome | None) -> Response:
     if done is None:
         return _page(Checked(words, is_sound=False, output=_BUSY), 409)
     output = (done.out + done.err).strip()
@@ -93,10 +127,28 @@ def verify(what: str) -> Response:
 
 
 def _asked(arguments: tuple[str, ...], timeout_s: float) -> Outcome | None:
+    return _run(Job(program=LEDGER_SERVICE, arguments=arguments, timeout_s=timeout_s))
+
+
+def _run(job: Job) -> Outcome | None:
     try:
-        return run(site().paths, Job(module=LEDGER_SERVICE, arguments=arguments, timeout_s=timeout_s))
+        return run(site().paths, job)
     except TooManyAtOnceError:
         return None
+
+
+def _archives() -> list[ArchiveFile]:
+    """Return the archives of the home, the newest first."""
+    found = []
+    for path in (site().paths.root / "backups").glob(f"*{SUFFIX}"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            # The archiver has dropped it at this moment.
+            continue
+        made_at = iso_utc(status.st_mtime_ns)
+        found.append(ArchiveFile(name=path.name, size_bytes=status.st_size, made_at_utc=made_at))
+    return sorted(found, key=lambda one: (one.made_at_utc, one.name), reverse=True)
 
 
 def _listed() -> tuple[Ledger | None, str]:
@@ -117,6 +169,8 @@ def _page(checked: Checked | None, code: int) -> Response:
         "backups.html",
         ledger=ledger,
         fault=fault,
+        archives=_archives(),
+        has_passphrase=bool(site().secrets().credentials.get(ARCHIVE_PASSPHRASE)),
         checked=checked,
         checks={what: words for what, (words, _) in _CHECKS.items()},
         home=home,

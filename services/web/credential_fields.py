@@ -6,12 +6,14 @@ from typing import Final
 from flask import request
 from msgspec import Struct
 
+from config.archive import passphrase_fault
 from config.connection_check import ARGUMENT
 from config.credentials import (
     ALPACA_DATA_KEY,
     ALPACA_DATA_SECRET,
     ALPACA_TRADING_KEY,
     ALPACA_TRADING_SECRET,
+    ARCHIVE_PASSPHRASE,
     FINNHUB_KEY,
     SMTP_PASSWORD,
     SMTP_USER,
@@ -40,7 +42,7 @@ class Provider(Struct, frozen=True, kw_only=True):
         title: its name.
         text: what the bot uses it for, and what else it needs.
         fields: its credentials, which are replaced together.
-        service: who tries the connection: the module that is run.
+        service: who tries the connection: the module that is run; empty where there is nobody to be asked.
         arguments: with what it is run.
         settings: which settings say where it is and as whom it is used.
     """
@@ -48,7 +50,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     key: str
     title: str
     text: str
-    service: str
+    service: str = ""
     arguments: tuple[str, ...] = (ARGUMENT,)
     fields: tuple[KeyField, ...] = ()
     settings: tuple[str, ...] = ()
@@ -160,6 +162,21 @@ PROVIDERS: Final = (
                 fault=webhook_fault,
             ),
         ),
+    ),
+    Provider(
+        key="archive",
+        title="Archives of the home",
+        text="After each session the whole home is packed and encrypted with a passphrase. Whoever restores one on a "
+        "new machine has to know it, so keep it elsewhere too. Archives made before a change need the one before.",
+        fields=(
+            KeyField(
+                name=ARCHIVE_PASSPHRASE,
+                label="Passphrase of archives",
+                help="Several words that are used nowhere else",
+                fault=passphrase_fault,
+            ),
+        ),
+        settings=("ARCHIVE_KEEP_DAYS", "ARCHIVE_KEEP_MONTHS"),
     ),
 )
 BY_KEY: Final[Mapping[str, Provider]] = {provider.key: provider for provider in PROVIDERS}

@@ -60,6 +60,8 @@ def show() -> Response:
 def test(key: str) -> Response:
     """Try the connection with what was typed, or with what is kept where nothing was, and say how it went."""
     provider = _provider(key)
+    if not provider.service:
+        abort(404)
     typed = _typed(provider)
     faults = _faults(provider, typed) if typed else {}
     if faults:
@@ -79,7 +81,7 @@ def replace(key: str) -> AnyResponse:
     refusal = _outdated(provider) or reason_refusal() or reauth_refusal()
     if refusal:
         return _page(_Said(provider=key, refusal=refusal))
-    if request.form.get("test_first") == "yes":
+    if provider.service and request.form.get("test_first") == "yes":
         said = _tried(provider, typed)
         if said.answer is None or not said.answer.is_in:
             return _page(said)
@@ -121,7 +123,7 @@ def _saved(provider: Provider, typed: Mapping[str, str]) -> AnyResponse:
 
 def _tried(provider: Provider, typed: dict[str, str]) -> _Said:
     question = msgspec.json.encode(Question(provider=provider.key, keys=typed))
-    job = Job(module=provider.service, arguments=provider.arguments, given=question, timeout_s=TEST_S_MAX)
+    job = Job(program=provider.service, arguments=provider.arguments, given=question, timeout_s=TEST_S_MAX)
     try:
         done = run(site().paths, job)
     except TooManyAtOnceError:

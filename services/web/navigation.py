@@ -56,7 +56,7 @@ PAGES: Final[tuple[Page, ...]] = (
         "Bot",
         forms=("credentials.test", "credentials.replace", "credentials.forget"),
     ),
-    Page("backups.show", "Backups", "Bot", forms=("backups.verify",)),
+    Page("backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive")),
     Page("help.show", "Help", "Bot"),
 )
 _BY_ENDPOINT: Final = {name: page for page in PAGES for name in (page.endpoint, *page.forms)}

@@ -30,16 +30,19 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """What to run, `python -m MODULE ARGUMENTS`; `given` goes to its standard input and is in no `repr`."""
+    """What to run: `program` is a module or, ending in .py, a script of this checkout, with `arguments`.
 
-    module: str
+    `given` goes to its standard input, and is in no `repr`.
+    """
+
+    program: str
     arguments: tuple[str, ...] = ()
     given: bytes = b""
     timeout_s: float
 
     def __repr__(self) -> str:
         """Return what is run, without what it is given."""
-        return f"Job({self.module} {' '.join(self.arguments)})"
+        return f"Job({self.program} {' '.join(self.arguments)})"
 
 
 class TooManyAtOnceError(Exception):
@@ -47,7 +50,7 @@ class TooManyAtOnceError(Exception):
 
 
 def run(paths: HomePaths, job: Job) -> Outcome:
-    """Run a module of this program on a home, and wait for it.
+    """Run a part of this program on a home, and wait for it.
 
     Raises:
         TooManyAtOnceError: others run already.
@@ -62,8 +65,9 @@ def run(paths: HomePaths, job: Job) -> Outcome:
 
 def _run(paths: HomePaths, job: Job) -> Outcome:
     environment = {**os.environ, HOME_VARIABLE: str(paths.root), "PYTHONSAFEPATH": "1"}
+    program = [job.program] if job.program.endswith(".py") else ["-m", job.program]
     with subprocess.Popen(  # noqa: S603 - our own interpreter and modules; no part of it is typed by a person
-        [sys.executable, "-m", job.module, *job.arguments],
+        [sys.executable, *program, *job.arguments],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,

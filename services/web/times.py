@@ -53,6 +53,15 @@ def time_text(ms: int, zone: Zone, form: Form = "stamp") -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone.iana)).strftime(_FORMS[form])
 
 
+def ms_of(at_utc: str) -> int:
+    """Return a time that is written as ISO 8601 in UTC in milliseconds since 1970.
+
+    >>> ms_of("2025-03-12T13:30:00.25Z")
+    1741786200250
+    """
+    return round(datetime.fromisoformat(at_utc).timestamp() * 1000)
+
+
 def when(ms: int | None, form: Form = "stamp") -> Markup:
     """Return a `<time>` element in the zone of whoever asks: read by machines in UTC; a dash for None or 0."""
     if not ms:

@@ -48,7 +48,7 @@ def served(serve: Callable[..., Any], password_hash: str) -> Any:
 
 
 @pytest.fixture
-def adam(log_in_at: Callable[[Any, str], Page], served: Any) -> Page:
+def adam(served: Any, log_in_at: Callable[[Any, str], Page]) -> Page:
     return log_in_at(served, "adam")
 
 
@@ -82,7 +82,7 @@ def confirm(page: Page, reason: str) -> None:
 
 @pytest.mark.parametrize("path", ["/settings", "/settings/history", "/settings/identity", "/credentials", "/backups"])
 def test_pages_when_a_viewer_asks_then_says_which_permission_lacks(
-    log_in_at: Callable[[Any, str], Page], served: Any, ledger: list[Job], path: str
+    served: Any, log_in_at: Callable[[Any, str], Page], ledger: list[Job], path: str
 ) -> None:
     page = log_in_at(served, "vera")
     page.goto(f"{served.address}{path}")

@@ -14,7 +14,7 @@ from config.paths import HomePaths
 from config.vault import Vault
 from services.ledger.coa_utils_ledger import TEMPLATE_FILE
 from services.ledger.shell import build
-from services.web import backups_web
+from services.web import backups_web, short_process
 from services.web.audit_log import AuditFilter
 from services.web.backups_web import Base, Ledger, Segment
 from services.web.short_process import Job, Outcome, TooManyAtOnceError
@@ -148,3 +148,60 @@ def test_page_when_real_then_the_ledger_of_this_home_lists_and_verifies_itself(a
     assert "TBOT_USA_main_PAPER_BOT01_BOT_ledger.db" in page
     for what, says in (("ledger", "sound: 0 entries"), ("copies", "every entry to 0 can be restored")):
         assert says in adam.post(f"/backups/verify/{what}", form_on="/backups").text
+
+
+PASSPHRASE = "canary words that open an archive"
+ARCHIVE = "TBOT_USA_main_PAPER_BOT01_2025-03-12_20250312T210500Z.zip.age"
+
+
+def keep_passphrase(home: HomePaths) -> None:
+    secrets = Vault(home).open()
+    kept = {**secrets.credentials, "archive_passphrase": PASSPHRASE}
+    Vault(home).replace(msgspec.structs.replace(secrets, credentials=kept), secrets.generation)
+
+
+def test_archives_when_none_is_made_then_says_why_and_where_to_mend_it(adam: Any, ledger: LedgerService) -> None:
+    page = adam.get("/backups").text
+    assert "The passphrase of archives is not set" in page
+    assert "There is no archive yet" in page
+
+
+def test_archives_when_there_are_some_then_listed_and_verified_with_the_kept_passphrase_through_standard_input(
+    adam: Any, ledger: LedgerService, home: HomePaths
+) -> None:
+    keep_passphrase(home)
+    (home.root / "backups").mkdir(exist_ok=True)
+    (home.root / "backups" / ARCHIVE).write_bytes(b"age")
+    page = adam.get("/backups").text
+    assert ARCHIVE in page
+    assert "no archive is made" not in page
+    ledger.checked = Outcome(code=0, out="it is whole: 12 files\n", err="")
+    answer = adam.post("/backups/verify-archive", {"name": ARCHIVE}, form_on="/backups")
+    assert "it is whole: 12 files" in answer.text
+    job = next(job for job in ledger.jobs if job.program == "supervisor/auto_backup.py")
+    assert job.arguments == ("verify", str(home.root / "backups" / ARCHIVE))
+    assert job.given == f"{PASSPHRASE}\n".encode()
+    assert PASSPHRASE not in answer.text
+
+
+@pytest.mark.parametrize("name", ["", "../secrets/CURRENT", "/etc/passwd", f"../backups/{ARCHIVE}", f"{ARCHIVE}\x00"])
+def test_archives_when_the_name_is_none_of_them_then_not_found_and_nothing_is_run(
+    adam: Any, ledger: LedgerService, home: HomePaths, name: str
+) -> None:
+    (home.root / "backups").mkdir(exist_ok=True)
+    (home.root / "backups" / ARCHIVE).write_bytes(b"age")
+    assert adam.post("/backups/verify-archive", {"name": name}, form_on="/backups").status_code == 404
+    assert [job for job in ledger.jobs if job.program != "services.ledger"] == []
+
+
+def test_archive_when_real_then_it_is_read_whole_by_the_archiver(adam: Any, home: HomePaths) -> None:
+    keep_passphrase(home)
+    made = short_process.run(home, Job(program="supervisor/auto_backup.py", arguments=("make",), timeout_s=60))
+    assert made.code == 0, made.err
+    (archive,) = (home.root / "backups").glob("*.zip.age")
+    answer = adam.post("/backups/verify-archive", {"name": archive.name}, form_on="/backups")
+    assert "is whole:" in answer.text
+    assert "✓ sound" in answer.text
+    archive.write_bytes(archive.read_bytes()[:-1] + b"?")
+    answer = adam.post("/backups/verify-archive", {"name": archive.name}, form_on="/backups")
+    assert "✗ not sound" in answer.text

@@ -114,7 +114,7 @@ def test_replace_when_the_provider_lets_in_then_kept_audited_and_nowhere_shown(
     assert (answer.status_code, answer.location) == (303, "/credentials")
     assert kept(home) == TRADING
     assert (provider.question.provider, provider.question.keys) == ("alpaca", TRADING)
-    assert provider.jobs[0].module == "services.execution"
+    assert provider.jobs[0].program == "services.execution"
     assert not any(secret in " ".join(provider.jobs[0].arguments) for secret in TRADING.values())
     page = adam.get("/credentials").text
     assert "Alpaca, trading: replaced with generation 2. In force at the next session start." in page
@@ -274,6 +274,17 @@ def test_test_when_others_run_then_refused(adam: Any, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(credentials_web, "run", busy)
     assert post(adam, "finnhub", "test").status_code == 409
+
+
+def test_passphrase_of_archives_when_typed_then_kept_and_there_is_nobody_to_test_it(
+    adam: Any, home: HomePaths, provider: Provider
+) -> None:
+    phrase = {"archive_passphrase": "canary words that open an archive"}
+    assert post(adam, "archive", "replace", **phrase, **CONFIRMED, test_first="yes").status_code == 303
+    assert kept(home) == phrase
+    assert post(adam, "archive", "test").status_code == 404
+    assert post(adam, "archive", "replace", archive_passphrase="short", **CONFIRMED).status_code == 422
+    assert provider.jobs == []
 
 
 def test_a_provider_when_unknown_then_not_found(adam: Any, provider: Provider) -> None:

@@ -70,6 +70,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/reports"): (303, 200, 200, 200),
     ("GET", "/reports/csv"): (303, 200, 200, 200),
     ("POST", "/reports/file/<key>"): (401, 404, 404, 404),
+    ("POST", "/backups/verify-archive"): (401, 403, 403, 404),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
     ("GET", "/healthz"): (200, 200, 200, 200),

@@ -9,8 +9,8 @@ from services.web import short_process
 from services.web.short_process import AT_ONCE, Job, TooManyAtOnceError, run
 
 
-def asked(module: str, *arguments: str, timeout_s: float = 1) -> Job:
-    return Job(module=module, arguments=arguments, given=b"canary, no question", timeout_s=timeout_s)
+def asked(program: str, *arguments: str, timeout_s: float = 1) -> Job:
+    return Job(program=program, arguments=arguments, given=b"canary, no question", timeout_s=timeout_s)
 
 
 def test_process_when_it_ends_then_its_code_and_both_streams(home: HomePaths) -> None:
