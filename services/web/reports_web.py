@@ -191,7 +191,7 @@ def export_file(key: str) -> Response:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = (*kind.verb, *(days if kind.has_period else ()), "--out", str(path))
     try:
-        done = run(here.paths, Job(module="services.ledger", arguments=arguments, timeout_s=_EXPORT_S_MAX))
+        done = run(here.paths, Job(program="services.ledger", arguments=arguments, timeout_s=_EXPORT_S_MAX))
     except TooManyAtOnceError:
         abort(503, "Other exports and checks run at this moment. Wait until they have ended, then try again.")
     if done.code != 0 or not path.is_file():
