@@ -8,6 +8,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from bus.clock import iso_utc
 from services.web import security
+from services.web.books import harmless
 from services.web.frames import dollars, shares
 from services.web.site import site
 from services.web.trades import GROUPINGS, Grouping, Trade, line_of, statistics, trade_of
@@ -88,9 +89,4 @@ def _row(trade: Trade) -> list[str]:
         dollars(trade.gain_micros),
         "yes" if trade.is_booked else "no",
     ]
-    return [*cells, *(_harmless(words) for words in (trade.why_in, trade.why_out))]
-
-
-def _harmless(text: str) -> str:
-    """Return words that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return [*cells, *(harmless(words) for words in (trade.why_in, trade.why_out))]
