@@ -51,7 +51,7 @@ from services.web import (
 from services.web.frames import grouped
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
-from services.web.times import ZONES, chosen_zone, when
+from services.web.times import ZONES, chosen_zone, when, when_utc
 from services.web.venue import venue_of
 
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -119,7 +119,7 @@ def create_app(
     _add_errors(app)
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
-    app.jinja_env.globals["when"] = when
+    app.jinja_env.globals.update(when=when, when_utc=when_utc)
     app.jinja_env.filters["grouped"] = grouped
     app.context_processor(forms.reauth_facts)
     return app

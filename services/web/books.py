@@ -18,7 +18,7 @@ from bus.commands import COMMAND_VALID_NS
 from bus.messages import LEDGER_ROWS_MAX, MICROS, AskLedger, LedgerCell, LedgerKind, LedgerPage, OperatorCommand
 from services.web import security
 from services.web.forms import Refusal, given_reason
-from services.web.frames import dollars, grouped
+from services.web.frames import dollars, grouped, shares
 from services.web.site import site
 
 ANSWER_TIMEOUT_S: Final = 7.0
@@ -118,6 +118,18 @@ def cell_text(column: str, cell: LedgerCell) -> str:
     if isinstance(cell, int):
         return grouped(dollars(cell)) if column in MONEY else str(cell)
     return cell
+
+
+def value_text(name: str, value: LedgerCell) -> str:
+    """Return a field of an entry as people read it; empty for what is said again in another field, or is nothing."""
+    if value in {None, ""} or name.endswith("_ns"):
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if name.endswith("_micros") or name in MONEY:
+            return grouped(dollars(value))
+        if name.endswith("_nanos"):
+            return grouped(shares(value))
+    return cell_text(name, value)
 
 
 def records(page: LedgerPage, part: str = "rows") -> list[dict[str, LedgerCell]]:

@@ -34,13 +34,15 @@ def show() -> Response:
 @security.require("books")
 def change() -> AnyResponse:
     """Change one account; the ledger makes the next version of it, or says what blocks it."""
-    form = {name: request.form.get(name, "").strip() for name in ("action", "code", "name", "parent", "account_type")}
+    form = {name: request.form.get(name, "").strip() for name in ("action", "code", "name", "parent")}
+    if form["action"] == "add":
+        form["account_type"] = request.form.get("account_type", "")
     version = request.form.get("coa_version", "")
     if form["action"] not in chart.ACTIONS or not 0 < len(form["code"]) <= _CODE_CHARS_MAX:
         return _page(Refusal(400, "Choose what to do with which account. Nothing was changed."))
     if not (version.isascii() and version.isdigit() and len(version) <= _VERSION_DIGITS_MAX):
         return _page(Refusal(400, "The version of the chart is missing: load the page again. Nothing was changed."))
-    if form["account_type"] not in chart.TYPES or len(form["name"]) > _NAME_CHARS_MAX:
+    if form.get("account_type", chart.TYPES[0]) not in chart.TYPES or len(form["name"]) > _NAME_CHARS_MAX:
         return _page(Refusal(400, f"Choose a type, and a name of {_NAME_CHARS_MAX} characters. Nothing was changed."))
     refusal = reason_refusal() or reauth_refusal()
     if refusal:

@@ -96,14 +96,17 @@ def _entry(seq: str, refusal: Refusal | None = None) -> Response:
     except BooksError as error:
         fault, code = fault or str(error), error.code if not refusal else code
     header = {row["name"]: row["value"] for row in rows if row["part"] == "header"}
-    details: dict[str, list[dict[str, Any]]] = {}
+    shown = [(name, books.value_text(str(name), value)) for name, value in header.items()]
+    details: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         if row["part"] not in {"header", "line"}:
-            details.setdefault(str(row["part"]), []).append(row)
+            pair = (row["name"], books.value_text(str(row["name"]), row["value"]))
+            details.setdefault(str(row["part"]), []).append(pair)
     html = render_template(
         "entry.html",
         seq=seq,
         header=header,
+        shown=shown,
         lines=[row for row in rows if row["part"] == "line"],
         details=details,
         fault=fault,

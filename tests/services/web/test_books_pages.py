@@ -140,7 +140,13 @@ def test_chart_when_an_account_has_postings_then_the_refusal_names_what_blocks(e
 
 @pytest.mark.parametrize(
     "change",
-    [{"action": "delete"}, {"code": ""}, {"coa_version": "x"}, {"account_type": "GOLD"}, {"reason": ""}],
+    [
+        {"action": "delete"},
+        {"code": ""},
+        {"coa_version": "x"},
+        {"action": "add", "account_type": "GOLD"},
+        {"reason": ""},
+    ],
 )
 def test_chart_when_the_form_is_odd_then_nothing_is_ordered(
     change: dict[str, str], enter: Callable[[str], Any], ledger: RealBooks
@@ -152,6 +158,13 @@ def test_chart_when_the_form_is_odd_then_nothing_is_ordered(
     }  # fmt: skip
     assert olga.post("/books/accounts", {**fields, **change}).status_code == 400
     assert not any(isinstance(one, m.ChangeCoa) for one in ledger.heard)
+
+
+def test_chart_when_an_account_of_units_is_renamed_then_its_type_is_not_asked(enter: Callable[[str], Any]) -> None:
+    olga = enter("olga")
+    fields = {"action": "rename", "code": "9110", "name": "Memo", "coa_version": "1", "reason": "short"}
+    assert olga.post("/books/accounts", {**fields, "password": olga.password}).status_code == 303
+    assert "Memo" in olga.get("/books/accounts").text
 
 
 @pytest.mark.parametrize(("kind", "words"), [("md", "| Code | Account |"), ("csv", "code,account,type")])
@@ -219,3 +232,24 @@ def test_cells_when_shown_then_money_is_grouped_and_formulas_are_harmless() -> N
     assert books.harmless("=1+1") == "'=1+1"
     assert books.harmless("-10.5") == "-10.5"
     assert books.harmless("-x") == "'-x"
+
+
+def test_trades_when_the_books_have_sales_then_they_are_counted_by_each_grouping(enter: Callable[[str], Any]) -> None:
+    vera = enter("vera")
+    by_day = vera.get("/trades?by=day").text
+    assert "In the books by day" in by_day
+    assert "2025-03-05" in by_day
+    assert "2025-03</td>" in vera.get("/trades?by=month").text
+    assert "No sale is booked in these days" in vera.get("/trades?from=2030-01-01").text
+    assert "No sale is booked in these days" in vera.get("/trades?strategy=mid").text
+    assert "is no day" in vera.get("/trades?from=never").text
+
+
+def test_trades_when_only_a_part_is_fetched_again_then_the_books_are_not_asked(
+    enter: Callable[[str], Any], ledger: RealBooks
+) -> None:
+    vera = enter("vera")
+    before = len(ledger.heard)
+    answer = vera.client.get("/trades", headers={"Accept": "text/html", "X-TradeBot-Part": "trades-live"})
+    assert answer.status_code == 200
+    assert len(ledger.heard) == before
