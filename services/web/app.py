@@ -35,6 +35,7 @@ from services.web import (
     forms,
     help_web,
     journal_web,
+    ledger_files_web,
     login_web,
     logs_web,
     navigation,
@@ -51,7 +52,7 @@ from services.web import (
 from services.web.frames import grouped
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
-from services.web.times import ZONES, chosen_zone, ms_of, when
+from services.web.times import ZONES, chosen_zone, ms_of, when, when_utc
 from services.web.venue import venue_of
 
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -64,13 +65,14 @@ _VIEWS: Final = (
     candidates_web,
     trades_web,
     orders_web,
+    journal_web,
+    coa_web,
+    reconciliation_web,
+    reports_web,
+    ledger_files_web,
     alerts_web,
     logs_web,
     streams_web,
-    coa_web,
-    journal_web,
-    reconciliation_web,
-    reports_web,
     settings_web,
     credentials_web,
     backups_web,
@@ -119,8 +121,7 @@ def create_app(
     _add_errors(app)
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
-    app.jinja_env.globals["when"] = when
-    app.jinja_env.globals["ms_of"] = ms_of
+    app.jinja_env.globals.update(when=when, when_utc=when_utc, ms_of=ms_of)
     app.jinja_env.filters["grouped"] = grouped
     app.context_processor(forms.reauth_facts)
     return app

@@ -1,174 +1,145 @@
-"""The chart of accounts: the tree with balances, its versions and what changed, changes, exports. The one place for it.
+"""The chart of accounts: its tree with balances, its changes, its versions, its exports. The ledger checks each change.
 
-A change is a command to the ledger, which checks it and makes it the next version. No account with postings goes away.
+No account is ever deleted: one that was used is deactivated, and every version stays.
 """
 
-from typing import Any, Final, Literal
+import os
+from pathlib import Path
+from typing import Final
 
-from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from bus.messages import LEDGER_ROWS_MAX, ChangeCoa
-from config.vault import Disk
-from services.web import security
-from services.web.books import Answer, Column, ask, ask_all, order, shown
+from bus.messages import ChangeCoa
+from services.web import books, security
+from services.web import utils_coa_web as chart
+from services.web.books import BooksError
 from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
-from services.web.frames import dollars
 from services.web.site import site
-from services.web.utils_coa_web import TYPES, AccountLine, csv_text, markdown, tree_of
 
-Action = Literal["add", "rename", "move", "deactivate", "activate"]
-ACTIONS: Final[tuple[Action, ...]] = ("add", "rename", "move", "deactivate", "activate")
-_VERSIONS: Final = (
-    Column(name="version", head="Version", kind="number"),
-    Column(name="created_utc", head="Made (UTC)", kind="time"),
-    Column(name="author", head="By"),
-    Column(name="note", head="Why"),
-    Column(name="accounts", head="Accounts", kind="number"),
-    Column(name="content_hash", head="SHA-256"),
-)
-_CHANGES: Final = (
-    Column(name="code", head="Code"),
-    Column(name="change", head="Change"),
-    Column(name="field", head="Field"),
-    Column(name="before", head="Before"),
-    Column(name="after", head="After"),
-)
-pages = Blueprint("coa", __name__, url_prefix="/coa")
+_CODE_CHARS_MAX: Final = 32
+_NAME_CHARS_MAX: Final = 120
+_VERSION_DIGITS_MAX: Final = 9
+pages = Blueprint("coa", __name__, url_prefix="/books")
 
 
-@pages.get("")
+@pages.get("/accounts")
 @security.require("look")
 def show() -> Response:
-    """Show the tree, and to whoever may change it the forms."""
+    """Show the tree; `code` in the address chooses an account, whose forms are shown to whoever may change it."""
     return _page()
 
 
-@pages.post("")
+@pages.post("/accounts")
 @security.require("books")
 def change() -> AnyResponse:
-    """Order one change of the chart."""
-    action = next((known for known in ACTIONS if known == request.form.get("action")), None)
+    """Change one account; the ledger makes the next version of it, or says what blocks it."""
+    form = {name: request.form.get(name, "").strip() for name in ("action", "code", "name", "parent")}
+    if form["action"] == "add":
+        form["account_type"] = request.form.get("account_type", "")
     version = request.form.get("coa_version", "")
-    if action is None or not (version.isascii() and version.isdigit()):
-        return _page(Refusal(400, "The form is not understood. Load the page again. Nothing was changed."))
+    if form["action"] not in chart.ACTIONS or not 0 < len(form["code"]) <= _CODE_CHARS_MAX:
+        return _page(Refusal(400, "Choose what to do with which account. Nothing was changed."))
+    if not (version.isascii() and version.isdigit() and len(version) <= _VERSION_DIGITS_MAX):
+        return _page(Refusal(400, "The version of the chart is missing: load the page again. Nothing was changed."))
+    if form.get("account_type", chart.TYPES[0]) not in chart.TYPES or len(form["name"]) > _NAME_CHARS_MAX:
+        return _page(Refusal(400, f"Choose a type, and a name of {_NAME_CHARS_MAX} characters. Nothing was changed."))
     refusal = reason_refusal() or reauth_refusal()
     if refusal:
         return _page(refusal)
-    said = order(ChangeCoa, coa_version=int(version), action=action, **_fields(action))
+    said = books.order(
+        ChangeCoa, receiver="ledger", coa_version=int(version), is_heading="is_heading" in request.form, **form
+    )
     if isinstance(said, Refusal):
         return _page(said)
-    flash(said)
-    return redirect(url_for("coa.show"), 303)
-
-
-@pages.get("/versions")
-@security.require("look")
-def versions() -> Response:
-    """Show every version, and what changed from one to another."""
-    newest, before = (_number(request.args.get(name, "")) for name in ("version", "before"))
-    listed = ask("coa_versions", rows_max=LEDGER_ROWS_MAX)
-    changed = ask("coa_diff", version=newest, version_before=before, rows_max=LEDGER_ROWS_MAX)
-    page = render_template(
-        "coa_versions.html",
-        listed=listed,
-        changed=changed,
-        version_columns=_VERSIONS,
-        change_columns=_CHANGES,
-        shown=shown,
-        newest=newest,
-        before=before,
+    site().audit.record(
+        "coa_changed", f"account {form['code']}", before=f"version {version}", after=f"{form['action']} {form['name']}"
     )
-    return make_response(page, 200 if listed.page else 503)
+    flash(f"The ledger answers: {said}")
+    return redirect(url_for("coa.show", code=form["code"]), 303)
 
 
-@pages.post("/export")
-@security.require("export")
-def export() -> AnyResponse:
-    """Write the chart as Markdown and as CSV into the output folder's `ledgers`, and say where."""
-    here = site()
-    lines, version, fault = _tree()
-    if fault:
-        return _page(Refusal(503, fault))
-    folder = here.paths.output / here.secrets().identity.bot_identity / "ledgers"
-    stem = f"chart_of_accounts_v{version.rpartition(' ')[2]}"
+@pages.get("/accounts/versions")
+@security.require("look")
+def show_versions() -> Response:
+    """Show every version, and what changed between two of them; `version` and `before` are in the address."""
+    fault, code, versions, changes, note = "", 200, [], [], ""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for suffix, text in _files(lines, version).items():
-            part = folder / f".{stem}.{suffix}.part"
-            Disk().write_file(part, text.encode())
-            Disk().rename(part, folder / f"{stem}.{suffix}")
+        versions = books.records(books.ask("coa_versions", page=books.page_number()))
+        difference = books.ask("coa_diff", version=_number("version"), version_before=_number("before"), rows_max=200)
+        changes, note = books.records(difference), difference.note
+    except BooksError as error:
+        fault, code = str(error), error.code
+    html = render_template(
+        "coa_versions.html",
+        versions=versions,
+        changes=changes,
+        note=note,
+        fault=fault,
+        text_of=books.cell_text,
+    )
+    return make_response(html, code)
+
+
+@pages.post("/accounts/export")
+@security.require("books")
+def export() -> AnyResponse:
+    """Write the chart as Markdown or CSV into output/{BOT}/ledgers, and send it."""
+    kind = request.form.get("format", "")
+    if kind not in chart.EXPORTS:
+        return _page(Refusal(400, "Choose Markdown or CSV. Nothing was written."))
+    here = site()
+    identity = here.secrets().identity.bot_identity
+    try:
+        page = books.every_row("accounts")
+        title = f"Chart of accounts of {identity}, {page.note}"
+        text = chart.markdown(page, title) if kind == "md" else books.csv_text(page)
+        name = f"coa_v{chart.version_of(page)}.{kind}"
+        _write(here.paths.output / identity / "ledgers", name, text)
+    except BooksError as error:
+        return _page(Refusal(error.code, str(error)))
     except OSError as error:
-        return _page(Refusal(503, f"Nothing could be written in {folder}: {error.strerror}."))
-    here.audit.record("exported", f"{stem}.md and .csv", after=f"{len(lines)} accounts")
-    flash(f"Written: {folder / stem}.md and .csv.")
-    return redirect(url_for("coa.show"), 303)
-
-
-@pages.get("/download/<suffix>")
-@security.require("export")
-def download(suffix: str) -> Response:
-    """Return the chart as Markdown (`md`) or CSV (`csv`)."""
-    if suffix not in ("md", "csv"):
-        abort(404)
-    lines, version, fault = _tree()
-    if fault:
-        abort(503, fault)
-    site().audit.record("exported", f"chart_of_accounts.{suffix}", after=f"{len(lines)} accounts")
-    response = make_response(_files(lines, version)[suffix])
-    kind = "text/csv" if suffix == "csv" else "text/markdown"
-    response.headers["Content-Type"] = f"{kind}; charset=utf-8"
-    response.headers["Content-Disposition"] = f'attachment; filename="chart_of_accounts.{suffix}"'
+        return _page(Refusal(503, f"The file could not be written: {error.strerror}. Is the disk full?"))
+    here.audit.record("exported", name, after=f"{len(page.rows)} accounts")
+    response = make_response(text)
+    response.headers["Content-Type"] = f"text/{'markdown' if kind == 'md' else 'csv'}; charset=utf-8"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def _fields(action: Action) -> dict[str, Any]:
-    """Return what the ledger takes for this action, from the form."""
-    form = request.form
-    code = form.get("code", "").strip()[:32]
-    name, parent = " ".join(form.get("name", "").split()), form.get("parent", "").strip()[:32]
-    if action == "add":
-        kind = form.get("account_type", "")
-        return {"code": code, "name": name, "parent": parent, "account_type": kind, "is_heading": "is_heading" in form}
-    if action == "rename":
-        return {"code": code, "name": name}
-    return {"code": code, "parent": parent} if action == "move" else {"code": code}
+def _write(folder: Path, name: str, text: str) -> None:
+    """Put a file in its place in one step."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = folder / f".{name}.part"
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, folder / name)
 
 
-def _tree() -> tuple[list[AccountLine], str, str]:
-    """Return the accounts, the words for their version, and what was in the way."""
-    rows: list[Any] = []
-    version = ""
-    for answer in ask_all("accounts"):
-        if answer.page is None:
-            return [], "", answer.fault
-        rows += answer.rows()
-        version = answer.page.note
-    return tree_of(rows), version, ""
-
-
-def _files(lines: list[AccountLine], version: str) -> dict[str, str]:
-    title = site().secrets().identity.bot_identity
-    return {"md": markdown(lines, version=version, title=title), "csv": csv_text(lines)}
+def _number(name: str) -> int:
+    text = books.given(name, _VERSION_DIGITS_MAX)
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _page(refusal: Refusal | None = None) -> Response:
-    lines, version, fault = _tree()
-    page = render_template(
+    fault, code = (refusal.text, refusal.code) if refusal else ("", 200)
+    rows, version = [], 0
+    try:
+        answer = books.every_row("accounts")
+        rows, version = chart.tree_rows(answer), chart.version_of(answer)
+    except BooksError as error:
+        fault, code = fault or str(error), code if refusal else error.code
+    wanted = request.form.get("code", "") or books.given("code", _CODE_CHARS_MAX)
+    html = render_template(
         "coa.html",
-        lines=lines,
-        version=version.rpartition(" ")[2],
-        answer=Answer(page=None, fault=fault),
-        fault=refusal.text if refusal else "",
-        types=TYPES,
-        headings=[line for line in lines if line.is_heading],
-        typed=request.form if refusal else {},
-        dollars=dollars,
+        rows=rows,
+        version=version,
+        chosen=next((row for row in rows if row["code"] == wanted), None),
+        actions=chart.ACTIONS,
+        types=chart.TYPES,
+        fault=fault,
         reason=given_reason(),
+        form=request.form,
+        text_of=books.cell_text,
         may_change=security.may("books"),
     )
-    return make_response(page, refusal.code if refusal else 503 if fault else 200)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    return make_response(html, code)

@@ -1,176 +1,128 @@
-"""The journal: every line of the books with its balance, one entry whole, and the reversal in place of an edit."""
+"""The journal: every line of the books with filters in the address, one whole entry, and its reversal."""
 
-import csv
-import io
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from bus.clock import iso_utc
-from bus.messages import LEDGER_ROWS_MAX, MICROS, LedgerCell, ReverseEntry
-from services.web import security
-from services.web.books import Answer, Column, ask, ask_all, exported, order, shown
+from bus.messages import LedgerPage, ReverseEntry
+from services.web import books, security
+from services.web.books import BooksError
 from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
-from services.web.frames import dollars, shares
 from services.web.site import site
 
-COLUMNS: Final = (
-    Column(name="entry", head="Entry", kind="number"),
-    Column(name="time_utc", head="Time (UTC)", kind="time"),
-    Column(name="description", head="Description"),
-    Column(name="account", head="Account"),
-    Column(name="account_name", head="Name"),
-    Column(name="commodity", head="Unit"),
-    Column(name="amount", head="Debit (+) or credit (-)", kind="money"),
-    Column(name="balance", head="Balance after", kind="money"),
-    Column(name="source_event_id", head="Source"),
-)
-_LINES: Final = (
-    Column(name="account", head="Account"),
-    Column(name="account_name", head="Name"),
-    Column(name="commodity", head="Unit"),
-    Column(name="amount", head="Debit (+) or credit (-)", kind="money"),
-)
-#: The filter's fields in the address, in the ledger's words.
-_TEXTS: Final = ("first_day", "last_day", "account", "symbol", "text")
-_AMOUNTS: Final = ("amount_min", "amount_max")
-_DOLLARS_MAX: Final = 10**12
-#: Fields that the ledger keeps in micro-dollars without saying so in their names.
-_MONEY: Final = ("gross", "commission", "fees", "cost", "proceeds", "gain")
-pages = Blueprint("journal", __name__, url_prefix="/journal")
+#: Word in the address -> field of the question.
+_FILTERS: Final = {"from": "first_day", "to": "last_day", "account": "account", "symbol": "symbol", "text": "text"}
+_AMOUNTS: Final = {"min": "amount_min_micros", "max": "amount_max_micros"}
+pages = Blueprint("journal", __name__, url_prefix="/books")
 
 
-@pages.get("")
+@pages.get("/journal")
 @security.require("look")
 def show() -> Response:
-    """Show one page of lines, newest first; the filter is in the address."""
-    wanted, fault = _wanted()
-    answer = Answer(page=None, fault=fault) if fault else ask("journal", page=_page_number(), **wanted)
-    return make_response(
-        render_template(
-            "journal.html",
-            answer=answer,
-            columns=COLUMNS,
-            shown=shown,
-            given=_given(),
-            link=lambda seq: url_for("journal.entry", seq=seq),
-            url_of=lambda number: url_for("journal.show", page=number, **_given()),
-        ),
-        200 if answer.page else 503 if not fault else 422,
+    """Show lines of the journal, newest first, with the balance after each."""
+    page, fault, code = None, "", 200
+    try:
+        page = books.ask("journal", **_wanted(), page=books.page_number())
+    except BooksError as error:
+        fault, code = str(error), error.code
+    query = _query()
+    html = render_template(
+        "journal.html",
+        answer=page,
+        lines=books.records(page) if page else [],
+        fault=fault,
+        query=query,
+        text_of=books.cell_text,
+        page_url=lambda number: url_for("journal.show", **query, page=number),
     )
+    return make_response(html, code)
 
 
-@pages.get("/csv")
+@pages.get("/journal.csv")
 @security.require("export")
-def export() -> Response:
-    """Return every line that the filter lets through, oldest last, with a row of counts at the end."""
-    wanted, fault = _wanted()
-    if fault:
-        abort(422, fault)
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([column.name for column in COLUMNS])
-    count = 0
-    for answer in ask_all("journal", **wanted):
-        if answer.page is None:
-            abort(503, answer.fault)
-        for row in answer.rows():
-            writer.writerow([exported(column, row) for column in COLUMNS])
-            count += 1
-    writer.writerow([f"{count} lines"])
-    site().audit.record("exported", "journal.csv", after=f"{count} rows")
-    response = make_response(out.getvalue())
-    response.headers["Content-Type"] = "text/csv; charset=utf-8"
-    response.headers["Content-Disposition"] = 'attachment; filename="journal.csv"'
-    return response
+def export() -> AnyResponse:
+    """Return every line that the page shows with the same filter, as CSV."""
+    try:
+        page = books.every_row("journal", **_wanted())
+    except BooksError as error:
+        flash(str(error))
+        return redirect(url_for("journal.show", **_query()), 303)
+    return csv_response(page, "journal.csv")
 
 
-@pages.get("/<int:seq>")
+@pages.get("/entry")
 @security.require("look")
-def entry(seq: int) -> Response:
-    """Show one entry whole: header, lines, lots, and the trade as the broker told it."""
-    return _entry(seq)
+def show_entry() -> Response:
+    """Show all that one entry is, with the form that takes it back."""
+    return _entry(books.given("seq", 12))
 
 
-@pages.post("/<int:seq>/reverse")
+@pages.post("/entry")
 @security.require("books")
-def reverse(seq: int) -> AnyResponse:
-    """Take an entry back by another one; nothing is edited."""
+def reverse() -> AnyResponse:
+    """Take one entry back by a further one; nothing is ever edited."""
+    seq = request.form.get("seq", "")
+    if not (seq.isascii() and seq.isdigit() and 0 < len(seq) <= 12):
+        return _entry("", Refusal(400, "There is no such entry. Nothing was changed."))
     refusal = reason_refusal() or reauth_refusal()
     if refusal:
         return _entry(seq, refusal)
-    said = order(ReverseEntry, entry_seq=seq)
+    said = books.order(ReverseEntry, receiver="ledger", entry_seq=int(seq))
     if isinstance(said, Refusal):
         return _entry(seq, said)
-    flash(f"Taken back. {said}.")
-    return redirect(url_for("journal.entry", seq=seq), 303)
+    site().audit.record("entry_reversed", f"entry {seq}", after=given_reason())
+    flash(f"The ledger answers: {said}")
+    return redirect(url_for("journal.show_entry", seq=seq), 303)
 
 
-def _entry(seq: int, refusal: Refusal | None = None) -> Response:
-    answer = ask("entry", entry_seq=seq, rows_max=LEDGER_ROWS_MAX)
-    rows = answer.rows()
-    header = {str(row["name"]): row["value"] for row in rows if row["part"] == "header"}
-    parts: dict[str, list[tuple[str, str]]] = {}
+def csv_response(page: LedgerPage, name: str) -> Response:
+    """Return an answer of the books as a file to keep; the export is in the audit log."""
+    site().audit.record("exported", name, after=f"{len(page.rows)} rows")
+    response = make_response(books.csv_text(page))
+    response.headers["Content-Type"] = "text/csv; charset=utf-8"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _entry(seq: str, refusal: Refusal | None = None) -> Response:
+    rows: list[dict[str, Any]] = []
+    fault, code = (refusal.text, refusal.code) if refusal else ("", 200)
+    try:
+        number = int(seq) if seq.isascii() and seq.isdigit() else 0
+        rows = books.records(books.ask("entry", entry_seq=number, rows_max=200)) if number else []
+        if not number and not fault:
+            fault, code = "Name an entry by its number.", 400
+    except BooksError as error:
+        fault, code = fault or str(error), error.code if not refusal else code
+    header = {row["name"]: row["value"] for row in rows if row["part"] == "header"}
+    shown = [(name, books.value_text(str(name), value)) for name, value in header.items()]
+    details: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
-        fact = _fact(str(row["name"]), row["value"])
-        if row["part"] != "line" and fact:
-            parts.setdefault(str(row["part"]), []).append(fact)
-    page = render_template(
+        if row["part"] not in {"header", "line"}:
+            pair = (row["name"], books.value_text(str(row["name"]), row["value"]))
+            details.setdefault(str(row["part"]), []).append(pair)
+    html = render_template(
         "entry.html",
         seq=seq,
-        fault=refusal.text if refusal else "",
-        answer=answer,
         header=header,
-        lines=[row for row in rows if row["part"] == "line"],
-        columns=_LINES,
         shown=shown,
-        parts=parts,
+        lines=[row for row in rows if row["part"] == "line"],
+        details=details,
+        fault=fault,
         reason=given_reason(),
-        may_change=security.may("books"),
+        text_of=books.cell_text,
+        may_reverse=security.may("books"),
     )
-    return make_response(page, refusal.code if refusal else 200 if answer.page else 404)
+    return make_response(html, code)
 
 
-def _fact(name: str, value: LedgerCell) -> tuple[str, str] | None:
-    """Return a stored field as people read it: dollars, shares, days; None for what is empty, or said twice."""
-    if value is None or value == "" or name.endswith("_hash"):
-        return None
-    for suffix, read in (("_micros", dollars), ("_nanos", shares), ("_at_ns", _utc)):
-        if name.endswith(suffix) and isinstance(value, int):
-            return name.removesuffix(suffix).replace("_", " "), read(value)
-    if name in _MONEY and isinstance(value, int):
-        return name, dollars(value)
-    return name.replace("_", " "), str(value)
+def _query() -> dict[str, Any]:
+    return {name: books.given(name) for name in (*_FILTERS, *_AMOUNTS) if books.given(name)}
 
 
-def _utc(ns: int) -> str:
-    return f"{iso_utc(ns)[:19].replace('T', ' ')} UTC"
-
-
-def _given() -> dict[str, Any]:
-    """Return the filter as it was typed, without what is empty."""
-    return {name: text for name in (*_TEXTS, *_AMOUNTS) if (text := request.args.get(name, "").strip()[:200])}
-
-
-def _wanted() -> tuple[dict[str, Any], str]:
-    """Return the filter in the ledger's words; or what is wrong with it."""
-    given = _given()
-    wanted: dict[str, Any] = {name: given[name] for name in _TEXTS if name in given}
-    for name in _AMOUNTS:
-        if name not in given:
-            continue
-        try:
-            amount = Decimal(given[name].replace(",", "").removeprefix("$"))
-        except InvalidOperation:
-            return {}, f"'{given[name]}' is not an amount: write dollars such as 1,250.50."
-        if not amount.is_finite() or not 0 <= amount <= _DOLLARS_MAX:
-            return {}, f"'{given[name]}' is not an amount between 0 and {_DOLLARS_MAX:,} dollars."
-        wanted[f"{name}_micros"] = int(amount * MICROS)
-    return wanted, ""
-
-
-def _page_number() -> int:
-    given = request.args.get("page", "1")
-    return int(given) if given.isascii() and given.isdigit() and int(given[:9]) > 0 else 1
+def _wanted() -> dict[str, Any]:
+    found: dict[str, Any] = {field: books.given(name) for name, field in _FILTERS.items()}
+    for name, field in _AMOUNTS.items():
+        found[field] = books.micros_of(books.given(name)) if books.given(name) else None
+    return found

@@ -71,3 +71,12 @@ def when(ms: int | None, form: Form = "stamp") -> Markup:
     return Markup('<time datetime="{}" title="{} {}">{}</time>').format(
         instant, time_text(ms, zone, "stamp"), zone.name, time_text(ms, zone, form)
     )
+
+
+def when_utc(text: str, form: Form = "stamp") -> Markup:
+    """Return a `<time>` element for a time in ISO 8601 UTC, as the books write it; other words stay as they are."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return Markup("{}").format(text)
+    return when(round(instant.timestamp() * 1000), form)

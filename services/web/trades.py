@@ -1,15 +1,19 @@
 """Trades and their statistics, from what the bus said of each intent. Pure; money in micro-dollars, never float."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from bus import messages as m
 from bus.instruments import notional_of
+from bus.messages import LedgerCell
 from services.web.traces import Trace
 
 Grouping = Literal["strategy", "day", "month"]
+_EXCHANGE: Final = ZoneInfo("America/New_York")
 GROUPINGS: Final[tuple[Grouping, ...]] = ("strategy", "day", "month")
 
 
@@ -87,6 +91,39 @@ def trade_of(trace: Trace) -> Trade | None:
         why_in=first.reason,
         why_out=sold[-1].reason if sold else "",
     )
+
+
+def booked_sales(rows: Iterable[Mapping[str, LedgerCell]]) -> list[Trade]:
+    """Return each sale that stands in the books as a trade of its own; the day is New York's.
+
+    `rows` are those of the ledger's answer to the question for trades. How an entry and its sales belong together is
+    not in the books, so that an intent that was sold in two parts counts twice.
+    """
+    found = []
+    for row in rows:
+        if row["side"] != "SELL" or row["is_undone"] or not isinstance(row["gain"], int):
+            continue
+        at = datetime.fromisoformat(str(row["time_utc"]))
+        found.append(
+            Trade(
+                intent_id=str(row["order_id"]),
+                strategy=str(row["strategy"]),
+                symbol=str(row["symbol"]),
+                session_date=at.astimezone(_EXCHANGE).date().isoformat(),
+                opened_ns=0,
+                closed_ns=round(at.timestamp() * 1_000_000_000),
+                bought_nanos=0,
+                sold_nanos=0,
+                entry_micros=0,
+                exit_micros=0,
+                commission_micros=sum(cost for name in ("commission", "fees") if isinstance(cost := row[name], int)),
+                gain_micros=row["gain"],
+                is_booked=True,
+                why_in="",
+                why_out=str(row["description"]),
+            )
+        )
+    return found
 
 
 def statistics(trades: Sequence[Trade], by: Grouping) -> list[Line]:

@@ -1,17 +1,20 @@
-"""Trades and their statistics by strategy, day and month, as far as this process has heard of them."""
+"""Trades and their statistics by strategy, day and month: as this process heard of them, and as the books have them."""
 
 import csv
 import io
-from typing import Final
+from typing import Final, get_args
 
 from flask import Blueprint, Response, make_response, render_template, request
 
 from bus.clock import iso_utc
-from services.web import security
+from bus.messages import StrategyName
+from services.web import books, security
+from services.web.books import BooksError, harmless
 from services.web.frames import dollars, shares
 from services.web.site import site
-from services.web.trades import GROUPINGS, Grouping, Trade, line_of, statistics, trade_of
+from services.web.trades import GROUPINGS, Grouping, Trade, booked_sales, line_of, statistics, trade_of
 
+STRATEGIES: Final[tuple[str, ...]] = get_args(StrategyName)
 _HEAD: Final = (
     "intent_id", "strategy", "symbol", "session_date", "opened_utc", "closed_utc", "bought_shares", "sold_shares",
     "entry_usd", "exit_usd", "commission_usd", "gain_usd", "gain_is_booked", "why_in", "why_out",
@@ -24,10 +27,17 @@ pages = Blueprint("trades", __name__)
 def show() -> Response:
     """Show the trades, newest first, and their statistics; `by` and `strategy` are in the address."""
     by, strategy, everything = _by(), request.args.get("strategy", ""), _trades()
-    names = sorted({trade.strategy for trade in everything})
+    names = sorted({trade.strategy for trade in everything} | set(STRATEGIES))
     trades = [trade for trade in everything if strategy in {"", trade.strategy}]
+    # A page that only fetches what changed asks the books nothing: many open pages must not keep the ledger busy.
+    booked, fault = ([], "") if "X-TradeBot-Part" in request.headers else _booked(strategy)
     page = render_template(
         "trades.html",
+        booked_lines=statistics(booked, by),
+        booked_total=line_of("all", booked) if booked else None,
+        booked_fault=fault,
+        first_day=books.given("from"),
+        last_day=books.given("to"),
         trades=trades[::-1],
         lines=statistics(trades, by),
         total=line_of("all", trades) if trades else None,
@@ -67,6 +77,16 @@ def _trades() -> list[Trade]:
     return [trade for trace in site().hub.traces() if (trade := trade_of(trace)) is not None]
 
 
+def _booked(strategy: str) -> tuple[list[Trade], str]:
+    """Return the sales in the books, or in words why they are not known now."""
+    days = {"first_day": books.given("from"), "last_day": books.given("to")}
+    try:
+        rows = books.records(books.every_row("trades", **days))
+    except BooksError as error:
+        return [], str(error)
+    return [trade for trade in booked_sales(rows) if strategy in {"", trade.strategy}], ""
+
+
 def _by() -> Grouping:
     wanted = request.args.get("by", "")
     return next((known for known in GROUPINGS if known == wanted), "strategy")
@@ -88,9 +108,4 @@ def _row(trade: Trade) -> list[str]:
         dollars(trade.gain_micros),
         "yes" if trade.is_booked else "no",
     ]
-    return [*cells, *(_harmless(words) for words in (trade.why_in, trade.why_out))]
-
-
-def _harmless(text: str) -> str:
-    """Return words that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return [*cells, *(harmless(words) for words in (trade.why_in, trade.why_out))]

@@ -25,6 +25,9 @@ from services.web.site import Bus
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery"
+IDENTITY = Identity(
+    entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
+)
 _DEBIAN_CHROMIUM = "/usr/lib/chromium/chromium"
 _AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _WATCH_CSP = "document.addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective));"
@@ -69,13 +72,13 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         users: tuple[User, ...] = (),
         settings: Mapping[str, str] = MappingProxyType({}),
         has_styleguide: bool = False,
-        bus_of: Callable[[HomePaths], Bus] | None = None,
+        bus_of: Callable[[HomePaths, Identity], Bus] | None = None,
     ) -> Served:
         paths, hub = HomePaths(tmp_path / "home"), StatusHub()
         paths.make()
         if users:
             Vault(paths).provision(_secrets(users, {**proposals(), **settings}))
-        bus = bus_of(paths) if bus_of else None
+        bus = bus_of(paths, IDENTITY) if bus_of else None
         app = create_app(paths, hub, has_styleguide=has_styleguide, bus=bus)
         server = waitress.create_server(app, host="127.0.0.1", port=0, threads=16)
         thread = threading.Thread(target=server.run, daemon=True)
@@ -177,9 +180,7 @@ def _secrets(users: tuple[User, ...], settings: dict[str, str]) -> Secrets:
     return Secrets(
         generation=0,
         settings=settings,
-        identity=Identity(
-            entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
-        ),
+        identity=IDENTITY,
         users=users,
         credentials={"web_session_key": "k" * 64},
         coa={},

@@ -121,7 +121,7 @@ const TradeBot = (() => {
     async function swap() {
       timer = 0;
       try {
-        const answer = await fetch(window.location.href, { headers: { Accept: "text/html" } });
+        const answer = await fetch(window.location.href, { headers: { Accept: "text/html", "X-TradeBot-Part": part.id } });
         if (!answer.ok || answer.redirected) return;
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
         if (!fresh || fresh.innerHTML === part.dataset.drawn) return;

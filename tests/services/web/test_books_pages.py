@@ -1,253 +1,255 @@
-"""The pages of the books over a real ledger: journal, entries, chart, reconciliation, reports; roles, and no answer."""
+"""The pages of the books, on the real ledger: what they show, what they change, and what they say when it is away."""
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from books_bus import BooksBus, booked, deposit
 from flask import Flask
-from markupsafe import escape
+from real_books import RealBooks
 
-from bus.messages import ChangeCoa, ExplainSuspense, ReconcileNow, ReverseEntry
-from config.identity import Identity
+from bus import messages as m
 from config.paths import HomePaths
+from config.vault import Vault
+from services.web import books
 from services.web.app import create_app
 from services.web.audit_log import AuditFilter
 from services.web.hub import StatusHub
+from services.web.site import Site
 
-IDENTITY = Identity(
-    entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
-)
-PASSWORD = "correct horse battery"
-REASONED = {"reason": "as the auditor asked", "password": PASSWORD}
+PAGES = ("/books/journal", "/books/accounts", "/books/accounts/versions", "/books/reconciliation", "/books/reports")
 
 
 @pytest.fixture
-def bus(configured: HomePaths) -> Iterator[BooksBus]:
-    made = booked(configured, IDENTITY)
-    yield made
-    made.close()
+def ledger(configured: HomePaths) -> RealBooks:
+    return RealBooks(configured, Vault(configured).open().identity)
 
 
 @pytest.fixture
-def app(configured: HomePaths, bus: Any) -> Flask:
-    return create_app(configured, StatusHub(), bus=bus)
+def site_with_books(configured: HomePaths, ledger: RealBooks) -> Flask:
+    return create_app(configured, StatusHub(), bus=ledger)
 
 
-def test_journal_shows_every_line_with_balance_and_escapes_what_is_booked(person_of: Callable[[str], Any]) -> None:
-    page = person_of("vera").get("/journal")
+@pytest.fixture
+def enter(site_with_books: Flask, new_person: Callable[..., Any]) -> Callable[[str], Any]:
+    def person(name: str) -> Any:
+        made = new_person(site_with_books)
+        assert made.log_in(name).status_code == 303
+        return made
 
-    assert page.status_code == 200
-    assert "10,000.00" in page.text
-    assert "<script>alert" not in page.text
-    assert page.text.count('<td data-label="Entry"') >= 6
+    return person
 
 
-def test_journal_when_filtered_keeps_the_filter_in_the_address_and_the_export(person_of: Callable[[str], Any]) -> None:
-    vera = person_of("vera")
+def actions(app: Flask) -> list[str]:
+    site: Site = app.extensions["tradebot"]
+    return [row.action for row in site.audit.log.rows(AuditFilter())]
 
-    page = vera.get("/journal?account=1010&amount_min=9999.99&symbol=&first_day=2025-03-01&last_day=2025-03-31")
-    assert page.text.count('<td data-label="Entry"') == 1
-    address = "/journal/csv?first_day=2025-03-01&amp;last_day=2025-03-31&amp;account=1010&amp;amount_min=9999.99"
-    assert address in page.text
-    rows = list(csv.reader(io.StringIO(vera.get(address.replace("&amp;", "&")).text)))
-    assert rows[0][:3] == ["entry", "time_utc", "description"]
-    assert rows[1][6:8] == ["10000.00", "10000.00"]
-    assert rows[-1] == ["1 lines"]
+
+def test_journal_when_shown_then_has_debit_credit_and_balance_of_each_line(enter: Callable[[str], Any]) -> None:
+    vera = enter("vera")
+    page = vera.get("/books/journal?account=1010&from=2025-02-27&to=2025-02-27").text
+    assert "200,000.00" in page
+    assert "Page 1 of" in vera.get("/books/journal").text
+    assert "No line fits this filter" in vera.get("/books/journal?symbol=NONE").text
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "code", "words"),
     [
-        ("amount_min=lots", "is not an amount"),
-        ("amount_max=NaN", "is not an amount"),
-        ("first_day=yesterday", "yesterday"),
-        ("first_day=2025-04-01&last_day=2025-03-01", "after the last day"),
+        ("from=yesterday", 409, "is no day"),
+        ("min=much", 400, "is no amount in dollars"),
+        ("min=nan", 400, "is no amount"),
+        ("page=9999999", 200, "Journal"),
+        ("text=<script>", 200, "Journal"),
     ],
 )
-def test_journal_when_the_filter_makes_no_sense_says_so(
-    person_of: Callable[[str], Any], query: str, words: str
+def test_journal_when_the_filter_is_odd_then_says_what_is_wrong(
+    query: str, code: int, words: str, enter: Callable[[str], Any]
 ) -> None:
-    page = person_of("vera").get(f"/journal?{query}")
-
-    assert page.status_code in (422, 503)
-    assert str(escape(words)) in page.text
-
-
-def test_entry_when_opened_shows_lines_lots_and_what_the_broker_told(person_of: Callable[[str], Any]) -> None:
-    page = person_of("vera").get("/journal/3")
-
-    assert page.status_code == 200
-    for words in ("Lot close 1", "Trade detail 1", "tb1-E2", "The role operator may take entries back"):
-        assert words in page.text, words
-    assert person_of("vera").get("/journal/999").status_code == 404
+    answer = enter("vera").get(f"/books/journal?{query}")
+    assert answer.status_code == code
+    assert words in answer.text
+    assert "<script>" not in answer.text.partition("<main")[2]
 
 
-def test_entry_when_taken_back_is_booked_as_another_one_and_shown_so(
-    person_of: Callable[[str], Any], bus: BooksBus
+def test_export_when_taken_then_has_every_line_of_the_filter(
+    enter: Callable[[str], Any], site_with_books: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    olga = person_of("olga")
+    vera = enter("vera")
+    rows = list(csv.DictReader(io.StringIO(vera.get("/books/journal.csv?symbol=AAPL").text)))
+    assert {row["symbol"] for row in rows} == {"AAPL"}
+    by_unit = [row for row in rows if row["commodity"] == "USD"]
+    assert sum(round(float(row["amount"]) * 100) for row in by_unit) == 0, "debits and credits are equal"
+    assert "exported" in actions(site_with_books)
+    monkeypatch.setattr(books, "EXPORT_PAGES_MAX", 0)
+    assert vera.get("/books/journal.csv").status_code == 303
 
-    done = olga.post("/journal/3/reverse", REASONED, form_on="/journal/3")
 
-    assert done.status_code == 303
-    assert [type(order) for order in bus.ordered] == [ReverseEntry]
-    page = olga.get("/journal/3")
-    assert "taken back" in page.text
-    assert "/journal/4" in page.text
-    again = olga.post("/journal/3/reverse", REASONED, form_on="/journal")
-    assert again.status_code == 409
-    assert "Nothing was changed" in again.text
+def test_entry_when_taken_back_then_a_further_one_stands_and_both_say_so(
+    enter: Callable[[str], Any], site_with_books: Flask, ledger: RealBooks
+) -> None:
+    olga, vera = enter("olga"), enter("vera")
+    address = "/books/entry?seq=1"
+    assert "Take it back" not in vera.get(address).text
+    wrong = olga.post("/books/entry", {"seq": "1", "reason": "typed twice", "password": "no"}, form_on=address)
+    assert wrong.status_code == 401
+    fields = {"seq": "1", "reason": "typed twice", "password": olga.password}
+    refused = olga.post("/books/entry", fields, form_on=address)
+    later = olga.post("/books/entry", {**fields, "seq": "9999"}, form_on=address)
+    assert "there is no entry 9999" in later.text
+    assert refused.status_code in {303, 409}, refused.text
+    newest = next(row for row in ledger._poster.posted[::-1] if row.event_type == "INTEREST")
+    done = olga.post("/books/entry", {**fields, "seq": str(newest.seq)}, form_on=address)
+    assert done.status_code == 303, done.text
+    assert f"entry {newest.seq}" in olga.get("/books/journal").text or "takes back" in olga.get("/books/journal").text
+    assert "taken back" in olga.get(f"/books/entry?seq={newest.seq}").text
+    assert "entry_reversed" in actions(site_with_books)
+
+
+def test_chart_when_changed_then_the_next_version_has_it_and_the_diff_says_what(
+    enter: Callable[[str], Any], site_with_books: Flask
+) -> None:
+    olga = enter("olga")
+    fields = {
+        "action": "add", "code": "5999", "name": "Coffee", "parent": "5000", "account_type": "EXPENSE",
+        "coa_version": "1", "reason": "needed", "password": olga.password,
+    }  # fmt: skip
+    assert olga.post("/books/accounts", fields).status_code == 303
+    page = olga.get("/books/accounts").text
+    assert "Coffee" in page
+    assert "Version 2" in page
+    old = olga.post("/books/accounts", {**fields, "code": "5998"})
+    assert old.status_code == 409
+    assert "is at version 2 by now" in old.text
+    assert "5999" in olga.get("/books/accounts/versions").text
+    assert "coa_changed" in actions(site_with_books)
+
+
+def test_chart_when_an_account_has_postings_then_the_refusal_names_what_blocks(enter: Callable[[str], Any]) -> None:
+    olga = enter("olga")
+    fields = {
+        "action": "deactivate", "code": "1010", "account_type": "ASSET", "coa_version": "1", "reason": "tidy",
+        "password": olga.password,
+    }  # fmt: skip
+    answer = olga.post("/books/accounts", fields)
+    assert answer.status_code == 409
+    assert "ledger refuses:" in answer.text
+    assert "1010" in answer.text
 
 
 @pytest.mark.parametrize(
-    ("data", "code"), [({"password": PASSWORD}, 400), ({"reason": "x", "password": "wrong one entirely"}, 401)]
+    "change",
+    [
+        {"action": "delete"},
+        {"code": ""},
+        {"coa_version": "x"},
+        {"action": "add", "account_type": "GOLD"},
+        {"reason": ""},
+    ],
 )
-def test_entry_is_not_taken_back_without_reason_or_password(
-    person_of: Callable[[str], Any], bus: BooksBus, data: dict[str, str], code: int
+def test_chart_when_the_form_is_odd_then_nothing_is_ordered(
+    change: dict[str, str], enter: Callable[[str], Any], ledger: RealBooks
 ) -> None:
-    assert person_of("olga").post("/journal/3/reverse", data, form_on="/journal/3").status_code == code
-    assert bus.ordered == []
+    olga = enter("olga")
+    fields = {
+        "action": "rename", "code": "1010", "name": "x", "account_type": "ASSET", "coa_version": "1", "reason": "r",
+        "password": olga.password,
+    }  # fmt: skip
+    assert olga.post("/books/accounts", {**fields, **change}).status_code == 400
+    assert not any(isinstance(one, m.ChangeCoa) for one in ledger.heard)
 
 
-def test_chart_when_shown_is_the_tree_with_balances(person_of: Callable[[str], Any]) -> None:
-    page = person_of("vera").get("/coa")
-
-    assert "Version 1." in page.text
-    assert 'id="account-1010"' in page.text
-    assert "10,015.00" in page.text
-    assert "Change the chart" not in page.text
+def test_chart_when_an_account_of_units_is_renamed_then_its_type_is_not_asked(enter: Callable[[str], Any]) -> None:
+    olga = enter("olga")
+    fields = {"action": "rename", "code": "9110", "name": "Memo", "coa_version": "1", "reason": "short"}
+    assert olga.post("/books/accounts", {**fields, "password": olga.password}).status_code == 303
+    assert "Memo" in olga.get("/books/accounts").text
 
 
-def test_chart_when_changed_is_the_next_version_with_its_difference(
-    person_of: Callable[[str], Any], bus: BooksBus, configured: HomePaths
+@pytest.mark.parametrize(("kind", "words"), [("md", "| Code | Account |"), ("csv", "code,account,type")])
+def test_chart_when_exported_then_is_sent_and_lies_in_the_output(
+    kind: str, words: str, enter: Callable[[str], Any], configured: HomePaths
 ) -> None:
-    olga = person_of("olga")
-    change = {"coa_version": "1", "action": "add", "code": "5950", "name": "Research | data", "parent": "5000",
-              "account_type": "EXPENSE"}  # fmt: skip
-
-    assert olga.post("/coa", {**change, **REASONED}).status_code == 303
-    assert [type(order) for order in bus.ordered] == [ChangeCoa]
-    assert "Research | data" in olga.get("/coa").text
-    versions = olga.get("/coa/versions").text
-    assert "from version 1 to version 2" in versions
-    assert "as the auditor asked" in versions
-
-    stale = olga.post("/coa", {**change, "code": "5951", **REASONED})
-    assert stale.status_code == 409
-    assert "look again" in stale.text
-    assert 'value="5951"' in stale.text
-
-    assert olga.post("/coa/export", form_on="/coa").status_code == 303
-    folder = configured.output / IDENTITY.bot_identity / "ledgers"
-    assert sorted(path.name for path in folder.iterdir()) == ["chart_of_accounts_v2.csv", "chart_of_accounts_v2.md"]
-    assert "Research \\| data" in (folder / "chart_of_accounts_v2.md").read_text()
-    rows = list(csv.DictReader(io.StringIO(olga.get("/coa/download/csv").text)))
-    assert next(row for row in rows if row["code"] == "5950")["name"] == "Research | data"
-    assert olga.get("/coa/download/exe").status_code == 404
+    answer = enter("olga").post("/books/accounts/export", {"format": kind}, form_on="/books/accounts")
+    assert words in answer.text
+    path = configured.output / "TBOT_USA_main_PAPER_BOT01" / "ledgers" / f"coa_v1.{kind}"
+    assert path.read_bytes().decode() == answer.text
 
 
-def test_account_with_postings_does_not_go_away(person_of: Callable[[str], Any]) -> None:
-    closed = person_of("olga").post("/coa", {"coa_version": "1", "action": "deactivate", "code": "1010", **REASONED})
-
-    assert closed.status_code == 409
-    assert "Nothing was changed" in closed.text
-
-
-def test_reconciliation_shows_a_difference_and_suspense_and_books_what_it_was(
-    person_of: Callable[[str], Any], bus: BooksBus
+def test_reconciliation_when_something_differs_then_says_how_much_and_an_operator_compares_again(
+    enter: Callable[[str], Any], ledger: RealBooks
 ) -> None:
-    olga = person_of("olga")
-    empty = olga.get("/reconciliation").text
-    assert "Nothing was compared yet" in empty
-    assert "Say what stands in suspense" not in empty
-
-    asked = olga.post("/reconciliation/compare", {"reason": "month end"}, form_on="/reconciliation")
-    assert asked.status_code == 303
-    assert [type(order) for order in bus.ordered] == [ReconcileNow]
-
-    refused = olga.post(
-        "/reconciliation/explain", {"amount": "1.0000001", "account": "4120", **REASONED}, form_on="/reconciliation"
-    )
-    assert refused.status_code == 400
-    none_there = olga.post(
-        "/reconciliation/explain", {"amount": "5.00", "account": "4120", **REASONED}, form_on="/reconciliation"
-    )
-    assert [type(order) for order in bus.ordered][-1] is ExplainSuspense
-    assert none_there.status_code in (303, 409)
+    olga, vera = enter("olga"), enter("vera")
+    page = vera.get("/books/reconciliation").text
+    assert "differs" in page
+    assert "Compare now" not in page
+    assert olga.post("/books/reconciliation", {"reason": ""}).status_code == 400
+    assert olga.post("/books/reconciliation", {"reason": "after a break"}).status_code == 303
+    assert isinstance(ledger.heard[-1], m.ReconcileNow)
+    assert "the broker is asked" in olga.get("/books/reconciliation").text
 
 
-@pytest.mark.parametrize("kind", ["income_statement", "balance_sheet", "trial_balance", "gains", "trades"])
-def test_report_when_shown_has_its_sums_and_its_export_has_the_same_rows(
-    person_of: Callable[[str], Any], kind: str
+@pytest.mark.parametrize("amount", ["", "x", "0", "nan", "1e400", "0.0000001"])
+def test_suspense_when_the_amount_is_none_then_nothing_is_ordered(
+    amount: str, enter: Callable[[str], Any], ledger: RealBooks
 ) -> None:
-    vera = person_of("vera")
-
-    page = vera.get(f"/reports?kind={kind}&first_day=2025-03-01&last_day=2025-03-31")
-    rows = list(csv.reader(io.StringIO(vera.get(f"/reports/csv?kind={kind}&first_day=2025-03-01").text)))
-
-    assert page.status_code == 200
-    assert '<tr class="total">' in page.text
-    assert len(rows) > 2
-    assert "15.00" in page.text
+    olga = enter("olga")
+    fields = {"amount": amount, "account": "4900", "reason": "r", "password": olga.password}
+    answer = olga.post("/books/reconciliation/suspense", fields, form_on="/books/reconciliation")
+    assert answer.status_code == 400
+    assert not any(isinstance(one, m.ExplainSuspense) for one in ledger.heard)
 
 
-def test_report_of_days_that_are_none_is_refused(person_of: Callable[[str], Any]) -> None:
-    vera = person_of("vera")
-
-    for query in (
-        "first_day=2025-3-1",
-        "first_day=2025-02-30",
-        "last_day=--to",
-        "first_day=2025-04-01&last_day=2025-03-01",
-    ):
-        assert vera.get(f"/reports?{query}").status_code == 422, query
-
-
-def test_file_for_other_programs_is_written_by_the_ledger_and_downloaded(
-    person_of: Callable[[str], Any], configured: HomePaths
+@pytest.mark.parametrize(
+    "report", ["trial_balance", "income_statement", "balance_sheet", "gains", "trades", "audit", "nonsense"]
+)
+def test_report_when_shown_and_exported_then_both_have_the_same_rows(
+    report: str, enter: Callable[[str], Any], ledger: RealBooks
 ) -> None:
-    vera = person_of("vera")
-
-    done = vera.post("/reports/file/ofx", {"first_day": "2025-03-01", "last_day": "2025-03-31"}, form_on="/reports")
-
-    assert done.status_code == 200
-    assert b"<OFX>" in done.data
-    assert "attachment" in done.headers["Content-Disposition"]
-    assert len(list((configured.output / IDENTITY.bot_identity / "ledgers").glob("ledger_ofx_*.ofx"))) == 1
-    assert vera.post("/reports/file/exe", form_on="/reports").status_code == 404
-
-
-PAGES = ("/journal", "/journal/1", "/coa", "/coa/versions", "/reconciliation", "/reports")
+    vera = enter("vera")
+    assert vera.get(f"/books/reports?report={report}").status_code == 200
+    text = vera.get(f"/books/reports.csv?report={report}").text
+    answer = next(one for one in ledger.heard[::-1] if isinstance(one, m.AskLedger))
+    assert answer.kind == ("trial_balance" if report == "nonsense" else report)
+    assert len(list(csv.reader(io.StringIO(text)))) > 1
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page_when_the_ledger_does_not_answer_says_so(
-    person_of: Callable[[str], Any], bus: BooksBus, path: str
+def test_pages_when_the_ledger_is_away_then_say_so_and_do_not_break(
+    path: str, enter: Callable[[str], Any], ledger: RealBooks
 ) -> None:
-    bus.is_deaf = True
-
-    page = person_of("olga").get(path)
-
-    assert page.status_code in (404, 503)
-    assert "The ledger does not answer" in page.text
+    ledger.is_up = False
+    answer = enter("olga").get(path)
+    assert answer.status_code == 503
+    assert "The ledger does not answer: is it up?" in answer.text
 
 
-@pytest.mark.parametrize("path", ["/coa", "/journal/3/reverse", "/reconciliation/compare", "/reconciliation/explain"])
-def test_viewer_may_not_change_the_books(person_of: Callable[[str], Any], bus: BooksBus, path: str) -> None:
-    refused = person_of("vera").post(path, REASONED, form_on="/reports")
+def test_cells_when_shown_then_money_is_grouped_and_formulas_are_harmless() -> None:
+    assert books.cell_text("amount", -1_234_567_500_000) == "-1,234,567.50"
+    assert books.cell_text("entry", 12) == "12"
+    assert books.cell_text("is_ok", cell=False) == "no"
+    assert books.harmless("=1+1") == "'=1+1"
+    assert books.harmless("-10.5") == "-10.5"
+    assert books.harmless("-x") == "'-x"
 
-    assert refused.status_code == 403
-    assert bus.ordered == []
+
+def test_trades_when_the_books_have_sales_then_they_are_counted_by_each_grouping(enter: Callable[[str], Any]) -> None:
+    vera = enter("vera")
+    by_day = vera.get("/trades?by=day").text
+    assert "In the books by day" in by_day
+    assert "2025-03-05" in by_day
+    assert "2025-03</td>" in vera.get("/trades?by=month").text
+    assert "No sale is booked in these days" in vera.get("/trades?from=2030-01-01").text
+    assert "No sale is booked in these days" in vera.get("/trades?strategy=mid").text
+    assert "is no day" in vera.get("/trades?from=never").text
 
 
-def test_every_order_is_in_the_audit_log(person_of: Callable[[str], Any], app: Flask, bus: BooksBus) -> None:
-    bus.hear(deposit("D2", 5))
-    person_of("olga").post("/journal/4/reverse", REASONED, form_on="/journal/4")
-
-    rows = app.extensions["tradebot"].audit.log.rows(AuditFilter(action="ordered_ReverseEntry"))
-
-    assert [row.actor for row in rows] == ["olga"]
-    assert "as the auditor asked: Entry 5" in rows[0].after
+def test_trades_when_only_a_part_is_fetched_again_then_the_books_are_not_asked(
+    enter: Callable[[str], Any], ledger: RealBooks
+) -> None:
+    vera = enter("vera")
+    before = len(ledger.heard)
+    answer = vera.client.get("/trades", headers={"Accept": "text/html", "X-TradeBot-Part": "trades-live"})
+    assert answer.status_code == 200
+    assert len(ledger.heard) == before
