@@ -159,6 +159,7 @@ class IbDesk:
             limit_micros=order.limit_micros,
             stop_micros=order.aux_micros if order.kind == "STP" else 0,
             trail_bps=int(Decimal(order.trail_percent or 0) * BASIS_POINTS / 100),
+            is_gtc=order.tif == "GTC",
         )
         try:
             self.exchange.place(ticket)

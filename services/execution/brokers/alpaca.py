@@ -86,6 +86,8 @@ class AlpacaBroker(Broker):
         #: Our orders that were open when the list was read, or were accepted since; and those at market.
         self._open: set[str] = set()
         self._at_market: set[str] = set()
+        #: Ours that are good until they are cancelled; Alpaca need not list them as open between two sessions.
+        self._overnight: set[str] = set()
 
     def __repr__(self) -> str:
         """Return the endpoint alone."""
@@ -169,6 +171,8 @@ class AlpacaBroker(Broker):
         self._open.add(request.client_order_id)
         if request.order_type == "MARKET":
             self._at_market.add(request.client_order_id)
+        if request.stands_overnight:
+            self._overnight.add(request.client_order_id)
         return _accepted(order, request.ts_ns)
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
@@ -206,6 +210,8 @@ class AlpacaBroker(Broker):
         if order.client_order_id != client_order_id:
             raise RetryableBrokerError(f"Alpaca answered the question for {client_order_id} with another order")
         self._ids.learn([order])
+        if order.time_in_force == "gtc" and order.may_rest and is_own(client_order_id):
+            self._overnight.add(client_order_id)
         return order
 
     def _reports(
@@ -255,11 +261,17 @@ class AlpacaBroker(Broker):
         while True:
             page = a.decoded(self._line.get("/orders", "the list of open orders", params), list[AlpacaOrder])
             # A status that is unknown here stays on the list: somebody else's order must not hold up the whole of it.
-            found.update({one.id: one for one in page if a.STATUS.get(one.status, Fate.RESTS) is Fate.RESTS})
+            found.update({one.id: one for one in page if one.may_rest})
             if len(page) < ORDERS_A_PAGE:
                 break
             params["after_order_id"] = page[-1].id
         self._ids.learn(found.values())
+        for key in sorted(self._overnight - {one.client_order_id for one in found.values()}):
+            order = self._find(key)
+            if order is not None and order.may_rest:
+                found[order.id] = order
+            else:
+                self._overnight.discard(key)
         return list(found.values())
 
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:

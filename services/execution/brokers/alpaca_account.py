@@ -8,11 +8,11 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from bus.clock import NS_PER_SECOND, iso_utc, utc_ns
+from bus.instruments import is_option
 from bus.messages import MICROS, NANOS, AssetLine, CashKind
 from services.execution.brokers import alpaca_answers as a
 from services.execution.brokers.alpaca_history import PAGE_SIZE
 from services.execution.brokers.alpaca_line import Line
-from services.execution.brokers.alpaca_orders import is_option
 from services.execution.brokers.interface import BrokerClock, RetryableBrokerError
 from services.execution.brokers.reports import (
     CHARGES,

@@ -94,7 +94,7 @@ class IbkrRecords:
         if not known.perm_id:
             return None
         if known.day < new_york_day(self._clock()):
-            return "it was good for an earlier day, and is listed no more"
+            return "it is of an earlier day, and is listed no more"
         raise RetryableBrokerError("Interactive Brokers took the order, and lists it neither as open nor as over")
 
     def course(self, order_id: int) -> Course:

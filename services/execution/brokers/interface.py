@@ -6,7 +6,8 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from bus.decider import Gate
-from bus.messages import AssetLine, OrderType, QuoteBatch, SessionPlanned, Side
+from bus.instruments import is_option
+from bus.messages import NANOS, AssetLine, OrderType, QuoteBatch, SessionPlanned, Side
 from services.execution.brokers.reports import BrokerAccount, BrokerCash, BrokerFill, OrderReport
 
 
@@ -71,6 +72,15 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
     trail_bps: int
     ts_ns: int
     reduces: bool
+
+    @property
+    def stands_overnight(self) -> bool:
+        """Tell whether it is good until it is cancelled: a stop that protects whole shares, which may be kept.
+
+        Everything else is good for one session: what has not traded by its close is decided anew.
+        """
+        is_stop = self.order_type in {"STOP", "TRAILING_STOP"}
+        return is_stop and self.reduces and self.qty_nanos % NANOS == 0 and not is_option(self.symbol)
 
 
 class OpenOrder(Struct, frozen=True, kw_only=True):
