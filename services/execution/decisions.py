@@ -92,12 +92,22 @@ def warnings(state: ExecutionState, now_ns: int) -> str:
     intents = state.open_intents()
     held = [guarding.words(intent, state.peaks_micros.get(intent.intent_id, 0)) for intent in intents]
     guarded = ", ".join(filter(None, held))
+    taken_back = [event.detail for key, event in state.reversed_fills.items() if state.booked_fill(key)]
     parts = (
         closing.words(state.plan, intents, now_ns),
         state.warnings,
-        f"only this process protects, no stop rests at the broker: {guarded}" if guarded else "",
+        _guard_words(state, guarded, now_ns),
+        *taken_back,
     )
     return "; ".join(filter(None, parts))[:_TEXT_MAX]
+
+
+def _guard_words(state: ExecutionState, guarded: str, now_ns: int) -> str:
+    if not guarded:
+        return ""
+    if is_market_open(state, now_ns):
+        return f"only this process protects, no stop rests at the broker: {guarded}"
+    return f"UNPROTECTED until the next session, no broker takes a stop for it: {guarded}"
 
 
 def entry_of(message: m.SubmitOrder, account: str, now_ns: int) -> m.OrderPrepared:

@@ -13,6 +13,7 @@ DRAIN: Final = Failpoint("execution.drain")
 ACCOUNT: Final = Failpoint("execution.account")
 ASSETS: Final = Failpoint("execution.assets")
 DROP_COPY: Final = Failpoint("execution.drop_copy")
+ACTIVITIES: Final = Failpoint("execution.activities")
 FINISH: Final = Failpoint("execution.finish")
 
 FAILPOINTS: Final[tuple[str, ...]] = (
@@ -25,5 +26,6 @@ FAILPOINTS: Final[tuple[str, ...]] = (
     "execution.account",
     "execution.assets",
     "execution.drop_copy",
+    "execution.activities",
     "execution.finish",
 )

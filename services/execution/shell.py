@@ -9,6 +9,7 @@ from bus.assembly import Assembly, Ports, Setup
 from bus.clock import boot_ns
 from bus.decider import Gate, Shell
 from services.execution import failpoints as points
+from services.execution.activities import Activities
 from services.execution.assets import Assets
 from services.execution.broker_clock import BrokerClockWatch
 from services.execution.brokers import reports as r
@@ -75,6 +76,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._sending.entry_refusal = self._clock_watch.entry_refusal
         self._cancelling = Cancelling(broker, self._recovery, self._watch, clock)
         self._assets = Assets(broker, clock)
+        self._activities = Activities(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
         self._may_have_orders = False
@@ -187,6 +189,7 @@ class ExecutionShell(Shell[ExecutionState]):
         if is_quiet and self._watch.is_due():
             yield from self._watch.look(state, self._sending.unsent, now_ns)
             yield from self._drop_copy.look(state, now_ns)
+            yield from self._activities.look(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
 

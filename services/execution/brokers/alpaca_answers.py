@@ -49,8 +49,9 @@ class Fate(StrEnum):
 
 
 #: Every status of an order. `calculated` waits for sums of money and says nothing of the order itself; `held` is a leg
-#: that waits for its parent; `done_for_day` is the end of an order that is good for one day, and of one that is good until
-#: it is cancelled the end of its day alone; `replaced` is the end of the old order: this bot replaces none, so somebody else did.
+#: that waits for its parent; `done_for_day` is the end of an order that is good for the day, and of one that is good
+#: until it is cancelled only that of its day; `replaced` is the end of the old order: this bot replaces none, so it was
+#: somebody else.
 STATUS: Final[dict[str, Fate]] = {
     "new": Fate.RESTS,
     "partially_filled": Fate.RESTS,

@@ -59,8 +59,8 @@ def body_of(request: OrderRequest) -> dict[str, str]:
         "qty": decimal_text(request.qty_nanos, NANOS),
         "side": "buy" if request.side == "BUY" else "sell",
         "type": _TYPES[request.order_type],
-        # Source: Alpaca "Placing Orders", read 2026-11: `day` and `gtc` for stops and trailing stops of whole shares, which
-        # trigger in the regular session only; fractions and options are DAY orders. A GTC order ends after 90 days.
+        # Source: Alpaca "Placing Orders", read 2026-11: `day` and `gtc` for stops and trailing stops of whole shares,
+        # which trigger in the regular session only; fractions and options are DAY orders. GTC ends after 90 days.
         "time_in_force": "gtc" if request.stands_overnight else "day",
         "client_order_id": request.client_order_id,
     }

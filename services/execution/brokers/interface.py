@@ -8,7 +8,13 @@ from msgspec import Struct
 from bus.decider import Gate
 from bus.instruments import is_option
 from bus.messages import NANOS, AssetLine, OrderType, QuoteBatch, SessionPlanned, Side
-from services.execution.brokers.reports import BrokerAccount, BrokerCash, BrokerFill, OrderReport
+from services.execution.brokers.reports import (
+    BrokerAccount,
+    BrokerActivity,
+    BrokerFill,
+    BrokerReversal,
+    OrderReport,
+)
 
 
 class RetryableBrokerError(Exception):
@@ -188,9 +194,16 @@ class Broker(Protocol):
         """Report cash and positions."""
         ...
 
-    def activities(self, now_ns: int) -> Sequence[BrokerCash]:
-        """Report every movement of money that is not a trade."""
+    def activities(self, now_ns: int) -> Sequence[BrokerActivity]:
+        """Report what changed the account without a trade: money, and what expired, was exercised or split.
+
+        Each has an id that stays the same, so that what is reported again is booked once.
+        """
         ...
+
+    def reversals(self, now_ns: int) -> Sequence[BrokerReversal]:
+        """Report the executions that the broker took back or corrected, as far as it tells; each again and again."""
+        return ()
 
     def hints(self) -> Sequence[str]:
         """Return the client ids of orders that something happened to, by what the broker pushed; forgotten when told.

@@ -17,7 +17,17 @@ class UnreliableBroker:
 
     def __init__(self, broker: Any) -> None:
         self.real = broker
-        calls = ("submit", "lookup", "cancel", "executions_after", "on_quotes", "open_orders", "finish", "assets")
+        calls = (
+            "submit",
+            "lookup",
+            "cancel",
+            "executions_after",
+            "on_quotes",
+            "open_orders",
+            "finish",
+            "assets",
+            "activities",
+        )
         calls += ("fence", "clock")
         self.errors = {call: [] for call in calls}
         self.not_found_proof = broker.not_found_proof
@@ -36,6 +46,8 @@ class UnreliableBroker:
         self.others: list[OpenOrder] = []
         self.other_positions: dict[str, int] = {}
         self.hints = lambda: ()
+        #: What it says that it took back.
+        self.taken_back: list[r.BrokerReversal] = []
         self.refuses_opposite_sides = broker.refuses_opposite_sides
         self.calls, self.attach, self.planned = [], lambda _ports: None, broker.planned
 
@@ -108,7 +120,10 @@ class UnreliableBroker:
         return replace(account, symbols=tuple(held), qtys_nanos=tuple(held.values()))
 
     def activities(self, now_ns: int) -> Any:
-        return self.real.activities(now_ns)
+        return self._do("activities", now_ns)
+
+    def reversals(self, now_ns: int) -> Any:
+        return list(self.taken_back)
 
     def close(self) -> None:
         self.real.close()
