@@ -60,7 +60,7 @@ class DropCopy:
         try:
             with points.DROP_COPY:
                 # What was booked in the session before may be taken back in this one.
-                reversals = [one for one in self._broker.reversals(now_ns) if _is_new(state, one)]
+                reversals = self._broker.reversals(state.booked_ids, now_ns)
                 fills = self._broker.executions_after(state.session_execution_id, now_ns) if has_booked else ()
         except (RetryableBrokerError, StopTradingError) as error:
             halts = (broker_halt(error, now_ns),) if isinstance(error, StopTradingError) else ()
@@ -93,10 +93,6 @@ class DropCopy:
         names = ", ".join(sorted(is_sure))
         detail = f"the broker does not list executions any more that are booked: {names}"[:_TEXT_MAX]
         return (r.BooksDisagree(ts_event=now_ns, ts_init=now_ns, detail=detail),)
-
-
-def _is_new(state: ExecutionState, reversal: r.BrokerReversal) -> bool:
-    return reversal.execution_id not in state.reversed_fills and state.booked_fill(reversal.execution_id) is not None
 
 
 def _is_missing(state: ExecutionState, fill: r.BrokerFill) -> bool:

@@ -60,11 +60,7 @@ def decide(
     event = reversed_fill(filled, report, now_ns)
     order, corrected = state.find(filled.client_order_id), report.corrected
     if order is None:
-        return (
-            (event,),
-            None,
-            f"{words(event, is_correction=event.is_correction)}, of an earlier day: see by hand what it leaves at the broker",
-        )
+        return (event,), None, f"{event.detail}. It is of an earlier day: see by hand what it leaves at the broker"
     step = Decision(state.intent_with(order), account, now_ns)
     was_held = step.intent.held_nanos
     step.say(event)

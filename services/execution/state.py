@@ -275,6 +275,11 @@ class ExecutionState:
         """Return an execution as it was booked in this session or the one before; None = not booked since then."""
         return self.fills.get(execution_id) or self._older_fills.get(execution_id)
 
+    @property
+    def booked_ids(self) -> list[str]:
+        """Return the executions that are booked in this session and the one before, and not taken back."""
+        return [name for name in (*self._older_fills, *self.fills) if name not in self.reversed_fills]
+
     def _fold_order(self, event: OrderEvent) -> None:
         if isinstance(event, m.FillReversed):
             self.reversed_fills[event.execution_id] = event

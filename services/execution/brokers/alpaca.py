@@ -13,7 +13,9 @@ from bus.messages import AssetLine, QuoteBatch
 from services.execution.brokers import alpaca_answers as a
 from services.execution.brokers import reports as r
 from services.execution.brokers.alpaca_account import AccountDesk, Endpoint
+from services.execution.brokers.alpaca_activities import Activities
 from services.execution.brokers.alpaca_answers import AlpacaOrder, Fate
+from services.execution.brokers.alpaca_events import ActivityEvents
 from services.execution.brokers.alpaca_history import ORDERS_A_PAGE, History, OrderIds, external, place
 from services.execution.brokers.alpaca_line import NO_KEYS, Line
 from services.execution.brokers.alpaca_orders import body_of, refusal
@@ -75,6 +77,8 @@ class AlpacaBroker(Broker):
         self._ids = OrderIds()
         self._history = History(self._line, self._ids, clock)
         self._desk = AccountDesk(self._line, endpoint, self._keys[0])
+        self._activities = Activities(self._line)
+        self._events = ActivityEvents(self._line, self._history, clock)
         self._hints = Hints()
         self._stream = (
             Stream(self._keys, f"ws{url.removeprefix('http')}/stream", self._hints)
@@ -279,10 +283,15 @@ class AlpacaBroker(Broker):
         self._line.begin()
         return self._desk.account(session_date, now_ns)
 
-    def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
-        """Report every movement of money that is not a trade."""
+    def activities(self, now_ns: int) -> Sequence[r.BrokerActivity]:
+        """Report money that moved without a trade, and what expired, was exercised or split."""
         self._line.begin()
-        return self._desk.cash(now_ns)
+        return self._activities.read(now_ns)
+
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Sequence[r.BrokerReversal]:
+        """Report which of these executions Alpaca says that it took back or corrected."""
+        self._line.begin()
+        return self._events.reversals(execution_ids, now_ns)
 
     def hints(self) -> Sequence[str]:
         """Return the client ids that the stream told of since the last call; all that are open after a reconnect."""

@@ -201,8 +201,8 @@ class Broker(Protocol):
         """
         ...
 
-    def reversals(self, now_ns: int) -> Sequence[BrokerReversal]:
-        """Report the executions that the broker took back or corrected, as far as it tells; each again and again."""
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Sequence[BrokerReversal]:
+        """Report which of these booked executions the broker took back or corrected, as far as it tells."""
         return ()
 
     def hints(self) -> Sequence[str]:

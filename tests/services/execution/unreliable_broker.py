@@ -122,8 +122,8 @@ class UnreliableBroker:
     def activities(self, now_ns: int) -> Any:
         return self._do("activities", now_ns)
 
-    def reversals(self, now_ns: int) -> Any:
-        return list(self.taken_back)
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Any:
+        return [one for one in self.taken_back if one.execution_id in execution_ids]
 
     def close(self) -> None:
         self.real.close()
