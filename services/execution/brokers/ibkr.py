@@ -26,7 +26,7 @@ from services.execution.brokers.ibkr_line import (
     IbkrAccess,
     IbkrLine,
 )
-from services.execution.brokers.ibkr_records import BROKER, IbkrRecords, fill_of
+from services.execution.brokers.ibkr_records import BROKER, IbkrRecords, fill_of, reversal_of
 from services.execution.brokers.ibkr_windows import new_york_day, window_at
 from services.execution.brokers.interface import (
     CALL_NS_MAX,
@@ -370,6 +370,13 @@ class IbkrBroker(Broker):
         found = self._line.run(self._line.new_call(), lambda call: self._records.executions_after(call, execution_id))
         return [fill_of(execution, now_ns) for execution in found]
 
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Sequence[r.BrokerReversal]:
+        """Report which of these executions were corrected, or came again without a quantity: those are taken back."""
+        if not execution_ids:
+            return ()
+        found = self._line.run(self._line.new_call(), lambda call: self._records.changes(call, execution_ids))
+        return [reversal_of(name, right, new_id, now_ns) for name, right, new_id in found]
+
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
         """Report cash in US dollars, what may be bought for, and positions."""
         figures, held = self._line.run(self._line.new_call(), self._records.account)
@@ -386,10 +393,11 @@ class IbkrBroker(Broker):
             qtys_nanos=tuple(qty for _, qty in positions),
         )
 
-    def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
+    def activities(self, now_ns: int) -> Sequence[r.BrokerActivity]:
         """Report the cash that the account began with, and commissions that came after their fill was reported.
 
-        Deposits and withdrawals after the beginning are not told through this interface.
+        Dividends, interest, fees, deposits, splits and exercises after the beginning are not told through this
+        interface: they show as differences of cash and positions.
         """
         figures = self._line.run(self._line.new_call(), self._records.figures)
         opening = self._books.opening(self._line.account, self._cash(figures), now_ns)
