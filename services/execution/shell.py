@@ -169,6 +169,11 @@ class ExecutionShell(Shell[ExecutionState]):
                 self._sending.note_prepared(event.client_order_id)
                 order = state.find(event.client_order_id)
                 return () if order is None else self._sending.send(state, order, now_ns)
+            case m.OrderRejected():
+                order = state.find(event.client_order_id)
+                if order is not None:
+                    self._assets.note_refusal(order.prepared.symbol, event.detail)
+                return ()
             case m.CancelRequested():
                 order = state.find(event.client_order_id)
                 return () if order is None else self._cancelling.cancel(state, order, now_ns)
@@ -190,6 +195,8 @@ class ExecutionShell(Shell[ExecutionState]):
             yield from self._watch.look(state, self._sending.unsent, now_ns)
             yield from self._drop_copy.look(state, now_ns)
             yield from self._activities.look(state, now_ns)
+        if is_quiet:
+            yield from self._assets.look(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
 

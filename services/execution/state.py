@@ -103,6 +103,11 @@ class ExecutionState:
         # HALT_POSITIONS: flatten.
         return self.is_killed or (self.is_halted and self.flattens_on_halt)
 
+    def is_stuck(self, symbol: str) -> bool:
+        """Tell whether the broker says that a symbol may not be traded now."""
+        line = self.assets.get(symbol)
+        return line is not None and not line.is_tradable
+
     def holders(self, symbol: str, qty_nanos: int) -> list[tuple[Intent, int]]:
         """Return which open intents hold so much of a symbol, the oldest first, and how many nanos each; or less."""
         found: list[tuple[Intent, int]] = []

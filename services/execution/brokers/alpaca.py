@@ -133,6 +133,11 @@ class AlpacaBroker(Broker):
         self._line.begin()
         return self._desk.assets(symbols, now_ns)
 
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same as it stands now."""
+        self._line.begin()
+        return self._desk.assets_anew(symbols, now_ns)
+
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         """Set the account's suspend_trade: while it is up Alpaca refuses every new order, also one that reduces."""
         if self._fence_is_up is is_up:

@@ -19,6 +19,8 @@ Endpoint = Literal["paper", "live", "simulator"]
 
 #: Beyond this the times of orders and of sessions cannot be trusted.
 SKEW_NS_MAX: Final = 5 * NS_PER_SECOND
+#: So many assets are asked for one by one; more are taken from the list, which is one request of some megabytes.
+SINGLE_MAX: Final = 3
 _DATE_CHARS: Final = 10
 #: Source: Alpaca "Authentication", read 2026-11: keys of paper accounts begin with PK, of live ones with AK.
 _PREFIX: Final[dict[Endpoint, str]] = {"paper": "PK", "live": "AK"}
@@ -105,14 +107,39 @@ class AccountDesk:
         """
         day = iso_utc(now_ns)[:_DATE_CHARS]
         if day != self._assets_day:
-            params = {"status": "active", "asset_class": "us_equity"}
-            listed = a.decoded(self._line.get("/assets", "the list of assets", params), list[_Asset])
-            self._assets = {one.symbol: _line_of(one) for one in listed}
-            self._assets_day = day
+            self._assets.clear()
+            self._read_assets(day)
         for symbol in symbols:
             if symbol not in self._assets:
                 self._assets[symbol] = self._contract(symbol) if is_option(symbol) else _unknown(symbol)
         return [self._assets[symbol] for symbol in symbols]
+
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same as it stands now: of a few symbols each by itself, of many by the list; options once a day.
+
+        Raises:
+            RetryableBrokerError: there is no whole answer.
+            StopTradingError: the keys are refused.
+        """
+        stocks = [symbol for symbol in symbols if not is_option(symbol)]
+        if len(stocks) > SINGLE_MAX:
+            self._read_assets(iso_utc(now_ns)[:_DATE_CHARS])
+        else:
+            self._assets |= {symbol: self._asset(symbol) for symbol in stocks}
+        return self.assets(symbols, now_ns)
+
+    def _read_assets(self, day: str) -> None:
+        params = {"status": "active", "asset_class": "us_equity"}
+        listed = a.decoded(self._line.get("/assets", "the list of assets", params), list[_Asset])
+        options = {symbol: line for symbol, line in self._assets.items() if is_option(symbol)}
+        self._assets = options | {one.symbol: _line_of(one) for one in listed}
+        self._assets_day = day
+
+    def _asset(self, symbol: str) -> AssetLine:
+        answer = self._line.ask("GET", f"/assets/{symbol}", "an asset")
+        if answer.status == 404:
+            return _unknown(symbol)
+        return _line_of(a.decoded(a.checked(answer.status, answer.body, "an asset", (self._key,)), _Asset))
 
     def _contract(self, symbol: str) -> AssetLine:
         answer = self._line.ask("GET", f"/options/contracts/{symbol}", "an option")

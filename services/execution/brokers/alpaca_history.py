@@ -156,6 +156,7 @@ class History:
         for one in found:
             self._seen.setdefault(one.id, one)
         self._asked.add(order_id)
+        self._resolve(found)
         found.sort(key=lambda one: place(one.id))
         return [self._fill(one, now_ns) for one in found if one.id not in self.taken_back]
 

@@ -15,7 +15,7 @@ from bus.ib_library import load_ib_library
 from bus.messages import AssetLine, CashKind, QuoteBatch
 from services.execution.brokers import reports as r
 from services.execution.brokers.ibkr_books import IbkrBooks, KnownOrder
-from services.execution.brokers.ibkr_catalogue import IbkrCatalogue
+from services.execution.brokers.ibkr_catalogue import ANEW_MAX, IbkrCatalogue
 from services.execution.brokers.ibkr_contracts import order_for, unsendable
 from services.execution.brokers.ibkr_ears import OVER, AccountFigure, RequestFailedError
 from services.execution.brokers.ibkr_line import (
@@ -157,6 +157,15 @@ class IbkrBroker(Broker):
     def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
         """Return which symbols it knows; many need several calls, each of which goes on where the last one ended."""
         return self._line.run(self._line.new_call(), lambda call: self._catalogue.assets(call, symbols))
+
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same; only of a few symbols is it asked again, since each is a question of its own.
+
+        Of a halt nothing is told here: a refusal tells it.
+        """
+        if len(symbols) <= ANEW_MAX:
+            self._catalogue.forget(symbols)
+        return self.assets(symbols, now_ns)
 
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         """Let the gateway cancel whatever adds exposure, once; it has no switch against new orders.

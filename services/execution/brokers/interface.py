@@ -159,6 +159,13 @@ class Broker(Protocol):
         """Return what the account may do with each of these symbols, in their order."""
         ...
 
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same as it stands now, not as it was said before in the day; a few symbols cost a few questions.
+
+        A broker that tells nothing more within a day says what it said.
+        """
+        return self.assets(symbols, now_ns)
+
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         """Ask the broker itself to refuse new orders (up), or to take them again; nothing where it has no such thing.
 

@@ -46,6 +46,8 @@ class UnreliableBroker:
         self.others: list[OpenOrder] = []
         self.other_positions: dict[str, int] = {}
         self.hints = lambda: ()
+        #: What it says of symbols when it is asked anew.
+        self.limited: dict[str, m.AssetLine] = {}
         #: What it says that it took back.
         self.taken_back: list[r.BrokerReversal] = []
         self.refuses_opposite_sides = broker.refuses_opposite_sides
@@ -100,6 +102,10 @@ class UnreliableBroker:
 
     def assets(self, symbols: Sequence[str], now_ns: int) -> Any:
         return self._do("assets", symbols, now_ns)
+
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Any:
+        told = self._do("assets", symbols, now_ns)
+        return [self.limited.get(line.symbol, line) for line in told]
 
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         self.calls.append(f"fence {'up' if is_up else 'down'}")

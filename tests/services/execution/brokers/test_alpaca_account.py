@@ -185,6 +185,21 @@ def test_a_movement_when_it_is_cancelled_then_a_movement_back_is_told(bench: Ben
     assert told == [("20260105000000000::a", 1_020_000), ("20260105000000000::a:canceled", -1_020_000)]
 
 
+def test_f50_assets_when_asked_anew_then_a_few_cost_a_question_each_and_many_the_list(bench: Bench) -> None:
+    bench.broker.assets(["SPY", "AAPL", "QQQ", "THIN", "AAPL251219P00150000"], NOW)
+    bench.house.assets["AAPL"]["tradable"] = False
+    del bench.house.assets["QQQ"]
+    told = bench.broker.assets_anew(["AAPL", "QQQ", "AAPL251219P00150000"], NOW)
+    assert [line.is_tradable for line in told] == [False, False, True]
+    assert bench.line.count("GET", "/v2/assets") == 1
+    assert bench.line.count("GET", "/v2/assets/.*") == 2
+    bench.house.assets["SPY"]["fractionable"] = False
+    told = bench.broker.assets_anew(["SPY", "AAPL", "QQQ", "THIN"], NOW)
+    assert (told[0].is_tradable, told[0].is_fractionable) == (True, False)
+    assert bench.line.count("GET", "/v2/assets") == 2
+    assert bench.line.count("GET", "/v2/options/contracts/.*") == 1
+
+
 def test_assets_when_asked_for_all_day_then_the_list_is_read_once(bench: Bench) -> None:
     bench.house.assets["QQQ"]["status"] = "inactive"
     lines = bench.broker.assets(["THIN", "AAPL", "QQQ", "ZZZZZ", "AAPL251219P00150000"], NOW)
