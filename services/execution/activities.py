@@ -43,7 +43,7 @@ class Activities:
         if self._boot_ns() < self._due_ns:
             return ()
         try:
-            with points.ACTIVITIES:
+            with points.ACCOUNT:
                 reports = self._broker.activities(now_ns)
         except RetryableBrokerError as error:
             self._tries += 1

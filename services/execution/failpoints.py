@@ -13,7 +13,6 @@ DRAIN: Final = Failpoint("execution.drain")
 ACCOUNT: Final = Failpoint("execution.account")
 ASSETS: Final = Failpoint("execution.assets")
 DROP_COPY: Final = Failpoint("execution.drop_copy")
-ACTIVITIES: Final = Failpoint("execution.activities")
 FINISH: Final = Failpoint("execution.finish")
 
 FAILPOINTS: Final[tuple[str, ...]] = (
@@ -26,6 +25,5 @@ FAILPOINTS: Final[tuple[str, ...]] = (
     "execution.account",
     "execution.assets",
     "execution.drop_copy",
-    "execution.activities",
     "execution.finish",
 )
