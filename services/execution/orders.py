@@ -101,6 +101,8 @@ TABLE: Final[dict[tuple[OrderState, Trigger], OrderState]] = {
     (_S.CANCELLED, _T.PARTIAL_FILL): _S.CANCELLED,
     (_S.CANCELLED, _T.FILL): _S.FILLED,
     (_S.REJECTED, _T.REJECTED): _S.REJECTED,
+    # A part had traded before the rest was refused.
+    (_S.REJECTED, _T.REVERSED): _S.REJECTED,
     (_S.REJECTED, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
     (_S.REJECTED, _T.FILL): _S.FILLED,
     # The broker has an order that we proved it had not: it is adopted, so that it can be cancelled.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from alpaca_refusals import ProblemError, Reply
-from alpaca_words import amount, iso, local_id, order_uuid
+from alpaca_words import amount, iso, local_id, ns_of, order_uuid
 from exchange import MICROS, NANOS, Exchange, value_of
 
 from bus.instruments import option_terms
@@ -138,5 +138,7 @@ class NightDesk:
             raise ProblemError(404, 40410000, "endpoint not found.")
         if ("until" in query) and ("since" not in query):
             raise ProblemError(422, 42210000, "since is required with until")
-        told = b"".join(b"id: 1\ndata: " + json.dumps(event).encode() + b"\n\n" for _, event in self._events)
+        since, until = ns_of(query["since"]), ns_of(query["until"])
+        events = [event for ts, event in self._events if since <= ts <= until]
+        told = b"".join(b"id: 1\ndata: " + json.dumps(event).encode() + b"\n\n" for event in events)
         return Reply(200, b": welcome\n\n" + told)

@@ -9,6 +9,11 @@ from exchange import MICROS, NANOS
 from bus.clock import utc_ns
 
 
+def later() -> int:
+    """Return a time after all that has happened, for a filter of whole seconds."""
+    return utc_ns() + 2 * SECOND
+
+
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     with opened_bench() as made:
@@ -20,18 +25,18 @@ def test_f47_execution_when_busted_then_is_told_with_its_own_id_and_not_listed_a
     bench.submit("tb1-b")
     first, second = (fill.execution_id for fill in bench.after())
     bench.house.bust(1)
-    (back,) = bench.broker.reversals([first, second], utc_ns())
+    (back,) = bench.broker.reversals([first, second], later())
     assert (back.execution_id, back.is_correction, back.corrected) == (first, False, None)
     assert "trade_bust" in back.detail
     assert [fill.execution_id for fill in bench.after()] == [second]
-    assert bench.broker.reversals([second], utc_ns()) == []
+    assert bench.broker.reversals([second], later()) == []
 
 
 def test_f47_execution_when_corrected_then_the_one_in_its_place_is_told_with_it(bench: Bench) -> None:
     bench.submit("tb1-a")
     (fill,) = bench.after()
     right = bench.house.correct(1, 101 * MICROS)
-    (back,) = bench.broker.reversals([fill.execution_id], utc_ns())
+    (back,) = bench.broker.reversals([fill.execution_id], later())
     assert back.is_correction
     assert (back.corrected.execution_id, back.corrected.price_micros) == (right, 101 * MICROS)
     assert (back.corrected.client_order_id, back.corrected.qty_nanos) == ("tb1-a", 10 * NANOS)
@@ -42,9 +47,9 @@ def test_f47_correction_when_not_listed_yet_then_waits_a_minute_and_is_told_with
     (fill,) = bench.after()
     bench.house.correct(1, 101 * MICROS)
     bench.house.hides_executions.add(2)
-    assert bench.broker.reversals([fill.execution_id], utc_ns()) == []
+    assert bench.broker.reversals([fill.execution_id], later()) == []
     bench.passed_ns += 61 * SECOND
-    (back,) = bench.broker.reversals([fill.execution_id], utc_ns())
+    (back,) = bench.broker.reversals([fill.execution_id], later())
     assert (back.is_correction, back.corrected) == (True, None)
 
 
@@ -53,7 +58,7 @@ def test_f47_order_when_its_execution_was_busted_and_it_is_over_then_its_look_up
     bench.submit("tb1-a")
     (fill,) = bench.after()
     bench.house.bust(1)
-    bench.broker.reversals([fill.execution_id], utc_ns())
+    bench.broker.reversals([fill.execution_id], later())
     bench.broker.cancel("tb1-a", NOW)
     assert [type(report).__name__ for report in bench.lookup("tb1-a")] == ["BrokerAccepted", "BrokerCancelled"]
 
@@ -65,7 +70,7 @@ def test_f47_account_when_it_has_no_list_of_events_then_trading_goes_on_and_it_i
     bench.submit("tb1-a")
     (fill,) = bench.after()
     for _ in range(5):
-        assert bench.broker.reversals([fill.execution_id], utc_ns()) == []
+        assert bench.broker.reversals([fill.execution_id], later()) == []
     assert bench.line.count("GET", "/v2beta1/events/activities") == 3
     assert "Alpaca's list of activity events was not read (3)" in caplog.text
 
@@ -75,5 +80,5 @@ def test_f47_list_when_it_cannot_be_read_then_the_next_one_counts(bench: Bench) 
     (fill,) = bench.after()
     bench.house.bust(1)
     bench.line.spoil("GET", "/v2beta1/events/activities", "status_before", status=200, body=b"data: {half")
-    assert bench.broker.reversals([fill.execution_id], utc_ns()) == []
-    assert len(bench.broker.reversals([fill.execution_id], utc_ns())) == 1
+    assert bench.broker.reversals([fill.execution_id], later()) == []
+    assert len(bench.broker.reversals([fill.execution_id], later())) == 1

@@ -108,9 +108,11 @@ class IbkrMatrix:
             kinds, leg = MESSAGES[phase]
             if left[1] <= 0 or kind not in kinds or (leg and self._leg_of(kind, fields) != leg):
                 continue
+            is_first = phase not in self.reached
             left[1] -= 1
             self.reached.add(phase)
-            return self._fault(kind, left[0])
+            # A silent gateway is waited for once; then it is gone for long.
+            return "swallow" if is_first and left[0] == "silent for long" else self._fault(kind, left[0])
         return ""
 
     def _fault(self, kind: int, outcome: Outcome) -> str:

@@ -52,17 +52,17 @@ SPOILED: dict[Outcome, tuple[str, dict[str, Any]]] = {
 
 
 class HouseClock:
-    """The wall clock and the nights that a card let pass, in which no time goes by here.
+    """The wall clock and what a card let pass, in which no time goes by here.
 
     Each look at it is a millisecond later: executions stand in the order of milliseconds.
     """
 
     def __init__(self) -> None:
-        self.nights_ns = 0
+        self.passed_ns = 0
         self._last_ns = 0
 
     def __call__(self) -> int:
-        self._last_ns = max(utc_ns() + self.nights_ns, self._last_ns + SECOND // 1000)
+        self._last_ns = max(utc_ns() + self.passed_ns, self._last_ns + SECOND // 1000)
         return self._last_ns
 
 
@@ -122,7 +122,7 @@ class AlpacaRig(Rig):
             self.house.expire_option(self.put)
 
     def next_session(self) -> None:
-        self._clock.nights_ns += DAY_NS
+        self._clock.passed_ns += DAY_NS
         self._passed_ns += DAY_NS
         self._now_ns = self._clock()
         # What was quoted yesterday trades no more.
@@ -170,9 +170,15 @@ class AlpacaRig(Rig):
 
     def correct_first_execution(self, price_micros: int) -> None:
         self.house.correct(1, price_micros)
+        self._let_a_second_pass()
 
     def bust_first_execution(self) -> None:
         self.house.bust(1)
+        self._let_a_second_pass()
+
+    def _let_a_second_pass(self) -> None:
+        # Alpaca's filters are whole seconds.
+        self._clock.passed_ns += SECOND
 
     def houses_orders(self) -> list[str]:
         return [order.ticket.client_id for order in self.house.exchange.all_orders()]
