@@ -98,10 +98,12 @@ class Assets:
     ) -> Sequence[m.Message]:
         """Return the lines of these symbols; where they are `known` already, those that differ, asked anew."""
         reports: list[m.Message] = []
+        # Asked anew, all of them are one question where the broker has a list.
+        size = SYMBOLS_MAX if known is None else max(len(wanted), 1)
         try:
-            for at in range(0, len(wanted), SYMBOLS_MAX):
+            for at in range(0, len(wanted), size):
                 # What was answered counts when a later question is not.
-                reports += self._ask(plan, wanted[at : at + SYMBOLS_MAX], now_ns, known=known)
+                reports += self._ask(plan, wanted[at : at + size], now_ns, known=known)
         except RetryableBrokerError as error:
             self._tries += 1
             self._due_ns = self._boot_ns() + RETRY_NS[min(self._tries, len(RETRY_NS)) - 1]
@@ -124,11 +126,16 @@ class Assets:
             lines = [line for line in lines if known.get(line.symbol) != line]
             for line in lines:
                 _log.warning("the broker says now of %s: tradable %s", line.symbol, line.is_tradable)
-        if not lines:
-            return []
-        assets = tuple(lines)
-        date, broker = plan.session_date, self._broker.name
-        return [r.BrokerAssets(ts_event=now_ns, ts_init=now_ns, session_date=date, broker=broker, assets=assets)]
+        return [
+            r.BrokerAssets(
+                ts_event=now_ns,
+                ts_init=now_ns,
+                session_date=plan.session_date,
+                broker=self._broker.name,
+                assets=tuple(lines[at : at + SYMBOLS_MAX]),
+            )
+            for at in range(0, len(lines), SYMBOLS_MAX)
+        ]
 
     def _as_refused(self, line: m.AssetLine) -> m.AssetLine:
         """Return a line as the broker's own refusals have it."""

@@ -110,3 +110,15 @@ def test_f50_list_when_it_is_not_answered_then_is_asked_for_again_and_nothing_ha
     rig.broker.errors["assets"] = [RetryableBrokerError("no route")] * 3
     assert reported(rig.idle_for(WAIT_S + 10, every=1)) == [HALTED]
     assert rig.halts == []
+
+
+def test_f50_symbols_when_many_change_at_once_then_are_one_question_and_come_in_messages_that_fit(
+    rig: Any, kit: Any
+) -> None:
+    names = [f"S{number}" for number in range(1_201)]
+    rig.market(kit.quotes(9, *((name, 10.0, 10.02, 100, 100) for name in names)))
+    rig.broker.limited = {name: replace(HALTED, symbol=name) for name in names}
+    before = rig.broker.calls.count("assets")
+    events = [event for event in rig.idle_for(WAIT_S, every=1) if isinstance(event, m.AssetsReported)]
+    assert [len(event.assets) for event in events] == [500, 500, 201]
+    assert rig.broker.calls.count("assets") == before + 1
