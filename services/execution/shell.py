@@ -78,6 +78,8 @@ class ExecutionShell(Shell[ExecutionState]):
         self._assets = Assets(broker, clock)
         self._activities = Activities(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
+        #: Positions that our fills do not explain, when executions were last compared for them.
+        self._differences = self._watch.differences
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
         self._may_have_orders = False
         self._has_finished = False
@@ -193,6 +195,7 @@ class ExecutionShell(Shell[ExecutionState]):
         # What is reported has to be decided before the two sides are compared.
         if is_quiet and self._watch.is_due():
             yield from self._watch.look(state, self._sending.unsent, now_ns)
+            self._ask_what_was_taken_back()
             yield from self._drop_copy.look(state, now_ns)
             yield from self._activities.look(state, now_ns)
         if is_quiet:
@@ -249,6 +252,15 @@ class ExecutionShell(Shell[ExecutionState]):
         self._broker.close()
 
     # --- what waits -----
+
+    def _ask_what_was_taken_back(self) -> None:
+        """Let all executions be compared at once when positions begin to differ: one may have been taken back.
+
+        What explains a difference has to be heard before it contradicts us, which it does at the second look.
+        """
+        if self._watch.differences != self._differences:
+            self._differences = self._watch.differences
+            self._drop_copy.soon()
 
     def _judge(self, state: ExecutionState) -> None:
         """Tell the drain whether the chain may trade."""

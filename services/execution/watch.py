@@ -80,6 +80,11 @@ class Watch:
         """Tell whether the newest list has orders of ours that by the journal are not there."""
         return bool(self._unaccounted)
 
+    @property
+    def differences(self) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
+        """Return what of the newest positions our fills do not explain: what is short, and what is more."""
+        return self._short, tuple(sorted(self._external_positions.items()))
+
     def lacks_history(self, state: ExecutionState, key: str) -> bool:
         """Tell whether the broker may know of orders of ours that the journal lacks; then `key` may not be sent.
 
