@@ -598,6 +598,29 @@ class OrderFilled(Message, frozen=True, kw_only=True):
     reason: Text
 
 
+class FillReversed(Message, frozen=True, kw_only=True):
+    """The broker took an execution back, whole; the other fields are those it was booked with, `detail` is why.
+
+    Told once for each `execution_id`. Where the broker corrected one, `is_correction`, and the right one follows as an
+    OrderFilled with an id of its own.
+    """
+
+    execution_id: Id
+    client_order_id: Id
+    intent_id: Id
+    leg: Leg
+    session_date: Id
+    strategy: StrategyName
+    symbol: Symbol
+    side: Side
+    qty_nanos: Nanos
+    price_micros: PriceMicros
+    commission_micros: Micros
+    broker: Id
+    is_correction: bool
+    detail: Text
+
+
 class CancelRequested(Message, frozen=True, kw_only=True):
     """We ask the broker to cancel; until it confirms, the order may still fill."""
 
@@ -631,6 +654,37 @@ class CashMoved(Message, frozen=True, kw_only=True):
     amount_micros: Micros
     broker: Id
     symbol: Text = ""
+
+
+class ContractsExpired(Message, frozen=True, kw_only=True):
+    """Contracts that the bot held are gone for nothing: their last day is over; booked once by `activity_id`."""
+
+    activity_id: Id
+    symbol: Symbol
+    qty_nanos: Annotated[int, Meta(ge=1, le=2**62)]
+    broker: Id
+
+
+class ContractsExercised(Message, frozen=True, kw_only=True):
+    """Contracts that the bot held were exercised at the broker, by a person or by rule; booked once by `activity_id`.
+
+    A put sells its shares at the strike, a call buys them; both stand in the OCC symbol.
+    """
+
+    activity_id: Id
+    symbol: Symbol
+    qty_nanos: Annotated[int, Meta(ge=1, le=2**62)]
+    broker: Id
+
+
+class SharesSplit(Message, frozen=True, kw_only=True):
+    """Every `denominator` shares of a symbol became `numerator`; told once by `activity_id`, whoever holds them."""
+
+    activity_id: Id
+    symbol: Symbol
+    numerator: Annotated[int, Meta(ge=1, le=10**9)]
+    denominator: Annotated[int, Meta(ge=1, le=10**9)]
+    broker: Id
 
 
 class AccountReported(Message, frozen=True, kw_only=True):
@@ -1041,10 +1095,14 @@ ReliableMessage = (
     | OrderRejected
     | OrderExpired
     | OrderFilled
+    | FillReversed
     | CancelRequested
     | OrderCancelled
     | IntentClosed
     | CashMoved
+    | ContractsExpired
+    | ContractsExercised
+    | SharesSplit
     | AccountReported
     | AssetsReported
     | EntryPosted

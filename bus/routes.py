@@ -34,8 +34,12 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("execution", m.OrderExpired): ("risk",),
     ("execution", m.OrderCancelled): ("risk",),
     ("execution", m.OrderFilled): ("risk", "ledger"),
+    ("execution", m.FillReversed): ("risk", "ledger"),
     ("execution", m.IntentClosed): ("risk",),
     ("execution", m.CashMoved): ("ledger",),
+    ("execution", m.ContractsExpired): ("ledger",),
+    ("execution", m.ContractsExercised): ("ledger",),
+    ("execution", m.SharesSplit): ("ledger",),
     ("ledger", m.EntrySuspended): ("watchdog",),
 }
 

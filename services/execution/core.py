@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from bus import messages as m
-from services.execution import closing, guarding, telling
+from services.execution import account_events, closing, guarding, reversing, telling
 from services.execution import decisions as d
 from services.execution.brokers import reports as r
 from services.execution.decisions import Decision
@@ -59,7 +59,11 @@ class ExecutionCore:
             r.BrokerCancelled: self._on_cancelled,
             r.BrokerAccount: _on_account,
             r.BrokerAssets: _on_assets,
-            r.BrokerCash: _on_cash,
+            r.BrokerCash: self._on_activity,
+            r.BrokerExpiry: self._on_activity,
+            r.BrokerExercise: self._on_activity,
+            r.BrokerSplit: self._on_activity,
+            r.BrokerReversal: self._on_reversal,
             r.CancelDue: self._on_cancel_due,
             r.StillOpen: self._on_still_open,
             r.BooksDisagree: self._on_disagreement,
@@ -344,6 +348,19 @@ class ExecutionCore:
         surprise = _surprise(order, filled, step.intent)
         return self._halted_after(state, step, surprise, now_ns) if surprise else step.events
 
+    def _on_reversal(self, state: ExecutionState, report: r.BrokerReversal, now_ns: int) -> Sequence[m.Message]:
+        filled = state.booked_fill(report.execution_id)
+        if filled is None or report.execution_id in state.reversed_fills:
+            # Somebody else's, or not booked yet: then it is reported again, and taken back once it is.
+            return ()
+        events, step, halt = reversing.decide(state, filled, report, account=self._account, now_ns=now_ns)
+        if not halt:
+            return events
+        return self._halted_after(state, step, halt, now_ns) if step else (*events, *self._anomaly(state, halt, now_ns))
+
+    def _on_activity(self, state: ExecutionState, report: r.BrokerActivity, now_ns: int) -> Sequence[m.Message]:
+        return account_events.on_activity(state, report, self._account, now_ns)
+
     def _on_cancelled(self, state: ExecutionState, report: r.BrokerCancelled, now_ns: int) -> Sequence[m.Message]:
         order = state.find(report.client_order_id)
         if order is None:
@@ -442,10 +459,6 @@ def _on_account(state: ExecutionState, report: r.BrokerAccount, now_ns: int) -> 
 
 def _on_assets(state: ExecutionState, report: r.BrokerAssets, now_ns: int) -> Sequence[m.Message]:
     return (telling.assets_reported(report, now_ns),)
-
-
-def _on_cash(state: ExecutionState, report: r.BrokerCash, now_ns: int) -> Sequence[m.Message]:
-    return () if report.activity_id in state.activity_ids else (telling.cash_moved(report, now_ns),)
 
 
 def _surprise(order: Order, filled: m.OrderFilled, after: Intent) -> str:

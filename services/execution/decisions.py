@@ -8,6 +8,7 @@ from services.execution.brokers import reports as r
 from services.execution.closing import is_late
 from services.execution.intents import Intent, IntentEvent, fold, intent_of
 from services.execution.orders import Order, OrderState, client_order_id
+from services.execution.quantities import shares
 from services.execution.state import KILL_SWITCH_REASON, ExecutionState
 
 #: An exit that the broker refuses this often needs a person: sending it again has not helped.
@@ -92,12 +93,38 @@ def warnings(state: ExecutionState, now_ns: int) -> str:
     intents = state.open_intents()
     held = [guarding.words(intent, state.peaks_micros.get(intent.intent_id, 0)) for intent in intents]
     guarded = ", ".join(filter(None, held))
+    taken_back = [event.detail for key, event in state.reversed_fills.items() if state.booked_fill(key)]
     parts = (
         closing.words(state.plan, intents, now_ns),
         state.warnings,
-        f"only this process protects, no stop rests at the broker: {guarded}" if guarded else "",
+        _stuck_words(state),
+        _guard_words(state, guarded, now_ns),
+        *taken_back,
     )
     return "; ".join(filter(None, parts))[:_TEXT_MAX]
+
+
+def _stuck_words(state: ExecutionState) -> str:
+    """Return which positions cannot be sold as the broker has it now; empty when all can."""
+    held = [intent for intent in state.open_intents() if intent.held_nanos > 0]
+    stuck = [f"{one.symbol} {shares(one.held_nanos)}" for one in held if state.is_stuck(one.symbol)]
+    parts = [
+        f"{one.symbol} {shares(one.held_nanos)}"
+        for one in held
+        if one.held_nanos % m.NANOS and (line := state.assets.get(one.symbol)) is not None and not line.is_fractionable
+    ]
+    words = [f"STUCK, the broker does not let it be traded now: {', '.join(stuck)}"] if stuck else []
+    if parts:
+        words.append(f"in fractions that the broker does not take any more: {', '.join(parts)}")
+    return "; ".join(words)
+
+
+def _guard_words(state: ExecutionState, guarded: str, now_ns: int) -> str:
+    if not guarded:
+        return ""
+    if is_market_open(state, now_ns):
+        return f"only this process protects, no stop rests at the broker: {guarded}"
+    return f"UNPROTECTED until the next session, no broker takes a stop for it: {guarded}"
 
 
 def entry_of(message: m.SubmitOrder, account: str, now_ns: int) -> m.OrderPrepared:
@@ -218,6 +245,9 @@ class Decision:
         """Prepare the sale of what is held, once no other order can change how much that is."""
         intent = self.intent
         if intent.held_nanos <= 0 or intent.open_orders or intent.attempts("exit") >= EXIT_ATTEMPTS_MAX:
+            return
+        if intent.attempts("exit") and state.is_stuck(intent.symbol):
+            # A sale was tried and refused: the next one follows when the broker lets the symbol be traded again.
             return
         date = state.plan.session_date if state.plan else intent.session_date
         self.say(self._sell("exit", intent.held_nanos, reason=reason, session_date=date))

@@ -1,7 +1,8 @@
 """Every execution of the session at the broker against the journal: what no newest id can show.
 
 The usual look asks for what came after the newest execution that is booked. One that the broker reports late, under an
-id before that, or that it takes back, is only seen by comparing all of them.
+id before that, or that it takes back, is only seen by comparing all of them. What the broker says itself that it took
+back or corrected is asked for at the same time.
 """
 
 import logging
@@ -54,12 +55,13 @@ class DropCopy:
         is_over = now_ns >= plan.close_ns and self._closed != plan.session_date
         if self._boot_ns() < self._due_ns and not is_over:
             return ()
-        if state.session_execution_id == state.last_execution_id:
-            # Nothing is booked in this session, so the usual look asks for all of it.
-            return ()
+        # Where nothing is booked in this session, the usual look asks for all of it.
+        has_booked = state.session_execution_id != state.last_execution_id
         try:
             with points.DROP_COPY:
-                fills = self._broker.executions_after(state.session_execution_id, now_ns)
+                # What was booked in the session before may be taken back in this one.
+                reversals = self._broker.reversals(state.booked_ids, now_ns)
+                fills = self._broker.executions_after(state.session_execution_id, now_ns) if has_booked else ()
         except (RetryableBrokerError, StopTradingError) as error:
             halts = (broker_halt(error, now_ns),) if isinstance(error, StopTradingError) else ()
             return (*self._recovery.again(_KEY, error, now_ns), *halts)
@@ -67,6 +69,12 @@ class DropCopy:
         self._due_ns = self._boot_ns() + EVERY_NS
         if now_ns >= plan.close_ns:
             self._closed = plan.session_date
+        if reversals:
+            # What is taken back need not be listed any more: the lists are compared once it is booked.
+            self._due_ns = 0
+            return reversals
+        if not has_booked:
+            return ()
         missing = [fill for fill in fills if _is_missing(state, fill)]
         if missing:
             _log.warning("the journal lacked %d execution(s) that the broker lists", len(missing))

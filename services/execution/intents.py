@@ -14,6 +14,7 @@ OrderEvent = (
     | m.OrderRejected
     | m.OrderExpired
     | m.OrderFilled
+    | m.FillReversed
     | m.CancelRequested
     | m.OrderCancelled
 )
@@ -25,7 +26,8 @@ class Intent(Struct, frozen=True, kw_only=True):
 
     `exit_reason` is set once something other than the time wants the position sold, and stays set. `guarded_nanos` is
     what was bought of an option or in fractions of a share, for which execution keeps the stop itself, and
-    `guarded_from_micros` the highest price that was paid for it.
+    `guarded_from_micros` the highest price that was paid for it. `gone_nanos` left without a trade, as by an expiry;
+    below zero = it came, as by a split.
     """
 
     intent_id: str
@@ -39,13 +41,15 @@ class Intent(Struct, frozen=True, kw_only=True):
     orders: tuple[Order, ...] = ()
     guarded_nanos: int = 0
     guarded_from_micros: int = 0
+    gone_nanos: int = 0
     exit_reason: str = ""
     is_closed: bool = False
 
     @property
     def held_nanos(self) -> int:
         """Return what was bought and not yet sold; negative only when a broker contradicts us."""
-        return sum(o.filled_nanos if o.prepared.side == "BUY" else -o.filled_nanos for o in self.orders)
+        traded = sum(o.filled_nanos if o.prepared.side == "BUY" else -o.filled_nanos for o in self.orders)
+        return traded - self.gone_nanos
 
     @property
     def open_orders(self) -> tuple[Order, ...]:
@@ -87,6 +91,17 @@ def intent_of(entry: m.OrderPrepared) -> Intent:
     )
 
 
+def gone_without_a_trade(intent: Intent, qty_nanos: int) -> Intent:
+    """Return the intent after so much of what it held has left without a trade; below zero = has come."""
+    return replace(intent, gone_nanos=intent.gone_nanos + qty_nanos)
+
+
+def split(intent: Intent, numerator: int, denominator: int) -> Intent:
+    """Return the intent after a split of what it holds, rounded down to a billionth of a share."""
+    held = max(intent.held_nanos, 0)
+    return gone_without_a_trade(intent, held - held * numerator // denominator)
+
+
 def needs_guard(fill: m.OrderFilled) -> bool:
     """Tell whether a fill of an entry is one that brokers take no stop for: of an option, or with a fraction."""
     return fill.leg == "entry" and (fill.qty_nanos % m.NANOS != 0 or is_option(fill.symbol))
@@ -125,8 +140,8 @@ def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
         intent,
         orders=orders,
         exit_reason=intent.exit_reason or _lost_protection(before, after) or _given_up_protection(before, event),
-        # A fill after the end re-opens the intent: what it bought has to be protected and sold.
-        is_closed=intent.is_closed and not isinstance(event, m.OrderFilled) and not after.is_open,
+        # A fill after the end, or the loss of one, re-opens the intent: what it holds has to be protected and sold.
+        is_closed=intent.is_closed and not isinstance(event, m.OrderFilled | m.FillReversed) and not after.is_open,
     )
 
 
@@ -148,6 +163,15 @@ def fold_order(order: Order, event: OrderEvent) -> Order:
                 paid=order.paid + event.price_micros * event.qty_nanos,
                 execution_ids=(*order.execution_ids, event.execution_id),
             )
+        case m.FillReversed():
+            # Its id stays known: the broker may go on listing what it took back.
+            return replace(
+                order,
+                state=state,
+                ts_ns=event.ts_event,
+                filled_nanos=order.filled_nanos - event.qty_nanos,
+                paid=order.paid - event.price_micros * event.qty_nanos,
+            )
         case m.OrderAccepted():
             return replace(order, state=state, ts_ns=event.ts_event, broker_order_id=event.broker_order_id)
         case _:
@@ -159,6 +183,8 @@ def trigger_of(order: Order, event: OrderEvent) -> Trigger:
     match event:
         case m.OrderFilled():
             return order.trigger_of_fill(event.qty_nanos)
+        case m.FillReversed():
+            return Trigger.REVERSED
         case m.OrderAccepted():
             return Trigger.ACCEPTED
         case m.OrderRejected():

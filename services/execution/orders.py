@@ -25,7 +25,7 @@ class OrderState(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What happens to an order. `PARTIAL_FILL` leaves a rest, `FILL` leaves none."""
+    """What happens to an order. `PARTIAL_FILL` leaves a rest, `FILL` leaves none; `REVERSED` takes a fill back."""
 
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
@@ -35,6 +35,7 @@ class Trigger(StrEnum):
     FILL = "FILL"
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
     CANCELLED = "CANCELLED"
+    REVERSED = "REVERSED"
 
 
 class IllegalTransitionError(Exception):
@@ -74,6 +75,8 @@ TABLE: Final[dict[tuple[OrderState, Trigger], OrderState]] = {
     (_S.PARTIALLY_FILLED, _T.FILL): _S.FILLED,
     (_S.PARTIALLY_FILLED, _T.CANCEL_REQUESTED): _S.CANCEL_PENDING,
     (_S.PARTIALLY_FILLED, _T.CANCELLED): _S.CANCELLED,
+    # A fill that is taken back changes how much is filled, and not whether the rest may still trade.
+    (_S.PARTIALLY_FILLED, _T.REVERSED): _S.PARTIALLY_FILLED,
     (_S.CANCEL_PENDING, _T.ACCEPTED): _S.CANCEL_PENDING,
     (_S.CANCEL_PENDING, _T.REJECTED): _S.REJECTED,
     # Until the broker confirms, the order still fills; the request stands for what is left.
@@ -81,12 +84,16 @@ TABLE: Final[dict[tuple[OrderState, Trigger], OrderState]] = {
     (_S.CANCEL_PENDING, _T.FILL): _S.FILLED,
     (_S.CANCEL_PENDING, _T.CANCEL_REQUESTED): _S.CANCEL_PENDING,
     (_S.CANCEL_PENDING, _T.CANCELLED): _S.CANCELLED,
+    (_S.CANCEL_PENDING, _T.REVERSED): _S.CANCEL_PENDING,
     # The acceptance was heard late, or the request crossed the last fill.
     (_S.FILLED, _T.ACCEPTED): _S.FILLED,
     (_S.FILLED, _T.CANCEL_REQUESTED): _S.FILLED,
     # More than was ordered.
     (_S.FILLED, _T.PARTIAL_FILL): _S.FILLED,
     (_S.FILLED, _T.FILL): _S.FILLED,
+    # It is over with less than was ordered; where the fill was corrected the right one follows at once.
+    (_S.FILLED, _T.REVERSED): _S.CANCELLED,
+    (_S.CANCELLED, _T.REVERSED): _S.CANCELLED,
     (_S.CANCELLED, _T.ACCEPTED): _S.CANCELLED,
     (_S.CANCELLED, _T.CANCEL_REQUESTED): _S.CANCELLED,
     (_S.CANCELLED, _T.CANCELLED): _S.CANCELLED,
@@ -94,6 +101,8 @@ TABLE: Final[dict[tuple[OrderState, Trigger], OrderState]] = {
     (_S.CANCELLED, _T.PARTIAL_FILL): _S.CANCELLED,
     (_S.CANCELLED, _T.FILL): _S.FILLED,
     (_S.REJECTED, _T.REJECTED): _S.REJECTED,
+    # A part had traded before the rest was refused.
+    (_S.REJECTED, _T.REVERSED): _S.REJECTED,
     (_S.REJECTED, _T.PARTIAL_FILL): _S.PARTIALLY_FILLED,
     (_S.REJECTED, _T.FILL): _S.FILLED,
     # The broker has an order that we proved it had not: it is adopted, so that it can be cancelled.

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
+from bus import messages as m
+from bus.instruments import is_option, option_terms
 from services.execution.brokers.interface import OpenOrder
 from services.execution.orders import FINAL_STATES, OrderState, is_own
 from services.execution.quantities import shares
@@ -29,10 +31,14 @@ class OrderFindings(Struct, frozen=True, kw_only=True):
 
 
 class PositionFindings(Struct, frozen=True, kw_only=True):
-    """What a list of positions says: symbols short of what we hold, in words; and what is not ours, in signed nanos."""
+    """What a list of positions says: symbols short of what we hold, in words; and what is not ours, in signed nanos.
+
+    `lapsed` are contracts that we hold by our fills, in nanos, and that are gone since their last day is over.
+    """
 
     short: tuple[str, ...]
     external: dict[str, int]
+    lapsed: dict[str, int]
 
 
 def compare_orders(state: ExecutionState, listed: Sequence[OpenOrder], unsent: Collection[str]) -> OrderFindings:
@@ -75,10 +81,15 @@ def compare_positions(state: ExecutionState, reported: Mapping[str, int]) -> Pos
     held: dict[str, int] = {}
     for intent in state.open_intents():
         held[intent.symbol] = held.get(intent.symbol, 0) + intent.held_nanos
+    lapsed = {
+        symbol: own
+        for symbol, own in held.items()
+        if own > 0 and not reported.get(symbol, 0) and _has_lapsed(symbol, state.plan, reported)
+    }
     short = tuple(
         f"{symbol}: {shares(reported.get(symbol, 0))} at the broker, {shares(own)} by our fills"
         for symbol, own in sorted(held.items())
-        if reported.get(symbol, 0) < own
+        if reported.get(symbol, 0) < own and symbol not in lapsed
     )
     external = {
         symbol: qty - held.get(symbol, 0)
@@ -86,4 +97,15 @@ def compare_positions(state: ExecutionState, reported: Mapping[str, int]) -> Pos
         # What we hold and is short there contradicts us; a short position in anything else is somebody else's.
         if qty > held.get(symbol, 0) or (qty < 0 and not held.get(symbol, 0))
     }
-    return PositionFindings(short=short, external=external)
+    return PositionFindings(short=short, external=external, lapsed=lapsed)
+
+
+def _has_lapsed(symbol: str, plan: m.SessionPlanned | None, reported: Mapping[str, int]) -> bool:
+    """Tell whether an option's last day is over and nothing looks as if it had been exercised.
+
+    A put that was exercised leaves its shares short, where they were not held: that is for a person to see.
+    """
+    if plan is None or not is_option(symbol):
+        return False
+    terms = option_terms(symbol)
+    return terms.expiry < plan.session_date and reported.get(terms.root, 0) >= 0

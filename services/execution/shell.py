@@ -9,6 +9,7 @@ from bus.assembly import Assembly, Ports, Setup
 from bus.clock import boot_ns
 from bus.decider import Gate, Shell
 from services.execution import failpoints as points
+from services.execution.activities import Activities
 from services.execution.assets import Assets
 from services.execution.broker_clock import BrokerClockWatch
 from services.execution.brokers import reports as r
@@ -75,7 +76,10 @@ class ExecutionShell(Shell[ExecutionState]):
         self._sending.entry_refusal = self._clock_watch.entry_refusal
         self._cancelling = Cancelling(broker, self._recovery, self._watch, clock)
         self._assets = Assets(broker, clock)
+        self._activities = Activities(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
+        #: Positions that our fills do not explain, when executions were last compared for them.
+        self._differences = self._watch.differences
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
         self._may_have_orders = False
         self._has_finished = False
@@ -167,6 +171,11 @@ class ExecutionShell(Shell[ExecutionState]):
                 self._sending.note_prepared(event.client_order_id)
                 order = state.find(event.client_order_id)
                 return () if order is None else self._sending.send(state, order, now_ns)
+            case m.OrderRejected():
+                order = state.find(event.client_order_id)
+                if order is not None:
+                    self._assets.note_refusal(order.prepared.symbol, event.detail)
+                return ()
             case m.CancelRequested():
                 order = state.find(event.client_order_id)
                 return () if order is None else self._cancelling.cancel(state, order, now_ns)
@@ -186,7 +195,11 @@ class ExecutionShell(Shell[ExecutionState]):
         # What is reported has to be decided before the two sides are compared.
         if is_quiet and self._watch.is_due():
             yield from self._watch.look(state, self._sending.unsent, now_ns)
+            self._ask_what_was_taken_back()
             yield from self._drop_copy.look(state, now_ns)
+            yield from self._activities.look(state, now_ns)
+        if is_quiet:
+            yield from self._assets.look(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
 
@@ -239,6 +252,15 @@ class ExecutionShell(Shell[ExecutionState]):
         self._broker.close()
 
     # --- what waits -----
+
+    def _ask_what_was_taken_back(self) -> None:
+        """Let all executions be compared at once when positions begin to differ: one may have been taken back.
+
+        What explains a difference has to be heard before it contradicts us, which it does at the second look.
+        """
+        if self._watch.differences != self._differences:
+            self._differences = self._watch.differences
+            self._drop_copy.soon()
 
     def _judge(self, state: ExecutionState) -> None:
         """Tell the drain whether the chain may trade."""

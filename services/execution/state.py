@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bus import messages as m
 from services.execution.guarding import is_watched, usable_bid
-from services.execution.intents import Intent, OrderEvent, fold, intent_of
+from services.execution.intents import Intent, OrderEvent, fold, gone_without_a_trade, intent_of, split
 from services.execution.orders import Order
 
 KILL_SWITCH_REASON: Final = "kill switch: the day's loss went beyond DAILY_LOSS_LIMIT"
@@ -26,8 +26,9 @@ def halt_reason(halt: m.HaltRaised) -> str:
 
 @dataclass
 class ExecutionState:
-    """Folded from the journal, in place. `intent_ids` and `activity_ids` only grow; the rest is of the day.
+    """Folded from the journal, in place.
 
+    `intent_ids`, `activity_ids` and `reversed_fills` only grow; the rest is of the day.
     `stops`, `drain`, `external` and `warnings` are shown only: they are not journaled, and nothing is decided by them.
     `halt_counter` is the newest halt heard, `armed_counter` the newest that an operator has answered.
     """
@@ -47,6 +48,10 @@ class ExecutionState:
     session_execution_ids: set[str] = field(default_factory=set)
     intent_ids: set[str] = field(default_factory=set)
     activity_ids: set[str] = field(default_factory=set)
+    #: What was booked in this session and the one before it, for what the broker takes back; and what it took back.
+    fills: dict[str, m.OrderFilled] = field(default_factory=dict)
+    reversed_fills: dict[str, m.FillReversed] = field(default_factory=dict)
+    _older_fills: dict[str, m.OrderFilled] = field(default_factory=dict)
     #: What the broker lets the account do with each symbol that was quoted in this session.
     assets: dict[str, m.AssetLine] = field(default_factory=dict)
     stops: dict[str, int] = field(default_factory=dict)
@@ -97,6 +102,21 @@ class ExecutionState:
         """Tell whether the chain stands halted in a way that sells everything."""
         # HALT_POSITIONS: flatten.
         return self.is_killed or (self.is_halted and self.flattens_on_halt)
+
+    def is_stuck(self, symbol: str) -> bool:
+        """Tell whether the broker says that a symbol may not be traded now."""
+        line = self.assets.get(symbol)
+        return line is not None and not line.is_tradable
+
+    def holders(self, symbol: str, qty_nanos: int) -> list[tuple[Intent, int]]:
+        """Return which open intents hold so much of a symbol, the oldest first, and how many nanos each; or less."""
+        found: list[tuple[Intent, int]] = []
+        for intent in self.open_intents():
+            qty = min(qty_nanos, max(intent.held_nanos, 0)) if intent.symbol == symbol else 0
+            if qty:
+                found.append((intent, qty))
+                qty_nanos -= qty
+        return found
 
     def open_orders(self) -> list[Order]:
         """Return the orders that may still fill or be sent, by intent."""
@@ -171,8 +191,8 @@ class ExecutionState:
                 self.account = event
             case m.AssetsReported():
                 self._assets_reported(event)
-            case m.CashMoved():
-                self.activity_ids.add(event.activity_id)
+            case m.CashMoved() | m.ContractsExpired() | m.ContractsExercised() | m.SharesSplit():
+                self._fold_activity(event)
             case m.OrderPrepared():
                 self._prepare(event)
             case m.CloseIntent():
@@ -185,6 +205,7 @@ class ExecutionState:
                 | m.OrderRejected()
                 | m.OrderExpired()
                 | m.OrderFilled()
+                | m.FillReversed()
                 | m.CancelRequested()
                 | m.OrderCancelled()
             ):
@@ -202,6 +223,7 @@ class ExecutionState:
             # A new day: what is over is forgotten, and a kill switch counts for the day it tripped on.
             self.is_killed = False
             self.session_execution_id, self.session_execution_ids = self.last_execution_id, set()
+            self._older_fills, self.fills = self.fills, {}
             self.assets = {}
             self.peaks_micros = {}
             self._intents = {intent_id: self._intents[intent_id] for intent_id in self._open}
@@ -241,13 +263,42 @@ class ExecutionState:
         self._put(fold(intent, event))
         self.intent_ids.add(event.intent_id)
 
+    def _fold_activity(self, event: m.CashMoved | m.ContractsExpired | m.ContractsExercised | m.SharesSplit) -> None:
+        self.activity_ids.add(event.activity_id)
+        match event:
+            case m.CashMoved():
+                return
+            case m.ContractsExpired() | m.ContractsExercised():
+                for intent, qty in self.holders(event.symbol, event.qty_nanos):
+                    self._put(gone_without_a_trade(intent, qty))
+            case m.SharesSplit():
+                for intent in self.open_intents():
+                    if intent.symbol == event.symbol:
+                        self._put(split(intent, event.numerator, event.denominator))
+
+    def booked_fill(self, execution_id: str) -> m.OrderFilled | None:
+        """Return an execution as it was booked in this session or the one before; None = not booked since then."""
+        return self.fills.get(execution_id) or self._older_fills.get(execution_id)
+
+    @property
+    def booked_ids(self) -> list[str]:
+        """Return the executions that are booked in this session and the one before, and not taken back."""
+        return [name for name in (*self._older_fills, *self.fills) if name not in self.reversed_fills]
+
     def _fold_order(self, event: OrderEvent) -> None:
+        if isinstance(event, m.FillReversed):
+            self.reversed_fills[event.execution_id] = event
+            self.session_execution_ids.discard(event.execution_id)
+            if event.client_order_id not in self._intent_of_order:
+                # Of an intent that was over before this session: nothing here holds what it bought or sold.
+                return
         intent_id = self._intent_of_order[event.client_order_id]
         self._put(fold(self._intents[intent_id], event))
         if isinstance(event, m.OrderFilled):
             newest = max(self.last_execution_id, event.execution_id, key=lambda name: (len(name), name))
             self.last_execution_id = newest
             self.session_execution_ids.add(event.execution_id)
+            self.fills[event.execution_id] = event
 
     def _put(self, intent: Intent) -> None:
         """Put an intent in its place, and note of it what is asked for at every moment."""

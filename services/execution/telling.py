@@ -51,6 +51,34 @@ def cash_moved(report: r.BrokerCash, now_ns: int) -> m.CashMoved:
     )
 
 
+def contracts_gone(
+    report: r.BrokerExpiry | r.BrokerExercise, qty_nanos: int, now_ns: int
+) -> m.ContractsExpired | m.ContractsExercised:
+    """Return what became of contracts as the ledger is told of it; `qty_nanos` of them were the bot's."""
+    kind = m.ContractsExpired if isinstance(report, r.BrokerExpiry) else m.ContractsExercised
+    return kind(
+        ts_event=report.ts_event,
+        ts_init=now_ns,
+        activity_id=report.activity_id,
+        symbol=report.symbol,
+        qty_nanos=qty_nanos,
+        broker=report.broker,
+    )
+
+
+def shares_split(report: r.BrokerSplit, now_ns: int) -> m.SharesSplit:
+    """Return a split as the ledger is told of it."""
+    return m.SharesSplit(
+        ts_event=report.ts_event,
+        ts_init=now_ns,
+        activity_id=report.activity_id,
+        symbol=report.symbol,
+        numerator=report.numerator,
+        denominator=report.denominator,
+        broker=report.broker,
+    )
+
+
 def order_lines(orders: Sequence[Order], stops: Mapping[str, int]) -> tuple[m.OrderLine, ...]:
     """Return orders as the snapshot shows them; `stops` says where stops rest now, by client order id."""
     return tuple(_line(order, stops) for order in orders)

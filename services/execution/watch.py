@@ -80,6 +80,11 @@ class Watch:
         """Tell whether the newest list has orders of ours that by the journal are not there."""
         return bool(self._unaccounted)
 
+    @property
+    def differences(self) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
+        """Return what of the newest positions our fills do not explain: what is short, and what is more."""
+        return self._short, tuple(sorted(self._external_positions.items()))
+
     def lacks_history(self, state: ExecutionState, key: str) -> bool:
         """Tell whether the broker may know of orders of ours that the journal lacks; then `key` may not be sent.
 
@@ -139,7 +144,7 @@ class Watch:
             positions = compare_positions(state, dict(zip(account.symbols, account.qtys_nanos, strict=True)))
         self._unaccounted = found.unaccounted
         self._stops = {item.client_order_id: item.stop_micros for item in listed if item.stop_micros}
-        contradictions = self._contradictions(found, positions, now_ns)
+        contradictions = [*self._contradictions(found, positions, now_ns), *self._lapsed(positions, now_ns)]
         self._note_external(found.external, positions)
         is_clean = is_in_step and not (found.unaccounted or self._short)
         every_ns = IN_FLIGHT_EVERY_NS if _has_in_flight(state, now_ns) else ORDERS_EVERY_NS
@@ -185,6 +190,21 @@ class Watch:
             detail = "; ".join(words)[:_TEXT_MAX]
             reports.append(r.BooksDisagree(ts_event=now_ns, ts_init=now_ns, detail=detail))
         return reports
+
+    def _lapsed(self, positions: PositionFindings | None, now_ns: int) -> Sequence[m.Message]:
+        """Report contracts whose last day is over and that are gone, where the broker itself tells of no expiry."""
+        lapsed = positions.lapsed if positions is not None else {}
+        return [
+            r.BrokerExpiry(
+                ts_event=now_ns,
+                ts_init=now_ns,
+                activity_id=f"lapsed-{symbol}",
+                symbol=symbol,
+                qty_nanos=qty,
+                broker=self._broker.name,
+            )
+            for symbol, qty in lapsed.items()
+        ]
 
     def _note_external(self, orders: Sequence[OpenOrder], positions: PositionFindings | None) -> None:
         """Count what is not ours, and say so when it changes; it is never touched."""

@@ -8,12 +8,16 @@ from msgspec import Struct, field
 
 from bus.messages import (
     CashMoved,
+    ContractsExercised,
+    ContractsExpired,
     EntryPosted,
     EntrySuspended,
+    FillReversed,
     LedgerSnapshot,
     MarketMessage,
     Message,
     OrderFilled,
+    SharesSplit,
     StatusMessage,
 )
 from services.ledger import accounts
@@ -25,6 +29,7 @@ from services.ledger.events import (
     SuspenseExplained,
     event_of,
     ordered_event,
+    reversal_of,
 )
 from services.ledger.lots import BrokenEntryError, Lot, after_change, lot_changes
 from services.ledger.recipes import (
@@ -34,6 +39,7 @@ from services.ledger.recipes import (
     booking_of,
     draft_of,
     draft_settlement,
+    fill_id,
     settlement_id,
     source_id,
 )
@@ -46,6 +52,8 @@ _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _FRIDAY: Final = 4
 #: How many of its latest changes each queue of lots remembers, so that they can be taken back.
 UNDO_MAX: Final = 100
+#: How many of the newest fills' entries are kept at hand.
+RECENT_FILLS_MAX: Final = 500
 
 
 class Undo(Struct, frozen=True, kw_only=True):
@@ -60,7 +68,8 @@ class LedgerState(Struct, kw_only=True):
 
     `lots` holds open lots by commodity, oldest first; `undo` their latest changes, newest last; `sums` the total of
     each commodity over all accounts; `suspended` the reason by source event id; `unsettled` what waits to be settled
-    by its day, sales and purchases; `reversed_seqs` the entries that were taken back.
+    by its day, sales and purchases; `reversed_seqs` the entries that were taken back; `recent_fills` the entries of the
+    newest fills by their source id, oldest first, for the broker may take one back.
     """
 
     last_seq: int = 0
@@ -72,6 +81,7 @@ class LedgerState(Struct, kw_only=True):
     sums: dict[str, int] = field(default_factory=dict)
     unsettled: dict[int, tuple[int, int]] = field(default_factory=dict)
     reversed_seqs: set[int] = field(default_factory=set)
+    recent_fills: dict[str, EntryPosted] = field(default_factory=dict)
     cash_micros: int = 0
     realized_micros: int = 0
 
@@ -96,13 +106,36 @@ class LedgerCore:
         return self._settlements(state, now_ns)
 
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
-        """Book a fill, a movement of cash or an order, once; what cannot be booked is suspended with its reason."""
-        if isinstance(message, EntryReversed | SuspenseExplained):
-            return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
-        if not isinstance(message, OrderFilled | CashMoved):
-            # The routes let nothing else through, so there is nothing else to book.
+        """Book what execution tells and operators order, once; what cannot be booked is suspended with its reason."""
+        match message:
+            case EntryReversed() | SuspenseExplained():
+                return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
+            case SharesSplit() if not state.lots.get(accounts.unit_commodity(message.symbol)):
+                # The account may hold shares that are not of these books.
+                return ()
+            case FillReversed():
+                return self._take_back(state, message, now_ns)
+            case OrderFilled() | CashMoved() | ContractsExpired() | ContractsExercised() | SharesSplit():
+                return self.book(state, event_of(message), now_ns)
+            case _:
+                # The routes let nothing else through, so there is nothing else to book.
+                return ()
+
+    def _take_back(self, state: LedgerState, message: FillReversed, now_ns: int) -> Sequence[Message]:
+        """Take a fill's entry back; one that is too old to be known here is a person's to take back."""
+        key = fill_id(message.broker, message.execution_id)
+        original = state.recent_fills.get(key)
+        if original is not None:
+            return self.book(state, reversal_of(message, original), now_ns)
+        detail = (
+            f"{message.detail} The entry of {message.side} {message.symbol}, {message.execution_id}, is not among the "
+            f"newest {RECENT_FILLS_MAX} fills: take it back by hand."
+        )[:_TEXT_LENGTH_MAX]
+        # Told again for the same reason: it is shown already.
+        if state.suspended.get(key) == detail:
             return ()
-        return self.book(state, event_of(message), now_ns)
+        made_ns = max(now_ns, message.ts_init)
+        return (EntrySuspended(ts_event=message.ts_event, ts_init=made_ns, source_event_id=key, detail=detail),)
 
     def book(self, state: LedgerState, event: LedgerEvent, now_ns: int) -> Sequence[Message]:
         """Book any event, once: nothing, an entry after what was settled by then, or a suspension with its reason."""
@@ -275,6 +308,10 @@ def _fold(state: LedgerState, entry: EntryPosted, settlement_day: int) -> None:
     state.realized_micros += entry.gain_micros
     state.booked[entry.source_event_id] = booking_from(entry.event_type, entry.symbol, entry.lines)
     state.suspended.pop(entry.source_event_id, None)
+    if entry.trade is not None:
+        state.recent_fills[entry.source_event_id] = entry
+        if len(state.recent_fills) > RECENT_FILLS_MAX:
+            del state.recent_fills[next(iter(state.recent_fills))]
     state.last_seq = entry.seq
     state.last_source_id = entry.source_event_id
 

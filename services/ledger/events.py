@@ -1,17 +1,22 @@
 """What the books can be told, as small typed facts; the bus's messages are mapped onto them. Pure."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
+from bus.instruments import option_terms
 from bus.messages import (
     CashKind,
     CashMoved,
+    ContractsExercised,
+    ContractsExpired,
     EntryPosted,
     ExplainSuspense,
+    FillReversed,
     Message,
     OrderFilled,
     ReverseEntry,
+    SharesSplit,
     Side,
 )
 
@@ -173,18 +178,54 @@ LedgerEvent = (
 )
 
 
-def event_of(message: OrderFilled | CashMoved) -> Traded | CashChanged:
+#: What the bus tells the books, beside a fill that is taken back: that needs the entry which booked it.
+BookMessage = OrderFilled | CashMoved | ContractsExpired | ContractsExercised | SharesSplit
+
+
+def event_of(message: BookMessage) -> LedgerEvent:
     """Return what a message of the bus tells the books."""
-    if isinstance(message, CashMoved):
-        return CashChanged(
-            broker=message.broker,
-            key=message.activity_id,
-            ts_ns=message.ts_event,
-            told_ns=message.ts_init,
-            kind=message.kind,
-            amount_micros=message.amount_micros,
-            symbol=message.symbol,
-        )
+    return _traded(message) if isinstance(message, OrderFilled) else _activity(message)
+
+
+def reversal_of(message: FillReversed, original: EntryPosted) -> Reversed:
+    """Return the taking back of the entry that booked a fill."""
+    return Reversed(
+        broker=message.broker,
+        key=message.execution_id,
+        ts_ns=message.ts_event,
+        told_ns=message.ts_init,
+        original=original,
+        reason=message.detail,
+    )
+
+
+def _activity(message: CashMoved | ContractsExpired | ContractsExercised | SharesSplit) -> LedgerEvent:
+    common: dict[str, Any] = {
+        "broker": message.broker,
+        "key": message.activity_id,
+        "ts_ns": message.ts_event,
+        "told_ns": message.ts_init,
+        "symbol": message.symbol,
+    }
+    match message:
+        case CashMoved():
+            return CashChanged(**common, kind=message.kind, amount_micros=message.amount_micros)
+        case ContractsExpired():
+            return OptionExpired(**common, qty_nanos=message.qty_nanos)
+        case ContractsExercised():
+            terms = option_terms(message.symbol)
+            return OptionExercised(
+                **common,
+                qty_nanos=message.qty_nanos,
+                right=terms.right,
+                underlying=terms.root,
+                strike_micros=terms.strike_micros,
+            )
+        case SharesSplit():
+            return ShareSplit(**common, numerator=message.numerator, denominator=message.denominator)
+
+
+def _traded(message: OrderFilled) -> Traded:
     return Traded(
         broker=message.broker,
         key=message.execution_id,

@@ -91,7 +91,14 @@ def source_id(event: LedgerEvent) -> str:
     if isinstance(event, Reversed):
         # Whatever key a person gives it: one entry is taken back once.
         return _short(event.original.source_event_id, "REVERSAL")
-    return _short(f"{event.broker}:{event.key}", "FILL" if isinstance(event, Traded) else _event_type(event))
+    if isinstance(event, Traded):
+        return fill_id(event.broker, event.key)
+    return _short(f"{event.broker}:{event.key}", _event_type(event))
+
+
+def fill_id(broker: str, execution_id: str) -> str:
+    """Return the idempotency key of a fill."""
+    return _short(f"{broker}:{execution_id}", "FILL")
 
 
 def settlement_id(broker: str, day: int) -> str:

@@ -10,6 +10,7 @@ from bus.messages import (
     CandidatesRanked,
     ChainArmed,
     ChainDisarmed,
+    FillReversed,
     HaltRaised,
     IntentClosed,
     KillSwitchTripped,
@@ -261,6 +262,8 @@ def _book(portfolio: Portfolio, event: Message) -> Portfolio:
     match event:
         case OrderFilled():
             return book.book_fill(portfolio, event)
+        case FillReversed():
+            return book.take_back(portfolio, event)
         case OrderExpired():
             return book.release_entry(portfolio, event.client_order_id)
         case OrderCancelled():

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.instruments import multiplier_of, notional_of
-from bus.messages import NANOS, OrderFilled, StrategyName, SubmitOrder
+from bus.messages import NANOS, FillReversed, OrderFilled, StrategyName, SubmitOrder
 from services.risk.seen import Seen
 
 #: How many execution ids are kept. The bus's cursor is the first net against repeats, this is the second.
@@ -84,6 +84,24 @@ def book_fill(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
         cash_flow_micros=portfolio.cash_flow_micros - fill.commission_micros,
     )
     return _buy(noted, fill) if fill.side == "BUY" else _sell(noted, fill)
+
+
+def take_back(portfolio: Portfolio, fill: FillReversed) -> Portfolio:
+    """Book an execution the other way round that the broker took back; once, and only where it was booked.
+
+    A sale that is taken back is a position again, at the price it was sold at: the day's result is then the same as if
+    it had never been sold, whatever it had cost.
+    """
+    key = f"reversed {fill.execution_id}"
+    if key in portfolio.executions or fill.execution_id not in portfolio.executions:
+        return portfolio
+    noted = replace(
+        portfolio,
+        executions=portfolio.executions.adding(key),
+        realized_micros=portfolio.realized_micros + fill.commission_micros,
+        cash_flow_micros=portfolio.cash_flow_micros + fill.commission_micros,
+    )
+    return _unbuy(noted, fill) if fill.side == "BUY" else _unsell(noted, fill)
 
 
 def release_entry(portfolio: Portfolio, client_order_id: str, filled_nanos: int = 0) -> Portfolio:
@@ -207,7 +225,35 @@ def _sell(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
     return _sell_external(paid, fill, fill.qty_nanos - own)
 
 
-def _sell_external(portfolio: Portfolio, fill: OrderFilled, qty_nanos: int) -> Portfolio:
+def _unbuy(portfolio: Portfolio, fill: FillReversed) -> Portfolio:
+    cost = notional_of(fill.symbol, fill.price_micros, fill.qty_nanos)
+    paid = replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros + cost)
+    exposure = portfolio.exposures.get(fill.intent_id)
+    own = min(fill.qty_nanos, exposure.qty_nanos) if exposure else 0
+    if exposure and own:
+        back = min(notional_of(fill.symbol, fill.price_micros, own), exposure.cost_micros)
+        left = exposure.qty_nanos - own
+        # What is left of nothing costs nothing; a part keeps what its own fills cost.
+        cost_micros = exposure.cost_micros - back if left else 0
+        bought = max(exposure.bought_nanos - fill.qty_nanos, 0)
+        paid = _with(paid, replace(exposure, qty_nanos=left, cost_micros=cost_micros, bought_nanos=bought))
+    return _sell_external(paid, fill, fill.qty_nanos - own)
+
+
+def _unsell(portfolio: Portfolio, fill: FillReversed) -> Portfolio:
+    proceeds = notional_of(fill.symbol, fill.price_micros, fill.qty_nanos)
+    exposure = portfolio.exposures.get(fill.intent_id) or Exposure(
+        intent_id=fill.intent_id,
+        strategy=fill.strategy,
+        symbol=fill.symbol,
+        ask_micros=fill.price_micros,
+        unfilled_nanos=0,
+    )
+    held = replace(exposure, qty_nanos=exposure.qty_nanos + fill.qty_nanos, cost_micros=exposure.cost_micros + proceeds)
+    return _with(replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros - proceeds), held)
+
+
+def _sell_external(portfolio: Portfolio, fill: OrderFilled | FillReversed, qty_nanos: int) -> Portfolio:
     """Take from a position that was there before: its cost is not known, so its sale is cash but no gain."""
     if qty_nanos == 0:
         return portfolio
@@ -218,5 +264,6 @@ def _sell_external(portfolio: Portfolio, fill: OrderFilled, qty_nanos: int) -> P
         return replace(portfolio, externals={**rest, fill.symbol: held - qty_nanos})
     if qty_nanos == held:
         return replace(portfolio, externals=rest)
-    words = f"{fill.symbol}: execution {fill.execution_id} sold more than was held"
+    verb = "sold" if isinstance(fill, OrderFilled) else "was taken back, so the bot has sold"
+    words = f"{fill.symbol}: execution {fill.execution_id} {verb} more than was held"
     return replace(portfolio, externals=rest, oversold=words[:120])

@@ -10,7 +10,7 @@ from operator import mul
 
 from bus.columns import Picks
 from bus.instruments import multiplier_of, notional_of
-from bus.messages import NANOS, IntentClosed, Message, OrderFilled, SubmitOrder
+from bus.messages import NANOS, FillReversed, IntentClosed, Message, OrderFilled, SubmitOrder
 from services.risk import portfolio as book
 from services.risk.market import Market
 from services.risk.portfolio import Exposure, Portfolio
@@ -49,7 +49,7 @@ class Valuation:
 
     def after(self, portfolio: Portfolio, event: Message) -> "Valuation":
         """Return the valuation of the portfolio that this event has led to from the present one."""
-        if not isinstance(event, SubmitOrder | OrderFilled | IntentClosed):
+        if not isinstance(event, SubmitOrder | OrderFilled | FillReversed | IntentClosed):
             return Valuation(portfolio)
         self.portfolio = portfolio
         exposure = portfolio.exposures.get(event.intent_id)

@@ -19,7 +19,7 @@ _SUFFIX_MICROS, _SUFFIX_NANOS, _SUFFIX_NS = "_micros", "_nanos", "_ns"
 
 #: An account of many names is said with this many of them: an event is one sentence.
 _POSITIONS_SAID_MAX: Final = 20
-_BAD: Final = (m.HaltRaised, m.KillSwitchTripped, m.OrderRejected, m.EntrySuspended, m.OrderUnknown)
+_BAD: Final = (m.HaltRaised, m.KillSwitchTripped, m.OrderRejected, m.EntrySuspended, m.OrderUnknown, m.FillReversed)
 _WARN: Final = (m.OrderDenied, m.OrderExpired, m.SignalSuppressed, m.ChainDisarmed)
 
 

@@ -56,6 +56,7 @@ def ticket_of(body: Any, assets: dict[str, dict[str, Any]], count: int) -> Ticke
         limit_micros=scaled(body.get("limit_price"), MICROS),
         stop_micros=scaled(body.get("stop_price"), MICROS),
         trail_bps=scaled(body.get("trail_percent"), 100),
+        is_gtc=body["time_in_force"] == "gtc",
     )
 
 
@@ -65,6 +66,8 @@ def _check_asset(body: dict[str, Any], asset: dict[str, Any] | None, qty: int, *
         raise ProblemError(422, 42210000, f'asset "{symbol}" not found')
     if asset is not None and not asset["tradable"]:
         raise ProblemError(422, 42210000, f'asset "{symbol}" is not tradable')
+    if is_option and body["time_in_force"] != "day":
+        raise ProblemError(422, 42210000, "options orders must be DAY orders")
     if qty % NANOS == 0:
         return
     if is_option:

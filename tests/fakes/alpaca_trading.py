@@ -24,6 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from alpaca_nights import NightDesk
 from alpaca_refusals import ProblemError, Reply, check_wash, ticket_of
 from alpaca_stream import StreamPeer
 from alpaca_words import (
@@ -58,7 +59,7 @@ class Seen:
     body: Any
 
 
-class AlpacaTrading:
+class AlpacaTrading(NightDesk):
     """One account. `keys`: what it lets in; `clock`: nanoseconds since 1970 UTC; `port` 0 = any."""
 
     def __init__(
@@ -82,6 +83,7 @@ class AlpacaTrading:
         self.open_market = True
         self.has_wash_rule = True
         self.seen: list[Seen] = []
+        super().__init__()
         self._lock = threading.Lock()
         self._window: list[int] = []
         self._listeners: list[StreamPeer] = []
@@ -190,6 +192,8 @@ class AlpacaTrading:
 
     def post_order(self, _query: Any, body: Any) -> Reply:
         ticket = ticket_of(body, self.assets, len(self.exchange.orders))
+        if ticket.symbol in self.expired:
+            raise ProblemError(422, 42210000, f"option contract {ticket.symbol} is expired")
         if self.suspends:
             raise ProblemError(403, 40310000, "new orders are rejected by user request")
         if self.account.get("account_blocked") or self.account.get("trading_blocked"):
@@ -330,10 +334,10 @@ class AlpacaTrading:
         found = [
             activity_of_fill(one, self.exchange.order(one.order_id))
             for one in self.exchange.trades()
-            if one.number not in self.hides_executions
+            if one.number not in self.hides_executions and one.number not in self.busted
         ]
         with self.exchange.lock:
-            found += [activity_of_cash(move) for move in self.exchange.cash_moves]
+            found += [activity_of_cash(move) for move in self.exchange.cash_moves] + self.activities
         found = [(made, one) for made, one in found if not kinds or one["activity_type"] in kinds]
         if category:
             found = [(made, one) for made, one in found if (one["activity_type"] == "FILL") == (category[:1] == "t")]
@@ -435,7 +439,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         reply = self.alpaca.reply(self.command, self.path, self.headers, raw)
-        body = b"" if reply.body is None else json.dumps(reply.body).encode()
+        body = reply.body if isinstance(reply.body, bytes) else b""
+        if not body and reply.body is not None:
+            body = json.dumps(reply.body).encode()
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
@@ -457,6 +463,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
     ("/v2/orders/([^/]+)", "DELETE", AlpacaTrading.delete_order),
     ("/v2/orders/([^/]+)", "PATCH", AlpacaTrading.patch_order),
     ("/v2/account", "GET", AlpacaTrading.get_account),
+    ("/v2beta1/events/activities", "GET", AlpacaTrading.get_events),
     ("/v2/account/configurations", "GET", AlpacaTrading.get_configurations),
     ("/v2/account/configurations", "PATCH", AlpacaTrading.patch_configurations),
     ("/v2/account/activities", "GET", AlpacaTrading.get_activities),

@@ -38,7 +38,10 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True)
 class Ticket:
-    """What somebody wants; prices that `order_type` (MARKET, LIMIT, STOP, TRAILING_STOP) does not use are 0."""
+    """What somebody wants; prices that `order_type` (MARKET, LIMIT, STOP, TRAILING_STOP) does not use are 0.
+
+    `is_gtc`: it is good until it is cancelled, not for the day.
+    """
 
     client_id: str
     symbol: str
@@ -48,6 +51,7 @@ class Ticket:
     limit_micros: int = 0
     stop_micros: int = 0
     trail_bps: int = 0
+    is_gtc: bool = False
 
 
 @dataclass(frozen=True)
@@ -305,10 +309,10 @@ class Exchange:
         return execution
 
     def expire_day(self) -> None:
-        """End the day: every open order expires."""
+        """End the day: every open order that is good for it expires."""
         with self.lock:
             for order in list(self.orders.values()):
-                if order.is_open:
+                if order.is_open and not order.ticket.is_gtc:
                     self._end(order, "EXPIRED", "expired", "the day is over")
         self._tell()
 

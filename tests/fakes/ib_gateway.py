@@ -27,8 +27,12 @@ from bus.clock import boot_ns, utc_ns
 
 #: What may become of the next message of a kind: it never arrives; it is carried out and not answered; the same, and
 #: nothing is answered from then on; it is carried out and the line breaks; it is answered with what cannot be read; the
-#: line breaks unread; it waits for `release`.
-PLANS = ("swallow", "mute-once", "mute", "carry-and-drop", "garble", "drop", "hold")
+#: line breaks unread; it waits for `release`; it arrives twice; its list is answered as empty. With a number and words
+#: after a colon, as in `error:100:too many messages`: it is answered so and not carried out, or carried out before.
+PLANS = ("swallow", "mute-once", "mute", "carry-and-drop", "garble", "drop", "hold", "twice", "empty")
+PLANS_IN_WORDS = ("error", "carry-and-error")
+#: Message -> where it has its own number; the others have none.
+REQUEST_PLACE = {3: 1, 4: 2, 7: 2, 9: 2, 62: 2}
 HOURS = ("20250701:0400-20250701:2000", "20250701:0930-20250701:1600")
 
 
@@ -70,6 +74,8 @@ class IbGateway(IbDesk):
         self.foreign_positions: dict[str, int] = {}
         self.received: list[list[str]] = []
         self.lines: list[Line] = []
+        #: Asked for each message that no plan was made for: its number and its fields; "" = nothing becomes of it.
+        self.chooser: Callable[[int, list[str]], str] = lambda _kind, _fields: ""
         self._plans: list[tuple[frozenset[int], str]] = []
         self._held: list[Callable[[], None]] = []
         self._server: socket.socket | None = None
@@ -172,7 +178,7 @@ class IbGateway(IbDesk):
     def _heard(self, line: Line, fields: list[str]) -> None:
         kind = int(fields[0])
         self.received.append(fields)
-        plan = self._plan_for(kind)
+        plan = self._plan_for(kind) or self.chooser(kind, fields)
         if line.is_mute or plan == "swallow" or kind in self.unanswered:
             return
         if plan == "hold":
@@ -182,6 +188,8 @@ class IbGateway(IbDesk):
             raise ConnectionError
         if plan == "deaf":
             line.is_mute = True
+            return
+        if self._answered_otherwise(line, plan, fields):
             return
         line.is_mute = bool(plan)
         self._carry_out(line, kind, fields)
@@ -193,6 +201,27 @@ class IbGateway(IbDesk):
             with contextlib.suppress(OSError):
                 line.sock.shutdown(socket.SHUT_RDWR)
             raise ConnectionError
+
+    def _answered_otherwise(self, line: Line, plan: str, fields: list[str]) -> bool:
+        """Answer by a plan that has words of its own; False where the plan is another one."""
+        kind, (name, _, rest) = int(fields[0]), plan.partition(":")
+        if name in PLANS_IN_WORDS:
+            if name == "carry-and-error":
+                line.is_mute = True
+                self._carry_out(line, kind, fields)
+                line.is_mute = False
+            code, _, text = rest.partition(":")
+            number = int(fields[REQUEST_PLACE[kind]]) if kind in REQUEST_PLACE else -1
+            line.write(words.error(number, int(code), text, self.version))
+        elif plan == "twice":
+            self._carry_out(line, kind, fields)
+            self._carry_out(line, kind, fields)
+        elif plan == "empty":
+            ends: dict[int, list[object]] = {16: [53, 1], 99: [102], 7: [55, 1, fields[2] if kind == 7 else ""]}
+            line.write(ends[kind])
+        else:
+            return False
+        return True
 
     def _plan_for(self, kind: int) -> str:
         with self._lock:

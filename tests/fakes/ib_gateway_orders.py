@@ -84,11 +84,12 @@ class IbDesk:
         for execution in list(self.executions):
             self._to(execution.order.client_id, words.execution(-1, execution))
 
-    def correct(self, number: int, price_micros: int) -> None:
-        """Correct an execution, counted from 0: the same id with the last part one higher."""
+    def correct(self, number: int, price_micros: int, qty_nanos: int | None = None) -> None:
+        """Correct an execution, counted from 0: the same id with the last part one higher; no quantity = taken back."""
         old = self.executions[number]
         stem, last = old.execution_id.rsplit(".", 1)
-        new = replace(old, execution_id=f"{stem}.{int(last) + 1:02d}", price_micros=price_micros)
+        qty = old.qty_nanos if qty_nanos is None else qty_nanos
+        new = replace(old, execution_id=f"{stem}.{int(last) + 1:02d}", price_micros=price_micros, qty_nanos=qty)
         self.executions.append(new)
         self._to(old.order.client_id, words.execution(-1, new))
 
@@ -159,6 +160,7 @@ class IbDesk:
             limit_micros=order.limit_micros,
             stop_micros=order.aux_micros if order.kind == "STP" else 0,
             trail_bps=int(Decimal(order.trail_percent or 0) * BASIS_POINTS / 100),
+            is_gtc=order.tif == "GTC",
         )
         try:
             self.exchange.place(ticket)

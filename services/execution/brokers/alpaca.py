@@ -13,7 +13,9 @@ from bus.messages import AssetLine, QuoteBatch
 from services.execution.brokers import alpaca_answers as a
 from services.execution.brokers import reports as r
 from services.execution.brokers.alpaca_account import AccountDesk, Endpoint
+from services.execution.brokers.alpaca_activities import Activities
 from services.execution.brokers.alpaca_answers import AlpacaOrder, Fate
+from services.execution.brokers.alpaca_events import ActivityEvents
 from services.execution.brokers.alpaca_history import ORDERS_A_PAGE, History, OrderIds, external, place
 from services.execution.brokers.alpaca_line import NO_KEYS, Line
 from services.execution.brokers.alpaca_orders import body_of, refusal
@@ -75,6 +77,8 @@ class AlpacaBroker(Broker):
         self._ids = OrderIds()
         self._history = History(self._line, self._ids, clock)
         self._desk = AccountDesk(self._line, endpoint, self._keys[0])
+        self._activities = Activities(self._line)
+        self._events = ActivityEvents(self._line, self._history, clock)
         self._hints = Hints()
         self._stream = (
             Stream(self._keys, f"ws{url.removeprefix('http')}/stream", self._hints)
@@ -86,6 +90,8 @@ class AlpacaBroker(Broker):
         #: Our orders that were open when the list was read, or were accepted since; and those at market.
         self._open: set[str] = set()
         self._at_market: set[str] = set()
+        #: Ours that are good until they are cancelled; Alpaca need not list them as open between two sessions.
+        self._overnight: set[str] = set()
 
     def __repr__(self) -> str:
         """Return the endpoint alone."""
@@ -126,6 +132,11 @@ class AlpacaBroker(Broker):
         """Return what the account may do with each symbol."""
         self._line.begin()
         return self._desk.assets(symbols, now_ns)
+
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same as it stands now."""
+        self._line.begin()
+        return self._desk.assets_anew(symbols, now_ns)
 
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         """Set the account's suspend_trade: while it is up Alpaca refuses every new order, also one that reduces."""
@@ -169,6 +180,8 @@ class AlpacaBroker(Broker):
         self._open.add(request.client_order_id)
         if request.order_type == "MARKET":
             self._at_market.add(request.client_order_id)
+        if request.stands_overnight:
+            self._overnight.add(request.client_order_id)
         return _accepted(order, request.ts_ns)
 
     def cancel(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
@@ -206,6 +219,8 @@ class AlpacaBroker(Broker):
         if order.client_order_id != client_order_id:
             raise RetryableBrokerError(f"Alpaca answered the question for {client_order_id} with another order")
         self._ids.learn([order])
+        if order.time_in_force == "gtc" and order.may_rest and is_own(client_order_id):
+            self._overnight.add(client_order_id)
         return order
 
     def _reports(
@@ -255,11 +270,17 @@ class AlpacaBroker(Broker):
         while True:
             page = a.decoded(self._line.get("/orders", "the list of open orders", params), list[AlpacaOrder])
             # A status that is unknown here stays on the list: somebody else's order must not hold up the whole of it.
-            found.update({one.id: one for one in page if a.STATUS.get(one.status, Fate.RESTS) is Fate.RESTS})
+            found.update({one.id: one for one in page if one.may_rest})
             if len(page) < ORDERS_A_PAGE:
                 break
             params["after_order_id"] = page[-1].id
         self._ids.learn(found.values())
+        for key in sorted(self._overnight - {one.client_order_id for one in found.values()}):
+            order = self._find(key)
+            if order is not None and order.may_rest:
+                found[order.id] = order
+            else:
+                self._overnight.discard(key)
         return list(found.values())
 
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
@@ -267,10 +288,15 @@ class AlpacaBroker(Broker):
         self._line.begin()
         return self._desk.account(session_date, now_ns)
 
-    def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
-        """Report every movement of money that is not a trade."""
+    def activities(self, now_ns: int) -> Sequence[r.BrokerActivity]:
+        """Report money that moved without a trade, and what expired, was exercised or split."""
         self._line.begin()
-        return self._desk.cash(now_ns)
+        return self._activities.read(now_ns)
+
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Sequence[r.BrokerReversal]:
+        """Report which of these executions Alpaca says that it took back or corrected."""
+        self._line.begin()
+        return self._events.reversals(execution_ids, now_ns)
 
     def hints(self) -> Sequence[str]:
         """Return the client ids that the stream told of since the last call; all that are open after a reconnect."""

@@ -1,35 +1,26 @@
-"""The account at Alpaca: cash, positions, money that is not a trade, what may be traded, and whether it is well."""
+"""The account at Alpaca: cash, positions, what may be traded, and whether it is well."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from bus.clock import NS_PER_SECOND, iso_utc, utc_ns
-from bus.messages import MICROS, NANOS, AssetLine, CashKind
+from bus.instruments import is_option
+from bus.messages import MICROS, NANOS, AssetLine
 from services.execution.brokers import alpaca_answers as a
-from services.execution.brokers.alpaca_history import PAGE_SIZE
 from services.execution.brokers.alpaca_line import Line
-from services.execution.brokers.alpaca_orders import is_option
 from services.execution.brokers.interface import BrokerClock, RetryableBrokerError
-from services.execution.brokers.reports import (
-    CHARGES,
-    DEPOSITS,
-    DIVIDENDS,
-    INTEREST,
-    BrokerAccount,
-    BrokerCash,
-    kind_by_sign,
-)
+from services.execution.brokers.reports import BrokerAccount
 
 Endpoint = Literal["paper", "live", "simulator"]
 
 #: Beyond this the times of orders and of sessions cannot be trusted.
 SKEW_NS_MAX: Final = 5 * NS_PER_SECOND
-#: A movement of money may be entered, corrected or cancelled for so long after it was made: it is read again.
-CASH_AGAIN_NS: Final = 10 * 86_400 * NS_PER_SECOND
+#: So many assets are asked for one by one; more are taken from the list, which is one request of some megabytes.
+SINGLE_MAX: Final = 3
 _DATE_CHARS: Final = 10
 #: Source: Alpaca "Authentication", read 2026-11: keys of paper accounts begin with PK, of live ones with AK.
 _PREFIX: Final[dict[Endpoint, str]] = {"paper": "PK", "live": "AK"}
@@ -49,29 +40,6 @@ class _Position(Struct, frozen=True):
     symbol: str
     qty: Decimal
     side: str = "long"
-
-
-#: What Alpaca's types of activities mean, by how they begin; all others are charges, or credits where money comes in.
-#: Source: Alpaca, "Account Activities", types of activities, read 2026-11.
-_CASH_KINDS: Final[Mapping[str, tuple[CashKind, CashKind]]] = {
-    "CSD": DEPOSITS,
-    "CSW": DEPOSITS,
-    "JNLC": DEPOSITS,
-    "TRANS": DEPOSITS,
-    "DIV": DIVIDENDS,
-    "INT": INTEREST,
-}
-
-
-class _Cash(Struct, frozen=True):
-    id: str
-    activity_type: str = ""
-    symbol: str | None = None
-    net_amount: Decimal | None = None
-    status: str | None = None
-    currency: str | None = None
-    created_at: str | None = None
-    date: str | None = None
 
 
 class _Asset(Struct, frozen=True):
@@ -100,9 +68,6 @@ class AccountDesk:
         self._line = line
         self._endpoint: Endpoint = endpoint
         self._key = key
-        self._cash: dict[str, _Cash] = {}
-        self._cash_token = ""
-        self._has_read_cash = False
         self._assets_day = ""
         self._assets: dict[str, AssetLine] = {}
 
@@ -133,33 +98,6 @@ class AccountDesk:
             qtys_nanos=tuple(held[symbol] for symbol in symbols),
         )
 
-    def cash(self, now_ns: int) -> Sequence[BrokerCash]:
-        """Return every movement of money that is not a trade: deposits, withdrawals, dividends, interest, fees.
-
-        Each has its activity's id, so it is booked once however often it is reported. One that Alpaca cancelled is
-        reported with a movement back, which has an id of its own.
-
-        Raises:
-            RetryableBrokerError: not all of it is known yet; the next call goes on.
-            StopTradingError: the keys are refused.
-        """
-        params = {"category": "non_trade_activity", "direction": "asc", "page_size": str(PAGE_SIZE)}
-        if self._has_read_cash and self._cash:
-            newest_ns = max(_made_ns(one) for one in self._cash.values())
-            params["after"] = a.iso_seconds(newest_ns - CASH_AGAIN_NS)
-            self._cash_token = ""
-        while True:
-            if self._cash_token:
-                params["page_token"] = self._cash_token
-            body = self._line.get("/account/activities", "the movements of money", params)
-            page = a.decoded(body, list[_Cash])
-            self._cash.update({one.id: one for one in page})
-            if len(page) < PAGE_SIZE:
-                break
-            self._cash_token = page[-1].id
-        self._has_read_cash = True
-        return [report for one in self._cash.values() for report in _reports_of(one, now_ns)]
-
     def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
         """Return what may be done with each symbol; the list of all is asked for once a day.
 
@@ -169,14 +107,39 @@ class AccountDesk:
         """
         day = iso_utc(now_ns)[:_DATE_CHARS]
         if day != self._assets_day:
-            params = {"status": "active", "asset_class": "us_equity"}
-            listed = a.decoded(self._line.get("/assets", "the list of assets", params), list[_Asset])
-            self._assets = {one.symbol: _line_of(one) for one in listed}
-            self._assets_day = day
+            self._assets.clear()
+            self._read_assets(day)
         for symbol in symbols:
             if symbol not in self._assets:
                 self._assets[symbol] = self._contract(symbol) if is_option(symbol) else _unknown(symbol)
         return [self._assets[symbol] for symbol in symbols]
+
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same as it stands now: of a few symbols each by itself, of many by the list; options once a day.
+
+        Raises:
+            RetryableBrokerError: there is no whole answer.
+            StopTradingError: the keys are refused.
+        """
+        stocks = [symbol for symbol in symbols if not is_option(symbol)]
+        if len(stocks) > SINGLE_MAX:
+            self._read_assets(iso_utc(now_ns)[:_DATE_CHARS])
+        else:
+            self._assets |= {symbol: self._asset(symbol) for symbol in stocks}
+        return self.assets(symbols, now_ns)
+
+    def _read_assets(self, day: str) -> None:
+        params = {"status": "active", "asset_class": "us_equity"}
+        listed = a.decoded(self._line.get("/assets", "the list of assets", params), list[_Asset])
+        options = {symbol: line for symbol, line in self._assets.items() if is_option(symbol)}
+        self._assets = options | {one.symbol: _line_of(one) for one in listed}
+        self._assets_day = day
+
+    def _asset(self, symbol: str) -> AssetLine:
+        answer = self._line.ask("GET", f"/assets/{symbol}", "an asset")
+        if answer.status == 404:
+            return _unknown(symbol)
+        return _line_of(a.decoded(a.checked(answer.status, answer.body, "an asset", (self._key,)), _Asset))
 
     def _contract(self, symbol: str) -> AssetLine:
         answer = self._line.ask("GET", f"/options/contracts/{symbol}", "an option")
@@ -237,38 +200,6 @@ def _wrong_kind(endpoint: Endpoint, key: str) -> str:
                 f"{prefix}): enter the keys of a {endpoint} account, or set ALPACA_ENDPOINT to {kind}"
             )
     return ""
-
-
-def _made_ns(one: _Cash) -> int:
-    if one.created_at:
-        return a.utc_ns_of(one.created_at)
-    return a.utc_ns_of(f"{one.date[:_DATE_CHARS]}T00:00:00Z") if one.date else 0
-
-
-def _reports_of(one: _Cash, now_ns: int) -> list[BrokerCash]:
-    amount = a.scaled(one.net_amount, MICROS)
-    if not amount:
-        return []
-    if one.currency not in {None, "", "USD"}:
-        _log.warning("the activity %s is in %s and is not booked: the books are in USD", one.id, one.currency)
-        return []
-    reports = [_report(one, one.id, amount, now_ns)]
-    if one.status == "canceled":
-        reports.append(_report(one, f"{one.id}:canceled", -amount, now_ns))
-    return reports
-
-
-def _report(one: _Cash, activity_id: str, amount_micros: int, now_ns: int) -> BrokerCash:
-    kinds = next((kinds for prefix, kinds in _CASH_KINDS.items() if one.activity_type.startswith(prefix)), CHARGES)
-    return BrokerCash(
-        ts_event=now_ns,
-        ts_init=now_ns,
-        activity_id=activity_id[: a.ID_MAX],
-        kind=kind_by_sign(kinds, amount_micros),
-        amount_micros=amount_micros,
-        broker=a.NAME,
-        symbol=(one.symbol or "") if kinds is DIVIDENDS else "",
-    )
 
 
 def _line_of(one: _Asset) -> AssetLine:

@@ -49,8 +49,9 @@ class Fate(StrEnum):
 
 
 #: Every status of an order. `calculated` waits for sums of money and says nothing of the order itself; `held` is a leg
-#: that waits for its parent; `done_for_day` is the end of an order for one day, and all of this bot's are for one day;
-#: `replaced` is the end of the old order: this bot replaces none, so somebody else did.
+#: that waits for its parent; `done_for_day` is the end of an order that is good for the day, and of one that is good
+#: until it is cancelled only that of its day; `replaced` is the end of the old order: this bot replaces none, so it was
+#: somebody else.
 STATUS: Final[dict[str, Fate]] = {
     "new": Fate.RESTS,
     "partially_filled": Fate.RESTS,
@@ -90,6 +91,7 @@ class AlpacaOrder(Struct, frozen=True):
     side: str | None = ""
     status: str = ""
     type: str = ""
+    time_in_force: str = ""
     filled_qty: Decimal | None = None
     stop_price: Decimal | None = None
     hwm: Decimal | None = None
@@ -108,7 +110,13 @@ class AlpacaOrder(Struct, frozen=True):
         fate = STATUS.get(self.status)
         if fate is None:
             raise RetryableBrokerError(f"Alpaca gives the order {self.id} the status {self.status!r}: unknown here")
-        return fate
+        is_for_later = self.status == "done_for_day" and self.time_in_force == "gtc"
+        return Fate.RESTS if is_for_later else fate
+
+    @property
+    def may_rest(self) -> bool:
+        """Tell whether it may still trade; so may one whose status is unknown here."""
+        return self.status not in STATUS or self.fate is Fate.RESTS
 
     @property
     def filled_nanos(self) -> int:

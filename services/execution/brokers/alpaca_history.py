@@ -111,6 +111,8 @@ class History:
         #: Orders that were looked up since the last answer.
         self._asked: set[str] = set()
         self._refreshed_ns: int | None = None
+        #: Executions that Alpaca took back, and may go on listing.
+        self.taken_back: set[str] = set()
 
     def after(self, cursor: str, now_ns: int) -> list[BrokerFill]:
         """Return the executions that stand after the cursor, those that came late, and those of what was looked up.
@@ -125,7 +127,8 @@ class History:
         wanted = [
             one
             for one in self._seen.values()
-            if place(one.id) > place(cursor) or one.id in self._late or one.order_id in self._asked
+            if (place(one.id) > place(cursor) or one.id in self._late or one.order_id in self._asked)
+            and one.id not in self.taken_back
         ]
         self._resolve(wanted)
         wanted.sort(key=lambda one: place(one.id))
@@ -153,8 +156,9 @@ class History:
         for one in found:
             self._seen.setdefault(one.id, one)
         self._asked.add(order_id)
+        self._resolve(found)
         found.sort(key=lambda one: place(one.id))
-        return [self._fill(one, now_ns) for one in found]
+        return [self._fill(one, now_ns) for one in found if one.id not in self.taken_back]
 
     def _lacks(self, cursor: str) -> bool:
         """Tell whether executions after the cursor have not been read yet: it is older than any before it."""

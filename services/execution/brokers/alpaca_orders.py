@@ -1,14 +1,12 @@
 """An order in Alpaca's words, or why Alpaca would not take it. Pure."""
 
-import re
 from decimal import Decimal
 from typing import Final
 
+from bus.instruments import is_option
 from bus.messages import MICROS, NANOS, OrderType
 from services.execution.brokers.interface import OrderRequest
 
-#: Source: OCC "Options Symbology Initiative": root, yymmdd, C or P, strike in thousandths of a dollar; without blanks.
-_OPTION: Final = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}")
 #: Source: SEC Rule 612 (17 CFR 242.612): a cent from $1.00 on, a hundredth of a cent below; Alpaca answers 422
 #: "sub-penny increment" otherwise. Options: "limit price must be limited to 2 decimal places" (recorded 2026-10-08).
 _CENT_MICROS: Final = 10_000
@@ -21,11 +19,6 @@ _TYPES: Final[dict[OrderType, str]] = {
 }
 _BPS_IN_PERCENT: Final = 100
 _BPS_MAX: Final = 10_000
-
-
-def is_option(symbol: str) -> bool:
-    """Tell whether a symbol is an option's."""
-    return _OPTION.fullmatch(symbol) is not None
 
 
 def refusal(request: OrderRequest) -> str | None:
@@ -66,7 +59,9 @@ def body_of(request: OrderRequest) -> dict[str, str]:
         "qty": decimal_text(request.qty_nanos, NANOS),
         "side": "buy" if request.side == "BUY" else "sell",
         "type": _TYPES[request.order_type],
-        "time_in_force": "day",
+        # Source: Alpaca "Placing Orders", read 2026-11: `day` and `gtc` for stops and trailing stops of whole shares,
+        # which trigger in the regular session only; fractions and options are DAY orders. GTC ends after 90 days.
+        "time_in_force": "gtc" if request.stands_overnight else "day",
         "client_order_id": request.client_order_id,
     }
     is_buy = request.side == "BUY"

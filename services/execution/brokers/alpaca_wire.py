@@ -34,6 +34,9 @@ SLICE_S: Final = 0.01
 BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 #: So many workers may still be stuck in a request that was given up before nothing more is asked.
 STUCK_MAX: Final = 4
+#: What a path of the next version begins with.
+BETA: Final = "v2beta1"
+BETA_PATH: Final = f"/{BETA}"
 _CHUNK_BYTES: Final = 65_536
 
 Permit = Callable[[], str | None]
@@ -66,6 +69,11 @@ class Question(Struct, frozen=True, kw_only=True):
     path: str
     data: dict[str, Any] | None = None
     permit: Permit = lambda: None
+
+    @property
+    def is_beta(self) -> bool:
+        """Tell whether its path is of the interface's next version; all others are of the present one."""
+        return self.path.startswith(BETA_PATH)
 
 
 class _Job:
@@ -176,7 +184,8 @@ class _Client(TradingClient):
 
     def ask(self, question: Question) -> Answer:
         """Ask once; GET and DELETE carry their data in the address, the others as JSON."""
-        answer: Any = self._request(question.method, question.path, question.data)
+        version, path = (BETA, question.path.removeprefix(BETA_PATH)) if question.is_beta else (None, question.path)
+        answer: Any = self._request(question.method, path, question.data, api_version=version)
         if not isinstance(answer, Answer):
             raise UnsentError("the library did not ask")
         return answer

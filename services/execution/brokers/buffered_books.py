@@ -80,6 +80,10 @@ class BufferedBooks(PaperBooks):
         """Return every execution of one order, in order."""
         return list(self._of_order.get(client_order_id, ()))
 
+    def expiries(self) -> list[Expiry]:
+        """Return every option that expired while it was held."""
+        return [*super().expiries(), *self._expired]
+
     def faults(self) -> list[str]:
         """Return one sentence for each way in which the file does not agree with its own executions."""
         return [] if self._moved else super().faults()

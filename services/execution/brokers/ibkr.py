@@ -15,7 +15,7 @@ from bus.ib_library import load_ib_library
 from bus.messages import AssetLine, CashKind, QuoteBatch
 from services.execution.brokers import reports as r
 from services.execution.brokers.ibkr_books import IbkrBooks, KnownOrder
-from services.execution.brokers.ibkr_catalogue import IbkrCatalogue
+from services.execution.brokers.ibkr_catalogue import ANEW_MAX, IbkrCatalogue
 from services.execution.brokers.ibkr_contracts import order_for, unsendable
 from services.execution.brokers.ibkr_ears import OVER, AccountFigure, RequestFailedError
 from services.execution.brokers.ibkr_line import (
@@ -26,7 +26,7 @@ from services.execution.brokers.ibkr_line import (
     IbkrAccess,
     IbkrLine,
 )
-from services.execution.brokers.ibkr_records import BROKER, IbkrRecords, fill_of
+from services.execution.brokers.ibkr_records import BROKER, IbkrRecords, fill_of, reversal_of
 from services.execution.brokers.ibkr_windows import new_york_day, window_at
 from services.execution.brokers.interface import (
     CALL_NS_MAX,
@@ -157,6 +157,15 @@ class IbkrBroker(Broker):
     def assets(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
         """Return which symbols it knows; many need several calls, each of which goes on where the last one ended."""
         return self._line.run(self._line.new_call(), lambda call: self._catalogue.assets(call, symbols))
+
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same; only of a few symbols is it asked again, since each is a question of its own.
+
+        Of a halt nothing is told here: a refusal tells it.
+        """
+        if len(symbols) <= ANEW_MAX:
+            self._catalogue.forget(symbols)
+        return self.assets(symbols, now_ns)
 
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         """Let the gateway cancel whatever adds exposure, once; it has no switch against new orders.
@@ -370,6 +379,13 @@ class IbkrBroker(Broker):
         found = self._line.run(self._line.new_call(), lambda call: self._records.executions_after(call, execution_id))
         return [fill_of(execution, now_ns) for execution in found]
 
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Sequence[r.BrokerReversal]:
+        """Report which of these executions were corrected, or came again without a quantity: those are taken back."""
+        if not execution_ids:
+            return ()
+        found = self._line.run(self._line.new_call(), lambda call: self._records.changes(call, execution_ids))
+        return [reversal_of(name, right, new_id, now_ns) for name, right, new_id in found]
+
     def account(self, session_date: str, now_ns: int) -> r.BrokerAccount:
         """Report cash in US dollars, what may be bought for, and positions."""
         figures, held = self._line.run(self._line.new_call(), self._records.account)
@@ -386,10 +402,11 @@ class IbkrBroker(Broker):
             qtys_nanos=tuple(qty for _, qty in positions),
         )
 
-    def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
+    def activities(self, now_ns: int) -> Sequence[r.BrokerActivity]:
         """Report the cash that the account began with, and commissions that came after their fill was reported.
 
-        Deposits and withdrawals after the beginning are not told through this interface.
+        Dividends, interest, fees, deposits, splits and exercises after the beginning are not told through this
+        interface: they show as differences of cash and positions.
         """
         figures = self._line.run(self._line.new_call(), self._records.figures)
         opening = self._books.opening(self._line.account, self._cash(figures), now_ns)

@@ -20,7 +20,8 @@ from services.execution.brokers.interface import StopTradingError
 
 _PLACE_DIGITS: Final = 12
 _EXECUTION_ID_LENGTH: Final = 32
-#: An execution that is told twice with other figures is a correction: the last part of its id counts them.
+#: An execution that is told twice with other figures is a correction: the last part of its id counts them. The one that
+#: was reported keeps its place, and the one in its place gets a place of its own; `new_id` '' = taken back whole.
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS orders (
     client_order_id TEXT PRIMARY KEY,
@@ -43,6 +44,10 @@ CREATE TABLE IF NOT EXISTS executions (
     price_micros INTEGER NOT NULL,
     commission_micros INTEGER,
     told_commission_micros INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS corrections (
+    old_id TEXT PRIMARY KEY,
+    new_id TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS opening (
     account TEXT PRIMARY KEY,
@@ -178,43 +183,78 @@ class IbkrBooks:
 
     # --- executions -----
 
-    def add_execution(self, execution: KnownExecution) -> str:
-        """Keep an execution in the order of hearing; return in words how it contradicts what was reported before.
+    def add_execution(self, execution: KnownExecution) -> None:
+        """Keep an execution in the order of hearing; one that corrects another, beside it; no quantity = taken back.
 
         One that was corrected before anybody heard of it is simply the corrected one.
         """
-        stem = execution.execution_id.rpartition(".")[0] or execution.execution_id
-        known = _execution(self._row(f"{_EXECUTIONS} WHERE stem = ?", stem))
+        stem = _stem(execution.execution_id)
+        known = self._newest(stem)
         if known is None:
-            self._write(
-                "INSERT INTO executions (execution_id, stem, client_order_id, perm_id, qty_nanos, price_micros) "
-                "VALUES (?,?,?,?,?,?)",
-                execution.execution_id,
-                stem,
-                execution.client_order_id,
-                execution.perm_id,
-                execution.qty_nanos,
-                execution.price_micros,
-            )
-            return ""
+            if execution.qty_nanos and not self._is_gone(stem):
+                self._insert(execution, stem)
+            return
+        is_same = (execution.qty_nanos, execution.price_micros) == (known.qty_nanos, known.price_micros)
         if _version(execution.execution_id) <= _version(known.execution_id):
-            return ""
+            return
         if known.told_commission_micros is None:
-            self._write(
-                "UPDATE executions SET execution_id = ?, qty_nanos = ?, price_micros = ? WHERE stem = ?",
-                execution.execution_id,
-                execution.qty_nanos,
-                execution.price_micros,
-                stem,
-            )
-            return ""
-        if (execution.qty_nanos, execution.price_micros) == (known.qty_nanos, known.price_micros):
-            return ""
-        return (
-            f"execution {known.execution_id} of {known.client_order_id} was corrected by {execution.execution_id}: "
-            f"from {known.qty_nanos} nanos at {known.price_micros} micros to {execution.qty_nanos} at "
-            f"{execution.price_micros}. It was booked as it was: book the difference by hand, then arm again"
+            self._amend(known, execution)
+        elif not is_same:
+            new_id = execution.execution_id if execution.qty_nanos else ""
+            self._write("INSERT INTO corrections VALUES (?, ?)", known.execution_id, new_id)
+            if new_id:
+                self._insert(execution, new_id)
+
+    def _newest(self, stem: str) -> KnownExecution | None:
+        """Return what stands now for an execution, by the part of its id that corrections share; None = nothing."""
+        known = _execution(self._row(f"{_EXECUTIONS} WHERE stem = ?", stem))
+        while known is not None and (row := self._correction(known.execution_id)) is not None:
+            known = _execution(self._row(f"{_EXECUTIONS} WHERE execution_id = ?", row[0]))
+        return known
+
+    def _correction(self, execution_id: str) -> tuple[Any, ...] | None:
+        return self._row("SELECT new_id FROM corrections WHERE old_id = ?", execution_id)
+
+    def _is_gone(self, stem: str) -> bool:
+        """Tell whether an execution was reported and then taken back whole."""
+        return self._row("SELECT 1 FROM executions WHERE stem = ?", stem) is not None
+
+    def _insert(self, execution: KnownExecution, stem: str) -> None:
+        self._write(
+            "INSERT INTO executions (execution_id, stem, client_order_id, perm_id, qty_nanos, price_micros) "
+            "VALUES (?,?,?,?,?,?)",
+            execution.execution_id,
+            stem,
+            execution.client_order_id,
+            execution.perm_id,
+            execution.qty_nanos,
+            execution.price_micros,
         )
+
+    def _amend(self, known: KnownExecution, right: KnownExecution) -> None:
+        """Put the right figures in the place of an execution that nobody has heard of."""
+        if not right.qty_nanos:
+            self._write("DELETE FROM executions WHERE execution_id = ?", known.execution_id)
+            self._write("UPDATE corrections SET new_id = '' WHERE new_id = ?", known.execution_id)
+            return
+        self._write(
+            "UPDATE executions SET execution_id = ?, qty_nanos = ?, price_micros = ? WHERE execution_id = ?",
+            right.execution_id,
+            right.qty_nanos,
+            right.price_micros,
+            known.execution_id,
+        )
+        self._write("UPDATE corrections SET new_id = ? WHERE new_id = ?", right.execution_id, known.execution_id)
+
+    def change_of(self, name: str) -> tuple[KnownExecution | None, str] | None:
+        """Return what is in the place of a reported execution, and its id; no execution = nothing; None = it stands."""
+        place, execution_id = _parts(name)
+        row = self._row("SELECT execution_id FROM executions WHERE place = ?", place)
+        correction = self._correction(str(row[0])) if row and str(row[0]) == execution_id else None
+        if correction is None:
+            return None
+        new_id = str(correction[0])
+        return _execution(self._row(f"{_EXECUTIONS} WHERE execution_id = ?", new_id)), new_id
 
     def note_commission(self, execution_id: str, micros: int) -> None:
         """Keep what an execution cost."""
@@ -231,6 +271,7 @@ class IbkrBooks:
         stub = KnownExecution(execution_id=execution_id, client_order_id="", perm_id=0, qty_nanos=0, price_micros=0)
         older, it, newer = heard[: max(at, 0)], heard[at] if at >= 0 else stub, heard[at + 1 :]
         first = place - len(older)
+        corrections = {str(row[0]) for row in self._rows("SELECT new_id FROM corrections")}
         self._write("DELETE FROM executions")
         for index, known in enumerate([*older, it, *newer]):
             told = known.commission_micros or 0 if first + index <= place else None
@@ -239,7 +280,7 @@ class IbkrBooks:
                 "commission_micros, told_commission_micros) VALUES (?,?,?,?,?,?,?,?,?)",
                 first + index,
                 known.execution_id,
-                known.execution_id.rpartition(".")[0] or known.execution_id,
+                known.execution_id if known.execution_id in corrections else _stem(known.execution_id),
                 known.client_order_id,
                 known.perm_id,
                 known.qty_nanos,
@@ -257,12 +298,20 @@ class IbkrBooks:
         return place if row and row[0] == execution_id else None
 
     def executions_after(self, place: int) -> list[KnownExecution]:
-        """Return the executions after a place, in their order."""
-        return self._executions("WHERE place > ? ORDER BY place", place)
+        """Return the executions after a place, in their order; a correction only once it was told as one."""
+        is_told = "(told_commission_micros IS NOT NULL OR execution_id NOT IN (SELECT new_id FROM corrections))"
+        return self._executions(f"WHERE place > ? AND {is_told} ORDER BY place", place)
 
     def executions_of(self, client_order_id: str) -> list[KnownExecution]:
-        """Return the executions of an order, in their order."""
-        return self._executions("WHERE client_order_id = ? ORDER BY place", client_order_id)
+        """Return the executions of an order that stand, in their order."""
+        stands = "execution_id NOT IN (SELECT old_id FROM corrections)"
+        return self._executions(f"WHERE client_order_id = ? AND {stands} ORDER BY place", client_order_id)
+
+    def traded_nanos(self, client_order_id: str) -> int:
+        """Return how much of an order traded at first, whatever was corrected afterwards."""
+        first = "execution_id NOT IN (SELECT new_id FROM corrections)"
+        found = self._executions(f"WHERE client_order_id = ? AND {first}", client_order_id)
+        return sum(execution.qty_nanos for execution in found)
 
     def note_told(self, executions: Sequence[KnownExecution]) -> None:
         """Keep with which commission these were reported, where that is not kept yet."""
@@ -302,6 +351,12 @@ class IbkrBooks:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         return [found for row in rows if (found := _execution(row)) is not None]
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
         try:
@@ -344,6 +399,11 @@ def _execution(row: tuple[Any, ...] | None) -> KnownExecution | None:
 def _parts(name: str) -> tuple[int, str]:
     place, _, execution_id = name.partition("-")
     return (int(place) if place.isdigit() else 0), execution_id.rstrip("_")
+
+
+def _stem(execution_id: str) -> str:
+    """Return the part of an id that an execution and its corrections share."""
+    return execution_id.rpartition(".")[0] or execution_id
 
 
 def _version(execution_id: str) -> tuple[int, str]:

@@ -19,6 +19,8 @@ from services.execution.brokers.interface import BrokerClock, RetryableBrokerErr
 _CLOCK_SYMBOL: Final = "SPY"
 #: So many contracts are asked for at a time.
 AT_ONCE: Final = 20
+#: So many are asked for once more within the day.
+ANEW_MAX: Final = 3
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -76,6 +78,11 @@ class IbkrCatalogue:
             )
             for symbol in symbols
         ]
+
+    def forget(self, symbols: Sequence[str]) -> None:
+        """Let these be asked for again when they are needed next."""
+        for symbol in symbols:
+            self._found.pop(symbol, None)
 
     async def now_ns(self, call: Call) -> int:
         """Return Interactive Brokers' time; it is told in whole seconds, so the middle of one is taken."""

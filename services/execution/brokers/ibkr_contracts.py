@@ -34,14 +34,18 @@ def symbol_of(contract: Any) -> str:
 
 
 def order_for(library: IbLibrary, request: OrderRequest, account: str) -> Any:
-    """Return an order as it is sent: for the day, in the regular session, at once, with our id as its reference."""
+    """Return an order as it is sent: in the regular session only, at once, with our id as its reference.
+
+    It is good for the day, but a stop that protects shares is good until it is cancelled. None trades outside the
+    regular session, where a stop would sell into a market that hardly anybody is in.
+    """
     order = library.package.Order()
     order.action = request.side
     order.orderType = _TYPES[request.order_type]
     order.totalQuantity = request.qty_nanos // NANOS
     order.orderRef = request.client_order_id
     order.account = account
-    order.tif = "DAY"
+    order.tif = "GTC" if request.stands_overnight else "DAY"
     order.outsideRth = False
     order.transmit = True
     match request.order_type:

@@ -332,7 +332,9 @@ class IbkrEars:
 
     def _execution(self, request_id: int, _contract: Any, execution: Any) -> None:
         execution_id, ref = str(execution.execId), str(execution.orderRef or "")
-        if not execution_id or nanos_of(execution.shares) <= 0 or micros_of(execution.price) < 0:
+        # No quantity under a later number is an execution that is taken back.
+        least = 1 if execution_id.rpartition(".")[2] in {"", "1", "01"} else 0
+        if not execution_id or nanos_of(execution.shares) < least or micros_of(execution.price) < 0:
             return
         if self.account and str(execution.acctNumber) != self.account:
             self._understood += 1
@@ -340,7 +342,7 @@ class IbkrEars:
         perm_id = int(execution.permId)
         known = self._match(int(execution.clientId), int(execution.orderId), perm_id, ref)
         key = known.client_order_id if known is not None else ref or f"not-ours-{perm_id}"
-        trouble = self._books.add_execution(
+        self._books.add_execution(
             KnownExecution(
                 execution_id=execution_id,
                 client_order_id=key,
@@ -352,8 +354,6 @@ class IbkrEars:
         self._understood += 1
         if request_id < 0 and known is not None:
             self._hints.append(key)
-        if trouble:
-            self._contradict(trouble)
         if execution_id in self._early_commissions:
             self._books.note_commission(execution_id, self._early_commissions.pop(execution_id))
             self.unpaid[execution_id] = 0

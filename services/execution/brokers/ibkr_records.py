@@ -52,7 +52,7 @@ class IbkrRecords:
             return (_not_found(key, now_ns, "neither its lists nor the bot's own file has it"),)
         perm_id = next((order.perm_id for order in (*listed, *done) if order.perm_id), 0)
         perm_id = perm_id or (known.perm_id if known else 0) or (fills[0].perm_id if fills else 0)
-        end = None if listed else self._end_of(known, done, fills)
+        end = None if listed else self._end_of(known, done, key)
         if known is not None and known.refusal and not (fills or listed):
             return (_refused(key, known.refusal, now_ns),)
         if end is None and not perm_id:
@@ -67,18 +67,16 @@ class IbkrRecords:
         cancelled = r.BrokerCancelled(
             ts_event=now_ns, ts_init=now_ns, client_order_id=key, filled_qty_nanos=filled, detail=end[:_TEXT_MAX]
         )
-        is_whole = known is not None and filled >= known.qty_nanos
+        is_whole = known is not None and self._books.traded_nanos(key) >= known.qty_nanos
         return (accepted, *told) if is_whole else (accepted, *told, cancelled)
 
-    def _end_of(
-        self, known: KnownOrder | None, done: Sequence[ListedOrder], fills: Sequence[KnownExecution]
-    ) -> str | None:
+    def _end_of(self, known: KnownOrder | None, done: Sequence[ListedOrder], key: str) -> str | None:
         """Return in words how an order that is not open any more ended; None when it may never have arrived.
 
         Raises:
             RetryableBrokerError: its end or its fills are not told yet.
         """
-        filled = sum(execution.qty_nanos for execution in fills)
+        filled = self._books.traded_nanos(key)
         own = known is not None and known.client_id == self._access.client_id
         course = self.course(known.order_id) if known is not None and own else Course()
         claimed = max([course.filled_nanos, *(order.filled_nanos for order in done)])
@@ -94,7 +92,7 @@ class IbkrRecords:
         if not known.perm_id:
             return None
         if known.day < new_york_day(self._clock()):
-            return "it was good for an earlier day, and is listed no more"
+            return "it is of an earlier day, and is listed no more"
         raise RetryableBrokerError("Interactive Brokers took the order, and lists it neither as open nor as over")
 
     def course(self, order_id: int) -> Course:
@@ -160,6 +158,16 @@ class IbkrRecords:
         self._books.note_told(found)
         return self._books.executions_after(place)
 
+    async def changes(self, call: Call, names: Sequence[str]) -> list[tuple[str, KnownExecution | None, str]]:
+        """Return which of these reported executions were corrected or taken back: name, what is in its place, its id.
+
+        What is in the place of one is reported from now on.
+        """
+        await self._line.hear_executions(call)
+        found = [(name, *change) for name in names if (change := self._books.change_of(name)) is not None]
+        self._books.note_told([right for _, right, _ in found if right is not None])
+        return [(name, *change) for name, _, _ in found if (change := self._books.change_of(name)) is not None]
+
     def _take_over(self, name: str) -> int:
         words = (
             f"the bot's file of executions does not know {name}, which the journal has: it is lost or older than the "
@@ -189,6 +197,19 @@ def fill_of(execution: KnownExecution, now_ns: int) -> r.BrokerFill:
         price_micros=execution.price_micros,
         commission_micros=(execution.commission_micros or 0) if told is None else told,
         broker=BROKER,
+    )
+
+
+def reversal_of(name: str, right: KnownExecution | None, new_id: str, now_ns: int) -> r.BrokerReversal:
+    """Return the report that an execution was corrected, or taken back where nothing is in its place."""
+    words = f"Interactive Brokers corrected it by {new_id}" if new_id else "Interactive Brokers took it back"
+    return r.BrokerReversal(
+        ts_event=now_ns,
+        ts_init=now_ns,
+        execution_id=name,
+        is_correction=bool(new_id),
+        detail=words,
+        corrected=fill_of(right, now_ns) if right is not None else None,
     )
 
 

@@ -6,8 +6,15 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from bus.decider import Gate
-from bus.messages import AssetLine, OrderType, QuoteBatch, SessionPlanned, Side
-from services.execution.brokers.reports import BrokerAccount, BrokerCash, BrokerFill, OrderReport
+from bus.instruments import is_option
+from bus.messages import NANOS, AssetLine, OrderType, QuoteBatch, SessionPlanned, Side
+from services.execution.brokers.reports import (
+    BrokerAccount,
+    BrokerActivity,
+    BrokerFill,
+    BrokerReversal,
+    OrderReport,
+)
 
 
 class RetryableBrokerError(Exception):
@@ -71,6 +78,15 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
     trail_bps: int
     ts_ns: int
     reduces: bool
+
+    @property
+    def stands_overnight(self) -> bool:
+        """Tell whether it is good until it is cancelled: a stop that protects whole shares, which may be kept.
+
+        Everything else is good for one session: what has not traded by its close is decided anew.
+        """
+        is_stop = self.order_type in {"STOP", "TRAILING_STOP"}
+        return is_stop and self.reduces and self.qty_nanos % NANOS == 0 and not is_option(self.symbol)
 
 
 class OpenOrder(Struct, frozen=True, kw_only=True):
@@ -143,6 +159,13 @@ class Broker(Protocol):
         """Return what the account may do with each of these symbols, in their order."""
         ...
 
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
+        """Return the same as it stands now, not as it was said before in the day; a few symbols cost a few questions.
+
+        A broker that tells nothing more within a day says what it said.
+        """
+        return self.assets(symbols, now_ns)
+
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         """Ask the broker itself to refuse new orders (up), or to take them again; nothing where it has no such thing.
 
@@ -178,9 +201,16 @@ class Broker(Protocol):
         """Report cash and positions."""
         ...
 
-    def activities(self, now_ns: int) -> Sequence[BrokerCash]:
-        """Report every movement of money that is not a trade."""
+    def activities(self, now_ns: int) -> Sequence[BrokerActivity]:
+        """Report what changed the account without a trade: money, and what expired, was exercised or split.
+
+        Each has an id that stays the same, so that what is reported again is booked once.
+        """
         ...
+
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Sequence[BrokerReversal]:
+        """Report which of these booked executions the broker took back or corrected, as far as it tells."""
+        return ()
 
     def hints(self) -> Sequence[str]:
         """Return the client ids of orders that something happened to, by what the broker pushed; forgotten when told.

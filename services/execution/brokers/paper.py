@@ -270,21 +270,12 @@ class PaperBroker(Broker):
             qtys_nanos=tuple(self._positions[symbol] for symbol in symbols),
         )
 
-    def activities(self, now_ns: int) -> Sequence[r.BrokerCash]:
-        """Report the opening deposit, dated by the first call."""
+    def activities(self, now_ns: int) -> Sequence[r.BrokerActivity]:
+        """Report the opening deposit, dated by the first call, and the options that expired while they were held."""
         if any(activity.ts_ns == 0 for activity in self._books.activities()):
             self._books.date_activities(now_ns)
-        return [
-            r.BrokerCash(
-                ts_event=activity.ts_ns,
-                ts_init=now_ns,
-                activity_id=activity.activity_id,
-                kind=r.kind_by_sign(r.DEPOSITS, activity.amount_micros),
-                amount_micros=activity.amount_micros,
-                broker=self.name,
-            )
-            for activity in self._books.activities()
-        ]
+        moved = [said.moved(activity, now_ns) for activity in self._books.activities()]
+        return [*moved, *(said.expired(expiry, now_ns) for expiry in self._books.expiries())]
 
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[r.OrderReport]:
         """Fill what these quotes fill: one transaction, and none when no order and no peak changed."""

@@ -5,7 +5,7 @@ from typing import Final
 from bus.messages import NANOS
 from services.execution.brokers import reports as r
 from services.execution.brokers.matching import BookOrder
-from services.execution.brokers.paper_books import Execution
+from services.execution.brokers.paper_books import Activity, Execution, Expiry
 
 NAME: Final = "PAPER"
 
@@ -49,6 +49,30 @@ def fill(execution: Execution, now_ns: int) -> r.BrokerFill:
         qty_nanos=execution.qty_nanos,
         price_micros=execution.price_micros,
         commission_micros=execution.commission_micros,
+        broker=NAME,
+    )
+
+
+def moved(activity: Activity, now_ns: int) -> r.BrokerCash:
+    """Return the report of money that entered or left the account."""
+    return r.BrokerCash(
+        ts_event=activity.ts_ns,
+        ts_init=now_ns,
+        activity_id=activity.activity_id,
+        kind=r.kind_by_sign(r.DEPOSITS, activity.amount_micros),
+        amount_micros=activity.amount_micros,
+        broker=NAME,
+    )
+
+
+def expired(expiry: Expiry, now_ns: int) -> r.BrokerExpiry:
+    """Return the report of contracts that are gone; a contract expires once, so its symbol names that."""
+    return r.BrokerExpiry(
+        ts_event=expiry.ts_ns,
+        ts_init=max(now_ns, expiry.ts_ns),
+        activity_id=f"PE-{expiry.symbol}",
+        symbol=expiry.symbol,
+        qty_nanos=expiry.qty_nanos,
         broker=NAME,
     )
 

@@ -89,6 +89,49 @@ class BrokerCash(Message, frozen=True, kw_only=True):
     symbol: str = ""
 
 
+class BrokerReversal(Message, frozen=True, kw_only=True):
+    """The broker took an execution back, or replaced it by another one; it may be reported again and again.
+
+    `corrected` is the execution in its place; a correction may lack it, where the broker does not list it.
+    """
+
+    execution_id: Id
+    is_correction: bool
+    detail: Text
+    corrected: BrokerFill | None = None
+
+
+class BrokerExpiry(Message, frozen=True, kw_only=True):
+    """Contracts that were held are gone for nothing, all of them or not; the account may hold more than the bot."""
+
+    activity_id: Id
+    symbol: Symbol
+    qty_nanos: Nanos
+    broker: Id
+
+
+class BrokerExercise(Message, frozen=True, kw_only=True):
+    """Contracts that were held were exercised; the account may hold more than the bot."""
+
+    activity_id: Id
+    symbol: Symbol
+    qty_nanos: Nanos
+    broker: Id
+
+
+class BrokerSplit(Message, frozen=True, kw_only=True):
+    """Every `denominator` shares became `numerator`."""
+
+    activity_id: Id
+    symbol: Symbol
+    numerator: int
+    denominator: int
+    broker: Id
+
+
+#: What changes an account without a trade of its own.
+BrokerActivity = BrokerCash | BrokerExpiry | BrokerExercise | BrokerSplit
+
 #: Why money moves, when it comes in and when it goes out: a movement that is taken back is the other one.
 DEPOSITS: Final[tuple[CashKind, CashKind]] = ("DEPOSIT", "WITHDRAWAL")
 DIVIDENDS: Final[tuple[CashKind, CashKind]] = ("DIVIDEND", "SHORT_DIVIDEND")

@@ -39,6 +39,8 @@ Phase = Literal[
 ]
 OUTCOMES: Final[tuple[Outcome, ...]] = Outcome.__args__  # type: ignore[attr-defined] # a Literal has its words there
 PHASES: Final[tuple[Phase, ...]] = Phase.__args__  # type: ignore[attr-defined] # a Literal has its words there
+#: Once nothing is open on either side and both have booked the same, it is looked on for so many rounds of 30 s.
+QUIET_ROUNDS: Final = 2
 SECOND: Final = 1_000_000_000
 INTENT: Final = "2013-10-08:open:SPY:BULLISH"
 
@@ -107,10 +109,21 @@ def _play(matrix: MatrixRig, phase: Phase, outcome: Outcome) -> None:
     matrix.move(100.3, size=1000, at_s=3_600)
     _rest(matrix, 8)
     matrix.heal()
+    quiet = 0
     for step in range(12):
         matrix.move(100.3, size=1000, at_s=3_605 + 5 * step)
         _rest(matrix, 30, every=0.5)
+        # Nothing waits on either side: a minute more has to change nothing, and five more would not either.
+        quiet = quiet + 1 if _is_over(matrix) else 0
+        if quiet > QUIET_ROUNDS:
+            break
     _judge_end(matrix, phase, outcome)
+
+
+def _is_over(matrix: MatrixRig) -> bool:
+    booked = sorted((e.execution_id, e.qty_nanos) for e in matrix.rig.journal if isinstance(e, m.OrderFilled))
+    is_open = any(order.is_open for order in matrix.orders()) or bool(matrix.rig.state.open_orders())
+    return not is_open and booked == sorted(matrix.fills())
 
 
 def _rest(matrix: MatrixRig, seconds: float, every: float = 0.25) -> None:

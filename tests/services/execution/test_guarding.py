@@ -134,3 +134,10 @@ def test_new_session_when_it_begins_then_no_peak_of_the_day_before_counts(rig: A
     rig.market(kit.spy(3, bid=200))
     rig.give(a_plan("2013-10-09"))
     assert rig.state.peaks_micros == {}
+
+
+def test_fraction_when_the_session_is_over_then_the_page_says_that_nothing_protects_it(rig: Any, kit: Any) -> None:
+    bought(rig, kit, qty_nanos=HALF)
+    (snapshot,) = rig.core.snapshot(rig.state, kit.CLOSE_NS)
+    words = "UNPROTECTED until the next session, no broker takes a stop for it: 0.5 SPY at 98.01"
+    assert words in snapshot.warnings

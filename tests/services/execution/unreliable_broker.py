@@ -17,7 +17,17 @@ class UnreliableBroker:
 
     def __init__(self, broker: Any) -> None:
         self.real = broker
-        calls = ("submit", "lookup", "cancel", "executions_after", "on_quotes", "open_orders", "finish", "assets")
+        calls = (
+            "submit",
+            "lookup",
+            "cancel",
+            "executions_after",
+            "on_quotes",
+            "open_orders",
+            "finish",
+            "assets",
+            "activities",
+        )
         calls += ("fence", "clock")
         self.errors = {call: [] for call in calls}
         self.not_found_proof = broker.not_found_proof
@@ -36,6 +46,10 @@ class UnreliableBroker:
         self.others: list[OpenOrder] = []
         self.other_positions: dict[str, int] = {}
         self.hints = lambda: ()
+        #: What it says of symbols when it is asked anew.
+        self.limited: dict[str, m.AssetLine] = {}
+        #: What it says that it took back.
+        self.taken_back: list[r.BrokerReversal] = []
         self.refuses_opposite_sides = broker.refuses_opposite_sides
         self.calls, self.attach, self.planned = [], lambda _ports: None, broker.planned
 
@@ -89,6 +103,10 @@ class UnreliableBroker:
     def assets(self, symbols: Sequence[str], now_ns: int) -> Any:
         return self._do("assets", symbols, now_ns)
 
+    def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Any:
+        told = self._do("assets", symbols, now_ns)
+        return [self.limited.get(line.symbol, line) for line in told]
+
     def fence(self, *, is_up: bool, now_ns: int) -> None:
         self.calls.append(f"fence {'up' if is_up else 'down'}")
         error = self.errors["fence"].pop(0) if self.errors["fence"] else None
@@ -108,7 +126,10 @@ class UnreliableBroker:
         return replace(account, symbols=tuple(held), qtys_nanos=tuple(held.values()))
 
     def activities(self, now_ns: int) -> Any:
-        return self.real.activities(now_ns)
+        return self._do("activities", now_ns)
+
+    def reversals(self, execution_ids: Sequence[str], now_ns: int) -> Any:
+        return [one for one in self.taken_back if one.execution_id in execution_ids]
 
     def close(self) -> None:
         self.real.close()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from alpaca_bench import NOW, SECOND, Bench, opened_bench
@@ -185,6 +186,21 @@ def test_a_movement_when_it_is_cancelled_then_a_movement_back_is_told(bench: Ben
     assert told == [("20260105000000000::a", 1_020_000), ("20260105000000000::a:canceled", -1_020_000)]
 
 
+def test_f50_assets_when_asked_anew_then_a_few_cost_a_question_each_and_many_the_list(bench: Bench) -> None:
+    bench.broker.assets(["SPY", "AAPL", "QQQ", "THIN", "AAPL251219P00150000"], NOW)
+    bench.house.assets["AAPL"]["tradable"] = False
+    del bench.house.assets["QQQ"]
+    told = bench.broker.assets_anew(["AAPL", "QQQ", "AAPL251219P00150000"], NOW)
+    assert [line.is_tradable for line in told] == [False, False, True]
+    assert bench.line.count("GET", "/v2/assets") == 1
+    assert bench.line.count("GET", "/v2/assets/.*") == 2
+    bench.house.assets["SPY"]["fractionable"] = False
+    told = bench.broker.assets_anew(["SPY", "AAPL", "QQQ", "THIN"], NOW)
+    assert (told[0].is_tradable, told[0].is_fractionable) == (True, False)
+    assert bench.line.count("GET", "/v2/assets") == 2
+    assert bench.line.count("GET", "/v2/options/contracts/.*") == 1
+
+
 def test_assets_when_asked_for_all_day_then_the_list_is_read_once(bench: Bench) -> None:
     bench.house.assets["QQQ"]["status"] = "inactive"
     lines = bench.broker.assets(["THIN", "AAPL", "QQQ", "ZZZZZ", "AAPL251219P00150000"], NOW)
@@ -309,3 +325,41 @@ def test_the_names_of_the_keys_then_are_those_that_the_messages_tell_a_person() 
     assert (ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET) == ("alpaca_trading_key", "alpaca_trading_secret")
     desk = AccountDesk(Line(("", ""), "http://127.0.0.1:1"), "live", "PKPAPER")
     assert "alpaca_trading_key" in desk.faults()[0]
+
+
+@pytest.mark.parametrize(
+    ("order", "tif"),
+    [
+        ({"order_type": "TRAILING_STOP", "trail_bps": 200}, "gtc"),
+        ({"order_type": "STOP", "stop_micros": 90 * MICROS}, "gtc"),
+        ({"order_type": "LIMIT", "limit_micros": 120 * MICROS}, "day"),
+        ({}, "day"),
+    ],
+)
+def test_a_sale_when_it_is_a_stop_of_whole_shares_then_it_stands_until_it_is_cancelled(
+    bench: Bench, order: dict[str, Any], tif: str
+) -> None:
+    bench.submit("tb1-a")
+    bench.submit("tb1-s", "SELL", **order)
+    assert bench.house.shown("tb1-s")["time_in_force"] == tif
+
+
+def test_a_stop_over_night_when_alpaca_does_not_list_it_as_open_then_it_is_looked_up_and_stays_on_the_list(
+    bench: Bench,
+) -> None:
+    bench.submit("tb1-a")
+    bench.submit("tb1-s", "SELL", order_type="TRAILING_STOP", trail_bps=200)
+    for is_new_process in (False, True):
+        if is_new_process:
+            bench.restart()
+            bench.house.statuses = {"tb1-s": "done_for_day"}
+            # What rests by the journal and is not listed is looked up by execution.
+            bench.lookup("tb1-s")
+        bench.line.spoil("GET", "/v2/orders", "status_before", status=200, body=b"[]")
+        assert [one.client_order_id for one in bench.broker.open_orders(NOW)] == ["tb1-s"]
+    bench.house.statuses = {"tb1-s": "canceled"}
+    bench.line.spoil("GET", "/v2/orders", "status_before", status=200, body=b"[]", times=2)
+    assert bench.broker.open_orders(NOW) == []
+    asked = bench.line.count("GET", "/v2/orders:by_client_order_id")
+    bench.broker.open_orders(NOW)
+    assert bench.line.count("GET", "/v2/orders:by_client_order_id") == asked

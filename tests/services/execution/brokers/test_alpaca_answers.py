@@ -41,6 +41,12 @@ def test_a_status_when_it_is_unknown_then_nothing_is_concluded_from_it() -> None
     assert a.AlpacaOrder("id", status="calculated").fate is Fate.RESTS
 
 
+def test_an_order_when_done_for_the_day_and_good_until_cancelled_then_it_rests_until_the_next_one() -> None:
+    assert a.AlpacaOrder("id", status="done_for_day", time_in_force="gtc").fate is Fate.RESTS
+    assert a.AlpacaOrder("id", status="done_for_day", time_in_force="day").fate is Fate.OVER
+    assert a.AlpacaOrder("id", status="canceled", time_in_force="gtc").fate is Fate.OVER
+
+
 @pytest.mark.parametrize(
     ("status", "body", "outcome"),
     [

@@ -143,15 +143,53 @@ def test_execution_when_corrected_before_it_was_reported_then_only_the_correctio
     assert [(fill.qty_nanos, fill.price_micros) for fill in bench.fills()] == [(10 * NANOS, 99 * MICROS)]
 
 
-def test_execution_when_corrected_after_it_was_reported_then_trading_stops_and_nothing_is_doubled(
+def test_f47_execution_when_corrected_after_it_was_reported_then_is_told_as_a_correction_and_nothing_is_doubled(
     bench: Bench,
 ) -> None:
     bench.submit("tb1-a")
-    before = named(bench)
+    [before] = bench.fills()
     bench.gateway.correct(0, 99 * MICROS)
-    with pytest.raises(StopTradingError, match=r"was corrected by 0000e0d5.00000001.01.02"):
-        bench.fills()
-    assert named(bench) == before
+    assert [fill.execution_id for fill in bench.fills()] == [before.execution_id]
+    [back] = bench.broker.reversals([before.execution_id], bench.now_ns)
+    assert (back.execution_id, back.is_correction) == (before.execution_id, True)
+    assert back.corrected.price_micros == 99 * MICROS
+    assert back.corrected.execution_id > before.execution_id
+    bench.open()
+    [again] = bench.broker.reversals([before.execution_id], bench.now_ns)
+    assert again.corrected.execution_id == back.corrected.execution_id
+    assert bench.fills(before.execution_id) == [again.corrected]
+    assert bench.fills(again.corrected.execution_id) == []
+    assert bench.broker.reversals([again.corrected.execution_id], bench.now_ns) == []
+
+
+def test_f47_execution_when_corrected_twice_then_each_correction_replaces_the_one_before(bench: Bench) -> None:
+    bench.submit("tb1-a")
+    [before] = bench.fills()
+    bench.gateway.correct(0, 99 * MICROS)
+    [first] = bench.broker.reversals([before.execution_id], bench.now_ns)
+    bench.gateway.correct(1, 98 * MICROS)
+    names = [before.execution_id, first.corrected.execution_id]
+    changes = bench.broker.reversals(names, bench.now_ns)
+    assert [one.execution_id for one in changes] == names
+    assert changes[1].corrected.price_micros == 98 * MICROS
+
+
+def test_f47_execution_when_told_again_without_a_quantity_then_is_taken_back(bench: Bench) -> None:
+    bench.submit("tb1-a")
+    bench.submit("tb1-b")
+    first, second = bench.fills()
+    bench.gateway.correct(0, 0, qty_nanos=0)
+    [back] = bench.broker.reversals([first.execution_id, second.execution_id], bench.now_ns)
+    assert (back.execution_id, back.is_correction, back.corrected) == (first.execution_id, False, None)
+    bench.gateway.repeat_executions()
+    assert [fill.execution_id for fill in bench.fills()] == [first.execution_id, second.execution_id]
+    assert bench.kinds("tb1-a") == ["Accepted"]
+
+
+def test_f47_execution_when_taken_back_before_it_was_reported_then_it_never_was(bench: Bench) -> None:
+    bench.submit("tb1-a")
+    bench.gateway.correct(0, 0, qty_nanos=0)
+    assert bench.fills() == []
 
 
 def test_execution_of_somebody_else_when_told_then_it_is_not_ours(bench: Bench) -> None:

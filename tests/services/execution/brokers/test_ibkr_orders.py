@@ -273,3 +273,15 @@ def test_hints_when_the_gateway_pushes_then_name_the_order_once(bench: Bench) ->
     bench.fills()
     assert "tb1-a" in bench.broker.hints()
     assert bench.broker.hints() == []
+
+
+@pytest.mark.parametrize(
+    ("more", "tif"), [({"trail_bps": 200}, "GTC"), ({"stop": 90}, "GTC"), ({"limit": 120}, "DAY"), ({}, "DAY")]
+)
+def test_sale_when_it_is_a_stop_then_it_stands_until_it_is_cancelled_and_in_the_regular_session(
+    bench: Bench, more: dict[str, Any], tif: str
+) -> None:
+    bench.submit("tb1-a")
+    bench.submit("tb1-s", "SELL", **more)
+    order = bench.gateway.order_of("tb1-s")
+    assert (order.tif, order.outside_rth) == (tif, "0")

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from fault_proxy import FaultProxy
 
 from bus import messages as m
 from bus.clock import boot_ns, iso_utc, utc_ns
+from bus.instruments import option_terms
 from services.execution.brokers.alpaca import AlpacaBroker
 from services.execution.brokers.interface import BrokerPorts
 
 SECOND = m.NANOS
+DAY_NS = 86_400 * SECOND
+#: The put of the options' cards expires so long after the first session.
+LIFE_OF_PUT = timedelta(days=3)
 #: Silence is waited for so long: a card looks at what follows from it, not at the three seconds that the port allows.
 CALL_NS = SECOND
 #: Call -> the requests that it begins with.
@@ -47,13 +52,17 @@ SPOILED: dict[Outcome, tuple[str, dict[str, Any]]] = {
 
 
 class HouseClock:
-    """The wall clock, but each look at it is a millisecond later: executions stand in the order of milliseconds."""
+    """The wall clock and what a card let pass, in which no time goes by here.
+
+    Each look at it is a millisecond later: executions stand in the order of milliseconds.
+    """
 
     def __init__(self) -> None:
+        self.passed_ns = 0
         self._last_ns = 0
 
     def __call__(self) -> int:
-        self._last_ns = max(utc_ns(), self._last_ns + SECOND // 1000)
+        self._last_ns = max(utc_ns() + self.passed_ns, self._last_ns + SECOND // 1000)
         return self._last_ns
 
 
@@ -63,13 +72,15 @@ class AlpacaRig(Rig):
     name = "alpaca"
     capabilities = RIGS["alpaca"].capabilities
 
-    def __init__(self, house: AlpacaTrading, line: FaultProxy) -> None:
+    def __init__(self, house: AlpacaTrading, line: FaultProxy, clock: HouseClock) -> None:
         super().__init__()
         self.house = house
         self.line = line
+        self._clock = clock
+        self.put = f"SPY{datetime.fromtimestamp(utc_ns() // SECOND, UTC) + LIFE_OF_PUT:%y%m%d}P00100000"
         self._opened: list[AlpacaBroker] = []
         self._passed_ns = 0
-        self._now_ns = utc_ns()
+        self._now_ns = clock()
         self.restart()
 
     @property
@@ -91,7 +102,7 @@ class AlpacaRig(Rig):
 
     def settle(self) -> None:
         self._passed_ns += 2 * SECOND
-        self._now_ns = utc_ns()
+        self._now_ns = self._clock()
         self.line.release_late()
         self.house.exchange.release_cancels()
 
@@ -106,8 +117,17 @@ class AlpacaRig(Rig):
     def end_session(self) -> None:
         self.house.open_market = False
         self.house.exchange.expire_day()
+        self.house.exchange.holds_fills = True
+        if self.session_date >= option_terms(self.put).expiry:
+            self.house.expire_option(self.put)
 
     def next_session(self) -> None:
+        self._clock.passed_ns += DAY_NS
+        self._passed_ns += DAY_NS
+        self._now_ns = self._clock()
+        # What was quoted yesterday trades no more.
+        self.house.exchange.quotes.clear()
+        self.house.exchange.holds_fills = False
         self.house.open_market = True
 
     def close(self) -> None:
@@ -148,6 +168,18 @@ class AlpacaRig(Rig):
     def repeat_executions(self) -> None:
         self.house.repeat_events()
 
+    def correct_first_execution(self, price_micros: int) -> None:
+        self.house.correct(1, price_micros)
+        self._let_a_second_pass()
+
+    def bust_first_execution(self) -> None:
+        self.house.bust(1)
+        self._let_a_second_pass()
+
+    def _let_a_second_pass(self) -> None:
+        # Alpaca's filters are whole seconds.
+        self._clock.passed_ns += SECOND
+
     def houses_orders(self) -> list[str]:
         return [order.ticket.client_id for order in self.house.exchange.all_orders()]
 
@@ -155,9 +187,10 @@ class AlpacaRig(Rig):
 @contextmanager
 def make(_folder: Path) -> Iterator[Rig]:
     """Give a rig on a new account."""
-    exchange = Exchange(STARTING_CASH_MICROS, HouseClock())
-    with AlpacaTrading(exchange) as house, FaultProxy(house.port) as line:
+    clock = HouseClock()
+    exchange = Exchange(STARTING_CASH_MICROS, clock)
+    with AlpacaTrading(exchange, clock=clock) as house, FaultProxy(house.port) as line:
         house.requests_a_minute = 100_000
-        rig = AlpacaRig(house, line)
+        rig = AlpacaRig(house, line, clock)
         yield rig
         rig.close()

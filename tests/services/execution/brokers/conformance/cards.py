@@ -117,6 +117,18 @@ def keeps_no_hours(rig: Rig) -> None:
     assert rig.cancel("tb1-open").state == "CANCELLED"
 
 
+def takes_nothing_back(rig: Rig) -> None:
+    """An execution stands: nothing is taken back."""
+    rig.holds(10)
+    assert list(rig.broker.reversals([fill.execution_id for fill in rig.executions()], rig.now_ns)) == []
+
+
+def tells_no_expiry(rig: Rig) -> None:
+    """No expiry is told: the position is simply gone."""
+    rig.holds(10)
+    assert not any(isinstance(one, r.BrokerExpiry) for one in rig.broker.activities(rig.now_ns))
+
+
 #: Capability -> what is asked of a rig that lacks it. The first line of each docstring stands in the table.
 ABSENT: Final[Mapping[str, Callable[[Rig], None]]] = {
     "network": is_embedded,
@@ -130,5 +142,7 @@ ABSENT: Final[Mapping[str, Callable[[Rig], None]]] = {
     "trailing-buy": refuses_trailing_buys,
     "options": refuses_options,
     "sessions": keeps_no_hours,
+    "corrections": takes_nothing_back,
+    "expiries": tells_no_expiry,
     **dict.fromkeys(Outcome, has_another_line),
 }

@@ -167,6 +167,12 @@ class IbkrRig(Rig):
     def repeat_executions(self) -> None:
         self.house.repeat_executions()
 
+    def correct_first_execution(self, price_micros: int) -> None:
+        self.house.correct(0, price_micros)
+
+    def bust_first_execution(self) -> None:
+        self.house.correct(0, 0, qty_nanos=0)
+
     def houses_orders(self) -> list[str]:
         return [order.ref for order in self.house.orders]
 

@@ -195,6 +195,14 @@ class Rig(ABC):
         """Let the house tell every execution so far once more, as a stream does after a reconnect."""
         raise NotImplementedError
 
+    def correct_first_execution(self, price_micros: int) -> None:
+        """Let the house put an execution at another price in the place of the first one."""
+        raise NotImplementedError
+
+    def bust_first_execution(self) -> None:
+        """Let the house take the first execution back, whole."""
+        raise NotImplementedError
+
     def at_the_last_moment(self, act: Callable[[], None]) -> None:
         """Let this happen when the next order waits to be written, before the gate is asked."""
         gate, asked = self.gate, self.gate.refusal

@@ -22,7 +22,7 @@ class RigEntry(Struct, frozen=True, kw_only=True):
 #: No switch against orders, no keys to refuse; and what is not HTTP has no 429, 500 and 504.
 _IBKR: Final = frozenset(
     {
-        *("network", "foreign", "asset-list", "clock", "trailing-buy", "options", "sessions"),
+        *("network", "foreign", "asset-list", "clock", "trailing-buy", "options", "sessions", "corrections"),
         *(Outcome.TIMEOUT_BEFORE, Outcome.TIMEOUT_AFTER_ACCEPT, Outcome.RESET_AFTER_ACCEPT, Outcome.UNREADABLE),
         *(Outcome.LATE_ACCEPT, Outcome.FILLED_BEFORE, Outcome.CANCEL_PENDING, Outcome.REJECT),
     }
@@ -32,7 +32,7 @@ RIGS: Final[dict[str, RigEntry]] = {
     "paper": RigEntry(
         title="Paper",
         module="conformance.paper_rig",
-        capabilities=frozenset({"fractions", "options", "sessions"}),
+        capabilities=frozenset({"fractions", "options", "sessions", "expiries"}),
     ),
     "alpaca": RigEntry(
         title="Alpaca",
@@ -40,7 +40,7 @@ RIGS: Final[dict[str, RigEntry]] = {
         capabilities=frozenset(
             {
                 *("network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule"),
-                *("trailing-buy", "options"),
+                *("trailing-buy", "options", "sessions", "expiries", "corrections"),
                 *Outcome,
             }
         ),
@@ -53,7 +53,7 @@ RIGS: Final[dict[str, RigEntry]] = {
         capabilities=frozenset(
             {
                 *("network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule"),
-                *("options", "sessions", *Outcome),
+                *("options", "sessions", "expiries", *Outcome),
             }
         ),
         is_listed=False,

@@ -164,3 +164,32 @@ def test_fills_when_added_up_then_explain_the_cash_and_the_positions(rig: Rig) -
         held[request.symbol] = held.get(request.symbol, 0) + sign * fill.qty_nanos
     assert rig.cash_micros() == cash
     assert rig.positions() == held == {SYMBOL: 50 * m.NANOS, OTHER: 10 * m.NANOS}
+
+
+@card("corrections")
+def test_an_execution_when_corrected_then_the_right_one_is_told_with_it_and_neither_comes_twice(rig: Rig) -> None:
+    rig.holds(100)
+    [first] = rig.executions()
+    rig.correct_first_execution(micros(99))
+    rig.settle()
+    [back] = rig.broker.reversals([first.execution_id], rig.now_ns)
+    assert (back.execution_id, back.is_correction) == (first.execution_id, True)
+    assert back.corrected is not None
+    assert (back.corrected.price_micros, back.corrected.qty_nanos) == (micros(99), 100 * m.NANOS)
+    names = [fill.execution_id for fill in rig.executions() if fill.execution_id != first.execution_id]
+    assert names == [back.corrected.execution_id]
+    rig.restart()
+    [again] = rig.broker.reversals([first.execution_id], rig.now_ns)
+    assert again.corrected == back.corrected
+
+
+@card("corrections")
+def test_an_execution_when_taken_back_then_it_alone_is_told(rig: Rig) -> None:
+    rig.holds(100)
+    rig.place("tb1-more", shares=5)
+    names = [fill.execution_id for fill in rig.executions()]
+    assert len(names) == 2
+    rig.bust_first_execution()
+    rig.settle()
+    [back] = rig.broker.reversals(names, rig.now_ns)
+    assert (back.execution_id, back.is_correction, back.corrected) == (names[0], False, None)

@@ -6,6 +6,7 @@ from conformance.rig import STARTING_CASH_MICROS, SYMBOL, Rig, micros
 
 from bus import messages as m
 from bus.instruments import option_terms
+from services.execution.brokers import reports as r
 
 
 def show(rig: Rig, bid: float = 2.40, contracts: int = 500) -> None:
@@ -91,3 +92,19 @@ def test_a_put_when_its_last_day_has_closed_then_is_gone_for_nothing(rig: Rig) -
     assert rig.positions() == {}
     assert rig.cash_micros() == cash
     assert rig.place("tb1-late", symbol=rig.put, shares=1, limit=2).state == "REJECTED"
+
+
+@card("options", "sessions", "expiries")
+def test_a_put_when_it_expired_while_held_then_the_house_tells_it_once_with_how_many(rig: Rig) -> None:
+    show(rig)
+    rig.place("tb1-p", symbol=rig.put, shares=3, limit=2.50)
+    while rig.session_date < option_terms(rig.put).expiry:
+        rig.end_session()
+        rig.next_session()
+    rig.end_session()
+    rig.next_session()
+    told = [one for one in rig.broker.activities(rig.now_ns) if isinstance(one, r.BrokerExpiry)]
+    assert [(one.symbol, one.qty_nanos) for one in told] == [(rig.put, 3 * m.NANOS)]
+    rig.restart()
+    again = [one for one in rig.broker.activities(rig.now_ns) if isinstance(one, r.BrokerExpiry)]
+    assert [one.activity_id for one in again] == [one.activity_id for one in told]

@@ -1,5 +1,8 @@
 """Cards: what the close ends, what waits for the next open, and what two days have in common."""
 
+from typing import Any
+
+import pytest
 from conformance.cards import card
 from conformance.rig import SYMBOL, Rig, micros
 
@@ -109,3 +112,30 @@ def test_an_order_when_it_waits_for_the_open_and_the_process_dies_then_still_tra
     rig.next_session()
     show(rig)
     assert rig.reports_of("tb1-a").state == "FILLED"
+
+
+@card("sessions")
+@pytest.mark.parametrize("kind", [{"trail_bps": 200}, {"stop": 98}])
+def test_a_stop_when_it_protects_shares_over_night_then_rests_the_next_day_and_sells(rig: Rig, kind: Any) -> None:
+    rig.holds(100)
+    assert rig.place("tb1-s", "SELL", **kind).state == "WORKING"
+    rig.end_session()
+    assert (rig.reports_of("tb1-s").state, rig.listed()) == ("WORKING", ["tb1-s"])
+    rig.next_session()
+    assert (rig.reports_of("tb1-s").state, rig.listed()) == ("WORKING", ["tb1-s"])
+    show(rig, 90)
+    assert rig.reports_of("tb1-s").state == "FILLED"
+    assert rig.positions() == {}
+
+
+@card("sessions")
+def test_a_stop_when_it_stood_over_night_and_the_process_was_another_then_is_listed_and_may_be_cancelled(
+    rig: Rig,
+) -> None:
+    rig.holds(100)
+    rig.place("tb1-s", "SELL", trail_bps=200)
+    rig.end_session()
+    rig.restart()
+    rig.next_session()
+    assert rig.listed() == ["tb1-s"]
+    assert rig.cancel("tb1-s").state == "CANCELLED"
