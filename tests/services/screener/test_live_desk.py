@@ -30,10 +30,11 @@ from bus.messages import (
 from config.env_bot import SettingsError, parse, proposals
 from config.identity import Identity
 from config.paths import HomePaths
+from services.screener.alpaca_world import AlpacaWorld
 from services.screener.core import ScreenerState
 from services.screener.feed import MarketFeed, check_source
 from services.screener.generator import generate
-from services.screener.live_desk import LiveDesk, LiveWorld
+from services.screener.live_desk import LiveDesk
 from services.screener.settings import ScreenerSettings
 from services.screener.shell import build
 from services.screener.steps import messages
@@ -287,7 +288,7 @@ def test_the_names_when_it_is_time_then_they_are_asked_for_and_not_before(
     setup = Setup(paths=HomePaths(Path()), env=env, identity=IDENTITY)
     assert screener.state.plan is None
     with on_host(Wall(at_ns)):
-        desk = LiveDesk(settings, LiveWorld(setup, settings), lambda: at_ns)
+        desk = LiveDesk(settings, AlpacaWorld(setup, settings), lambda: at_ns)
         assert desk.is_time(SHORT) is asks
         assert not desk.is_time(replace(SHORT, is_trading_day=False))
 
@@ -314,9 +315,9 @@ def test_keys_when_the_vault_has_them_then_the_pair_for_market_data_comes_first(
     provision(short_home, more=kept)
     env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
     setup = Setup(paths=short_home, env=env, identity=IDENTITY)
-    assert LiveWorld(setup, ScreenerSettings.from_env(env)).keys()[0] == expected
+    assert AlpacaWorld(setup, ScreenerSettings.from_env(env)).keys()[0] == expected
     simulated = parse({**proposals(), "MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"} | SIMULATOR)
-    world = LiveWorld(dataclasses.replace(setup, env=simulated), ScreenerSettings.from_env(simulated))
+    world = AlpacaWorld(dataclasses.replace(setup, env=simulated), ScreenerSettings.from_env(simulated))
     assert world.keys()[0] != expected, "a simulator never gets real keys"
 
 
