@@ -112,9 +112,11 @@ class QuoteListener(Listener):
         """Take a size or a volume."""
         match self._what(tick):
             case Tick.BID_SIZE:
-                self.bid_nanos, self.is_new = self._shares(size), True
+                self.bid_nanos = self._shares(size)
+                self.is_new = self.is_new or self.bid_micros > 0
             case Tick.ASK_SIZE:
-                self.ask_nanos, self.is_new = self._shares(size), True
+                self.ask_nanos = self._shares(size)
+                self.is_new = self.is_new or self.ask_micros > 0
             case Tick.VOLUME:
                 volume = self._shares(size)
                 if volume > self.volume_nanos > 0:
