@@ -743,7 +743,8 @@ class StoppedStream(Item, frozen=True, kw_only=True):
 class Heartbeat(Message, frozen=True, kw_only=True):
     """A service is alive: sent four times a second, and at once when it has taken a halt. Ages in milliseconds.
 
-    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside.
+    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside;
+    `market_holes` how often numbers of market data were missing.
     `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
     broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
     heartbeat of a service that was told to stop. `remark` is what else a person should see, such as the live feed's
@@ -761,6 +762,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     rejected_messages: int
     refused_connections: int = 0
     dropped_messages: int = 0
+    market_holes: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
@@ -778,7 +780,7 @@ class Lease(Message, frozen=True, kw_only=True):
 
 
 class ServiceHealth(Item, frozen=True, kw_only=True):
-    """One line of the service table."""
+    """One line of the service table; `market_holes` as in its heartbeat."""
 
     service: ServiceName
     status: Literal["up", "stale", "down", "never seen"]
@@ -788,6 +790,7 @@ class ServiceHealth(Item, frozen=True, kw_only=True):
     step: int
     outbox_depth: int
     detail: Text
+    market_holes: int = 0
 
 
 class ChainStatus(Message, frozen=True, kw_only=True):

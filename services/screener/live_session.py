@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bus.clock import NS_PER_SECOND
 from bus.instruments import is_option
-from bus.messages import ChainStatus, FeedEnded, MarketMessage, ServiceName, SessionPlanned
+from bus.messages import ChainStatus, FeedEnded, MarketMessage, ServiceHealth, ServiceName, SessionPlanned
 from services.screener.live import BarsError, Heard, LiveBar, LiveQuote, PastBarSource, PutQuotes, Stream
 from services.screener.live_book import LiveBook
 from services.screener.live_names import Watched
@@ -26,6 +26,8 @@ BEAT_NS: Final = NS_PER_SECOND
 FILL_AFTER_NS: Final = 3 * NS_PER_SECOND
 _FILL_AGAIN_S: Final = (2, 4, 8, 15, 30)
 _REPLAY_EVERY_NS: Final = NS_PER_SECOND
+#: To somebody who missed some of it the minutes are said again no more often than this.
+_HOLES_EVERY_NS: Final = 5 * NS_PER_SECOND
 #: So long after the close the session ends, whatever is missing.
 _END_NS: Final = MINUTE_NS
 _TELL_NS: Final = 60 * NS_PER_SECOND
@@ -86,6 +88,8 @@ class LiveSession:
         self._replayed_at = 0
         self._served: set[tuple[ServiceName, int]] = set()
         self._hearing: set[tuple[ServiceName, int]] = set()
+        self._holes: dict[tuple[ServiceName, int], int] = {}
+        self._holes_due = False
         self._fault = ""
         self._remark = ""
         self._puts_held: tuple[str, ...] = ()
@@ -158,13 +162,27 @@ class LiveSession:
 
     def hear_status(self, status: ChainStatus) -> None:
         """Say the minutes since the open again when a listener has begun to hear this feed."""
-        self._hearing = {
-            (line.service, line.pid)
+        lines = [
+            line
             for line in status.services
             if line.service in _MEASURING and line.status == "up" and line.step >= self._first_step
-        }
+        ]
+        self._hearing = {(line.service, line.pid) for line in lines}
         if self._hearing - self._served:
             self._is_replay_due = True
+        for line in lines:
+            self._hear_holes(line)
+
+    def _hear_holes(self, line: ServiceHealth) -> None:
+        """Say the minutes again to a listener that has missed some of what was said."""
+        key = (line.service, line.pid)
+        if line.market_holes <= self._holes.get(key, 0):
+            return
+        self._holes[key] = line.market_holes
+        if key in self._served:
+            # Whoever cannot keep up must not be given ever more to hear.
+            self._holes_due = True
+            logger.warning("market data: %s missed some of what was said", line.service)
 
     def next(self) -> MarketMessage | None:
         """Return the next message, None = nothing now."""
@@ -249,6 +267,8 @@ class LiveSession:
     # --- saying -----
 
     def _past(self, now_ns: int, boot_ns: int) -> Iterator[MarketMessage]:
+        if self._holes_due and boot_ns - self._replayed_at >= _HOLES_EVERY_NS:
+            self._holes_due, self._is_replay_due = False, True
         may_be_said = self._book.is_whole and not self._book.is_minute_open
         if not (self._is_replay_due and may_be_said) or boot_ns - self._replayed_at < _REPLAY_EVERY_NS:
             return

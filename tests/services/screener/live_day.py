@@ -203,18 +203,18 @@ class LiveDay:
         """Let time go on until so long after the open."""
         return self.wait((OPEN + after_ns - self.utc_ns) / SECOND)
 
-    def listeners(self, pid: int, step: int | None = None) -> None:
-        """Tell the session that strategy and risk run as this process, and what step they have heard."""
+    def listeners(self, pid: int, step: int | None = None, *, holes: int = 0) -> None:
+        """Tell the session that strategy and risk run as this process, what step they have heard, and missed how often."""
         heard = self.said[-1].step if step is None and self.said else step or 0
-        self.session.hear_status(a_status(pid, heard))
+        self.session.hear_status(a_status(pid, heard, holes))
 
 
-def a_status(pid: int, step: int) -> ChainStatus:
+def a_status(pid: int, step: int, holes: int = 0) -> ChainStatus:
     names: tuple[ServiceName, ...] = ("strategy", "risk")
-    lines = tuple(
-        ServiceHealth(service=n, status="up", pid=pid, age_ms=1, restarts=0, step=step, outbox_depth=0, detail="")
-        for n in names
+    line = ServiceHealth(
+        service="risk", status="up", pid=pid, age_ms=1, restarts=0, step=step, outbox_depth=0, detail=""
     )
+    lines = tuple(replace(line, service=name, market_holes=holes) for name in names)
     return ChainStatus(
         ts_event=1,
         ts_init=1,
