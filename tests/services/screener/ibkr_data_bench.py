@@ -9,7 +9,7 @@ from ib_gateway import IbGateway
 from live_day import MINUTE, OPEN, until
 from msgspec.structs import replace
 
-from bus.clock import boot_ns
+from bus.clock import SystemClock
 from bus.ib_library import IB_LIBRARIES
 from services.screener.ibkr_line import IbkrDataLine
 from services.screener.ibkr_stream import IbkrStream, IbkrStreamSettings
@@ -17,6 +17,7 @@ from services.screener.live import Heard, LiveBar, LiveQuote
 from services.screener.settings import IbkrDataAccess
 
 OPEN_S = OPEN // NANOS
+HOST = SystemClock()
 NAMES = ("SPY", "AAPL")
 
 
@@ -35,7 +36,7 @@ class DataBench:
         self.line = self.open()
 
     def boot_ns(self) -> int:
-        return boot_ns() + self.skipped_ns
+        return HOST.boot_ns() + self.skipped_ns
 
     def open(self, **access: Any) -> IbkrDataLine:
         values = {

@@ -204,7 +204,7 @@ class LiveDay:
         return self.wait((OPEN + after_ns - self.utc_ns) / SECOND)
 
     def listeners(self, pid: int, step: int | None = None, *, holes: int = 0) -> None:
-        """Tell the session that strategy and risk run as this process, what step they have heard, and missed how often."""
+        """Tell the session that strategy and risk run as this process, what they have heard, and what they missed."""
         heard = self.said[-1].step if step is None and self.said else step or 0
         self.session.hear_status(a_status(pid, heard, holes))
 
