@@ -54,6 +54,8 @@ class IbkrDataLine:
         #: Why there is no connection, in words; and why it is given up for good.
         self.why_away = "not connected yet"
         self.fault = ""
+        #: The gateway's time when it was asked last, in seconds since 1970, and boot time then; 0 = it said none.
+        self.server_time: tuple[int, int] = (0, 0)
         self.history = Pacing()
         self.bars = Pacing()
         self._library: IbLibrary | None = None
@@ -298,7 +300,8 @@ class IbkrDataLine:
             try:
                 await self._room()
                 self.client.reqCurrentTime()
-                await asyncio.wait_for(ears.time, self.access.answer_s)
+                seconds = await asyncio.wait_for(ears.time, self.access.answer_s)
+                self.server_time = (seconds, self.boot_ns())
             except TimeoutError:
                 return f"the gateway said nothing for {self.access.answer_s:.0f} s"
             except (asyncio.CancelledError, ConnectionError, OSError, IbkrDataError):

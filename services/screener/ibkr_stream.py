@@ -139,10 +139,17 @@ class IbkrStream:
                 life=self._life,
                 is_up=self._is_up,
                 newest_ns=self._newest_ns,
+                lag_ns=self._clock_lag_ns(now_ns),
                 malformed=self._malformed,
                 fault=self._fault,
                 remark=self._remark(),
             )
+
+    def _clock_lag_ns(self, now_ns: int) -> int:
+        """Return how far the host's clock is past the gateway's, which says whole seconds; 0 = less than one."""
+        seconds, heard_ns = self._line.server_time
+        lag_ns = now_ns - (seconds * NS_PER_SECOND + self._line.boot_ns() - heard_ns) if seconds else 0
+        return 0 if 0 <= lag_ns <= NS_PER_SECOND else lag_ns
 
     def close(self) -> None:
         """Ask for nothing more."""

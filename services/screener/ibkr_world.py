@@ -26,7 +26,9 @@ class IbkrWorld:
     def snapshots(self) -> IbkrSnapshots:
         """Return where the names' prices come from."""
         settings = self._settings
-        return IbkrSnapshots(self._line, lines_max=settings.ibkr_lines_max, symbols_max=settings.ibkr_list_symbols_max)
+        return IbkrSnapshots(
+            self._line, lines_max=settings.ibkr_lines_max // 2, symbols_max=settings.ibkr_list_symbols_max
+        )
 
     def past(self) -> IbkrBars:
         """Return where missed minutes come from."""

@@ -38,6 +38,7 @@ class LiveDesk:
         self._look: threading.Thread | None = None
         self._found: tuple[str, UniverseLoaded | str] | None = None
         self._look_again_ns = 0
+        self._why = ""
         self._prices: dict[str, int] = {}
         self._chains: ChainDesk | None = None
 
@@ -67,13 +68,15 @@ class LiveDesk:
         if self._found is not None and self._look is None:
             date, found = self._found
             if date == plan.session_date and isinstance(found, UniverseLoaded):
+                self._why = ""
                 return found
         if self._look is not None:
             if self._look.is_alive():
                 return None
             self._look = None
             if self._found is not None and isinstance(self._found[1], str):
-                logger.warning("the day's names cannot be chosen yet, and are looked at again: %s", self._found[1])
+                self._why = f"the day's names cannot be chosen yet: {self._found[1]}"
+                logger.warning("%s; they are looked at again", self._why)
             return None
         if boot_ns() >= self._look_again_ns:
             self._look_again_ns = boot_ns() + _AGAIN_NS
@@ -147,7 +150,7 @@ class LiveDesk:
 
     def remark(self) -> str:
         """Return how live data is, for people."""
-        session = self._session.remark if self._session is not None else ""
+        session = self._session.remark if self._session is not None else self._why
         chains = self._chains.remark if self._chains is not None else ""
         return "; ".join(words for words in (session, chains) if words)
 

@@ -128,6 +128,7 @@ def test_prices_when_the_account_has_no_subscription_then_names_wait_and_it_says
 
     until(look, "warning")
     assert "subscribe to it in Client Portal" in caplog.text
+    assert "the day's names cannot be chosen yet" in screener.assembly.remark()
 
 
 def test_data_when_no_name_has_a_subscription_any_more_then_the_chain_is_halted_in_words(

@@ -6,6 +6,17 @@ from ibkr_data_bench import NAMES, DataBench, dollars
 from live_day import MINUTE, OPEN, SECOND, until
 
 from services.screener.ibkr_puts import COMPETING_NS
+from services.screener.ibkr_stream import IbkrStream
+from services.screener.live import Heard, LiveQuote
+
+
+def two_sided(ib: DataBench, stream: IbkrStream, symbol: str) -> LiveQuote:
+    """Return the first quote of a name that has both sides: they come in messages of their own."""
+
+    def has(heard: Heard) -> bool:
+        return symbol in heard.quotes and bool(heard.quotes[symbol].bid_micros and heard.quotes[symbol].ask_micros)
+
+    return ib.heard(stream, has).quotes[symbol]
 
 
 def test_names_when_watched_then_quotes_and_whole_minutes_come(ib: DataBench) -> None:
@@ -13,7 +24,7 @@ def test_names_when_watched_then_quotes_and_whole_minutes_come(ib: DataBench) ->
     heard = ib.rise(stream, *NAMES)
     assert (heard.life, heard.fault, ib.gateway.data_types) == (1, "", [1])
     ib.quote("AAPL", "100.01", "100.03")
-    quote = ib.heard(stream, lambda one: "AAPL" in one.quotes).quotes["AAPL"]
+    quote = two_sided(ib, stream, "AAPL")
     assert (quote.bid_micros, quote.ask_micros) == (dollars(100.01), dollars(100.03))
     assert (quote.bid_size_nanos, quote.ts_ns) == (3 * SECOND, ib.now_ns)
     ib.gateway.say_ticks("AAPL", bid="-1")
@@ -208,4 +219,12 @@ def test_sizes_when_the_gateway_counts_in_lots_then_they_are_shares_here(ib: Dat
     stream = ib.stream("SPY")
     ib.rise(stream, "SPY")
     ib.quote("SPY", "1", "2", size="4")
-    assert ib.heard(stream, lambda one: "SPY" in one.quotes).quotes["SPY"].ask_size_nanos == 400 * SECOND
+    assert two_sided(ib, stream, "SPY").ask_size_nanos == 400 * SECOND
+
+
+def test_clock_when_the_gateways_is_another_then_it_is_told(ib: DataBench) -> None:
+    ib.gateway.clock_s = ib.now_ns // SECOND - 90
+    stream = ib.stream("SPY")
+    until(lambda: ib.line.server_time[0], "the gateway's time")
+    lag_s = stream.take().lag_ns / SECOND
+    assert 85 < lag_s < 92
