@@ -24,8 +24,10 @@ _ANSWER_S: Final = 30.0
 #: The longest that a whole question may take: what waits for its turn under the pacing rules waits ten minutes.
 _WHOLE_S: Final = 700.0
 _MINUTE_S: Final = 60
-#: What is missing of these is missing for good: the name has no minutes, and the others are not kept waiting.
-_NOTHING: Final = frozenset({Meaning.NO_DATA, Meaning.NOT_SUBSCRIBED, Meaning.NO_CONTRACT})
+#: What is missing of these is missing for good: the name is left out, and the others are not kept waiting.
+_FINAL: Final = frozenset({Meaning.NOT_SUBSCRIBED, Meaning.NO_CONTRACT})
+#: A name whose history failed as often is left out as well.
+FAILURES_MAX: Final = 3
 
 
 class IbkrBars:
@@ -39,6 +41,7 @@ class IbkrBars:
     def __init__(self, line: IbkrDataLine, utc_ns: Callable[[], int]) -> None:
         self._line = line
         self._utc_ns = utc_ns
+        self._failures: dict[str, int] = {}
 
     def bars(self, symbols: Sequence[str], from_ns: int, until_ns: int) -> Sequence[LiveBar]:
         """Return every bar of these names whose minute starts in [from_ns, until_ns); may take ten minutes.
@@ -74,12 +77,25 @@ class IbkrBars:
             try:
                 items = await history(line, line.library.stock(symbol), f"{back_s} S", "1 min")
             except RequestError as error:
-                if error.meaning in _NOTHING:
-                    logger.info("no past minutes of %s: %s", symbol, error)
-                    return []
-                raise
+                self._judge(symbol, error)
+                return []
+            self._failures.pop(symbol, None)
         made = (_bar(symbol, item, factor) for item in items)
         return [bar for bar in made if bar is not None]
+
+    def _judge(self, symbol: str, error: RequestError) -> None:
+        """Take a fault as no trades, or as the end of this name in the session.
+
+        Raises:
+            RequestError: asking again may help.
+        """
+        if error.meaning is Meaning.NO_DATA:
+            return
+        if error.meaning is Meaning.FAILED:
+            self._failures[symbol] = self._failures.get(symbol, 0) + 1
+        if error.meaning not in _FINAL and self._failures.get(symbol, 0) < FAILURES_MAX:
+            raise error
+        self._line.unusable[symbol] = f"no past minutes: {in_words(error)}"
 
 
 async def history(line: IbkrDataLine, contract: Any, duration: str, size: str) -> list[Any]:

@@ -56,6 +56,8 @@ class IbkrDataLine:
         self.fault = ""
         #: The gateway's time when it was asked last, in seconds since 1970, and boot time then; 0 = it said none.
         self.server_time: tuple[int, int] = (0, 0)
+        #: Names whose past cannot be had: what is measured of them would be wrong, so they have no bars at all.
+        self.unusable: dict[str, str] = {}
         self.history = Pacing()
         self.bars = Pacing()
         self._library: IbLibrary | None = None
@@ -81,7 +83,11 @@ class IbkrDataLine:
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let a coroutine work in the thread for as long as it lives."""
         self.start()
-        self._loop.call_soon_threadsafe(lambda: self._loop.create_task(work()))
+
+        def begin() -> None:
+            self._loop.create_task(work()).add_done_callback(_tell_fault)
+
+        self._loop.call_soon_threadsafe(begin)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]], timeout_s: float) -> T:
         """Let a coroutine work in the thread, on a connection that is up, and wait for it.
@@ -320,6 +326,12 @@ class IbkrDataLine:
         if client is not None:
             with contextlib.suppress(OSError, RuntimeError):
                 client.disconnect()
+
+
+def _tell_fault(task: "asyncio.Task[None]") -> None:
+    """Log what ended a task that was to live on: nobody waits for it."""
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("a task of market data ended by a fault of this program", exc_info=task.exception())
 
 
 def in_words(error: RequestError) -> str:

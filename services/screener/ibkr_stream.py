@@ -31,6 +31,8 @@ _ROUND_S: Final = 0.05
 _TAKEN_NS: Final = 2 * NS_PER_SECOND
 #: A name whose data failed is asked for again after this.
 AGAIN_NS: Final = 5 * NS_PER_SECOND
+#: A name whose data failed as often is left out.
+FAILURES_MAX: Final = 3
 _NAMED_MAX: Final = 5
 #: What is refused with these is refused for this name alone, and stays so for the session.
 _FINAL: Final = frozenset({Meaning.NO_CONTRACT, Meaning.NOT_SUBSCRIBED, Meaning.TOO_MANY_LINES})
@@ -90,6 +92,7 @@ class IbkrStream:
         self._barred: set[str] = set()
         self._names: dict[str, _Subscribed] = {}
         self._refused: dict[str, str] = {}
+        self._failures: dict[str, int] = {}
         #: Names whose data failed -> boot time at which they are asked for again.
         self._later: dict[str, int] = {}
         self._maker = MinuteMaker()
@@ -290,12 +293,11 @@ class IbkrStream:
         for symbol, name in list(self._names.items()):
             error = name.quotes.error if name.quotes is not None else None
             error = error or (name.bars.error if name.bars is not None else None)
-            if error is not None:
+            if symbol in self._line.unusable:
+                self._give_name_up(symbol, name, self._line.unusable[symbol])
+            elif error is not None:
                 self._refuse(symbol, name, error)
-                continue
-            bars, quotes = name.bars, name.quotes
-            has_traded = bars is not None and quotes is not None and quotes.trades > bars.trades
-            if bars is not None and has_traded and now_ns - bars.heard_ns > quiet_ns:
+            elif _has_lost_bars(name, now_ns, quiet_ns):
                 logger.warning("market data: %s trades, but its five-second bars have ended: asked for again", symbol)
                 self._lose_bars(name)
 
@@ -306,10 +308,8 @@ class IbkrStream:
             self._again_ns = self._line.boot_ns() + COMPETING_NS
             self._forget()
             self._go_down(self._waits)
-        elif error.meaning in _FINAL:
-            self._end(symbol, name)
-            self._refused[symbol] = in_words(error)
-            logger.warning("no live data, so no signal, for %s: %s", symbol, self._refused[symbol])
+        elif error.meaning in _FINAL or self._has_failed_often(symbol, error):
+            self._give_name_up(symbol, name, in_words(error))
             self._end_if_nobody_is_left(error)
         elif error.meaning is Meaning.LINE_LOST:
             # The line tells of it by itself.
@@ -321,6 +321,18 @@ class IbkrStream:
             self._later[symbol] = self._line.boot_ns() + AGAIN_NS
             self._end(symbol, name)
             self._go_down(in_words(error))
+
+    def _has_failed_often(self, symbol: str, error: RequestError) -> bool:
+        """Count a fault that nobody knows: one name may not keep all others waiting for ever."""
+        if error.meaning is not Meaning.FAILED:
+            return False
+        self._failures[symbol] = self._failures.get(symbol, 0) + 1
+        return self._failures[symbol] >= FAILURES_MAX
+
+    def _give_name_up(self, symbol: str, name: _Subscribed, words: str) -> None:
+        self._end(symbol, name)
+        self._refused[symbol] = words
+        logger.warning("no live data, so no signal, for %s: %s", symbol, words)
 
     def _end_if_nobody_is_left(self, error: RequestError) -> None:
         barred = self._barred & self._wanted.keys()
@@ -380,3 +392,11 @@ class IbkrStream:
         if self._waits:
             words.append(self._waits)
         return "; ".join(words)
+
+
+def _has_lost_bars(name: _Subscribed, now_ns: int, quiet_ns: int) -> bool:
+    """Tell whether a name has traded since its last five-second bar, and that is too long ago."""
+    bars, quotes = name.bars, name.quotes
+    if bars is None or quotes is None:
+        return False
+    return quotes.trades > bars.trades and now_ns - bars.heard_ns > quiet_ns

@@ -40,6 +40,20 @@ def test_minutes_when_a_name_has_none_then_the_others_do_not_wait_for_it(
     source = past(ib)
     ib.gateway.data_refusals[20, "SPY"] = refusal
     assert places(list(source.bars(NAMES, OPEN, OPEN + MINUTE))) == [("AAPL", 1)]
+    is_without_trades = refusal == data.NO_DATA
+    assert ("SPY" in ib.line.unusable) is not is_without_trades, "what is measured of part of a day is wrong"
+
+
+def test_minutes_when_those_of_a_name_fail_three_times_then_it_is_left_out(ib: DataBench) -> None:
+    source = past(ib)
+    ib.gateway.data_refusals[20, "SPY"] = (162, "Historical Market Data Service error message:something else")
+    for _ in range(2):
+        with pytest.raises(BarsError, match="something else"):
+            source.bars(NAMES, OPEN, OPEN + MINUTE)
+        ib.skipped_ns += 16 * SECOND
+        ib.gateway.has_pacing = False
+    assert places(list(source.bars(NAMES, OPEN, OPEN + MINUTE))) == [("AAPL", 1)]
+    assert "something else" in ib.line.unusable["SPY"]
 
 
 def test_minutes_when_another_session_has_the_data_then_there_is_no_half_answer(ib: DataBench) -> None:

@@ -228,3 +228,25 @@ def test_clock_when_the_gateways_is_another_then_it_is_told(ib: DataBench) -> No
     until(lambda: ib.line.server_time[0], "the gateway's time")
     lag_s = stream.take().lag_ns / SECOND
     assert 85 < lag_s < 92
+
+
+def test_a_name_when_its_past_cannot_be_had_then_it_has_no_bars_at_all(ib: DataBench) -> None:
+    stream = ib.stream(*NAMES)
+    ib.rise(stream, *NAMES)
+    ib.line.unusable["AAPL"] = "no past minutes: because"
+    assert "no data of AAPL" in ib.heard(stream, lambda one: one.remark).remark
+    until(lambda: ib.gateway.names(50) == ["SPY"], "end of its bars")
+    assert stream.take().is_up
+
+
+def test_a_name_when_it_fails_three_times_for_a_reason_that_nobody_knows_then_the_others_go_on(ib: DataBench) -> None:
+    ib.gateway.data_refusals[50, "AAPL"] = (10_999, "Something new")
+    stream = ib.stream(*NAMES)
+    until(lambda: "SPY" in ib.gateway.names(50), "bars of the other name")
+
+    def look() -> bool:
+        ib.skipped_ns += SECOND
+        return "no data of AAPL" in stream.take().remark
+
+    until(look, "word of it")
+    assert ib.rise(stream, "SPY").life == 1
