@@ -315,7 +315,11 @@ class ListedPut(Item, frozen=True, kw_only=True):
 
 
 class OptionsListed(Message, frozen=True, kw_only=True):
-    """The puts on one name that a session's data quotes, as they were known before it; the nearest strikes first."""
+    """The puts on one name that a session's data quotes; the nearest strikes first.
+
+    Recorded ones are said once, as they were known before the session. A live list is as old as its `ts_event`, and a
+    newer one takes its place.
+    """
 
     session_date: Id
     underlying: Symbol

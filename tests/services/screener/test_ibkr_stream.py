@@ -66,6 +66,15 @@ def test_line_when_it_was_lost_then_a_new_life_begins_and_what_is_gone_is_asked_
     assert len(again) == (4 if code == 1101 else 0), "data that was kept is not asked for again"
 
 
+def test_line_when_it_was_lost_for_a_moment_alone_then_what_was_missed_is_fetched_all_the_same(ib: DataBench) -> None:
+    stream = ib.stream(*NAMES)
+    ib.rise(stream, *NAMES)
+    ib.gateway.say(1100, "Connectivity between IB and Trader Workstation has been lost.")
+    ib.gateway.say(1102, "Connectivity between IB and Trader Workstation has been restored, data maintained.")
+    ib.heard(stream, lambda one: not one.is_up)
+    assert ib.rise(stream, *NAMES).life == 2
+
+
 def test_farm_when_it_was_away_then_no_minute_is_believed_before_history(ib: DataBench) -> None:
     stream = ib.stream(*NAMES)
     ib.rise(stream, *NAMES)
