@@ -6,6 +6,7 @@ Interactive Brokers documents them ("TWS API: Historical Data Limitations", "Mar
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,7 +82,8 @@ class IbDataDesk:
     def begin_data(self) -> None:
         """Begin with nothing subscribed and nothing known."""
         self.facts: dict[str, Facts] = {}
-        self.minutes: dict[str, list[tuple[int, str, str, str, str, str]]] = {}
+        #: Start in seconds, open, high, low, close and volume of each minute.
+        self.minutes: dict[str, list[tuple[object, ...]]] = {}
         self.days: dict[str, list[tuple[str, str]]] = {}
         self.chains: dict[str, list[Chain]] = {}
         #: What is answered to a request of (number of the message, symbol), for as long as it stands here.
@@ -113,7 +115,7 @@ class IbDataDesk:
         for one in listeners:
             self._tell(one, set(facts))
 
-    def say_bar(self, symbol: str, start_s: int, prices: tuple[str, str, str, str], volume: str) -> None:
+    def say_bar(self, symbol: str, start_s: int, prices: Sequence[str], volume: str) -> None:
         """Say five seconds of a contract."""
         with self._data_lock:
             listeners = [one for one in self.subscribed if one.kind == BARS and one.symbol == symbol]

@@ -97,10 +97,10 @@ class Exchange:
             if not is_mute:
                 words = tuple(map(text, prices))
                 start_s = OPEN // SECOND + 5 * part
-                self.ib.gateway.say_bar(name, start_s, words, f"{share / NANOS:.9f}")  # type: ignore[arg-type]
+                self.ib.gateway.say_bar(name, start_s, words, f"{share / NANOS:.9f}")
             if place == 11:
                 whole = (OPEN // SECOND + 60 * minute, *map(text, (first, high, low, last)), f"{volume / NANOS:.9f}")
-                self.ib.gateway.minutes[name].append(whole)  # type: ignore[arg-type] - six texts and a number
+                self.ib.gateway.minutes[name].append(whole)
 
 
 def told(said: Sequence[MarketMessage]) -> dict[int, dict[str, tuple[int, ...]]]:
