@@ -35,7 +35,8 @@ class IbkrWorld:
         return IbkrBars(self._line, utc_ns)
 
     def stream(self, plan: SessionPlanned) -> IbkrStream:
-        """Return the stream of one session."""
+        """Return the stream of one session; what could not be had of names in an earlier one is tried again."""
+        self._line.unusable.clear()
         return IbkrStream(self._line, IbkrStreamSettings(quiet_s=quiet_of(plan, self._settings), utc_ns=utc_ns))
 
     def put_quotes(self) -> IbkrPutQuotes:

@@ -125,15 +125,13 @@ class LiveDesk:
         if self._chains is None:
             self._chains = ChainDesk(self._world.chains(window), window, utc_ns=self._now_ns, boot_ns=boot_ns)
         self._chains.follow(plan.session_date, candidates)
-        listed = self._chains.listed(self._price_of)
-        if self._session is not None:
-            self._session.list_puts(self._chains.puts)
+        # Yesterday's stream says nothing of today's prices.
+        session = self._session
+        if session is None or session.session_date != plan.session_date:
+            return self._chains.listed(lambda symbol: self._prices.get(symbol, 0))
+        listed = self._chains.listed(lambda symbol: session.price_of(symbol) or self._prices.get(symbol, 0))
+        session.list_puts(self._chains.puts)
         return listed
-
-    def _price_of(self, symbol: str) -> int:
-        """Return what a name costs now, or did when the day's names were chosen; 0 = not known."""
-        quoted = self._session.price_of(symbol) if self._session is not None else 0
-        return quoted or self._prices.get(symbol, 0)
 
     def close(self) -> None:
         """Hang up."""
@@ -150,9 +148,9 @@ class LiveDesk:
 
     def remark(self) -> str:
         """Return how live data is, for people."""
-        session = self._session.remark if self._session is not None else self._why
+        session = self._session.remark if self._session is not None else ""
         chains = self._chains.remark if self._chains is not None else ""
-        return "; ".join(words for words in (session, chains) if words)
+        return "; ".join(words for words in (self._why, session, chains) if words)
 
     def _halt(self, words: str) -> None:
         if self._ports is not None:

@@ -105,6 +105,11 @@ class LiveSession:
         return self._has_ended
 
     @property
+    def session_date(self) -> str:
+        """Return the day of the session."""
+        return self._plan.session_date
+
+    @property
     def remark(self) -> str:
         """Return how the feed is, for people."""
         if self._fault:

@@ -18,16 +18,21 @@ from msgspec.structs import replace
 from bus.assembly import CannotStartError, Setup
 from bus.clock import on_host
 from bus.messages import (
+    MICROS,
+    NANOS,
     BarBatch,
     CandidatesRanked,
     FeedEnded,
     MarketMessage,
+    OptionsListed,
+    QuoteBatch,
     VixObserved,
 )
 from config.env_bot import SettingsError, parse, proposals
 from config.paths import HomePaths
 from services.screener.alpaca_world import AlpacaWorld
 from services.screener.feed import MarketFeed, check_source
+from services.screener.live import LiveQuote
 from services.screener.live_desk import LiveDesk
 from services.screener.settings import ScreenerSettings
 from services.screener.shell import build
@@ -273,3 +278,37 @@ def test_the_stand_in_when_started_as_a_program_then_it_says_where_it_listens() 
         line = program.stdout.readline().decode()
         program.terminate()
     assert "seed 2 on 127.0.0.1:" in line
+
+
+PUT = "SPY250321P00450000"
+
+
+def test_puts_when_live_then_the_chain_is_listed_at_todays_price_and_its_puts_are_quoted(
+    data: AlpacaData, new_screener: Callable[..., Screener]
+) -> None:
+    data.options.list_put(PUT)
+    data.options.list_put("SPY250321P00600000")
+    data.options.quote_put(PUT, 2.1, 2.2, OPEN)
+    bars = {"prevDailyBar": {"t": "2025-03-11T04:00:00Z", "c": 449, "v": 9_000_000}}
+    data.snapshots = {"SPY": {"latestTrade": {"t": "2025-03-12T13:00:00Z", "p": 450}, **bars}}
+    screener = new_screener(data.port, MARKET_DATA_SYMBOLS="SPY", SHORT_TYPE_OPEN="LongPut")
+    screener.hear(SHORT)
+    screener.ranked()
+    session = screener.open()
+
+    def look() -> list[OptionsListed]:
+        screener.idle()
+        return [event for event in screener.events if isinstance(event, OptionsListed)]
+
+    (listed,) = until(look, "chain")
+    assert [(put.symbol, put.open_interest, put.delta_ppm) for put in listed.puts] == [(PUT, 1_200, 480_000)]
+    assert data.options.contract_questions[0]["underlying_symbols"] == "SPY"
+
+    def quoted() -> bool:
+        screener.idle()
+        data.say_quotes([LiveQuote("SPY", 450 * MICROS, 451 * MICROS, NANOS, NANOS, OPEN)])
+        message = session.next()
+        return isinstance(message, QuoteBatch) and PUT in message.symbols
+
+    until(quoted, "quote of the put")
+    session.close()
