@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from bus.codec import MalformedMessageError, decode_message
-from bus.messages import HaltRaised, Lease, Message, ServiceName
+from bus.messages import FeedEnded, HaltRaised, Lease, Message, PastBars, ServiceName
 from bus.routes import may_publish
-from bus.transport import TOPIC_HALT, Transport
+from bus.transport import TOPIC_HALT, TOPIC_MARKET, Transport
 
 #: So many messages are taken from the socket at once.
 _BATCH: Final = 64
@@ -49,15 +49,31 @@ class Broadcasts:
         self._sockets = sockets
         self._reject = reject
         self._kept: deque[Broadcast] = deque()
+        self._step = 0
         #: How many were dropped because too much came while the loop waited.
         self.dropped = 0
+        #: How often numbers of market data were missing: a message was dropped on its way, here or in the socket.
+        self.holes = 0
 
     def heard(self) -> Iterator[Broadcast]:
         """Return the leases and halts that have arrived, then everything else in its order, what was kept first."""
         yield from self.urgent()
         # Whoever takes one of these may wait for somebody outside meanwhile, and then more of them are kept.
         for _ in range(len(self._kept)):
-            yield self._kept.popleft()
+            broadcast = self._kept.popleft()
+            if broadcast.topic == TOPIC_MARKET:
+                self._count(broadcast.message)
+            yield broadcast
+
+    def _count(self, message: Message) -> None:
+        """Look whether numbers are missing before this message. The first one, and one that begins anew, miss none."""
+        step = getattr(message, "step", 0)
+        begins = not self._step or step == 1 or (isinstance(message, PastBars) and message.begins)
+        if not begins and step > self._step + 1:
+            self.holes += 1
+            _log.warning("market data: numbers %d to %d were not heard", self._step + 1, step - 1)
+        # After the end of a feed the next one has numbers of its own.
+        self._step = 0 if isinstance(message, FeedEnded) else max(step, 0 if begins else self._step)
 
     def urgent(self) -> Iterator[Broadcast]:
         """Return the leases and halts that have arrived, and keep everything else for `heard`."""

@@ -135,6 +135,7 @@ class Liveness:
             step=pulse.beat.step,
             outbox_depth=pulse.beat.outbox_depth,
             detail=f"silent for {age_ms} ms" if is_late and not pulse.beat.ends else _detail(pulse.beat),
+            market_holes=pulse.beat.market_holes,
         )
 
 
@@ -147,6 +148,7 @@ def _detail(beat: Heartbeat) -> str:
         *([f"refused {messages} message(s)"] if messages else []),
         *([f"refused {connections} connection(s) with an unknown key"] if connections else []),
         *([f"dropped {beat.dropped_messages} broadcast(s) while it waited"] if beat.dropped_messages else []),
+        *([f"missed market data {beat.market_holes} time(s)"] if beat.market_holes else []),
         *([beat.remark] if beat.remark else []),
     ]
     return "; ".join(words)[:400]

@@ -21,6 +21,8 @@ _TAIL: Final = 15
 _OCC: Final = re.compile(r"([A-Z][A-Z0-9]{0,5})(\d{2})(\d{2})(\d{2})([CP])(\d{8})", re.ASCII)
 _CENTURY: Final = 2000
 _MICROS_PER_THOUSANDTH: Final = 1000
+_PPM: Final = 1_000_000
+_MONEYNESS_PPM_PER_DELTA: Final = 200_000
 
 
 class OptionTerms(Struct, frozen=True, kw_only=True):
@@ -65,6 +67,19 @@ def option_terms(symbol: str) -> OptionTerms:
         right="PUT" if right == "P" else "CALL",
         strike_micros=int(strike) * _MICROS_PER_THOUSANDTH,
     )
+
+
+def put_moneyness_ppm(delta_ppm: int) -> int:
+    """Return which strike, in millionths of the underlying's price, stands for a put's delta (without its sign).
+
+    At the money a put's delta is about a half, and each tenth more or less is about two percent of the underlying: a
+    put with more delta is further in the money, so its strike is higher. A rule of thumb for contracts of about a
+    month, not a model.
+
+    >>> put_moneyness_ppm(500_000), put_moneyness_ppm(300_000)
+    (1000000, 960000)
+    """
+    return _PPM + (delta_ppm - _PPM // 2) * _MONEYNESS_PPM_PER_DELTA // _PPM
 
 
 def is_option(symbol: str) -> bool:

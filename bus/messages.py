@@ -356,7 +356,11 @@ class ListedPut(Item, frozen=True, kw_only=True):
 
 
 class OptionsListed(Message, frozen=True, kw_only=True):
-    """The puts on one name that a session's data quotes, as they were known before it; the nearest strikes first."""
+    """The puts on one name that a session's data quotes; the nearest strikes first.
+
+    Recorded ones are said once, as they were known before the session. A live list is as old as its `ts_event`, and a
+    newer one takes its place.
+    """
 
     session_date: Id
     underlying: Symbol
@@ -911,7 +915,8 @@ class StoppedStream(Item, frozen=True, kw_only=True):
 class Heartbeat(Message, frozen=True, kw_only=True):
     """A service is alive: sent four times a second, and at once when it has taken a halt. Ages in milliseconds.
 
-    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside.
+    `dropped_messages` counts market data and status that came in masses while the service waited for somebody outside;
+    `market_holes` how often numbers of market data were missing.
     `halt_counter` is the newest halt that the service has acted on. `reconciled_ms` is how long ago its view and the
     broker's agreed, -1 when they do not or nobody has compared them; only execution compares. `ends` marks the last
     heartbeat of a service that was told to stop. `remark` is what else a person should see, such as the live feed's
@@ -929,6 +934,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     rejected_messages: int
     refused_connections: int = 0
     dropped_messages: int = 0
+    market_holes: int = 0
     halt_counter: int = 0
     reconciled_ms: int = -1
     ends: bool = False
@@ -946,7 +952,7 @@ class Lease(Message, frozen=True, kw_only=True):
 
 
 class ServiceHealth(Item, frozen=True, kw_only=True):
-    """One line of the service table."""
+    """One line of the service table; `market_holes` as in its heartbeat."""
 
     service: ServiceName
     status: Literal["up", "stale", "down", "never seen"]
@@ -956,6 +962,7 @@ class ServiceHealth(Item, frozen=True, kw_only=True):
     step: int
     outbox_depth: int
     detail: Text
+    market_holes: int = 0
 
 
 class ChainStatus(Message, frozen=True, kw_only=True):

@@ -417,8 +417,7 @@ class Runner:
         """Say now and then what is heard, for whoever runs this service alone; nothing when nothing changed."""
         beat = self._heartbeat()
         total = self._courier.heard_total if self._courier else 0
-        heard = f"market step {beat.step}, {total} messages heard"
-        line = f"{beat.state}; {heard}, {beat.outbox_depth} of ours not acknowledged"
+        line = f"{beat.state}; market step {beat.step}, {total} messages heard, {beat.outbox_depth} unacknowledged"
         if line != self._summary:
             self._summary = line
             logger.info("%s", line)
@@ -439,6 +438,7 @@ class Runner:
             oldest_unacked_ms=node.oldest_unacked_ms() if node else 0,
             rejected_messages=courier.rejected if courier else self._rejected,
             dropped_messages=self._broadcasts.dropped,
+            market_holes=self._broadcasts.holes,
             refused_connections=self._sockets.refused_connections(),
             halt_counter=self._halt_counter,
             reconciled_ms=node.assembly.reconciled_ms() if node else -1,

@@ -23,12 +23,17 @@ _BROKER_SWITCHES: Final = {"ALPACA": "ALPACA_ENABLED", "IBKR": "IBKR_ENABLED"}
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+")
 #: Sources whose prices are not those at which a broker trades now.
 _NOT_THE_MARKET: Final = frozenset({"generated", "recorded"})
+#: Sources that come as they happen.
+LIVE_SOURCES: Final = ("alpaca", "ibkr")
+#: What says which account orders go to, and whether it has money in it.
+_MONEY_KEYS: Final = ("BROKER_NAME", "ALPACA_ENDPOINT", "IBKR_MODE")
 #: Each strategy's times, in the order in which they follow each other from its start.
 _STRATEGY_TIMES: Final = {
     "OPEN": ("OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
     "MID": ("MID_ANALYSIS_TIME", "MID_SIGNAL_TIME"),
     "CLOSE": ("CLOSE_ANALYSIS_TIME", "CLOSE_SIGNAL_TIME"),
 }
+_SHORT_TYPES: Final = tuple(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES)
 
 
 def contradictions(values: Mapping[str, Value]) -> tuple[str, ...]:
@@ -59,15 +64,29 @@ def _sequence_faults(values: Mapping[str, Value]) -> list[str]:
 
 
 def _short_type_faults(values: Mapping[str, Value]) -> list[str]:
+    why = _why_no_puts(values)
+    return [f"SHORT_TYPE_{name} is LongPut, but {why}" for name in _putting(values)] if why else []
+
+
+def _putting(values: Mapping[str, Value]) -> list[str]:
+    return [name for name in _STRATEGY_TIMES if values[f"SHORT_TYPE_{name}"] == "LongPut"]
+
+
+def _why_no_puts(values: Mapping[str, Value]) -> str:
+    """Return why no put can be bought with this source, and what to do; empty when one can."""
     source = values["MARKET_DATA_SOURCE"]
-    if source == "recorded":
-        return []
-    return [
-        f"SHORT_TYPE_{name} is LongPut, but MARKET_DATA_SOURCE is {source}, which has no options: set it to InverseETF "
-        "or disabled, or MARKET_DATA_SOURCE to recorded"
-        for name in _STRATEGY_TIMES
-        if values[f"SHORT_TYPE_{name}"] == "LongPut"
-    ]
+    if source == "generated":
+        return (
+            "MARKET_DATA_SOURCE is generated, which has no options: set it to InverseETF or disabled, or "
+            "MARKET_DATA_SOURCE to recorded, alpaca or ibkr"
+        )
+    is_money = values["ALPACA_ENDPOINT"] == "live" if values["BROKER_NAME"] == "ALPACA" else _is_ibkr_money(values)
+    if source == "alpaca" and is_money and values["ALPACA_OPTIONS_FEED"] != "opra":
+        return (
+            "ALPACA_OPTIONS_FEED is indicative, whose quotes are no market, and orders are for real money: set it to "
+            "opra with a plan that has it, or SHORT_TYPE_* to InverseETF or disabled"
+        )
+    return ""
 
 
 def _put_faults(values: Mapping[str, Value]) -> list[str]:
@@ -138,9 +157,13 @@ def _real_money_faults(values: Mapping[str, Value]) -> list[str]:
     return []
 
 
+def _is_ibkr_money(values: Mapping[str, Value]) -> bool:
+    return values["BROKER_NAME"] == "IBKR" and values["IBKR_MODE"] == "live"
+
+
 def _ibkr_money_faults(values: Mapping[str, Value]) -> list[str]:
     source = values["MARKET_DATA_SOURCE"]
-    if values["BROKER_NAME"] != "IBKR" or values["IBKR_MODE"] != "live":
+    if not _is_ibkr_money(values):
         return []
     if source in _NOT_THE_MARKET:
         return [
@@ -158,14 +181,12 @@ def _ibkr_money_faults(values: Mapping[str, Value]) -> list[str]:
 def _source_faults(values: Mapping[str, Value]) -> list[str]:
     if values["MARKET_DATA_SOURCE"] == "recorded" and not values["MARKET_DATA_DIR"]:
         return ["MARKET_DATA_DIR is empty: the recorded source needs the folder of its minute bars"]
-    if values["MARKET_DATA_SOURCE"] == "alpaca":
-        return _live_faults(values)
-    return []
+    return _live_faults(values) if values["MARKET_DATA_SOURCE"] in LIVE_SOURCES else []
 
 
 def _live_faults(values: Mapping[str, Value]) -> list[str]:
     faults = []
-    if values["ALPACA_DATA_FEED"] == "delayed_sip":
+    if values["MARKET_DATA_SOURCE"] == "alpaca" and values["ALPACA_DATA_FEED"] == "delayed_sip":
         faults.append(
             "ALPACA_DATA_FEED is delayed_sip, whose prices are 15 minutes old: live market data needs iex, or sip with "
             "a plan that has it"
@@ -174,6 +195,34 @@ def _live_faults(values: Mapping[str, Value]) -> list[str]:
         faults.append(
             "MARKET_DATA_SYMBOLS is empty: live data has no names of its own. Name some, or set UNIVERSE_SOURCE to "
             "finnhub"
+        )
+    return faults
+
+
+def _ibkr_data_faults(values: Mapping[str, Value]) -> list[str]:
+    """Return what does not fit together of the data that Interactive Brokers gives."""
+    if values["MARKET_DATA_SOURCE"] != "ibkr":
+        return []
+    faults = []
+    if values["IBKR_DATA_CLIENT_ID"] == values["IBKR_CLIENT_ID"]:
+        faults.append(
+            "IBKR_DATA_CLIENT_ID and IBKR_CLIENT_ID are the same number, and the gateway takes a number once: set "
+            "IBKR_DATA_CLIENT_ID to another one"
+        )
+    needed = 2 * _whole(values, "IBKR_STREAM_SYMBOLS_MAX")
+    if _putting(values):
+        needed += _whole(values, "LIVE_PUT_NAMES_MAX") * _whole(values, "LIVE_PUTS_PER_NAME")
+    if needed > _whole(values, "IBKR_LINES_MAX"):
+        faults.append(
+            f"IBKR_LINES_MAX is {values['IBKR_LINES_MAX']}, but {needed} market data lines are needed, two for each of "
+            "IBKR_STREAM_SYMBOLS_MAX names and one for each put: lower IBKR_STREAM_SYMBOLS_MAX, LIVE_PUT_NAMES_MAX or "
+            "LIVE_PUTS_PER_NAME"
+        )
+    is_money = _is_ibkr_money(values) or (values["BROKER_NAME"] == "ALPACA" and values["ALPACA_ENDPOINT"] == "live")
+    if values["IBKR_DELAYED_DATA"] and is_money:
+        faults.append(
+            "IBKR_DELAYED_DATA is true and orders are for real money: they would be sent on prices that are 15 minutes "
+            "old. Set it to false"
         )
     return faults
 
@@ -254,7 +303,25 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
         )
         for name, lengths in _STRATEGY_TIMES.items()
     ),
-    (("MARKET_DATA_SOURCE", *(f"SHORT_TYPE_{name}" for name in _STRATEGY_TIMES)), _short_type_faults),
+    (
+        ("MARKET_DATA_SOURCE", *_MONEY_KEYS, "ALPACA_OPTIONS_FEED", *_SHORT_TYPES),
+        _short_type_faults,
+    ),
+    (
+        (
+            "MARKET_DATA_SOURCE",
+            *_MONEY_KEYS,
+            *_SHORT_TYPES,
+            "IBKR_CLIENT_ID",
+            "IBKR_DATA_CLIENT_ID",
+            "IBKR_STREAM_SYMBOLS_MAX",
+            "IBKR_LINES_MAX",
+            "IBKR_DELAYED_DATA",
+            "LIVE_PUT_NAMES_MAX",
+            "LIVE_PUTS_PER_NAME",
+        ),
+        _ibkr_data_faults,
+    ),
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),

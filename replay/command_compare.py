@@ -15,6 +15,7 @@ from replay.books import compare_books
 from replay.choice import Prepared, prepare
 from replay.compare import Comparison, compare, journals, of_replay, table
 from replay.faults import ReplayError
+from replay.lean_day import write_lean
 from replay.options import add_market_options, read_choice
 from replay.run import play_days
 from replay.session import DEMO_IDENTITY
@@ -42,8 +43,6 @@ def run(options: argparse.Namespace) -> int:
     prepared = prepare(replace(choice, data=data, settings=(_PATIENCE, *choice.settings)))
     if len(prepared.plans) != 1:
         raise ReplayError(f"compare plays one day and this chooses {len(prepared.plans)}: give --date.")
-    if isinstance(prepared.source, TableSource):
-        raise ReplayError("The processes read LEAN folders and the generated market, not CSV or Parquet.")
     print(f"{prepared.source.name}, {prepared.plans[0].session_date}", flush=True)
     stop_on_signals()
     found, faults = both_ways(prepared)
@@ -63,17 +62,32 @@ def both_ways(prepared: Prepared) -> tuple[Comparison, list[str]]:
     """
     with _home() as paths:
         replayed = of_replay(play_days(prepared, paths).days[0].events)
-    with _home() as paths:
+    with _home() as paths, _settings_of(prepared) as settings:
         stage = Stage(paths, free_port())
         try:
             sys.stderr.write("Starting the processes\n")
-            stage.configure(prepared.settings, DEMO_IDENTITY)
+            stage.configure(settings, DEMO_IDENTITY)
             stage.arm("comparison")
             sys.stderr.write("Playing\n")
             stage.wait_for_end(_SESSION_TIMEOUT_S)
         finally:
             stage.stop()
         return compare(journals(paths), replayed), compare_books(paths, DEMO_IDENTITY)
+
+
+@contextmanager
+def _settings_of(prepared: Prepared) -> Iterator[dict[str, str]]:
+    """Give the settings by which the processes play the same day.
+
+    They read LEAN folders and the generated market: a day of CSV or Parquet is written into such a folder for them.
+    """
+    if not isinstance(prepared.source, TableSource):
+        yield prepared.settings
+        return
+    plan = prepared.plans[0]
+    with tempfile.TemporaryDirectory(prefix="tb-day-") as folder:
+        write_lean(Path(folder), prepared.source.load(plan), plan)
+        yield prepared.settings | {"MARKET_DATA_SOURCE": "recorded", "MARKET_DATA_DIR": folder}
 
 
 @contextmanager

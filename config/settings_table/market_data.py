@@ -11,10 +11,11 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         kind="choice",
         proposal="generated",
         unit="one of",
-        choices=("generated", "recorded", "alpaca"),
+        choices=("generated", "recorded", "alpaca", "ibkr"),
         description=(
             "generated: a seeded, realistic session. recorded: minute bars and quotes from a folder. alpaca: live, "
-            "from Alpaca's stream by ALPACA_DATA_FEED; the day is today's."
+            "from Alpaca's stream by ALPACA_DATA_FEED; the day is today's. ibkr: live, from the gateway of Interactive "
+            "Brokers at IBKR_PORT."
         ),
     ),
     Setting(
@@ -73,7 +74,8 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         optional=True,
         description=(
             "For recorded and live data: a CSV of the VIX by day (DATE,OPEN,HIGH,LOW,CLOSE). The close of the trading "
-            "day before counts. Empty = unknown, and the close strategy is silent."
+            "day before counts. Empty = unknown, and the close strategy is silent. With MARKET_DATA_SOURCE ibkr the "
+            "gateway is asked, and this file only where it has no VIX."
         ),
     ),
     Setting(
@@ -121,5 +123,124 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         unit="port of 127.0.0.1",
         bounds=("1", "65535"),
         description="Where the stand-in's market data listens; used while ALPACA_ENDPOINT is simulator.",
+    ),
+    Setting(
+        key="IBKR_DATA_CLIENT_ID",
+        group="Market data",
+        kind="int",
+        proposal="12",
+        unit="number",
+        bounds=("1", "999"),
+        description=(
+            "For MARKET_DATA_SOURCE ibkr: the number under which market data is asked of the gateway. No other program "
+            "may use it, and it is another one than IBKR_CLIENT_ID, under which orders are sent."
+        ),
+    ),
+    Setting(
+        key="IBKR_STREAM_SYMBOLS_MAX",
+        group="Market data",
+        kind="int",
+        proposal="30",
+        unit="symbols",
+        bounds=("1", "60"),
+        description=(
+            "The most names that are watched at Interactive Brokers, each with quotes and five-second bars: two market "
+            "data lines. It gives at most 60 new subscriptions of bars in ten minutes."
+        ),
+    ),
+    Setting(
+        key="IBKR_LINES_MAX",
+        group="Market data",
+        kind="int",
+        proposal="100",
+        unit="market data lines",
+        bounds=("10", "10000"),
+        description=(
+            "How many market data lines the account has at Interactive Brokers: 100 unless it bought more or pays much "
+            "in commissions."
+        ),
+    ),
+    Setting(
+        key="IBKR_LIST_SYMBOLS_MAX",
+        group="Market data",
+        kind="int",
+        proposal="300",
+        unit="symbols",
+        bounds=("1", "2000"),
+        description=(
+            "The most names whose prices are asked of Interactive Brokers when the day's names are chosen. It answers "
+            "one name a request, so a larger universe is refused: narrow it by MARKET_DATA_SYMBOLS or UNIVERSE_*."
+        ),
+    ),
+    Setting(
+        key="IBKR_DELAYED_DATA",
+        group="Market data",
+        kind="bool",
+        proposal="false",
+        unit="true or false",
+        description=(
+            "Take quotes that are 15 to 20 minutes old where the account has no subscription for live ones. For trying "
+            "it out: the page says DELAYED, and with IBKR_MODE or ALPACA_ENDPOINT live it is refused."
+        ),
+    ),
+    Setting(
+        key="IBKR_SIZES",
+        group="Market data",
+        kind="choice",
+        proposal="shares",
+        unit="one of",
+        choices=("shares", "lots"),
+        description=(
+            "What the gateway counts sizes and volumes of shares in, as its API setting 'Send market data in lots for "
+            "US stocks for dual-mode API clients' says: off = shares, on = lots of 100."
+        ),
+    ),
+    Setting(
+        key="LIVE_PUT_NAMES_MAX",
+        group="Market data",
+        kind="int",
+        proposal="5",
+        unit="symbols",
+        bounds=("1", "50"),
+        description=(
+            "With SHORT_TYPE_* LongPut and live data: of so many candidates, the best ranked, the broker's chain is "
+            "asked for and their puts are quoted. The others have no chain, so no put."
+        ),
+    ),
+    Setting(
+        key="LIVE_PUTS_PER_NAME",
+        group="Market data",
+        kind="int",
+        proposal="6",
+        unit="puts",
+        bounds=("1", "40"),
+        description=(
+            "How many puts of a name are asked for and quoted: within PUT_EXPIRY_*_DAYS those nearest to the strike "
+            "that PUT_DELTA_TARGET means. At Interactive Brokers each takes a market data line."
+        ),
+    ),
+    Setting(
+        key="PUT_CHAIN_AGE_MAX",
+        group="Market data",
+        kind="int",
+        proposal="60",
+        unit="minutes",
+        bounds=("5", "480"),
+        description=(
+            "With live data: from a chain that was asked for longer ago no put is bought. Chains are asked for again "
+            "when they are half as old."
+        ),
+    ),
+    Setting(
+        key="ALPACA_OPTIONS_FEED",
+        group="Market data",
+        kind="choice",
+        proposal="indicative",
+        unit="one of",
+        choices=("indicative", "opra"),
+        description=(
+            "Whose quotes of options Alpaca gives: indicative comes with every plan and is no market that can be "
+            "traded on, so it is refused with real money; opra needs a paid plan."
+        ),
     ),
 )

@@ -55,7 +55,9 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="InverseETF",
         unit="one of",
         choices=("InverseETF", "LongPut", "disabled"),
-        description=("What the open strategy buys on a bearish signal. LongPut needs recorded options."),
+        description=(
+            "What the open strategy buys on a bearish signal. LongPut needs a source with options: recorded or live."
+        ),
     ),
     Setting(
         key="SHORT_TYPE_MID",
@@ -64,7 +66,9 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="InverseETF",
         unit="one of",
         choices=("InverseETF", "LongPut", "disabled"),
-        description=("What the mid strategy buys on a bearish signal. LongPut needs recorded options."),
+        description=(
+            "What the mid strategy buys on a bearish signal. LongPut needs a source with options: recorded or live."
+        ),
     ),
     Setting(
         key="SHORT_TYPE_CLOSE",
@@ -73,7 +77,9 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="InverseETF",
         unit="one of",
         choices=("InverseETF", "LongPut", "disabled"),
-        description=("What the close strategy buys on a bearish signal. LongPut needs recorded options."),
+        description=(
+            "What the close strategy buys on a bearish signal. LongPut needs a source with options: recorded or live."
+        ),
     ),
     Setting(
         key="MAX_INVERSE_LEVERAGE",

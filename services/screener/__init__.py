@@ -5,7 +5,7 @@ Hears: `SessionPlanned` and `ChainStatus` from the watchdog; the end of each rep
 `PortfolioSnapshot`, from risk.
 Says: `CandidatesRanked`, and `OptionsListed` where puts are bought, to strategy and risk; `VixObserved` to strategy;
 market data (`QuoteBatch`, `BarBatch`,
-`PastBars`, `FeedEnded`) to all who listen.
+`PastBars`, `FeedEnded`) to all who listen. Live data, prices and chains come from Alpaca or Interactive Brokers.
 Owns: its journal and outbox, `state/screener.db`; the universe, `state/universe.json`, and what Finnhub answered,
 `state/universe_cache.db`; the lists in `output/{BOT_IDENTITY}/screener`. It only reads the folder of recorded minutes.
 """

@@ -4,52 +4,35 @@ Source: Alpaca "Market Data API" 1.1, /v2/stocks/bars (limit at most 10,000, pag
 minute on the free plan.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-import requests
 
 from bus.clock import NS_PER_SECOND
+from services.screener.alpaca_rest import AlpacaRest, RestError
 from services.screener.alpaca_wire import bar_of
 from services.screener.live import BarsError, LiveBar
-from services.screener.server_words import server_words
 from services.screener.steps import MINUTE_NS
 
-DATA_URL: Final = "https://data.alpaca.markets"
 _LIMIT: Final = 10_000
 _SYMBOLS_A_CALL: Final = 200
 #: A session has 390 minutes, so 200 names have at most 8 pages; a server that never comes to an end is left.
 PAGES_MAX: Final = 20
-_TIMEOUT_S: Final = (5.0, 20.0)
-_BYTES_MAX: Final = 32 * 1024 * 1024
 
 
 class AlpacaBars:
     """A `PastBarSource` of Alpaca.
 
     Args:
-        keys: the key id for market data and its secret; neither is in any log, message or `repr`.
+        rest: its market data.
         feed: iex or sip.
-        url: the beginning of the address.
-        timeout_s: for the connection, and for the answer to begin or to go on.
     """
 
-    def __init__(
-        self,
-        keys: tuple[str, str],
-        feed: str,
-        *,
-        url: str = DATA_URL,
-        timeout_s: tuple[float, float] = _TIMEOUT_S,
-        get: Callable[..., Any] = requests.get,
-    ) -> None:
-        self._keys = keys
+    def __init__(self, rest: AlpacaRest, feed: str) -> None:
+        self._rest = rest
         self._feed = feed
-        self._url = url
-        self._timeout_s = timeout_s
-        self._get = get
 
     def __repr__(self) -> str:
         """Return the feed alone."""
@@ -81,35 +64,19 @@ class AlpacaBars:
         found: list[LiveBar] = []
         for _ in range(PAGES_MAX):
             page = self._page(question)
-            for symbol, items in (page.get("bars") or {}).items():
+            for symbol, items in (page.bars or {}).items():
                 made = (bar_of(symbol, item, item.get("t")) for item in items)
                 found.extend(bar for bar in made if bar is not None)
-            token = page.get("next_page_token")
-            if not token:
+            if not page.next_page_token:
                 return found
-            question = question | {"page_token": str(token)}
+            question = question | {"page_token": page.next_page_token}
         raise BarsError(f"Alpaca's past minutes have more than {PAGES_MAX} pages: the answer is not believed")
 
-    def _page(self, question: dict[str, str]) -> dict[str, Any]:
-        headers = {"APCA-API-KEY-ID": self._keys[0], "APCA-API-SECRET-KEY": self._keys[1]}
+    def _page(self, question: dict[str, str]) -> "_Page":
         try:
-            answer = self._get(
-                f"{self._url}/v2/stocks/bars",
-                params=question,
-                headers=headers,
-                timeout=self._timeout_s,
-                allow_redirects=False,
-            )
-        except (requests.RequestException, OSError) as error:
-            raise BarsError(f"Alpaca's past minutes: no answer ({type(error).__name__})") from None
-        if answer.status_code != requests.codes.ok:
-            words = server_words(answer.content[:_BYTES_MAX], self._keys)
-            raise BarsError(f"Alpaca's past minutes: refused with {answer.status_code}, {words}")
-        try:
-            page = msgspec.json.decode(answer.content, type=_Page)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise BarsError("Alpaca's past minutes: an answer that is not understood") from error
-        return {"bars": page.bars, "next_page_token": page.next_page_token}
+            return self._rest.ask("/v2/stocks/bars", question, _Page)
+        except RestError as error:
+            raise BarsError(f"Alpaca's past minutes: {error}") from error
 
 
 class _Page(msgspec.Struct):

@@ -7,19 +7,17 @@ read 2026-11. Frames are msgpack lists of maps; `T` is the kind, `t` a msgpack t
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from bus.messages import MICROS, NANOS, PRICE_MICROS_MAX
 from services.screener.live import LiveBar, LiveQuote
 from services.screener.steps import MINUTE_NS
+from services.screener.units import micros, nanos
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_SIZE_NANOS_MAX: Final = 2**62
 _SYMBOL: Final = re.compile(r"[A-Z0-9][A-Z0-9.\-/ ]{0,23}")
 _WORDS_MAX: Final = 160
 #: More than a list of quotes ever has; a longer frame is not read.
@@ -163,25 +161,6 @@ def time_ns(value: object) -> int | None:
     if not isinstance(value, datetime) or value.tzinfo is None or value < _EPOCH:
         return None
     return (value - _EPOCH) // _MICROSECOND * 1_000
-
-
-def micros(value: object) -> int:
-    """Return dollars as micro-dollars, rounded; 0 where it is no price: absent, not a number, negative, too large."""
-    return _scaled(value, MICROS, PRICE_MICROS_MAX)
-
-
-def nanos(value: object) -> int:
-    """Return shares as nano-shares, rounded; 0 where it is no count."""
-    return _scaled(value, NANOS, _SIZE_NANOS_MAX)
-
-
-def _scaled(value: object, scale: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    number = Decimal(str(value))
-    if not number.is_finite() or not 0 < number * scale <= most:
-        return 0
-    return round(number * scale)
 
 
 def _is_symbol(symbol: str) -> bool:

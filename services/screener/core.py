@@ -29,7 +29,7 @@ class ScreenerState(Struct, frozen=True, kw_only=True):
     """The newest plan, and the sessions whose candidates and volatility were said; empty = none yet.
 
     `candidates` are those of the session `ranked_date`, best first; `listed` the names whose puts were said in the
-    session `listed_date`.
+    session `listed_date`, and as of when.
     """
 
     plan: SessionPlanned | None = None
@@ -37,11 +37,11 @@ class ScreenerState(Struct, frozen=True, kw_only=True):
     candidates: tuple[str, ...] = ()
     vix_date: str = ""
     listed_date: str = ""
-    listed: frozenset[str] = frozenset()
+    listed: dict[str, int] = {}
 
-    def has_listed(self, message: OptionsListed) -> bool:
-        """Tell whether the puts on this name were said in this session."""
-        return self.listed_date == message.session_date and message.underlying in self.listed
+    def said_ns(self, message: OptionsListed) -> int | None:
+        """Return when the puts on this name that were said last were true; None = none were said in this session."""
+        return self.listed.get(message.underlying) if self.listed_date == message.session_date else None
 
 
 class ScreenerCore:
@@ -70,7 +70,10 @@ class ScreenerCore:
                     return ()
                 return (rank(message, self._settings, now_ns),)
             case OptionsListed():
-                return () if state.has_listed(message) else (message,)
+                said_ns = state.said_ns(message)
+                # A live chain is asked for again when it is old; a recorded one is what it was before the session.
+                is_newer = said_ns is None or (self._settings.is_live and message.ts_event > said_ns)
+                return (message,) if is_newer else ()
             case VixObserved():
                 return () if state.vix_date == message.session_date else (message,)
             case _:
@@ -85,8 +88,9 @@ class ScreenerCore:
                 names = tuple(candidate.symbol for candidate in event.candidates)
                 return replace(state, ranked_date=event.session_date, candidates=names)
             case OptionsListed():
-                known = state.listed if state.listed_date == event.session_date else frozenset()
-                return replace(state, listed_date=event.session_date, listed=known | {event.underlying})
+                known = state.listed if state.listed_date == event.session_date else {}
+                listed = known | {event.underlying: event.ts_event}
+                return replace(state, listed_date=event.session_date, listed=listed)
             case VixObserved():
                 return replace(state, vix_date=event.session_date)
             case _:

@@ -79,7 +79,8 @@ def check_source(env: EnvBot, plan: SessionPlanned) -> str:
     """
     settings = ScreenerSettings.from_env(env)
     if settings.is_live:
-        return f"live data of Alpaca's {settings.alpaca_data_feed} feed: nothing is opened before the session"
+        source = "Interactive Brokers" if settings.ibkr is not None else f"Alpaca's {settings.alpaca_data_feed} feed"
+        return f"live data of {source}: nothing is opened before the session"
     day = MarketFeed(settings).day(plan)
     crossed, puts = crossed_quotes(day), sum(len(chain.puts) for chain in day.chains)
     left_out = f", {crossed:,} crossed quotes left out" if crossed else ""

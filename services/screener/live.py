@@ -46,7 +46,8 @@ class Heard(Struct, frozen=True, kw_only=True):
 
     `life` counts connections: it rises when names are subscribed on a new one. `is_up`: that one stands. `newest_ns`
     is the newest of the feed's own times so far, and `lag_ns` how far the host's clock was past it when it came.
-    `malformed` counts what could not be read since the start. `fault` is why the feed is given up, in words.
+    `malformed` counts what could not be read since the start. `fault` is why the feed is given up, in words; `remark`
+    is what else a person should know of it.
     """
 
     quotes: Mapping[str, LiveQuote]
@@ -57,6 +58,7 @@ class Heard(Struct, frozen=True, kw_only=True):
     lag_ns: int = 0
     malformed: int = 0
     fault: str = ""
+    remark: str = ""
 
 
 class Stream(Protocol):
@@ -72,6 +74,22 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Hang up, without waiting for the other side."""
+        ...
+
+
+class PutQuotes(Protocol):
+    """The newest quotes of some puts; every call returns at once."""
+
+    def watch(self, puts: Collection[str]) -> None:
+        """Quote these puts, by their OCC symbols, and no others."""
+        ...
+
+    def take(self) -> Mapping[str, LiveQuote]:
+        """Return the quotes that have come since the last call."""
+        ...
+
+    def close(self) -> None:
+        """Ask for nothing more."""
         ...
 
 

@@ -2,20 +2,17 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bus.assembly import CannotStartError, Ports, Setup
+from bus.assembly import CannotStartError, Ports
 from bus.clock import NS_PER_SECOND, boot_ns, iso_utc, utc_ns
-from bus.messages import ChainStatus, Message, PortfolioSnapshot, ServiceName, SessionPlanned
-from config.credentials import alpaca_data_pair
-from config.vault import Vault, VaultError
-from services.screener.alpaca_bars import DATA_URL, AlpacaBars
-from services.screener.alpaca_stream import STREAM_URL, AlpacaStream, StreamSettings
-from services.screener.live import PastBarSource, Stream
+from bus.instruments import is_option
+from bus.messages import ChainStatus, Message, OptionsListed, PortfolioSnapshot, ServiceName, SessionPlanned
+from services.screener.chain_desk import ChainDesk
 from services.screener.live_names import watched
 from services.screener.live_session import LivePorts, LiveSession
+from services.screener.live_world import LiveWorld
 from services.screener.settings import ScreenerSettings
 from services.screener.snapshots import SnapshotError, SnapshotSource, live_rows
 from services.screener.universe import SCAN_MODES, ScanMode, UniverseLoaded, scan_mode_at
@@ -24,72 +21,7 @@ from services.screener.universe_file import UniverseName
 logger = logging.getLogger(__name__)
 
 _AGAIN_NS: Final = 30 * NS_PER_SECOND
-#: Outside the exchange's hours a name may not be quoted for a while.
-_QUIET_OUTSIDE_S: Final = 120.0
 _RULE: Final = "market_data"
-#: A simulated exchange on this machine takes any keys.
-_SIMULATOR_KEYS: Final = ("SIMULATED-KEY", "SIMULATED-SECRET")
-
-
-class LiveWorld:
-    """Where live data comes from: Alpaca, or a simulated one on this machine."""
-
-    def __init__(self, setup: Setup, settings: ScreenerSettings) -> None:
-        self._setup = setup
-        self._settings = settings
-        is_simulated, port = settings.is_simulated, settings.simulator_port
-        self._data_url = f"http://127.0.0.1:{port}" if is_simulated else DATA_URL
-        root = f"ws://127.0.0.1:{port}/v2" if is_simulated else STREAM_URL
-        self._stream_url = f"{root}/{settings.alpaca_data_feed}"
-
-    def keys(self) -> tuple[str, str]:
-        """Return the key pair for market data.
-
-        Raises:
-            CannotStartError: there is none.
-        """
-        if self._settings.is_simulated:
-            # It never gets the operator's keys.
-            return _SIMULATOR_KEYS
-        try:
-            pair = alpaca_data_pair(Vault(self._setup.paths).open().credentials)
-        except VaultError as error:
-            raise CannotStartError(f"The keys for market data cannot be read: {error}") from error
-        if all(pair):
-            return pair
-        raise CannotStartError(
-            "There is no Alpaca key pair for market data: live data needs the credentials alpaca_data_key and "
-            "alpaca_data_secret in the vault, or the pair that trades. Enter one on the configuration page."
-        )
-
-    def snapshots(self) -> SnapshotSource:
-        """Return where the names' prices come from; the first call loads a large library."""
-        from services.screener.alpaca_snapshots import AlpacaSnapshots
-
-        try:
-            return AlpacaSnapshots(
-                self.keys(),
-                self._settings.alpaca_data_feed,
-                sleep=time.sleep,
-                utc_ns=utc_ns,
-                url=self._data_url if self._settings.is_simulated else None,
-            )
-        except SnapshotError as error:
-            raise CannotStartError(str(error)) from error
-
-    def past(self) -> PastBarSource:
-        """Return where missed minutes come from."""
-        return AlpacaBars(self.keys(), self._settings.alpaca_data_feed, url=self._data_url)
-
-    def stream(self, plan: SessionPlanned) -> Stream:
-        """Return the stream of one session."""
-
-        def quiet_s() -> float:
-            is_open = plan.open_ns <= utc_ns() < plan.close_ns
-            return float(self._settings.quiet_s_max) if is_open or self._settings.is_simulated else _QUIET_OUTSIDE_S
-
-        wire = StreamSettings(url=self._stream_url, quiet_s=quiet_s, utc_ns=utc_ns, boot_ns=boot_ns)
-        return AlpacaStream(self.keys(), wire)
 
 
 class LiveDesk:
@@ -106,6 +38,9 @@ class LiveDesk:
         self._look: threading.Thread | None = None
         self._found: tuple[str, UniverseLoaded | str] | None = None
         self._look_again_ns = 0
+        self._why = ""
+        self._prices: dict[str, int] = {}
+        self._chains: ChainDesk | None = None
 
     def attach(self, ports: Ports) -> None:
         """Take the runtime's ports."""
@@ -133,13 +68,15 @@ class LiveDesk:
         if self._found is not None and self._look is None:
             date, found = self._found
             if date == plan.session_date and isinstance(found, UniverseLoaded):
+                self._why = ""
                 return found
         if self._look is not None:
             if self._look.is_alive():
                 return None
             self._look = None
             if self._found is not None and isinstance(self._found[1], str):
-                logger.warning("the day's names cannot be chosen yet, and are looked at again: %s", self._found[1])
+                self._why = f"the day's names cannot be chosen yet: {self._found[1]}"
+                logger.warning("%s; they are looked at again", self._why)
             return None
         if boot_ns() >= self._look_again_ns:
             self._look_again_ns = boot_ns() + _AGAIN_NS
@@ -158,24 +95,47 @@ class LiveDesk:
             return None
         names = watched(
             candidates,
-            sorted(self._held),
+            sorted(symbol for symbol in self._held if not is_option(symbol)),
             leverage_max=self._settings.max_inverse_leverage,
             symbols_max=self._settings.stream_symbols_max,
         )
         if names.left_out:
             text = ", ".join(names.left_out)
-            logger.warning("no live data, so no signal, for %s: ALPACA_STREAM_SYMBOLS_MAX is reached", text)
+            logger.warning("no live data, so no signal, for %s: %s is reached", text, self._world.limit_key)
         logger.info("live data of %d names, bars of %d", len(names.symbols), len(names.barred))
         ports = LivePorts(
             stream=self._world.stream(plan),
             past=self._world.past(),
+            puts=self._world.put_quotes(),
             utc_ns=self._now_ns,
             boot_ns=boot_ns,
             is_simulated=self._settings.is_simulated,
             on_fault=self._halt,
         )
         self._session = LiveSession(plan, names, ports)
+        self._session.hold(self._held)
         return self._session
+
+    def listed(self, plan: SessionPlanned, candidates: Sequence[str]) -> OptionsListed | None:
+        """Return a chain of a candidate that has come; None when there is no new one. Never waits."""
+        window = self._settings.puts
+        # SHORT_TYPE_*: without LongPut for a strategy that is switched on no chain is asked for.
+        if window is None or not self.is_time(plan):
+            return None
+        if self._chains is None:
+            self._chains = ChainDesk(self._world.chains(window), window, utc_ns=self._now_ns, boot_ns=boot_ns)
+        self._chains.follow(plan.session_date, candidates)
+        # Yesterday's stream says nothing of today's prices.
+        session = self._session
+        if session is None or session.session_date != plan.session_date:
+            return self._chains.listed(lambda symbol: self._prices.get(symbol, 0))
+        listed = self._chains.listed(lambda symbol: session.price_of(symbol) or self._prices.get(symbol, 0))
+        session.list_puts(self._chains.puts)
+        return listed
+
+    def close(self) -> None:
+        """Hang up."""
+        self._world.close()
 
     def on_status(self, sender: ServiceName, message: Message) -> None:
         """Hear who has begun to listen, and what is held."""
@@ -188,7 +148,9 @@ class LiveDesk:
 
     def remark(self) -> str:
         """Return how live data is, for people."""
-        return self._session.remark if self._session is not None else ""
+        session = self._session.remark if self._session is not None else ""
+        chains = self._chains.remark if self._chains is not None else ""
+        return "; ".join(words for words in (self._why, session, chains) if words)
 
     def _halt(self, words: str) -> None:
         if self._ports is not None:
@@ -207,15 +169,15 @@ class LiveDesk:
         # A simulated exchange's session is on another day: its time, not this host's, is the session's.
         before_open_ns = plan.open_ns - self._settings.list_before_open_ns
         now_ns = before_open_ns if self._settings.is_simulated else self._now_ns()
-        feed = self._settings.alpaca_data_feed
         loaded = UniverseLoaded(
             ts_event=now_ns,
             ts_init=now_ns,
             session_date=plan.session_date,
-            source=f"{len(seen):,} of {len(names):,} names in Alpaca's {feed} feed at {iso_utc(now_ns)}",
+            source=f"{len(seen):,} of {len(names):,} names in {self._world.words} at {iso_utc(now_ns)}",
             rows=live_rows(names, seen),
             scan_mode=self._mode(plan, now_ns),
         )
+        self._prices = {row.symbol: row.price_micros for row in loaded.rows}
         self._found = plan.session_date, loaded
 
     def _mode(self, plan: SessionPlanned, now_ns: int) -> ScanMode:

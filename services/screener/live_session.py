@@ -2,15 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
 from msgspec import Struct
 
 from bus.clock import NS_PER_SECOND
-from bus.messages import ChainStatus, FeedEnded, MarketMessage, ServiceName, SessionPlanned
-from services.screener.live import BarsError, Heard, LiveBar, PastBarSource, Stream
+from bus.instruments import is_option
+from bus.messages import ChainStatus, FeedEnded, MarketMessage, ServiceHealth, ServiceName, SessionPlanned
+from services.screener.live import BarsError, Heard, LiveBar, LiveQuote, PastBarSource, PutQuotes, Stream
 from services.screener.live_book import LiveBook
 from services.screener.live_names import Watched
 from services.screener.steps import MINUTE_NS
@@ -25,6 +26,8 @@ BEAT_NS: Final = NS_PER_SECOND
 FILL_AFTER_NS: Final = 3 * NS_PER_SECOND
 _FILL_AGAIN_S: Final = (2, 4, 8, 15, 30)
 _REPLAY_EVERY_NS: Final = NS_PER_SECOND
+#: To somebody who missed some of it the minutes are said again no more often than this.
+_HOLES_EVERY_NS: Final = 5 * NS_PER_SECOND
 #: So long after the close the session ends, whatever is missing.
 _END_NS: Final = MINUTE_NS
 _TELL_NS: Final = 60 * NS_PER_SECOND
@@ -32,6 +35,9 @@ _LAG_NS_MAX: Final = NS_PER_SECOND
 #: Who measures minutes, and has to hear all of them.
 _MEASURING: Final[tuple[ServiceName, ...]] = ("strategy", "risk")
 _NS_PER_MS: Final = 1_000_000
+#: A name that was not quoted for so long is told; risk denies long before, by MAX_QUOTE_AGE.
+_SILENT_NS: Final = 30 * NS_PER_SECOND
+_NAMED_MAX: Final = 5
 
 
 class LivePorts(Struct, frozen=True, kw_only=True):
@@ -43,6 +49,7 @@ class LivePorts(Struct, frozen=True, kw_only=True):
 
     stream: Stream
     past: PastBarSource
+    puts: PutQuotes
     utc_ns: Callable[[], int]
     boot_ns: Callable[[], int]
     is_simulated: bool
@@ -67,6 +74,7 @@ class LiveSession:
         # Numbers go on rising over starts of this process: no feed says as many messages as there are milliseconds.
         self._book = LiveBook(plan, names.barred, ports.utc_ns() // _NS_PER_MS)
         self._first_step = self._book.step + 1
+        self._began_at = ports.boot_ns()
         self._saying: Iterator[MarketMessage] = iter(())
         self._has_ended = False
         self._looked_at = 0
@@ -80,7 +88,14 @@ class LiveSession:
         self._replayed_at = 0
         self._served: set[tuple[ServiceName, int]] = set()
         self._hearing: set[tuple[ServiceName, int]] = set()
+        self._holes: dict[tuple[ServiceName, int], int] = {}
+        self._holes_due = False
         self._fault = ""
+        self._remark = ""
+        self._puts_held: tuple[str, ...] = ()
+        self._puts_listed: tuple[str, ...] = ()
+        self._prices: dict[str, int] = {}
+        self._quoted_at: dict[str, int] = {}
         self._tally = _Tally(ports.boot_ns())
         ports.stream.want(names.symbols, names.barred)
 
@@ -90,12 +105,20 @@ class LiveSession:
         return self._has_ended
 
     @property
+    def session_date(self) -> str:
+        """Return the day of the session."""
+        return self._plan.session_date
+
+    @property
     def remark(self) -> str:
         """Return how the feed is, for people."""
         if self._fault:
             return self._fault
         if self._has_ended:
             return "market data: the session is over"
+        return "; ".join(words for words in (self._state(), self._remark, self._silent()) if words)
+
+    def _state(self) -> str:
         if not self._book.is_whole:
             quotes = "quotes come" if self._is_up else "no quotes come"
             return f"market data: minutes are missing, so none is handed on; {quotes}"
@@ -103,9 +126,23 @@ class LiveSession:
             return "market data: whole, of a simulated exchange"
         return f"market data: whole; quotes are {self._lag_ns / NS_PER_SECOND:.1f} s behind this host's clock"
 
+    def _silent(self) -> str:
+        """Name what was not quoted for long while the exchange is open: nothing of it is bought or sold at a price."""
+        now_ns, boot_ns = self._ports.utc_ns(), self._ports.boot_ns()
+        if self._ports.is_simulated or not self._plan.open_ns <= now_ns < self._plan.close_ns:
+            return ""
+        watched = [*sorted(self._symbols), *sorted({*self._puts_held, *self._puts_listed})]
+        silent = [name for name in watched if boot_ns - self._quoted_at.get(name, self._began_at) > _SILENT_NS]
+        if not silent:
+            return ""
+        more = f" and {len(silent) - _NAMED_MAX} more" if len(silent) > _NAMED_MAX else ""
+        return f"no quote for over {_SILENT_NS // NS_PER_SECOND} s of {', '.join(silent[:_NAMED_MAX])}{more}"
+
     def hold(self, symbols: Collection[str]) -> None:
         """Watch the quotes of these names too: they are held. One too many would end the whole stream."""
-        new = sorted(set(symbols) - self._symbols)
+        self._puts_held = tuple(sorted(filter(is_option, symbols)))
+        self._watch_puts()
+        new = sorted({symbol for symbol in symbols if not is_option(symbol)} - self._symbols)
         if not new:
             return
         self._symbols |= set(new)
@@ -116,15 +153,41 @@ class LiveSession:
         if left_out:
             logger.warning("market data: no quotes of %s, though held: no room is left in the stream", left_out)
 
+    def list_puts(self, puts: Collection[str]) -> None:
+        """Quote these puts, which may be bought, and those that are held; no others any more."""
+        self._puts_listed = tuple(puts)
+        self._watch_puts()
+
+    def _watch_puts(self) -> None:
+        self._ports.puts.watch(tuple(dict.fromkeys((*self._puts_held, *self._puts_listed))))
+
+    def price_of(self, symbol: str) -> int:
+        """Return the middle of a name's newest quote in micro-dollars; 0 = it had none with both sides."""
+        return self._prices.get(symbol, 0)
+
     def hear_status(self, status: ChainStatus) -> None:
         """Say the minutes since the open again when a listener has begun to hear this feed."""
-        self._hearing = {
-            (line.service, line.pid)
+        lines = [
+            line
             for line in status.services
             if line.service in _MEASURING and line.status == "up" and line.step >= self._first_step
-        }
+        ]
+        self._hearing = {(line.service, line.pid) for line in lines}
         if self._hearing - self._served:
             self._is_replay_due = True
+        for line in lines:
+            self._hear_holes(line)
+
+    def _hear_holes(self, line: ServiceHealth) -> None:
+        """Say the minutes again to a listener that has missed some of what was said."""
+        key = (line.service, line.pid)
+        if line.market_holes <= self._holes.get(key, 0):
+            return
+        self._holes[key] = line.market_holes
+        if key in self._served:
+            # Whoever cannot keep up must not be given ever more to hear.
+            self._holes_due = True
+            logger.warning("market data: %s missed some of what was said", line.service)
 
     def next(self) -> MarketMessage | None:
         """Return the next message, None = nothing now."""
@@ -140,6 +203,7 @@ class LiveSession:
     def close(self) -> None:
         """Hang up."""
         self._ports.stream.close()
+        self._ports.puts.close()
 
     # --- looking -----
 
@@ -157,7 +221,9 @@ class LiveSession:
             # A simulated exchange that has said nothing yet has no time.
             return
         self._book.hear_time(heard.newest_ns)
-        self._book.hear_quotes(heard.quotes)
+        quotes = {**heard.quotes, **self._ports.puts.take()}
+        self._book.hear_quotes(quotes)
+        self._note(quotes, boot_ns)
         if self._book.hear_bars(heard.bars):
             self._repair("a bar came after its minute was handed on")
         self._mend(now_ns, boot_ns)
@@ -170,8 +236,14 @@ class LiveSession:
             self._beat(now_ns, boot_ns),
         )
 
+    def _note(self, quotes: Mapping[str, LiveQuote], boot_ns: int) -> None:
+        for symbol, quote in quotes.items():
+            self._quoted_at[symbol] = boot_ns
+            if quote.bid_micros and quote.ask_micros:
+                self._prices[symbol] = (quote.bid_micros + quote.ask_micros) // 2
+
     def _follow_stream(self, heard: Heard, boot_ns: int) -> None:
-        self._is_up, self._lag_ns = heard.is_up, heard.lag_ns
+        self._is_up, self._lag_ns, self._remark = heard.is_up, heard.lag_ns, heard.remark
         if heard.fault and not self._fault:
             self._fault = heard.fault
             self._ports.on_fault(heard.fault)
@@ -200,6 +272,8 @@ class LiveSession:
     # --- saying -----
 
     def _past(self, now_ns: int, boot_ns: int) -> Iterator[MarketMessage]:
+        if self._holes_due and boot_ns - self._replayed_at >= _HOLES_EVERY_NS:
+            self._holes_due, self._is_replay_due = False, True
         may_be_said = self._book.is_whole and not self._book.is_minute_open
         if not (self._is_replay_due and may_be_said) or boot_ns - self._replayed_at < _REPLAY_EVERY_NS:
             return

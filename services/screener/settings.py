@@ -6,19 +6,50 @@ from msgspec import Struct
 
 from bus.messages import MICROS, NANOS, StrategyName
 from config.env_bot import EnvBot
-from config.live_source import LIVE_SOURCES, is_simulated
+from config.env_bot_rules import LIVE_SOURCES
+from config.live_source import is_simulated
 
 _BPS_PER_PERCENT: Final = 100
 _MILLION: Final = 1_000_000
 _MILLI: Final = 1_000
+_LOT_SHARES: Final = 100
 _NS_PER_MINUTE: Final = 60_000_000_000
 
 
 class PutWindow(Struct, frozen=True, kw_only=True):
-    """Which puts are listed, in days from the session to their expiry."""
+    """Which puts are listed, in days from the session to their expiry.
+
+    The rest is for live chains: the delta that is wanted, without its sign, in parts per million; of how many names,
+    how many puts of each, and how old a chain may be.
+    """
 
     days_min: int
     days_max: int
+    delta_target_ppm: int = 500_000
+    names_max: int = 5
+    per_name: int = 6
+    age_max_ns: int = 60 * _NS_PER_MINUTE
+
+
+class IbkrDataAccess(Struct, frozen=True, kw_only=True):
+    """Where the gateway of Interactive Brokers is, and how market data is taken from it.
+
+    `answer_s`: how long one answer may take. `takes_delayed` and `is_in_lots`: IBKR_DELAYED_DATA and IBKR_SIZES.
+    `backoff_s`: how long to wait before the next connection; the last one stands for all that follow.
+    """
+
+    port: int
+    client_id: int
+    library: str
+    takes_delayed: bool = False
+    is_in_lots: bool = False
+    answer_s: float = 10.0
+    backoff_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
+    @property
+    def share_factor(self) -> int:
+        """Return how many shares one unit of a size stands for."""
+        return _LOT_SHARES if self.is_in_lots else 1
 
 
 class ScreenerSettings(Struct, frozen=True, kw_only=True):
@@ -55,6 +86,7 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     finnhub_calls_per_minute: int = 0
     finnhub_calls_per_second: int = 0
     alpaca_data_feed: str = "iex"
+    alpaca_options_feed: str = "indicative"
     is_simulated: bool = False
     simulator_port: int = 0
     list_before_open_ns: int = 0
@@ -62,6 +94,9 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     quiet_s_max: int = 15
     max_inverse_leverage: int = 1
     puts: PutWindow | None = None
+    ibkr: IbkrDataAccess | None = None
+    ibkr_lines_max: int = 100
+    ibkr_list_symbols_max: int = 300
 
     @classmethod
     def from_env(cls, env: EnvBot) -> "ScreenerSettings":
@@ -94,10 +129,14 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             finnhub_calls_per_minute=env.whole("FINNHUB_CALLS_PER_MINUTE"),
             finnhub_calls_per_second=env.whole("FINNHUB_CALLS_PER_SECOND"),
             alpaca_data_feed=env.word("ALPACA_DATA_FEED"),
+            alpaca_options_feed=env.word("ALPACA_OPTIONS_FEED"),
             is_simulated=is_simulated(env),
             simulator_port=env.whole("ALPACA_DATA_SIMULATOR_PORT"),
             list_before_open_ns=env.whole("LIVE_LIST_BEFORE_OPEN") * _NS_PER_MINUTE,
-            stream_symbols_max=env.whole("ALPACA_STREAM_SYMBOLS_MAX"),
+            stream_symbols_max=_stream_symbols_max(env),
+            ibkr=_ibkr(env),
+            ibkr_lines_max=env.whole("IBKR_LINES_MAX"),
+            ibkr_list_symbols_max=env.whole("IBKR_LIST_SYMBOLS_MAX"),
             quiet_s_max=env.whole("MARKET_DATA_TIMEOUT"),
             max_inverse_leverage=env.whole("MAX_INVERSE_LEVERAGE"),
             puts=_puts(env),
@@ -109,10 +148,35 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
         return self.source in LIVE_SOURCES
 
 
+def _stream_symbols_max(env: EnvBot) -> int:
+    # MARKET_DATA_SOURCE: each has a limit of its own.
+    is_ibkr = env.word("MARKET_DATA_SOURCE") == "ibkr"
+    return env.whole("IBKR_STREAM_SYMBOLS_MAX" if is_ibkr else "ALPACA_STREAM_SYMBOLS_MAX")
+
+
+def _ibkr(env: EnvBot) -> IbkrDataAccess | None:
+    if env.word("MARKET_DATA_SOURCE") != "ibkr":
+        return None
+    return IbkrDataAccess(
+        port=env.whole("IBKR_PORT"),
+        client_id=env.whole("IBKR_DATA_CLIENT_ID"),
+        library=env.word("IBKR_LIBRARY"),
+        takes_delayed=env.flag("IBKR_DELAYED_DATA"),
+        is_in_lots=env.word("IBKR_SIZES") == "lots",
+    )
+
+
 def _puts(env: EnvBot) -> PutWindow | None:
     # SHORT_TYPE_*: without LongPut for a strategy that is switched on, no option is ever read.
     names = [name.upper() for name in get_args(StrategyName)]
     wanting = [n for n in names if env.flag(f"STRAT_{n}_ENABLED") and env.word(f"SHORT_TYPE_{n}") == "LongPut"]
     if not wanting:
         return None
-    return PutWindow(days_min=env.whole("PUT_EXPIRY_MIN_DAYS"), days_max=env.whole("PUT_EXPIRY_MAX_DAYS"))
+    return PutWindow(
+        days_min=env.whole("PUT_EXPIRY_MIN_DAYS"),
+        days_max=env.whole("PUT_EXPIRY_MAX_DAYS"),
+        delta_target_ppm=env.scaled("PUT_DELTA_TARGET", _MILLION),
+        names_max=env.whole("LIVE_PUT_NAMES_MAX"),
+        per_name=env.whole("LIVE_PUTS_PER_NAME"),
+        age_max_ns=env.whole("PUT_CHAIN_AGE_MAX") * _NS_PER_MINUTE,
+    )

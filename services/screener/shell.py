@@ -21,6 +21,7 @@ from services.screener.vix import VixSource
 if TYPE_CHECKING:
     from services.screener.live_desk import LiveDesk
     from services.screener.live_session import LiveSession
+    from services.screener.live_world import LiveWorld, VixTeller
     from services.screener.universe_keeper import UniverseKeeper
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class ScreenerShell(Shell[ScreenerState]):
         setup: Setup,
         settings: ScreenerSettings,
         feed: MarketFeed,
-        vix: VixSource,
+        vix: "VixTeller",
         *,
         desk: "LiveDesk | None" = None,
     ) -> None:
@@ -127,9 +128,11 @@ class ScreenerShell(Shell[ScreenerState]):
         return self._desk.open(plan, self._candidates)
 
     def close(self) -> None:
-        """End the build of the universe where it is."""
+        """End the build of the universe where it is, and hang up."""
         if self._keeper is not None:
             self._keeper.close()
+        if self._desk is not None:
+            self._desk.close()
 
     def _universe(self, plan: SessionPlanned, now_ns: int) -> Sequence[Message]:
         # A weekend or a holiday has no session, so it has no candidates either: that is no fault.
@@ -153,20 +156,28 @@ class ScreenerShell(Shell[ScreenerState]):
             )
             for chain in day.chains
         )
-        return (*self._looked_up(loaded), *listed, self._vix.observe(plan, now_ns))
+        return (*self._looked_up(loaded), *listed, *self._volatility(plan, now_ns))
+
+    def _volatility(self, plan: SessionPlanned, now_ns: int) -> Sequence[Message]:
+        observed = self._vix.observe(plan, now_ns)
+        return () if observed is None else (observed,)
 
     def _looked_at(self, desk: "LiveDesk", state: ScreenerState, now_ns: int) -> Sequence[Message]:
-        """Report the names of live data when it is time for it; nothing once they were ranked."""
+        """Report the names of live data when it is time for it, then the volatility and chains as they come."""
         plan = state.plan
         self._ranked_date, self._candidates = state.ranked_date, state.candidates
-        if plan is None or state.ranked_date == plan.session_date or not desk.is_time(plan):
+        if plan is None or not desk.is_time(plan):
             return ()
+        if state.ranked_date == plan.session_date:
+            volatility = self._volatility(plan, now_ns) if state.vix_date != plan.session_date else ()
+            listed = desk.listed(plan, state.candidates)
+            return volatility if listed is None else (*volatility, listed)
         names = self._live_names()
         loaded = desk.loaded(plan, names) if names else None
         if loaded is None:
             return ()
         self._reported = loaded
-        return (loaded, self._vix.observe(plan, now_ns))
+        return (loaded,)
 
     def _live_names(self) -> Sequence[UniverseName]:
         # UNIVERSE_SOURCE session: MARKET_DATA_SYMBOLS are all the names there are.
@@ -212,13 +223,21 @@ def _keeper(setup: Setup, settings: ScreenerSettings) -> "UniverseKeeper | None"
     return UniverseKeeper(setup.paths, settings)
 
 
-def _desk(setup: Setup, settings: ScreenerSettings) -> "LiveDesk | None":
-    # A replay needs neither the stream nor what it brings.
+def _world(setup: Setup, settings: ScreenerSettings) -> "LiveWorld | None":
+    # A replay needs neither a stream nor what it brings.
     if not settings.is_live:
         return None
-    from services.screener.live_desk import LiveDesk, LiveWorld
+    from services.screener.live_world import world_of
 
-    return LiveDesk(settings, LiveWorld(setup, settings))
+    return world_of(setup, settings)
+
+
+def _desk(settings: ScreenerSettings, world: "LiveWorld | None") -> "LiveDesk | None":
+    if world is None:
+        return None
+    from services.screener.live_desk import LiveDesk
+
+    return LiveDesk(settings, world)
 
 
 def build(setup: Setup) -> Assembly[ScreenerState]:
@@ -226,8 +245,10 @@ def build(setup: Setup) -> Assembly[ScreenerState]:
     settings = ScreenerSettings.from_env(setup.env)
     feed = MarketFeed(settings)
     vix = VixSource(setup.env)
-    desk = _desk(setup, settings)
-    shell = ScreenerShell(setup, settings, feed, vix, desk=desk)
+    world = _world(setup, settings)
+    desk = _desk(settings, world)
+    teller = vix if world is None else world.vix(vix)
+    shell = ScreenerShell(setup, settings, feed, teller, desk=desk)
     core = ScreenerCore(settings)
     if desk is None:
         return Assembly(

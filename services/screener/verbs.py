@@ -4,7 +4,8 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -27,7 +28,7 @@ from services.screener.list_file import list_text
 from services.screener.rules import not_applied
 from services.screener.screening import Screening
 from services.screener.settings import ScreenerSettings
-from services.screener.snapshots import SnapshotError, live_rows
+from services.screener.snapshots import SnapshotError, SnapshotSource, live_rows
 from services.screener.universe import SCAN_MODES, ScanMode, UniverseLoaded, scan_mode_at
 from services.screener.universe_build import Progress, duration
 from services.screener.universe_cache import UniverseCacheError
@@ -209,31 +210,45 @@ def _recorded(call: _Call) -> tuple[UniverseLoaded, ScreenerSettings]:
 
 
 def _live(call: _Call) -> tuple[UniverseLoaded, ScreenerSettings]:
-    # Only this needs alpaca-py and the pandas that it brings.
-    from services.screener.alpaca_snapshots import AlpacaSnapshots
-
     settings, now = call.settings, utc_ns()
     universe = load_universe(call.paths, settings)
-    source = AlpacaSnapshots(
-        alpaca_data_pair(Vault(call.paths).open().credentials),
-        settings.alpaca_data_feed,
-        sleep=time.sleep,
-        utc_ns=utc_ns,
-        url=call.urls.alpaca,
-    )
     day = datetime.fromtimestamp(now // NS_PER_SECOND, NEW_YORK).date().isoformat()
     plan = plan_session(read_exchange_day(day), call.env, now)
-    found = source.snapshots([name.symbol for name in universe.names], day)
+    with _prices(call) as (source, words):
+        found = source.snapshots([name.symbol for name in universe.names], day)
     loaded = UniverseLoaded(
         ts_event=now,
         ts_init=now,
         session_date=day,
-        source=f"{len(found):,} snapshots of Alpaca's {settings.alpaca_data_feed} feed at {iso_utc(now)}; universe of "
-        f"{stamp(universe.listed_at_s)}",
+        source=f"{len(found):,} snapshots of {words} at {iso_utc(now)}; universe of {stamp(universe.listed_at_s)}",
         rows=live_rows(universe.names, found),
         scan_mode=call.asked.mode or _mode(settings, plan, now),
     )
     return loaded, msgspec.structs.replace(settings, universe_source="finnhub")
+
+
+@contextmanager
+def _prices(call: _Call) -> Iterator[tuple[SnapshotSource, str]]:
+    """Give what the names' prices come from, and its name for people: Interactive Brokers, if data comes from there."""
+    settings = call.settings
+    if settings.ibkr is not None:
+        from services.screener.ibkr_world import IbkrWorld
+
+        world = IbkrWorld(settings.ibkr, settings)
+        try:
+            yield world.snapshots(), world.words
+        finally:
+            world.close()
+        return
+    # Only this needs alpaca-py and the pandas that it brings.
+    from services.screener.alpaca_snapshots import AlpacaSnapshots
+
+    keys = alpaca_data_pair(Vault(call.paths).open().credentials)
+    feed = settings.alpaca_data_feed
+    yield (
+        AlpacaSnapshots(keys, feed, sleep=time.sleep, utc_ns=utc_ns, url=call.urls.alpaca),
+        f"Alpaca's {feed} feed",
+    )
 
 
 def _mode(settings: ScreenerSettings, plan: SessionPlanned, now_ns: int) -> ScanMode:

@@ -14,7 +14,7 @@ from config.env_bot import EnvBot
 _HEAD: Final = ["DATE", "OPEN", "HIGH", "LOW", "CLOSE"]
 _CLOSE: Final = 4
 #: A close beyond this is no volatility index. Source: Cboe, the highest close since 1990 was 82.69 (2020-03-16).
-_HUNDREDTHS_MAX: Final = 100_000
+VIX_HUNDREDTHS_MAX: Final = 100_000
 
 
 class VixFileError(CannotStartError):
@@ -99,6 +99,6 @@ def _closes(path: Path) -> Iterator[tuple[date, int]]:
             day = date.fromisoformat(row[0])
         except (ValueError, IndexError, InvalidOperation, OverflowError) as error:
             raise VixFileError(path, f"is malformed in line {number}") from error
-        if not 0 < hundredths <= _HUNDREDTHS_MAX:
+        if not 0 < hundredths <= VIX_HUNDREDTHS_MAX:
             raise VixFileError(path, f"has a close of {row[_CLOSE]} in line {number}")
         yield day, hundredths

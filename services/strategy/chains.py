@@ -17,8 +17,14 @@ class Chains(Struct, frozen=True, kw_only=True):
     board: QuoteBoard = QuoteBoard()
 
     def has(self, listed: OptionsListed) -> bool:
-        """Tell whether the chain of this name is known in this session."""
-        return self.session_date == listed.session_date and listed.underlying in self.listed
+        """Tell whether this chain, or a newer one of the same name, is known in this session."""
+        known = self.listed.get(listed.underlying) if self.session_date == listed.session_date else None
+        return known is not None and known.ts_event >= listed.ts_event
+
+    def age_ns(self, symbol: str, now_ns: int) -> int:
+        """Return how long ago the chain of a name was asked for; 0 when there is none."""
+        chain = self.listed.get(symbol)
+        return 0 if chain is None else now_ns - chain.ts_event
 
     def listing(self, listed: OptionsListed) -> "Chains":
         """Return the chains with one more; another session begins anew."""

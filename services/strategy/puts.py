@@ -5,19 +5,14 @@ The chain is what the screener has listed before the session, with the newest qu
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
 
 from msgspec import Struct
 
+from bus.instruments import put_moneyness_ppm
 from bus.messages import Reason
 from services.strategy.arrays import PPM
 from services.strategy.settings import PutRules
 from services.strategy.wording import dollars, number, percent
-
-#: Without deltas the strike stands for one: at the money it is about a half, and each tenth more or less is about two
-#: percent of the underlying. A rule of thumb for contracts of about a month, not a model.
-_MONEYNESS_PPM_PER_DELTA: Final = 200_000
-_HALF_PPM: Final = 500_000
 
 
 class PutContract(Struct, frozen=True, kw_only=True):
@@ -128,16 +123,11 @@ def _nearness(contract: PutContract, situation: _Situation) -> int | None:
         return None if contract.delta_ppm is None else abs(contract.delta_ppm - target)
     if situation.underlying_micros <= 0:
         return None
-    return abs(_moneyness_ppm(contract, situation) - _wanted_moneyness_ppm(target))
+    return abs(_moneyness_ppm(contract, situation) - put_moneyness_ppm(target))
 
 
 def _moneyness_ppm(contract: PutContract, situation: _Situation) -> int:
     return contract.strike_micros * PPM // situation.underlying_micros
-
-
-def _wanted_moneyness_ppm(target_ppm: int) -> int:
-    # A put with more delta is further in the money: its strike is above the price of the underlying.
-    return PPM + (target_ppm - _HALF_PPM) * _MONEYNESS_PPM_PER_DELTA // PPM
 
 
 def _order(contract: PutContract, situation: _Situation) -> tuple[int, int, str, int, int, str]:
@@ -162,7 +152,7 @@ def _near_reason(contract: PutContract, situation: _Situation, *, passed: bool) 
             "moneyness", "the underlying's price is unknown", "a price, where there is no delta", passed=passed
         )
     value = f"strike {percent(_moneyness_ppm(contract, situation))} % of {dollars(situation.underlying_micros)}"
-    return _reason("moneyness", value, f"nearest to {percent(_wanted_moneyness_ppm(target))} %", passed=passed)
+    return _reason("moneyness", value, f"nearest to {percent(put_moneyness_ppm(target))} %", passed=passed)
 
 
 def _against(

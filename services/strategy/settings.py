@@ -76,6 +76,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     puts: PutRules
     put_trail_bps: int
     max_quote_age_ns: int
+    put_chain_age_max_ns: int
     signal_ttl_ns: int
     is_live: bool = False
 
@@ -119,6 +120,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
             puts=PutRules.from_env(env),
             put_trail_bps=env.scaled("PUT_TRAILING_STOP", BPS_PER_PERCENT),
             max_quote_age_ns=env.whole("MAX_QUOTE_AGE") * NS_PER_SECOND,
+            put_chain_age_max_ns=minutes("PUT_CHAIN_AGE_MAX"),
             signal_ttl_ns=env.whole("SIGNAL_TTL") * NS_PER_SECOND,
             is_live=is_live(env),
         )

@@ -9,7 +9,7 @@ from bus.inverse_etfs import InverseEtf, inverse_of, is_inverse_etf
 from bus.messages import Direction, ExitSignalled, Message, Reason, SignalRaised, SignalSuppressed, StrategyName
 from services.strategy.chains import Chains
 from services.strategy.puts import choose_put
-from services.strategy.settings import StrategySettings
+from services.strategy.settings import NS_PER_MINUTE, StrategySettings
 from services.strategy.strategy import (
     ALL_SYMBOLS,
     IS_INVERSE_ETF,
@@ -94,6 +94,14 @@ class SignalMaker(Struct, frozen=True, kw_only=True):
             return self._suppressed(
                 finding, rule="no_chain", detail=f"{key} is LongPut, but there is no chain of {symbol}"
             )
+        age_ns, most_ns = self.chains.age_ns(symbol, context.now_ns), self.settings.put_chain_age_max_ns
+        if self.settings.is_live and age_ns > most_ns:
+            # PUT_CHAIN_AGE_MAX: what is open of a contract, and its delta, were true too long ago.
+            detail = (
+                f"{key} is LongPut, but the chain of {symbol} is {age_ns // NS_PER_MINUTE} minutes old, not at most "
+                f"{most_ns // NS_PER_MINUTE}"
+            )
+            return self._suppressed(finding, rule="stale_chain", detail=detail)
         choice = choose_put(contracts, self.settings.puts, session_date=date, underlying_micros=finding.close_micros)
         if choice.chosen is None:
             told = "; ".join(

@@ -70,6 +70,10 @@ def _prices(settings: Mapping[str, str]) -> str:
         if settings.get("ALPACA_ENDPOINT") == "simulator":
             return "simulated exchange"
         return f"live, Alpaca {settings.get('ALPACA_DATA_FEED', '')}".rstrip()
+    if source == "ibkr":
+        # IBKR_DELAYED_DATA: nobody may take old prices for live ones.
+        is_delayed = settings.get("IBKR_DELAYED_DATA") != "false"
+        return "DELAYED 15 minutes, Interactive Brokers" if is_delayed else "live, Interactive Brokers"
     return source or "unknown"
 
 

@@ -50,9 +50,12 @@ def test_the_chain_when_anything_is_missing_is_not_ready_and_says_why() -> None:
 
 def test_a_service_when_it_refused_something_says_so_in_its_line() -> None:
     liveness = _liveness()
-    liveness.hear(replace(a_beat("risk"), rejected_messages=2, refused_connections=7), 0)
+    liveness.hear(replace(a_beat("risk"), rejected_messages=2, refused_connections=7, market_holes=3), 0)
     (line,) = liveness.table(("risk",), 0)
-    assert line.detail == "ready; refused 2 message(s); refused 7 connection(s) with an unknown key"
+    assert line.market_holes == 3
+    assert line.detail == (
+        "ready; refused 2 message(s); refused 7 connection(s) with an unknown key; missed market data 3 time(s)"
+    )
 
 
 def test_a_service_when_restarted_more_than_three_times_in_a_minute_is_in_a_crash_loop() -> None:

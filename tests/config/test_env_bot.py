@@ -37,6 +37,16 @@ _SPECIFIED = [
 ]
 
 
+IBKR_DATA = {"MARKET_DATA_SOURCE": "ibkr", "MARKET_DATA_SYMBOLS": "SPY"}
+ALPACA_MONEY = {
+    "BROKER_NAME": "ALPACA",
+    "ALPACA_ENABLED": "true",
+    "ALPACA_ENDPOINT": "live",
+    "MARKET_DATA_SOURCE": "alpaca",
+    "MARKET_DATA_SYMBOLS": "SPY",
+}
+
+
 def test_the_settings_have_every_key_of_the_specification_once() -> None:
     assert set(_SPECIFIED) <= set(BY_KEY)
     assert len(BY_KEY) == len(SETTINGS)
@@ -134,6 +144,22 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
         ({"STRATEGY_SEQUENCE": "open,mid"}, "STRATEGY_SEQUENCE does not name close"),
         ({"STRATEGY_OVERRIDE": "mid", "STRAT_MID_ENABLED": "false"}, "so nothing would run"),
         ({"SHORT_TYPE_MID": "LongPut"}, "MARKET_DATA_SOURCE is generated, which has no options"),
+        (
+            ALPACA_MONEY | {"SHORT_TYPE_MID": "LongPut"},
+            "ALPACA_OPTIONS_FEED is indicative, whose quotes are no market, and orders are for real money",
+        ),
+        (IBKR_DATA | {"MARKET_DATA_SYMBOLS": ""}, "live data has no names of its own"),
+        (IBKR_DATA | {"IBKR_DATA_CLIENT_ID": "11"}, "IBKR_DATA_CLIENT_ID and IBKR_CLIENT_ID are the same number"),
+        (IBKR_DATA | {"IBKR_STREAM_SYMBOLS_MAX": "51"}, "IBKR_LINES_MAX is 100, but 102 market data lines are needed"),
+        (
+            IBKR_DATA | {"IBKR_STREAM_SYMBOLS_MAX": "36", "SHORT_TYPE_OPEN": "LongPut"},
+            "IBKR_LINES_MAX is 100, but 102 market data lines are needed",
+        ),
+        (
+            IBKR_DATA
+            | {"BROKER_NAME": "IBKR", "IBKR_ENABLED": "true", "IBKR_MODE": "live", "IBKR_DELAYED_DATA": "true"},
+            "IBKR_DELAYED_DATA is true and orders are for real money",
+        ),
         ({"PUT_EXPIRY_MIN_DAYS": "46"}, "no put could pass"),
         ({"START_TIME_MID": "14:29"}, "START_TIME_MID is 14:29, before the exchange opens at 14:30 UTC"),
         (
@@ -154,6 +180,9 @@ def test_settings_when_they_contradict_each_other_are_faults() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        ALPACA_MONEY | {"SHORT_TYPE_MID": "LongPut", "ALPACA_OPTIONS_FEED": "opra"},
+        {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY", "SHORT_TYPE_MID": "LongPut"},
+        IBKR_DATA | {"SHORT_TYPE_MID": "LongPut", "IBKR_STREAM_SYMBOLS_MAX": "35", "IBKR_DELAYED_DATA": "true"},
         {"START_TIME_OPEN": "13:30", "START_TIME_DST": "fixed"},
         {"OPEN_BREAKOUT_TIME": "370"},
         {"START_TIME_OPEN": "09:00", "STRAT_OPEN_ENABLED": "false"},

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from alpaca_options import OptionsDesk
 from websockets.datastructures import Headers
 from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
@@ -129,6 +130,7 @@ class AlpacaData:
         self.questions: list[dict[str, str]] = []
         self.bars: dict[tuple[str, int], LiveBar] = {}
         self.snapshots: dict[str, dict[str, Any]] = {}
+        self.options = OptionsDesk()
         self.first_subscription = threading.Event()
         self._keys = keys
         self._symbols_max = symbols_max
@@ -291,7 +293,10 @@ class AlpacaData:
             "/v2/stocks/snapshots": self._snapshots,
             "/v2/stocks/quotes/latest": self._latest_quotes,
         }.get(parts.path)
-        return _json(404, {"message": "not found"}) if answer is None else answer(asked)
+        if answer is not None:
+            return answer(asked)
+        told = self.options.answer(parts.path, asked)
+        return _json(404, {"message": "not found"}) if told is None else _json(200, told)
 
     def _past_bars(self, asked: dict[str, str]) -> Response:
         if "limit" not in asked or asked.get("timeframe") != "1Min":

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import ib_words as words
 from exchange import NANOS, Exchange
+from ib_gateway_data import IbDataDesk
 from ib_gateway_orders import IbDesk, contract_of
 from ib_words import Contract, IbOrder
 
@@ -53,7 +54,7 @@ class Line:
                 self.sock.sendall(words.frame(fields))
 
 
-class IbGateway(IbDesk):
+class IbGateway(IbDesk, IbDataDesk):
     """One gateway with one account; every public attribute is a control.
 
     Args:
@@ -63,6 +64,7 @@ class IbGateway(IbDesk):
 
     def __init__(self, exchange: Exchange, *, account: str = "DU1234567") -> None:
         super().__init__(exchange, account)
+        self.begin_data()
         self.currency = "USD"
         self.zone = "US/Eastern"
         #: Its time; None = this machine's.
@@ -173,6 +175,7 @@ class IbGateway(IbDesk):
         with self._lock:
             if line in self.lines:
                 self.lines.remove(line)
+        self.forget_line(line)
         line.sock.close()
 
     def _heard(self, line: Line, fields: list[str]) -> None:
@@ -255,7 +258,7 @@ class IbGateway(IbDesk):
             3: self._order,
             4: self._cancel,
             58: self._global_cancel,
-            1: self._market_data,
+            **self.data_answers(),
         }.get(kind)
         if answer is not None:
             answer(line, fields)
@@ -349,19 +352,6 @@ class IbGateway(IbDesk):
             other = Contract(known.con_id + 1_000_000, known.symbol)
             line.write(words.contract_details(request_id, other, self.hours, self.version))
         line.write([52, 1, request_id])
-
-    def _market_data(self, line: Line, fields: list[str]) -> None:
-        request_id = int(fields[2])
-        quote = self.exchange.quotes.get(fields[4].replace(" ", "."))
-        line.write([58, 1, request_id, 1])
-        line.write([81, request_id, "0.01", "9c0001", 3])
-        if quote is not None:
-            for tick, price, size in (
-                (1, quote.bid_micros, quote.bid_nanos),
-                (2, quote.ask_micros, quote.ask_nanos),
-            ):
-                line.write([1, 6, request_id, tick, words.money(price), words.quantity(size), 1])
-        line.write([57, 1, request_id])
 
 
 def _exactly(stream: object, size: int) -> bytes:

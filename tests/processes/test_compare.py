@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from bus.calendar import plan_session, read_exchange_day
+from bus.clock import NS_PER_MINUTE, iso_utc
+from bus.messages import MICROS, NANOS
+from config.env_bot import parse, proposals
 from replay.choice import RunChoice, prepare
 from replay.command_compare import both_ways
 from replay.compare import table
+from services.screener.generator import generate
 
 pytestmark = pytest.mark.processes
 
@@ -30,6 +35,28 @@ CHOICES = [RunChoice(start="2024-07-03", seed=11, settings=(PATIENT, ("PAPER_SLI
     if LEAN.is_dir()
     else []
 )  # fmt: skip
+
+
+def _as_csv(path: Path, date: str) -> Path:
+    """Write the generated market of a half-day as bars, the day before it too."""
+    lines = ["symbol,timestamp,open,high,low,close,volume"]
+    for day in (plan_session(read_exchange_day(one), parse(proposals()), 0) for one in ("2024-07-02", date)):
+        bars, symbols = (found := generate(day, 11)).bars, found.symbols
+        for minute, place in zip(*map(list, bars.closes.nonzero()), strict=True):
+            at = iso_utc(day.open_ns + int(minute) * NS_PER_MINUTE)
+            prices = (column[minute, place] / MICROS for column in (bars.opens, bars.highs, bars.lows, bars.closes))
+            volume = bars.volumes[minute, place] / NANOS
+            lines.append(f"{symbols[place]},{at},{','.join(f'{price:.6f}' for price in prices)},{volume:.3f}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_day_of_bars_in_csv_when_played_both_ways_has_the_same_lines(tmp_path: Path) -> None:
+    path = _as_csv(tmp_path / "bars.csv", "2024-07-03")
+    found, faults = both_ways(prepare(RunChoice(data=str(path), start="2024-07-03", settings=(PATIENT,))))
+    assert found.first_difference() is None, table(found)
+    assert found.count("fill", 0) > 0
+    assert faults == []
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.start)

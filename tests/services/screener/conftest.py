@@ -10,6 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "fakes"))
 
 from finnhub_server import FinnhubServer, StillTime
+from ibkr_data_bench import ib
+
+__all__ = ["ib"]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -132,17 +132,40 @@ class KeptBars:
         return [bar for bar in self.kept if bar.symbol in symbols and from_ns < bar.end_ns <= until_ns]
 
 
+class TellingPuts:
+    """Quotes of puts that a test gives."""
+
+    def __init__(self) -> None:
+        self.watched: tuple[str, ...] = ()
+        self.is_closed = False
+        self._next: dict[str, LiveQuote] = {}
+
+    def watch(self, puts: Collection[str]) -> None:
+        self.watched = tuple(puts)
+
+    def tell(self, quote: LiveQuote) -> None:
+        self._next[quote.symbol] = quote
+
+    def take(self) -> Mapping[str, LiveQuote]:
+        said, self._next = self._next, {}
+        return said
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
 class LiveDay:
     """Drives one live session; time goes on by `wait` alone. A screener that starts `late_s` after the open."""
 
     def __init__(self, *names: str, late_s: int = -60) -> None:
-        self.stream, self.past = TellingStream(), KeptBars()
+        self.stream, self.past, self.puts = TellingStream(), KeptBars(), TellingPuts()
         self.boot_ns = 1_000 * SECOND
         self.utc_ns = OPEN + late_s * SECOND
         self.faults: list[str] = []
         ports = LivePorts(
             stream=self.stream,
             past=self.past,
+            puts=self.puts,
             utc_ns=lambda: self.utc_ns,
             boot_ns=lambda: self.boot_ns,
             is_simulated=False,
@@ -180,18 +203,18 @@ class LiveDay:
         """Let time go on until so long after the open."""
         return self.wait((OPEN + after_ns - self.utc_ns) / SECOND)
 
-    def listeners(self, pid: int, step: int | None = None) -> None:
-        """Tell the session that strategy and risk run as this process, and what step they have heard."""
+    def listeners(self, pid: int, step: int | None = None, *, holes: int = 0) -> None:
+        """Tell the session that strategy and risk run as this process, what they have heard, and what they missed."""
         heard = self.said[-1].step if step is None and self.said else step or 0
-        self.session.hear_status(a_status(pid, heard))
+        self.session.hear_status(a_status(pid, heard, holes))
 
 
-def a_status(pid: int, step: int) -> ChainStatus:
+def a_status(pid: int, step: int, holes: int = 0) -> ChainStatus:
     names: tuple[ServiceName, ...] = ("strategy", "risk")
-    lines = tuple(
-        ServiceHealth(service=n, status="up", pid=pid, age_ms=1, restarts=0, step=step, outbox_depth=0, detail="")
-        for n in names
+    line = ServiceHealth(
+        service="risk", status="up", pid=pid, age_ms=1, restarts=0, step=step, outbox_depth=0, detail=""
     )
+    lines = tuple(replace(line, service=name, market_holes=holes) for name in names)
     return ChainStatus(
         ts_event=1,
         ts_init=1,

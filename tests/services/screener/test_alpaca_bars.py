@@ -7,6 +7,7 @@ from alpaca_data import AlpacaData
 from live_day import MINUTE, OPEN, a_bar
 
 from services.screener.alpaca_bars import AlpacaBars
+from services.screener.alpaca_rest import AlpacaRest
 from services.screener.live import BarsError
 
 KEYS = ("CANARYKEYID000000", "canarySECRETcanarySECRET0000")
@@ -21,7 +22,7 @@ def data() -> Iterator[AlpacaData]:
 
 
 def past(data: AlpacaData, keys: tuple[str, str] = KEYS) -> AlpacaBars:
-    return AlpacaBars(keys, "iex", url=data.rest_url, timeout_s=(5.0, 5.0))
+    return AlpacaBars(AlpacaRest(keys, url=data.rest_url, timeout_s=(5.0, 5.0)), "iex")
 
 
 def test_bars_when_asked_then_every_minute_of_the_span_comes_and_no_other(data: AlpacaData) -> None:

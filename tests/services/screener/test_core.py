@@ -236,6 +236,15 @@ def test_decide_when_puts_are_listed_then_each_name_is_said_once_a_session() -> 
         assert len(events) == count
 
 
+def test_decide_when_a_live_chain_is_asked_for_again_then_the_newer_one_is_said() -> None:
+    core = ScreenerCore(replace(SETTINGS, source="ibkr"))
+    state, _ = drive(core, core.initial(), PLAN)
+    first = OptionsListed(ts_event=5, ts_init=1, session_date=PLAN.session_date, underlying="AIG", puts=())
+    for listed, count in ((first, 1), (first, 0), (replace(first, ts_event=6), 1), (first, 0)):
+        state, events = drive(core, state, listed)
+        assert len(events) == count
+
+
 def test_list_of_puts_when_it_is_as_long_as_it_gets_then_it_fits_one_frame() -> None:
     puts = tuple(
         ListedPut(symbol=f"ABCDEF251219P{strike:08d}", open_interest=10**9, delta_ppm=10**6) for strike in range(200)

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,43 +11,38 @@ from typing import Any
 import pytest
 from alpaca_data import AlpacaData, SessionPlayer
 from finnhub_server import provision
-from live_day import MINUTE, OPEN, PLAN, SECOND, a_status, until
+from live_day import MINUTE, OPEN, SECOND, until
+from live_screener import DAY, IDENTITY, SHORT, Screener, heard
 from msgspec.structs import replace
 
-from bus.assembly import Assembly, CannotStartError, Ports, Setup
+from bus.assembly import CannotStartError, Setup
 from bus.clock import on_host
-from bus.local import OpenGate
 from bus.messages import (
+    MICROS,
+    NANOS,
     BarBatch,
     CandidatesRanked,
     FeedEnded,
     MarketMessage,
-    PortfolioSnapshot,
-    PositionLine,
+    OptionsListed,
+    QuoteBatch,
     VixObserved,
 )
 from config.env_bot import SettingsError, parse, proposals
-from config.identity import Identity
 from config.paths import HomePaths
-from services.screener.core import ScreenerState
+from services.screener.alpaca_world import AlpacaWorld
 from services.screener.feed import MarketFeed, check_source
-from services.screener.generator import generate
-from services.screener.live_desk import LiveDesk, LiveWorld
+from services.screener.live import LiveQuote
+from services.screener.live_desk import LiveDesk
 from services.screener.settings import ScreenerSettings
 from services.screener.shell import build
 from services.screener.steps import messages
 from services.screener.universe import UniverseLoaded
 
 ROOT = Path(__file__).resolve().parents[3]
-MINUTES = 4
-SHORT = replace(PLAN, close_ns=OPEN + MINUTES * MINUTE)
-DAY = generate(SHORT, 2)
 KEYS = {"alpaca_data_key": "CANARYKEYID000000", "alpaca_data_secret": "canarySECRET"}
 TRADING = {"alpaca_trading_key": "TRADINGKEYID00000", "alpaca_trading_secret": "tradingSECRET"}
 SIMULATOR = {"ALPACA_ENDPOINT": "simulator"}
-IDENTITY = Identity(
-    entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
-)
 
 
 @pytest.fixture
@@ -56,66 +50,6 @@ def data() -> Iterator[AlpacaData]:
     made = AlpacaData()
     yield made
     made.close()
-
-
-class Screener:
-    """A screener's core and shell, driven as the runtime does it."""
-
-    def __init__(self, paths: HomePaths, port: int, **settings: str) -> None:
-        live = {
-            "MARKET_DATA_SOURCE": "alpaca",
-            "ALPACA_ENDPOINT": "simulator",
-            "ALPACA_DATA_SIMULATOR_PORT": str(port),
-            "MARKET_DATA_DATE": SHORT.session_date,
-            "MARKET_DATA_SYMBOLS": ",".join(DAY.symbols),
-            "ALPACA_STREAM_SYMBOLS_MAX": "200",
-        }
-        env = parse(proposals() | live | settings)
-        self.halts: list[tuple[str, str]] = []
-        self.assembly: Assembly[ScreenerState] = build(Setup(paths=paths, env=env, identity=IDENTITY)).checked()
-        self.assembly.attach(Ports(OpenGate(), lambda _status: None, lambda *halt: self.halts.append(halt)))
-        self.state = self.assembly.core.initial()
-        self.events: list[Any] = []
-
-    def hear(self, message: Any) -> None:
-        for event in self.assembly.core.decide(self.state, message, 0):
-            self.assembly.shell.before_commit(event)
-            self.state = self.assembly.core.evolve(self.state, event)
-            self.events.append(event)
-            for report in self.assembly.shell.after_commit(self.state, event, 0):
-                self.hear(report)
-
-    def idle(self) -> None:
-        for report in self.assembly.shell.on_idle(self.state, 0):
-            self.hear(report)
-
-    def ranked(self) -> CandidatesRanked:
-        def look() -> CandidatesRanked | None:
-            self.idle()
-            return next((event for event in self.events if isinstance(event, CandidatesRanked)), None)
-
-        found = until(look, "candidates")
-        self.idle()
-        return found
-
-    def holds(self, *symbols: str) -> None:
-        """Hear from risk what is held."""
-        lines = tuple(
-            PositionLine(
-                intent_id="1", strategy="open", symbol=one, qty_nanos=1, entry_micros=1, last_micros=1, pnl_micros=0
-            )
-            for one in symbols
-        )
-        numbers = {name: 1 for name in PortfolioSnapshot.__struct_fields__ if name.endswith(("_micros", "_total"))}
-        said = PortfolioSnapshot(
-            ts_event=1, ts_init=1, session_date="2025-03-12", positions=lines, denied=(), **numbers
-        )
-        self.assembly.on_status("risk", said)
-
-    def open(self) -> Any:
-        assert self.assembly.live is not None
-        self.holds()
-        return self.assembly.live(SHORT)
 
 
 @pytest.fixture
@@ -130,21 +64,6 @@ def new_screener(short_home: HomePaths) -> Iterator[Callable[..., Screener]]:
     yield new
     for one in made:
         one.assembly.shell.close()
-
-
-def heard(session: Any, status: Callable[[], None] = lambda: None) -> list[MarketMessage]:
-    """Return what a session says, to its end."""
-    said: list[MarketMessage] = []
-    deadline = time.monotonic() + 30
-    while not session.has_ended:
-        assert time.monotonic() < deadline, f"no end after {said[-1:]}"
-        message = session.next()
-        if message is None:
-            time.sleep(0.001)
-            continue
-        said.append(message)
-        session.hear_status(a_status(7, message.step))
-    return said
 
 
 def columns(said: Sequence[MarketMessage], names: set[str]) -> dict[int, dict[str, Any]]:
@@ -287,7 +206,7 @@ def test_the_names_when_it_is_time_then_they_are_asked_for_and_not_before(
     setup = Setup(paths=HomePaths(Path()), env=env, identity=IDENTITY)
     assert screener.state.plan is None
     with on_host(Wall(at_ns)):
-        desk = LiveDesk(settings, LiveWorld(setup, settings), lambda: at_ns)
+        desk = LiveDesk(settings, AlpacaWorld(setup, settings), lambda: at_ns)
         assert desk.is_time(SHORT) is asks
         assert not desk.is_time(replace(SHORT, is_trading_day=False))
 
@@ -314,9 +233,9 @@ def test_keys_when_the_vault_has_them_then_the_pair_for_market_data_comes_first(
     provision(short_home, more=kept)
     env = parse(proposals() | {"MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"})
     setup = Setup(paths=short_home, env=env, identity=IDENTITY)
-    assert LiveWorld(setup, ScreenerSettings.from_env(env)).keys()[0] == expected
+    assert AlpacaWorld(setup, ScreenerSettings.from_env(env)).keys()[0] == expected
     simulated = parse({**proposals(), "MARKET_DATA_SOURCE": "alpaca", "MARKET_DATA_SYMBOLS": "SPY"} | SIMULATOR)
-    world = LiveWorld(dataclasses.replace(setup, env=simulated), ScreenerSettings.from_env(simulated))
+    world = AlpacaWorld(dataclasses.replace(setup, env=simulated), ScreenerSettings.from_env(simulated))
     assert world.keys()[0] != expected, "a simulator never gets real keys"
 
 
@@ -359,3 +278,37 @@ def test_the_stand_in_when_started_as_a_program_then_it_says_where_it_listens() 
         line = program.stdout.readline().decode()
         program.terminate()
     assert "seed 2 on 127.0.0.1:" in line
+
+
+PUT = "SPY250321P00450000"
+
+
+def test_puts_when_live_then_the_chain_is_listed_at_todays_price_and_its_puts_are_quoted(
+    data: AlpacaData, new_screener: Callable[..., Screener]
+) -> None:
+    data.options.list_put(PUT)
+    data.options.list_put("SPY250321P00600000")
+    data.options.quote_put(PUT, 2.1, 2.2, OPEN)
+    bars = {"prevDailyBar": {"t": "2025-03-11T04:00:00Z", "c": 449, "v": 9_000_000}}
+    data.snapshots = {"SPY": {"latestTrade": {"t": "2025-03-12T13:00:00Z", "p": 450}, **bars}}
+    screener = new_screener(data.port, MARKET_DATA_SYMBOLS="SPY", SHORT_TYPE_OPEN="LongPut")
+    screener.hear(SHORT)
+    screener.ranked()
+    session = screener.open()
+
+    def look() -> list[OptionsListed]:
+        screener.idle()
+        return [event for event in screener.events if isinstance(event, OptionsListed)]
+
+    (listed,) = until(look, "chain")
+    assert [(put.symbol, put.open_interest, put.delta_ppm) for put in listed.puts] == [(PUT, 1_200, 480_000)]
+    assert data.options.contract_questions[0]["underlying_symbols"] == "SPY"
+
+    def quoted() -> bool:
+        screener.idle()
+        data.say_quotes([LiveQuote("SPY", 450 * MICROS, 451 * MICROS, NANOS, NANOS, OPEN)])
+        message = session.next()
+        return isinstance(message, QuoteBatch) and PUT in message.symbols
+
+    until(quoted, "quote of the put")
+    session.close()

@@ -269,3 +269,59 @@ def test_the_remark_when_the_feed_changes_then_a_person_sees_how_it_is() -> None
     day.stream.tell(is_up=False)
     day.wait(1)
     assert "minutes are missing" in day.session.remark
+
+
+def test_a_listener_when_it_missed_something_then_all_minutes_are_said_again_and_not_too_often() -> None:
+    day = LiveDay("AAA")
+    day.connect()
+    day.wait_until(MINUTE)
+    day.stream.tell(a_bar("AAA", 0), a_quote("AAA", MINUTE + 1))
+    day.wait(6)
+    day.listeners(7, holes=1)
+    said = day.wait(1)
+    assert bars_of(said) == [("PastBars", 0, ("AAA",))]
+    day.listeners(7, holes=1)
+    assert bars_of(day.wait(10)) == [], "the same hole is mended once"
+    day.listeners(7, holes=2)
+    assert bars_of(day.wait(1)) == [("PastBars", 0, ("AAA",))]
+    day.listeners(7, holes=3)
+    assert bars_of(day.wait(3)) == [], "whoever cannot keep up is not given more at once"
+    assert bars_of(day.wait(3)) == [("PastBars", 0, ("AAA",))]
+
+
+PUT, HELD = "AAA250321P00100000", "BBB250321P00050000"
+
+
+def test_puts_when_listed_or_held_then_they_are_watched_and_their_quotes_are_said() -> None:
+    day = LiveDay("AAA")
+    day.connect()
+    day.session.hold({"AAA", HELD})
+    day.session.list_puts([PUT])
+    assert day.puts.watched == (HELD, PUT)
+    assert day.stream.wanted == {"AAA"}, "an option is no share"
+    day.puts.tell(a_quote(PUT, SECOND, 2))
+    assert quotes_of(day.wait(0.25)) == [(PUT, 2)]
+    day.session.list_puts(())
+    assert day.puts.watched == (HELD,)
+    day.session.close()
+    assert day.puts.is_closed
+
+
+def test_a_name_when_it_was_not_quoted_for_long_then_it_is_told_and_its_last_price_is_known() -> None:
+    day = LiveDay("AAA", "BBB")
+    day.connect()
+    day.wait_until(SECOND)
+    day.stream.tell(a_quote("AAA", SECOND), a_quote("BBB", SECOND, 20))
+    day.wait(20)
+    day.stream.tell(a_quote("AAA", 20 * SECOND, 11))
+    day.wait(15)
+    assert day.session.remark.endswith("no quote for over 30 s of BBB")
+    assert (day.session.price_of("AAA"), day.session.price_of("CCC")) == (11_500_000, 0)
+
+
+def test_what_a_stream_remarks_when_it_stands_then_people_see_it() -> None:
+    day = LiveDay("AAA")
+    day.connect()
+    day.stream.tell(remark="no data of XYZ")
+    day.wait(1)
+    assert "no data of XYZ" in day.session.remark

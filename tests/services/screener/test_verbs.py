@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from finnhub_server import KEY, FinnhubServer, provision, said
+from ibkr_data_bench import DataBench
 
 from config.paths import HomePaths
 from services.screener import universe_keeper, verbs
@@ -182,3 +183,26 @@ def test_screen_when_live_without_keys_then_says_which_are_missing(
     assert run_verb(["build-universe"], paths, urls=Urls(server.url)) == 0
     assert run_verb(["screen"], paths, urls=Urls(server.url, server.root)) == 1
     assert "There is no Alpaca key pair" in capsys.readouterr().err
+
+
+def test_screen_when_the_data_is_interactive_brokers_then_its_prices_rank_the_universe(
+    paths: HomePaths,
+    server: FinnhubServer,
+    ib: DataBench,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths.make()
+    provision(paths, MARKET_DATA_SOURCE="ibkr", IBKR_PORT=str(ib.gateway.port), IBKR_LIBRARY=ib.library)
+    answering(server)
+    monkeypatch.setattr(verbs, "utc_ns", lambda: 1_760_000_400 * 10**9)  # 2025-10-09 09:00 UTC, before the open
+    monkeypatch.setattr(universe_keeper, "utc_ns", verbs.utc_ns)
+    assert run_verb(["build-universe"], paths, urls=Urls(server.url)) == 0
+    for name in ("AAA", "FUND"):
+        ib.gateway.say_ticks(
+            name, last="52", last_time_s=1_760_000_000, close="50", volume="10", average_volume="900000"
+        )
+    assert run_verb(["screen"], paths, urls=Urls(server.url)) == 0
+    out = capsys.readouterr().out
+    assert "snapshots of Interactive Brokers' market data at 2025-10-09T09:00:00.000Z" in out
+    assert "gap +4.00 % (<= 15.00 % either way); volume 900,000 shares (>= 100,000 shares)" in out

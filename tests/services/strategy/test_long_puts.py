@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from bus import messages as m
 
 PUT, OTHER = "SPY250404P00010000", "SPY250404P00009000"
@@ -80,6 +82,43 @@ def test_bearish_when_there_is_no_chain_then_suppressed_by_name(new_day: Any) ->
     [told] = day.minute(15, {"SPY": DOWN})
     assert told.rule == "no_chain"
     assert told.detail.startswith("SHORT_TYPE_OPEN is LongPut, but there is no chain of SPY")
+
+
+LIVE = {"MARKET_DATA_SOURCE": "ibkr", "MARKET_DATA_SYMBOLS": "SPY", "PUT_CHAIN_AGE_MAX": "30"}
+
+
+def live(new_day: Any, asked_ns: int) -> Any:
+    """Return a live day after its opening range, with a chain that was asked for then."""
+    day = new_day(SHORT_TYPE_OPEN="LongPut", **LIVE)
+    day.step = 1_000_000
+    day.plan()
+    day.watch("SPY")
+    empty = m.BarBatch.of((), ts_event=day.OPEN - 1, ts_init=day.OPEN - 1, step=day.step + 1)
+    names = m.BarBatch.__struct_fields__
+    day.market(m.PastBars(**{name: getattr(empty, name) for name in names}, begins=True))
+    day.say(replace(listing("SPY", DATE, put()), ts_event=asked_ns))
+    day.analysis("SPY")
+    return day
+
+
+def test_chain_when_live_and_old_then_no_put_is_bought_and_it_is_said(new_day: Any) -> None:
+    day = live(new_day, 0)
+    day.say(replace(listing("SPY", DATE, put()), ts_event=day.OPEN - 15 * day.MINUTE))
+    quote(day, PUT, 29, 30)
+    [told] = day.minute(15, {"SPY": DOWN})
+    assert told.rule == "stale_chain"
+    assert told.detail.startswith("SHORT_TYPE_OPEN is LongPut, but the chain of SPY is 31 minutes old, not at most 30")
+
+
+def test_chain_when_live_and_asked_for_again_then_the_newer_one_counts(new_day: Any) -> None:
+    day = live(new_day, 0)
+    newer = replace(listing("SPY", DATE, put(OTHER)), ts_event=day.OPEN)
+    assert day.say(newer) == [newer]
+    assert day.say(newer) == []
+    for symbol in (PUT, OTHER):
+        quote(day, symbol, 29, 30)
+    [raised] = day.minute(15, {"SPY": DOWN})
+    assert raised.instrument == OTHER
 
 
 def test_chain_when_it_is_of_another_session_then_does_not_count(new_day: Any) -> None:

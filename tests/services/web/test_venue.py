@@ -60,6 +60,8 @@ def test_venue_when_the_account_is_not_known_then_counts_as_real_money(settings:
         ({"MARKET_DATA_SOURCE": "recorded"}, "recorded"),
         ({"MARKET_DATA_SOURCE": "alpaca"}, "live, Alpaca iex"),
         ({"MARKET_DATA_SOURCE": "alpaca", "ALPACA_DATA_FEED": "sip"}, "live, Alpaca sip"),
+        ({"MARKET_DATA_SOURCE": "ibkr"}, "live, Interactive Brokers"),
+        ({"MARKET_DATA_SOURCE": "ibkr", "IBKR_DELAYED_DATA": "true"}, "DELAYED 15 minutes, Interactive Brokers"),
         ({"MARKET_DATA_SOURCE": "alpaca", "ALPACA_ENDPOINT": "simulator"}, "simulated exchange"),
         ({"MARKET_DATA_SOURCE": ""}, "unknown"),
     ],
