@@ -61,8 +61,10 @@ class Actor(ABC, Generic[S]):
         self.clock.heard(data.ts_event)
         core, shell = self.assembly.core, self.assembly.shell
         self.state = core.observe(self.state, data)
-        self._follow(core.decide(self.state, data, self.clock.now_ns()))
-        self._run(shell.on_market(self.state, data, self.clock.now_ns()))
+        if events := core.decide(self.state, data, self.clock.now_ns()):
+            self._run(self._run_events(events, None))
+        if reports := shell.on_market(self.state, data, self.clock.now_ns()):
+            self._run(reports)
 
     def on_input(self, message: Message) -> None:
         """Take a message from this host: what the control folder says, or a report."""
@@ -82,7 +84,8 @@ class Actor(ABC, Generic[S]):
 
     def settle(self) -> None:
         """Let the core decide what needs a complete step."""
-        self._follow(self.assembly.core.settle(self.state, self.clock.now_ns()))
+        if events := self.assembly.core.settle(self.state, self.clock.now_ns()):
+            self._run(self._run_events(events, None))
 
     def is_settled(self) -> bool:
         """Tell whether nothing of the present step waits for a permission or an answer."""
@@ -96,11 +99,6 @@ class Actor(ABC, Generic[S]):
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
         """Commit events, and what caused them, all or nothing; return them as they were committed."""
 
-    def _follow(self, events: Sequence[Message]) -> None:
-        """Commit what was decided, if it is anything, and decide what follows."""
-        if events:
-            self._run(self._run_events(events, None))
-
     def _run(self, messages: Iterable[Message], cause: Cause | None = None) -> int:
         """Decide each message and, before the next one, every report that follows; the cause goes with the first.
 
@@ -110,21 +108,24 @@ class Actor(ABC, Generic[S]):
         Returns:
             How many messages were decided.
         """
-        waiting = [iter(messages)]
+        waiting: list[Iterator[Message]] = []
+        following = iter(messages)
         number = 0
-        while waiting:
-            message = next(waiting[-1], None)
+        while True:
+            message = next(following, None)
             if message is None:
-                waiting.pop()
+                if not waiting:
+                    return number
+                following = waiting.pop()
                 continue
             number += 1
             if number > self.reports_max:
                 raise RuntimeError(f"{self.name}: more than {self.reports_max} reports follow from one message")
             events = self.assembly.core.decide(self.state, message, self.clock.now_ns())
             if events or cause is not None:
-                waiting.append(self._run_events(events, cause))
+                waiting.append(following)
+                following = self._run_events(events, cause)
                 cause = None
-        return number
 
     def _run_events(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message]:
         """Commit events and fold them; then return what does their effects, one by one, and yields the reports."""

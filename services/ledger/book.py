@@ -78,18 +78,36 @@ class Book:
 
     def __init__(self, path: Path, db: sqlite3.Connection, *, is_buffered: bool = False) -> None:
         self._path = path
-        self._db = db
+        self._file = db
         self._is_buffered = is_buffered
+        #: What a buffered book still has to write, by source event.
+        self._put_off: dict[str, EntryPosted] = {}
         #: The newest entry of a buffered book, which nobody else writes to; None before the first is written.
         self._newest: int | None = None
         #: None: nothing is kept outside of the file, as in a replay, which nobody resumes.
         self.keeper: Keeper | None = None
 
     def close(self) -> None:
-        """Release the file; a buffered book is committed before."""
-        if self._is_buffered and self._db.in_transaction:
-            self._db.execute("COMMIT")
-        self._db.close()
+        """Release the file; a buffered book is written and committed before.
+
+        Raises:
+            LedgerError: the ledger refuses an entry that was put off; then none of them is in the file.
+            BrokenEntryError: such an entry contradicts the open lots.
+        """
+        try:
+            if self._is_buffered and self._db.in_transaction:
+                self._db.execute("COMMIT")
+        finally:
+            self._file.close()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The file. A buffered book writes what it has put off before anybody looks into it."""
+        if self._put_off:
+            waiting, self._put_off = self._put_off, {}
+            for entry in waiting.values():
+                self._book(entry)
+        return self._file
 
     def head(self) -> Head:
         """Return where the ledger stands."""
@@ -161,10 +179,18 @@ class Book:
     def post(self, entry: EntryPosted) -> None:
         """Write an entry, with its lots, in one transaction; one that is there already is only verified.
 
+        A buffered book keeps it in memory until it is closed or read: then all that waits goes through the same rules.
+
         Raises:
             LedgerError: the stored entry differs, entries are missing before it, or the ledger refuses it.
             BrokenEntryError: the entry contradicts the open lots.
         """
+        if self._is_buffered and entry.source_event_id not in self._put_off:
+            self._put_off[entry.source_event_id] = entry
+        else:
+            self._book(entry)
+
+    def _book(self, entry: EntryPosted) -> None:
         try:
             stored = self._find(entry.source_event_id)
             if stored is None:

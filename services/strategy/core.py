@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bus.decider import Core
 from bus.messages import (
     BarBatch,
     CandidatesRanked,
@@ -79,7 +80,7 @@ class StrategyState(Struct, frozen=True, kw_only=True, eq=False):
         return self.plan is not None and self.plan.session_date == self.watch.session_date
 
 
-class StrategyCore:
+class StrategyCore(Core[StrategyState]):
     """Routes each minute to the strategies that run, and turns what they find into signals."""
 
     def __init__(
@@ -160,10 +161,6 @@ class StrategyCore:
                 return self._signalled(state, event)
             case _:
                 return self._noted(state, event)
-
-    def settle(self, state: StrategyState, now_ns: int) -> Sequence[Message]:
-        """Return nothing: a minute is decided when its bars come."""
-        return ()
 
     def snapshot(self, state: StrategyState, now_ns: int) -> Sequence[StatusMessage]:
         """Return nothing: what is worth seeing of a strategy is in its events."""
