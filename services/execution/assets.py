@@ -29,6 +29,8 @@ class Assets:
         self._boot_ns = clock
         self._tries = 0
         self._due_ns = 0
+        #: The newest list of symbols that were all known, and where: what is known in a session only grows.
+        self._all_known: tuple[tuple[str, ...], dict[str, m.AssetLine]] = ((), {})
 
     def report(self, state: ExecutionState, batch: m.QuoteBatch, now_ns: int) -> Sequence[m.Message]:
         """Report the symbols of a batch that were not reported in this session.
@@ -36,8 +38,14 @@ class Assets:
         A broker that does not answer is asked again later, whatever is quoted meanwhile; what is not reported, risk
         denies.
         """
-        known = state.assets.keys()
-        if state.plan is None or known >= set(batch.symbols) or self._boot_ns() < self._due_ns:
+        symbols, known = self._all_known
+        if symbols is batch.symbols and known is state.assets:
+            return ()
+        known = state.assets
+        if state.plan is None or self._boot_ns() < self._due_ns:
+            return ()
+        if known.keys() >= set(batch.symbols):
+            self._all_known = batch.symbols, known
             return ()
         wanted = [symbol for symbol in batch.symbols if symbol not in known]
         reports: list[m.Message] = []

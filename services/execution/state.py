@@ -62,6 +62,8 @@ class ExecutionState:
     _open: dict[str, None] = field(default_factory=dict)
     #: When each open intent has to be looked at; 0 = at every moment.
     _due_ns: dict[str, int] = field(default_factory=dict)
+    #: The earliest of them; None = it has to be found again.
+    _earliest_due_ns: int | None = None
     #: Open intents that each quote of their symbol may end.
     _watched: dict[str, None] = field(default_factory=dict)
     #: Of the open orders: all, and those that do not rest at the broker.
@@ -115,7 +117,9 @@ class ExecutionState:
     @property
     def due_ns(self) -> int:
         """Return the session time at which an open intent has to be looked at, the earliest; 0 = at every moment."""
-        return min(self._due_ns.values(), default=NEVER_DUE_NS)
+        if self._earliest_due_ns is None:
+            self._earliest_due_ns = min(self._due_ns.values(), default=NEVER_DUE_NS)
+        return self._earliest_due_ns
 
     def orders(self) -> list[Order]:
         """Return every order of the day, in the order of preparation."""
@@ -256,8 +260,19 @@ class ExecutionState:
             _note(self._open_orders, order.client_order_id, None if order.is_open else _GONE)
             _note(self._restless, order.client_order_id, None if order.is_open and not order.is_resting else _GONE)
         _note(self._open, intent.intent_id, _GONE if intent.is_closed else None)
-        _note(self._due_ns, intent.intent_id, _GONE if intent.is_closed else self._due_of(intent))
+        self._note_due(intent)
         _note(self._watched, intent.intent_id, None if is_watched(intent) else _GONE)
+
+    def _note_due(self, intent: Intent) -> None:
+        before = self._due_ns.pop(intent.intent_id, NEVER_DUE_NS)
+        due = NEVER_DUE_NS
+        if not intent.is_closed:
+            due = self._due_ns[intent.intent_id] = self._due_of(intent)
+        earliest = self._earliest_due_ns
+        if earliest is None or due == before:
+            return
+        # Whether the one that was the earliest is later now, or gone: another one may be as early.
+        self._earliest_due_ns = due if due <= earliest else None if before == earliest else earliest
 
     def _due_of(self, intent: Intent) -> int:
         """Return when an open intent has to be looked at: for its exit, or for what is unfilled of its entry."""

@@ -84,7 +84,7 @@ class RiskCore:
         self._limits = settings
         self._valuation = Valuation(book.EMPTY)
         #: The day's result, and what it was reckoned from.
-        self._reckoned: tuple[book.Portfolio | None, dict[str, int], int] = (None, {}, 0)
+        self._reckoned: tuple[book.Portfolio | None, markets.Marks, int] = (None, markets.NO_MARKS, 0)
 
     def initial(self) -> RiskState:
         """Return the state before anything happened: no session, not armed, no fact known."""
@@ -95,7 +95,8 @@ class RiskCore:
         match data:
             case QuoteBatch():
                 valuation = self._valuation_of(state.day.portfolio)
-                return replace(state, market=markets.hear_quotes(state.market, data, valuation.picks))
+                market = markets.hear_quotes(state.market, data, valuation.picks)
+                return RiskState(day=state.day, market=market)
             case PastBars():
                 open_ns = state.day.plan.open_ns if state.day.plan else NEVER_NS
                 return replace(state, market=markets.hear_past(state.market, data, open_ns=open_ns))
@@ -133,7 +134,7 @@ class RiskCore:
                 day = days.fold(state.day, event)
         if day.portfolio is not state.day.portfolio:
             self._valuation = self._valuation_of(state.day.portfolio).after(day.portfolio, event)
-        return replace(state, day=day)
+        return RiskState(day=day, market=state.market)
 
     def settle(self, state: RiskState, now_ns: int) -> Sequence[Message]:
         """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT; keep a new peak."""

@@ -5,6 +5,7 @@ time. A kill switch asks at each moment, and an entry's checks ask several times
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import repeat
 from operator import mul
 
@@ -28,7 +29,6 @@ class Valuation:
         self.reserved_micros = 0
         self._place: dict[str, int] = {}
         self._exposures: list[Exposure] = []
-        self._symbols: list[str] = []
         self._counts: Counter[str] = Counter()
         #: What of each symbol is held and ordered, in nanos.
         self._nanos: Counter[str] = Counter()
@@ -36,16 +36,10 @@ class Valuation:
         self._shares: list[int] = []
         #: Exposures of a fraction of a share: the value of each is rounded by itself.
         self._fractions: set[str] = set()
-        self._picks: Picks | None = None
+        #: What takes the numbers of all symbols here out of a batch.
+        self.picks = Picks()
         for exposure in portfolio.exposures.values():
             self._put(exposure)
-
-    @property
-    def picks(self) -> Picks:
-        """Return what takes the numbers of all symbols here out of a batch."""
-        if self._picks is None:
-            self._picks = Picks(self._symbols)
-        return self._picks
 
     def after(self, portfolio: Portfolio, event: Message) -> "Valuation":
         """Return the valuation of the portfolio that this event has led to from the present one."""
@@ -61,18 +55,22 @@ class Valuation:
 
     def pnl_micros(self, market: Market) -> int:
         """Return the day's result as `portfolio.pnl_micros` does, to the same micro-dollar."""
-        bids = list(map(market.marks.get, self._symbols, repeat(0)))
+        if market.marks.names is self.picks.wanted and not self._fractions:
+            # Each of them was quoted at the newest moment, and well.
+            return self.portfolio.realized_micros + self._worth(market.marks.bids) - self.held_cost_micros
+        bids = self._bids(market)
         if self._fractions or (0 in bids and self._is_any_held_at_no_bid(bids)):
-            return book.pnl_micros(self.portfolio, market.bids(self._symbols))
-        value: int = sum(map(mul, bids, self._shares))
-        return self.portfolio.realized_micros + value - self.held_cost_micros
+            return book.pnl_micros(self.portfolio, market.bids(self.picks.wanted))
+        return self.portfolio.realized_micros + self._worth(bids) - self.held_cost_micros
 
     def unmarked_symbols(self, market: Market) -> tuple[str, ...]:
         """Return the held symbols whose bid was not heard since this process began, in order."""
-        bids = list(map(market.marks.get, self._symbols, repeat(0)))
+        if market.marks.names is self.picks.wanted:
+            return ()
+        bids = self._bids(market)
         if 0 not in bids or not self._is_any_held_at_no_bid(bids):
             return ()
-        return book.unmarked_symbols(self.portfolio, market.bids(self._symbols))
+        return book.unmarked_symbols(self.portfolio, market.bids(self.picks.wanted))
 
     def has(self, symbol: str) -> bool:
         """Tell whether a position or an entry in this symbol is open."""
@@ -81,6 +79,13 @@ class Valuation:
     def nanos_of(self, symbol: str) -> int:
         """Return how many billionths of a share of this symbol are held and ordered."""
         return self._nanos[symbol]
+
+    def _bids(self, market: Market) -> list[int]:
+        return list(map(market.marks.by_name.get, self.picks.wanted, repeat(0)))
+
+    def _worth(self, bids: Sequence[int]) -> int:
+        worth: int = sum(map(mul, bids, self._shares))
+        return worth
 
     def _is_any_held_at_no_bid(self, bids: list[int]) -> bool:
         # What was only ordered yet has no worth, whatever its price.
@@ -91,10 +96,9 @@ class Valuation:
         if place is None:
             place = self._place[exposure.intent_id] = len(self._exposures)
             self._exposures.append(_NOTHING)
-            self._symbols.append(exposure.symbol)
+            self.picks.append(exposure.symbol)
             self._counts[exposure.symbol] += 1
             self._shares.append(0)
-            self._picks = None
         self._count(self._exposures[place], -1)
         self._count(exposure, 1)
         self._exposures[place] = exposure
@@ -105,17 +109,18 @@ class Valuation:
     def _remove(self, intent_id: str) -> None:
         """Forget an exposure; the last one takes its place."""
         place = self._place.pop(intent_id)
+        symbol = self._exposures[place].symbol
         self._count(self._exposures[place], -1)
         self._fractions.discard(intent_id)
-        self._counts[self._symbols[place]] -= 1
-        if not self._counts[self._symbols[place]]:
-            del self._counts[self._symbols[place]]
-            del self._nanos[self._symbols[place]]
-        last, symbol, shares = self._exposures.pop(), self._symbols.pop(), self._shares.pop()
+        self._counts[symbol] -= 1
+        if not self._counts[symbol]:
+            del self._counts[symbol]
+            del self._nanos[symbol]
+        last, shares = self._exposures.pop(), self._shares.pop()
         if place < len(self._exposures):
-            self._exposures[place], self._symbols[place], self._shares[place] = last, symbol, shares
+            self._exposures[place], self._shares[place] = last, shares
             self._place[last.intent_id] = place
-        self._picks = None
+        self.picks.drop(place)
 
     def _count(self, exposure: Exposure, sign: int) -> None:
         self.held_cost_micros += sign * exposure.cost_micros

@@ -292,9 +292,14 @@ class PaperBroker(Broker):
         if session_date == newest.session_date and batch.step <= newest.step:
             return ()
         self._board = self._board.heard(batch)
+        is_open = self._is_open(batch.ts_event)
+        moved = self._working.moved_by(batch) if is_open else ()
+        if is_open and not moved:
+            self._account = Account(newest.cash_micros, session_date, batch.step)
+            return ()
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, batch.ts_event)
-        if self._is_open(batch.ts_event):
-            self._trade(draft, batch)
+        if is_open:
+            self._trade(draft, batch, moved)
         elif self._hours:
             self._end_session(draft, self._hours, batch.ts_event)
         self._keep(draft, Account(draft.cash, session_date, batch.step))
@@ -307,9 +312,9 @@ class PaperBroker(Broker):
     def _is_open(self, ts_ns: int) -> bool:
         return self._hours is None or self._hours.are_at(ts_ns)
 
-    def _trade(self, draft: _Draft, batch: QuoteBatch) -> None:
+    def _trade(self, draft: _Draft, batch: QuoteBatch, moved: Iterable[BookOrder]) -> None:
         heard_ns = batch.ts_event - self._rules.latency_ns
-        for order in self._working.moved_by(batch):
+        for order in moved:
             quote = batch.quote_of(order.symbol)
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
             if quote is not None and heard_ns > order.accepted_ns and matching.is_tradable(quote):

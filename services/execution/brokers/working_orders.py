@@ -20,8 +20,7 @@ class WorkingOrders:
         self._placed: list[BookOrder] = []
         self._above: list[int] = []
         self._below: list[int] = []
-        self._picks = Picks(())
-        self._are_places_stale = False
+        self._picks = Picks()
         for order in orders:
             self.put(order)
 
@@ -51,7 +50,7 @@ class WorkingOrders:
             self._placed.append(order)
             self._above.append(above)
             self._below.append(below)
-            self._are_places_stale = True
+            self._picks.append(order.symbol)
         else:
             self._placed[place], self._above[place], self._below[place] = order, above, below
 
@@ -66,7 +65,7 @@ class WorkingOrders:
         if place < len(self._placed):
             self._placed[place], self._above[place], self._below[place] = last, above, below
             self._place[last.client_order_id] = place
-        self._are_places_stale = True
+        self._picks.drop(place)
 
     def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
         """Return the orders that these quotes may fill or change, in the order of acceptance.
@@ -75,8 +74,6 @@ class WorkingOrders:
         """
         if not self._placed:
             return []
-        if self._are_places_stale:
-            self._picks, self._are_places_stale = Picks([order.symbol for order in self._placed]), False
         found = self._picks.of(batch.symbols, batch.bids_micros)
         if found is None:
             quoted = rows_of(batch.symbols)
