@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final
 
 WIDTH: Final = 8
-_ONE: Final = Struct("<q")
+_unpack_from: Final = Struct("<q").unpack_from
 #: The row of a name that a batch does not have.
 _ABSENT: Final = -1
 #: Fewer than one name in so many is few.
@@ -53,14 +53,14 @@ def _values(column: bytes) -> "array[int]":
     return values
 
 
-def value_at(column: bytes, row: int) -> int:
-    """Return one integer of a column.
+def row_at(row: int, *columns: bytes) -> list[int]:
+    """Return the integer of one row of each column.
 
-    >>> value_at(pack([3, 7]), 1)
-    7
+    >>> row_at(1, pack([3, 7]), pack([0, 1]))
+    [7, 1]
     """
-    value: int = _ONE.unpack_from(column, row * WIDTH)[0]
-    return value
+    at = row * WIDTH
+    return [_unpack_from(column, at)[0] for column in columns]
 
 
 def check_columns(symbols: tuple[str, ...], columns: tuple[bytes, ...]) -> None:

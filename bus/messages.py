@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from bus.columns import check_columns, pack, rows_of, unpack, value_at
+from bus.columns import check_columns, pack, row_at, rows_of, unpack
 
 MICROS = 1_000_000
 NANOS = 1_000_000_000
@@ -187,11 +187,12 @@ class QuoteBatch(Message, frozen=True, kw_only=True):
         return tuple(quote for quote in found if quote is not None)
 
     def _quote(self, row: int) -> Quote | None:
-        bid, ask = value_at(self.bids_micros, row), value_at(self.asks_micros, row)
-        bid_size, ask_size = value_at(self.bid_sizes_nanos, row), value_at(self.ask_sizes_nanos, row)
-        if min(bid, ask, bid_size, ask_size) < 0 or max(bid, ask) > PRICE_MICROS_MAX:
+        bid, ask, bid_size, ask_size, ts_event = row_at(
+            row, self.bids_micros, self.asks_micros, self.bid_sizes_nanos, self.ask_sizes_nanos, self.times_ns
+        )
+        if not (0 <= bid <= PRICE_MICROS_MAX and 0 <= ask <= PRICE_MICROS_MAX and bid_size >= 0 and ask_size >= 0):
             return None
-        return Quote(self.symbols[row], bid, ask, bid_size, ask_size, value_at(self.times_ns, row))
+        return Quote(self.symbols[row], bid, ask, bid_size, ask_size, ts_event)
 
 
 class BarBatch(Message, frozen=True, kw_only=True):

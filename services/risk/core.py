@@ -83,6 +83,8 @@ class RiskCore:
     def __init__(self, settings: RiskSettings) -> None:
         self._limits = settings
         self._valuation = Valuation(book.EMPTY)
+        #: The newest event that was tried on a day, and what it made of it.
+        self._folded: tuple[Day | None, Message | None, Day] = (None, None, days.empty())
         #: The day's result, and what it was reckoned from.
         self._reckoned: tuple[book.Portfolio | None, markets.Marks, int] = (None, markets.NO_MARKS, 0)
 
@@ -118,7 +120,10 @@ class RiskCore:
         if isinstance(message, OrderRejected):
             return self._on_rejected(state, message, now_ns)
         if isinstance(message, _STATE_INPUTS):
-            return (message,) if days.fold(state.day, message) != state.day else ()
+            folded = days.fold(state.day, message)
+            # What is decided is folded next; the same day and the same event need not be folded twice.
+            self._folded = (state.day, message, folded)
+            return (message,) if folded != state.day else ()
         return ()
 
     def evolve(self, state: RiskState, event: Message) -> RiskState:
@@ -130,6 +135,8 @@ class RiskCore:
                 return RiskState(day=days.fold(state.day, event), market=market)
             case SubmitOrder():
                 day = days.approve(state.day, event)
+            case _ if self._folded[0] is state.day and self._folded[1] is event:
+                day = self._folded[2]
             case _:
                 day = days.fold(state.day, event)
         if day.portfolio is not state.day.portfolio:

@@ -109,8 +109,13 @@ class StrategyCore(Core[StrategyState]):
             state = replace(state, heard=Heard(last_step=data.step), parts=parts)
         else:
             is_gapless = data.step == heard.last_step + 1
-            blind_ns = heard.blind_until_ns if is_gapless else data.ts_event
-            state = replace(state, heard=replace(heard, last_step=data.step, blind_until_ns=blind_ns))
+            heard = Heard(
+                last_step=data.step,
+                bar_ns=heard.bar_ns,
+                blind_until_ns=heard.blind_until_ns if is_gapless else data.ts_event,
+                pending=heard.pending,
+            )
+            state = replace(state, heard=heard)
         if begins and isinstance(data, PastBars):
             return replace(state, minute=None)
         if isinstance(data, QuoteBatch) and self._settings.wants_puts:
@@ -127,6 +132,8 @@ class StrategyCore(Core[StrategyState]):
     def decide(self, state: StrategyState, message: Message, now_ns: int) -> Sequence[Message]:
         """Return what follows from a minute, or the accepted plan, watch list or volatility."""
         match message:
+            case QuoteBatch():
+                return ()
             case BarBatch():
                 return self._decide_bars(state, message, now_ns)
             case SessionPlanned():
