@@ -1,5 +1,6 @@
 """What execution remembers: the orders of the day by intent, who may trade, and what was ever asked."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -80,7 +81,7 @@ class ExecutionState:
 
     def hear(self, batch: m.QuoteBatch) -> None:
         """Raise the peaks of what execution guards itself; not journaled."""
-        for intent in self.watched_intents():
+        for intent in self.watched_intents() if self._watched else ():
             if intent.guarded_nanos:
                 bid = usable_bid(batch.quote_of(intent.symbol))
                 peak = max(self.peaks_micros.get(intent.intent_id, 0), bid)
@@ -212,7 +213,7 @@ class ExecutionState:
             self._intent_of_order = {k: v for k, v in self._intent_of_order.items() if v in self._intents}
         self.plan = event
         for intent in self.open_intents():
-            self._put(intent)
+            self._put(intent, intent.orders)
 
     def _fold_control(self, event: m.HaltRaised | m.ChainArmed | m.ChainDisarmed | m.KillSwitchTripped) -> None:
         match event:
@@ -242,23 +243,26 @@ class ExecutionState:
     def _prepare(self, event: m.OrderPrepared) -> None:
         intent = self._intents.get(event.intent_id) or intent_of(event)
         self._intent_of_order[event.client_order_id] = event.intent_id
-        self._put(fold(intent, event))
+        intent = fold(intent, event)
+        self._put(intent, intent.orders[-1:])
         self.intent_ids.add(event.intent_id)
 
     def _fold_order(self, event: OrderEvent) -> None:
         intent_id = self._intent_of_order[event.client_order_id]
-        self._put(fold(self._intents[intent_id], event))
+        intent = fold(self._intents[intent_id], event)
+        self._put(intent, (intent.order(event.client_order_id),))
         if isinstance(event, m.OrderFilled):
             newest = max(self.last_execution_id, event.execution_id, key=lambda name: (len(name), name))
             self.last_execution_id = newest
             self.session_execution_ids.add(event.execution_id)
 
-    def _put(self, intent: Intent) -> None:
-        """Put an intent in its place, and note of it what is asked for at every moment."""
+    def _put(self, intent: Intent, changed: Iterable[Order] = ()) -> None:
+        """Put an intent in its place, and note of it and its changed orders what is asked for at every moment."""
         self._intents[intent.intent_id] = intent
-        for order in intent.orders:
-            _note(self._open_orders, order.client_order_id, None if order.is_open else _GONE)
-            _note(self._restless, order.client_order_id, None if order.is_open and not order.is_resting else _GONE)
+        for order in changed:
+            key, is_open = order.client_order_id, order.is_open
+            _note(self._open_orders, key, None if is_open else _GONE)
+            _note(self._restless, key, None if is_open and not order.is_resting else _GONE)
         _note(self._open, intent.intent_id, _GONE if intent.is_closed else None)
         self._note_due(intent)
         _note(self._watched, intent.intent_id, None if is_watched(intent) else _GONE)

@@ -146,9 +146,11 @@ class RiskCore:
     def settle(self, state: RiskState, now_ns: int) -> Sequence[Message]:
         """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT; keep a new peak."""
         day = state.day
-        if day.plan is None or day.account is None or day.is_tripped:
+        account = day.account
+        if day.plan is None or account is None or day.is_tripped:
             return ()
-        date, limit = day.plan.session_date, self._loss_limit(day)
+        date = day.plan.session_date
+        limit = kill_switch.loss_limit_micros(account.cash_micros, self._limits.daily_loss_limit_ppm)
         pnl = self._pnl(day.portfolio, state.market)
         peak = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros)
         if kill_switch.is_breached(pnl - peak, limit):

@@ -96,6 +96,7 @@ def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -
     quoted, traded = _is_quoted(day.quotes), day.bars.closes > 0
     lists = _NameLists(day.symbols)
     sayer = _QuoteSayer(day.quotes)
+    bars = BarColumns(**{name: _on_wire(getattr(day.bars, name)) for name in BarColumns.__struct_fields__})
     offsets = OFFSETS_NS if day.quotes.bids.shape[1] == len(OFFSETS_NS) else _FIRST_AND_LAST
     for minute in range(minutes_of(plan)):
         start_ns = plan.open_ns + minute * MINUTE_NS
@@ -104,7 +105,7 @@ def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -
                 yield sayer.batch((minute, moment), names, _At(start_ns + offset_ns, next(steps)))
         parts = lists.parts(traded[minute], names_max)
         for left, names in zip(reversed(range(len(parts))), parts, strict=True):
-            yield _bars(day.bars, minute, names, _At(start_ns + MINUTE_NS, next(steps), left))
+            yield _bars(bars, minute, names, _At(start_ns + MINUTE_NS, next(steps), left))
     last = next(steps)
     yield FeedEnded(ts_event=plan.close_ns, ts_init=plan.close_ns, step=last, steps=last)
 
@@ -125,7 +126,12 @@ class _Names(Struct, frozen=True, eq=False):
 
     def of(self, row: Ints) -> bytes:
         """Return one row of an array for these names, as a message's column."""
-        return (row if self.columns is None else row[self.columns]).astype("<i8", copy=False).tobytes()
+        return (row if self.columns is None else row[self.columns]).tobytes()
+
+
+def _on_wire(values: Ints) -> Ints:
+    """Return an array whose bytes are those of a column; the same one on most machines."""
+    return values.astype("<i8", copy=False)
 
 
 class _NameLists:
@@ -166,7 +172,9 @@ class _QuoteSayer:
     """Makes the messages of a day's quotes."""
 
     def __init__(self, quotes: QuoteColumns) -> None:
-        self._quotes = quotes
+        self._quotes = QuoteColumns(
+            **{name: _on_wire(getattr(quotes, name)) for name in QuoteColumns.__struct_fields__}
+        )
         self._is_two_sided = bool((quotes.bids > 0).all() and (quotes.asks > 0).all())
 
     def batch(self, place: tuple[int, int], names: _Names, at: _At) -> QuoteBatch:

@@ -26,7 +26,7 @@ from services.execution.brokers.paper_rules import PLAIN, Hours, PaperRules
 from services.execution.brokers.working_orders import WorkingOrders, resting_stop
 
 
-@dataclass
+@dataclass(slots=True)
 class _Draft:
     """What one batch of quotes changes; it becomes the truth only once it is on disk."""
 
@@ -83,6 +83,8 @@ class PaperBroker(Broker):
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
+        #: The cash that waits for purchases, and the quotes it was reckoned at; None = an order has changed since.
+        self._reserved: tuple[QuoteBoard, int] | None = None
         self._rules = rules
         self._hours: Hours | None = None
         #: What was taken of each symbol and side, and in which minute: needed where only a part may be taken.
@@ -119,7 +121,11 @@ class PaperBroker(Broker):
         self._order_seq = order.seq
         if refusal:
             return said.rejected(order, ts)
+        # What waits for the purchases before it was reckoned for this one, at the same quotes.
+        reserved = self._reserved
         self._working.put(order)
+        if order.side == "BUY" and reserved is not None and reserved[0] is self._board:
+            self._reserved = self._board, reserved[1] + self._waiting_micros(order)
         return said.accepted(order, ts)
 
     def _standing_bid(self, request: OrderRequest) -> int:
@@ -176,11 +182,13 @@ class PaperBroker(Broker):
         )
 
     def _reserved_micros(self) -> int:
-        """Return the cash that waits for purchases."""
-        return sum(
-            self._cost(order.symbol, order.limit_micros, order.rest_nanos, is_first=not order.filled_nanos)
-            for order in self._working.buys.values()
-        )
+        """Return the cash that waits for purchases, by the newest quotes."""
+        if self._reserved is None or self._reserved[0] is not self._board:
+            self._reserved = self._board, sum(map(self._waiting_micros, self._working.buys.values()))
+        return self._reserved[1]
+
+    def _waiting_micros(self, order: BookOrder) -> int:
+        return self._cost(order.symbol, order.limit_micros, order.rest_nanos, is_first=not order.filled_nanos)
 
     def _cost(self, symbol: str, limit_micros: int, qty_nanos: int, *, is_first: bool) -> int:
         quote = self._board.quote_of(symbol)
@@ -197,6 +205,7 @@ class PaperBroker(Broker):
         over = replace(order, state="CANCELLED", detail="cancelled on request")
         self._books.write(account=self._account, orders=[over])
         self._working.remove(order)
+        self._reserved = None
         return (said.cancelled(over, now_ns),)
 
     def lookup(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
@@ -442,6 +451,7 @@ class PaperBroker(Broker):
             self._taken[key] = (minute, execution.qty_nanos + (taken if before == minute else 0))
 
     def _adopt(self, draft: _Draft) -> None:
+        self._reserved = None
         for order in draft.orders.values():
             if order.state == "WORKING":
                 self._working.put(order)

@@ -39,12 +39,12 @@ class WorkingOrders:
     def put(self, order: BookOrder) -> None:
         """Take a new order, or an order that has changed."""
         key = order.client_order_id
+        place = self._place.get(key)
+        above, below = _corridor(order)
         self._orders[key] = order
         self._by_symbol.setdefault(order.symbol, {})[key] = order
         if order.side == "BUY":
             self.buys[key] = order
-        place = self._place.get(key)
-        above, below = _corridor(order)
         if place is None:
             self._place[key] = len(self._placed)
             self._placed.append(order)
