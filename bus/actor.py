@@ -59,11 +59,11 @@ class Actor(ABC, Generic[S]):
             return
         self.step = data.step
         self.clock.heard(data.ts_event)
-        core, shell = self.assembly.core, self.assembly.shell
+        core, now_ns = self.assembly.core, self.clock.now_ns()
         self.state = core.observe(self.state, data)
-        if events := core.decide(self.state, data, self.clock.now_ns()):
+        if events := core.decide(self.state, data, now_ns):
             self._run(self._run_events(events, None))
-        if reports := shell.on_market(self.state, data, self.clock.now_ns()):
+        if reports := self.assembly.shell.on_market(self.state, data, self.clock.now_ns()):
             self._run(reports)
 
     def on_input(self, message: Message) -> None:

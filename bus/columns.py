@@ -90,6 +90,8 @@ class Picks:
         self._rows: list[int] = []
         self._absent = 0
         self._take: Callable[[Sequence[int]], Sequence[int]] | None = None
+        #: The newest columns, and what was taken out of each.
+        self._taken: tuple[tuple[bytes, ...], list[Sequence[int]]] = ((), [])
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -134,10 +136,19 @@ class Picks:
         take = self._take
         if take is None:
             take = self._take = _taker(self._rows)
+            self._taken = ((), [])
+        said, taken = self._taken
+        if len(said) != len(columns):
+            said, taken = (b"",) * len(columns), [()] * len(columns)
         # To make every number an object pays only where many of them are taken.
-        if len(self._rows) * _FEW < len(symbols):
-            return [take(_values(column)) for column in columns]
-        return [take(_values(column).tolist()) for column in columns]
+        is_few = len(self._rows) * _FEW < len(symbols)
+        found = [
+            # What a feed says again it often says with the very same column.
+            old if column is known else take(_values(column) if is_few else _values(column).tolist())
+            for column, known, old in zip(columns, said, taken, strict=True)
+        ]
+        self._taken = columns, found
+        return found
 
 
 def _taker(rows: list[int]) -> Callable[[Sequence[int]], Sequence[int]]:

@@ -53,11 +53,13 @@ class Volumes:
 class Marks(Mapping[str, int]):
     """The newest good bid of each of these names, as parallel sequences; looked up by name only when asked."""
 
-    __slots__ = ("_by_name", "bids", "names")
+    __slots__ = ("_by_name", "bids", "names", "sizes")
 
-    def __init__(self, names: tuple[str, ...] = (), bids: Sequence[int] = ()) -> None:
+    def __init__(self, names: tuple[str, ...] = (), bids: Sequence[int] = (), sizes: Sequence[int] = ()) -> None:
         self.names = names
         self.bids = bids
+        #: The bids' sizes, where each is above zero.
+        self.sizes = sizes
         self._by_name: dict[str, int] | None = None
 
     @property
@@ -120,8 +122,8 @@ def hear_quotes(market: Market, batch: QuoteBatch, held: Picks) -> Market:
     """Keep the quotes, and the newest good bid of each symbol that is held."""
     board = market.board.heard(batch)
     columns = held.of(batch.symbols, batch.bids_micros, batch.asks_micros, batch.bid_sizes_nanos)
-    if columns is not None and _are_good(*columns):
-        marks = Marks(held.wanted, columns[0])
+    if columns is not None and _are_good(*columns, market.marks.sizes):
+        marks = Marks(held.wanted, columns[0], columns[2])
     elif held.wanted:
         found = market.bids(held.wanted) | _good_bids(batch, held.wanted)
         marks = Marks(tuple(found), tuple(found.values()))
@@ -130,9 +132,11 @@ def hear_quotes(market: Market, batch: QuoteBatch, held: Picks) -> Market:
     return Market(board=board, marks=marks, volumes=market.volumes, bars_step=market.bars_step)
 
 
-def _are_good(bids: Sequence[int], asks: Sequence[int], sizes: Sequence[int]) -> bool:
-    """Tell whether each of these is a bid as `_has_bid` wants it, and below its ask."""
-    return min(bids) > 0 and min(sizes) > 0 and max(bids) <= PRICE_MICROS_MAX and all(map(le, bids, asks))
+def _are_good(bids: Sequence[int], asks: Sequence[int], sizes: Sequence[int], good: Sequence[int]) -> bool:
+    """Tell whether each of these is a bid as `_has_bid` wants it, and below its ask; `good` are sizes that were."""
+    if sizes is not good and min(sizes) <= 0:
+        return False
+    return min(bids) > 0 and max(bids) <= PRICE_MICROS_MAX and all(map(le, bids, asks))
 
 
 def _good_bids(batch: QuoteBatch, symbols: Iterable[str]) -> dict[str, int]:

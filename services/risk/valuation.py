@@ -89,7 +89,12 @@ class Valuation:
 
     def _is_any_held_at_no_bid(self, bids: list[int]) -> bool:
         # What was only ordered yet has no worth, whatever its price.
-        return any(bid == 0 and one.qty_nanos for bid, one in zip(bids, self._exposures, strict=True))
+        place = -1
+        for _ in range(bids.count(0)):
+            place = bids.index(0, place + 1)
+            if self._exposures[place].qty_nanos:
+                return True
+        return False
 
     def _put(self, exposure: Exposure) -> None:
         place = self._place.get(exposure.intent_id)

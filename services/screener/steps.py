@@ -175,16 +175,15 @@ class _QuoteSayer:
         self._quotes = QuoteColumns(
             **{name: _on_wire(getattr(quotes, name)) for name in QuoteColumns.__struct_fields__}
         )
+        #: A minute, the names, and the columns of their sizes.
+        self._newest: tuple[int, _Names | None, tuple[bytes, bytes]] = (-1, None, (b"", b""))
         self._is_two_sided = bool((quotes.bids > 0).all() and (quotes.asks > 0).all())
 
     def batch(self, place: tuple[int, int], names: _Names, at: _At) -> QuoteBatch:
         """Return the quotes of one moment, place (minute, moment)."""
-        quotes, minute = self._quotes, place[0]
+        quotes = self._quotes
         bids, asks = quotes.bids[place], quotes.asks[place]
-        bid_sizes, ask_sizes = quotes.bid_sizes[minute], quotes.ask_sizes[minute]
-        if not self._is_two_sided:
-            # An absent side has no size either.
-            bid_sizes, ask_sizes = bid_sizes * (bids > 0), ask_sizes * (asks > 0)
+        bid_sizes, ask_sizes = self._sizes(place, names)
         return QuoteBatch(
             ts_event=at.ts_ns,
             ts_init=at.ts_ns,
@@ -192,10 +191,22 @@ class _QuoteSayer:
             symbols=names.symbols,
             bids_micros=names.of(bids),
             asks_micros=names.of(asks),
-            bid_sizes_nanos=names.of(bid_sizes),
-            ask_sizes_nanos=names.of(ask_sizes),
+            bid_sizes_nanos=bid_sizes,
+            ask_sizes_nanos=ask_sizes,
             times_ns=at.ts_ns.to_bytes(8, "little") * len(names.symbols),
         )
+
+    def _sizes(self, place: tuple[int, int], names: _Names) -> tuple[bytes, bytes]:
+        quotes, minute = self._quotes, place[0]
+        if not self._is_two_sided:
+            # An absent side has no size either.
+            bids, asks = quotes.bids[place] > 0, quotes.asks[place] > 0
+            return names.of(quotes.bid_sizes[minute] * bids), names.of(quotes.ask_sizes[minute] * asks)
+        if self._newest[0] != minute or self._newest[1] is not names:
+            # A minute's moments have the same sizes: they are said with the very same columns.
+            sizes = names.of(quotes.bid_sizes[minute]), names.of(quotes.ask_sizes[minute])
+            self._newest = minute, names, sizes
+        return self._newest[2]
 
 
 def _bars(bars: BarColumns, minute: int, names: _Names, at: _At) -> BarBatch:

@@ -14,7 +14,8 @@ class WorkingOrders:
     def __init__(self, orders: Iterable[BookOrder]) -> None:
         self.buys: dict[str, BookOrder] = {}
         self._orders: dict[str, BookOrder] = {}
-        self._by_symbol: dict[str, dict[str, BookOrder]] = {}
+        #: Of each symbol the orders' ids.
+        self._by_symbol: dict[str, dict[str, None]] = {}
         #: The orders in places, with their symbols, and the bids between which nothing happens to each.
         self._place: dict[str, int] = {}
         self._placed: list[BookOrder] = []
@@ -34,25 +35,25 @@ class WorkingOrders:
 
     def of(self, symbol: str) -> Iterable[BookOrder]:
         """Return the orders in one symbol."""
-        return self._by_symbol.get(symbol, {}).values()
+        return [self._orders[key] for key in self._by_symbol.get(symbol, ())]
 
     def put(self, order: BookOrder) -> None:
         """Take a new order, or an order that has changed."""
         key = order.client_order_id
-        place = self._place.get(key)
-        above, below = _corridor(order)
         self._orders[key] = order
-        self._by_symbol.setdefault(order.symbol, {})[key] = order
         if order.side == "BUY":
             self.buys[key] = order
-        if place is None:
-            self._place[key] = len(self._placed)
-            self._placed.append(order)
-            self._above.append(above)
-            self._below.append(below)
-            self._picks.append(order.symbol)
-        else:
+        above, below = _corridor(order)
+        place = self._place.get(key)
+        if place is not None:
             self._placed[place], self._above[place], self._below[place] = order, above, below
+            return
+        self._place[key] = len(self._placed)
+        self._placed.append(order)
+        self._above.append(above)
+        self._below.append(below)
+        self._picks.append(order.symbol)
+        self._by_symbol.setdefault(order.symbol, {})[key] = None
 
     def remove(self, order: BookOrder) -> None:
         """Forget an order that is over; the last one takes its place."""
