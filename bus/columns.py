@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final
 
 WIDTH: Final = 8
-_unpack_from: Final = Struct("<q").unpack_from
+_ONE: Final = Struct("<q")
 #: The row of a name that a batch does not have.
 _ABSENT: Final = -1
 #: Fewer than one name in so many is few.
@@ -59,8 +59,8 @@ def row_at(row: int, *columns: bytes) -> list[int]:
     >>> row_at(1, pack([3, 7]), pack([0, 1]))
     [7, 1]
     """
-    at = row * WIDTH
-    return [_unpack_from(column, at)[0] for column in columns]
+    at, number_at = row * WIDTH, _ONE.unpack_from
+    return [number_at(column, at)[0] for column in columns]
 
 
 def check_columns(symbols: tuple[str, ...], columns: tuple[bytes, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,7 +17,6 @@ HALT_DETAILS_MAX: Final = 50
 #: Later than every session.
 NEVER_DUE_NS: Final = 2**63 - 1
 _TEXT_MAX: Final = 400
-_GONE: Final = object()
 
 
 def halt_reason(halt: m.HaltRaised) -> str:
@@ -261,11 +260,11 @@ class ExecutionState:
         self._intents[intent.intent_id] = intent
         for order in changed:
             key, is_open = order.client_order_id, order.is_open
-            _note(self._open_orders, key, None if is_open else _GONE)
-            _note(self._restless, key, None if is_open and not order.is_resting else _GONE)
-        _note(self._open, intent.intent_id, _GONE if intent.is_closed else None)
+            _note(self._open_orders, key, is_there=is_open)
+            _note(self._restless, key, is_there=is_open and not order.is_resting)
+        _note(self._open, intent.intent_id, is_there=not intent.is_closed)
+        _note(self._watched, intent.intent_id, is_there=is_watched(intent))
         self._note_due(intent)
-        _note(self._watched, intent.intent_id, None if is_watched(intent) else _GONE)
 
     def _note_due(self, intent: Intent) -> None:
         before = self._due_ns.pop(intent.intent_id, NEVER_DUE_NS)
@@ -289,8 +288,8 @@ class ExecutionState:
         return min(due, intent.cancel_at_ns) if has_entry else due
 
 
-def _note(notes: dict[str, Any], key: str, value: object) -> None:
-    if value is _GONE:
-        notes.pop(key, None)
+def _note(notes: dict[str, None], key: str, *, is_there: bool) -> None:
+    if is_there:
+        notes[key] = None
     else:
-        notes[key] = value
+        notes.pop(key, None)

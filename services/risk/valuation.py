@@ -5,7 +5,6 @@ time. A kill switch asks at each moment, and an entry's checks ask several times
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import repeat
 from operator import mul
 
@@ -13,7 +12,7 @@ from bus.columns import Picks
 from bus.instruments import multiplier_of, notional_of
 from bus.messages import NANOS, IntentClosed, Message, OrderFilled, SubmitOrder
 from services.risk import portfolio as book
-from services.risk.market import Market
+from services.risk.market import NO_MARKS, Market, Marks
 from services.risk.portfolio import Exposure, Portfolio
 
 _NOTHING = Exposure(intent_id="", strategy="open", symbol="", ask_micros=0, unfilled_nanos=0)
@@ -34,6 +33,10 @@ class Valuation:
         self._nanos: Counter[str] = Counter()
         #: How many times its price each is worth: its shares, or those behind its contracts.
         self._shares: list[int] = []
+        #: The newest marks that were asked for, their bid for each place, and what all shares are worth at them.
+        self._marks = NO_MARKS
+        self._bids: list[int] = []
+        self._worth_micros = 0
         #: Exposures of a fraction of a share: the value of each is rounded by itself.
         self._fractions: set[str] = set()
         #: What takes the numbers of all symbols here out of a batch.
@@ -55,19 +58,14 @@ class Valuation:
 
     def pnl_micros(self, market: Market) -> int:
         """Return the day's result as `portfolio.pnl_micros` does, to the same micro-dollar."""
-        if market.marks.names is self.picks.wanted and not self._fractions:
-            # Each of them was quoted at the newest moment, and well.
-            return self.portfolio.realized_micros + self._worth(market.marks.bids) - self.held_cost_micros
-        bids = self._bids(market)
+        bids = self._bids_at(market.marks)
         if self._fractions or (0 in bids and self._is_any_held_at_no_bid(bids)):
             return book.pnl_micros(self.portfolio, market.bids(self.picks.wanted))
-        return self.portfolio.realized_micros + self._worth(bids) - self.held_cost_micros
+        return self.portfolio.realized_micros + self._worth_micros - self.held_cost_micros
 
     def unmarked_symbols(self, market: Market) -> tuple[str, ...]:
         """Return the held symbols whose bid was not heard since this process began, in order."""
-        if market.marks.names is self.picks.wanted:
-            return ()
-        bids = self._bids(market)
+        bids = self._bids_at(market.marks)
         if 0 not in bids or not self._is_any_held_at_no_bid(bids):
             return ()
         return book.unmarked_symbols(self.portfolio, market.bids(self.picks.wanted))
@@ -80,12 +78,14 @@ class Valuation:
         """Return how many billionths of a share of this symbol are held and ordered."""
         return self._nanos[symbol]
 
-    def _bids(self, market: Market) -> list[int]:
-        return list(map(market.marks.by_name.get, self.picks.wanted, repeat(0)))
-
-    def _worth(self, bids: Sequence[int]) -> int:
-        worth: int = sum(map(mul, bids, self._shares))
-        return worth
+    def _bids_at(self, marks: Marks) -> list[int]:
+        """Return the bid of each place, 0 = none was heard; what comes and goes at the same marks changes single ones."""
+        if marks is not self._marks:
+            is_same = marks.names is self.picks.wanted
+            bids = marks.bids if is_same else map(marks.by_name.get, self.picks.wanted, repeat(0))
+            self._marks, self._bids = marks, list(bids)
+            self._worth_micros = sum(map(mul, self._bids, self._shares))
+        return self._bids
 
     def _is_any_held_at_no_bid(self, bids: list[int]) -> bool:
         # What was only ordered yet has no worth, whatever its price.
@@ -102,13 +102,16 @@ class Valuation:
             place = self._place[exposure.intent_id] = len(self._exposures)
             self._exposures.append(_NOTHING)
             self.picks.append(exposure.symbol)
+            self._bids.append(self._marks.by_name.get(exposure.symbol, 0))
             self._counts[exposure.symbol] += 1
             self._shares.append(0)
         self._count(self._exposures[place], -1)
         self._count(exposure, 1)
         self._exposures[place] = exposure
         units, fraction = divmod(exposure.qty_nanos, NANOS)
-        self._shares[place] = units * multiplier_of(exposure.symbol)
+        shares = units * multiplier_of(exposure.symbol)
+        self._worth_micros += (shares - self._shares[place]) * self._bids[place]
+        self._shares[place] = shares
         (self._fractions.add if fraction else self._fractions.discard)(exposure.intent_id)
 
     def _remove(self, intent_id: str) -> None:
@@ -121,9 +124,10 @@ class Valuation:
         if not self._counts[symbol]:
             del self._counts[symbol]
             del self._nanos[symbol]
-        last, shares = self._exposures.pop(), self._shares.pop()
+        self._worth_micros -= self._shares[place] * self._bids[place]
+        last, shares, bid = self._exposures.pop(), self._shares.pop(), self._bids.pop()
         if place < len(self._exposures):
-            self._exposures[place], self._shares[place] = last, shares
+            self._exposures[place], self._shares[place], self._bids[place] = last, shares, bid
             self._place[last.intent_id] = place
         self.picks.drop(place)
 

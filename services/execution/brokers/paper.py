@@ -326,7 +326,12 @@ class PaperBroker(Broker):
         for order in moved:
             quote = batch.quote_of(order.symbol)
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
-            if quote is not None and heard_ns > order.accepted_ns and matching.is_tradable(quote):
+            if quote is None or heard_ns <= order.accepted_ns or not matching.is_tradable(quote):
+                continue
+            if order.is_trailing and quote.bid_micros > order.peak_micros:
+                # A stop's new peak is all that changes: most of what a quote does.
+                draft.orders[order.client_order_id] = replace(order, peak_micros=quote.bid_micros)
+            else:
                 self._work(draft, order, quote, batch.ts_event)
 
     def _end_session(self, draft: _Draft, hours: Hours, ts_ns: int) -> None:

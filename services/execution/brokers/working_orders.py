@@ -101,6 +101,4 @@ def resting_stop(order: BookOrder) -> int:
 
 def _corridor(order: BookOrder) -> tuple[int, int]:
     """Return between which bids (above the second, up to the first) nothing happens to an order."""
-    if order.order_type != "TRAILING_STOP" or order.is_triggered:
-        return -1, -1
-    return order.peak_micros, resting_stop(order)
+    return (order.peak_micros, resting_stop(order)) if order.is_trailing else (-1, -1)
