@@ -8,11 +8,9 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from struct import Struct
 from typing import Final
 
 WIDTH: Final = 8
-_ONE: Final = Struct("<q")
 #: The row of a name that a batch does not have.
 _ABSENT: Final = -1
 #: Fewer than one name in so many is few.
@@ -53,14 +51,15 @@ def _values(column: bytes) -> "array[int]":
     return values
 
 
-def row_at(row: int, *columns: bytes) -> list[int]:
-    """Return the integer of one row of each column.
+def views_of(*columns: bytes) -> tuple[Sequence[int], ...]:
+    """Return the columns as sequences of integers; on most machines nothing is copied.
 
-    >>> row_at(1, pack([3, 7]), pack([0, 1]))
+    >>> [view[1] for view in views_of(pack([3, 7]), pack([0, 1]))]
     [7, 1]
     """
-    at, number_at = row * WIDTH, _ONE.unpack_from
-    return [number_at(column, at)[0] for column in columns]
+    if sys.byteorder == "big":
+        return tuple(map(_values, columns))
+    return tuple([memoryview(column).cast("q") for column in columns])
 
 
 def check_columns(symbols: tuple[str, ...], columns: tuple[bytes, ...]) -> None:
