@@ -62,7 +62,7 @@ class Actor(ABC, Generic[S]):
         core, now_ns = self.assembly.core, self.clock.now_ns()
         self.state = core.observe(self.state, data)
         if events := core.decide(self.state, data, now_ns):
-            self._run(self._run_events(events, None))
+            self._run(self._commit(events, None) or ())
         if reports := self.assembly.shell.on_market(self.state, data, self.clock.now_ns()):
             self._run(reports)
 
@@ -85,7 +85,7 @@ class Actor(ABC, Generic[S]):
     def settle(self) -> None:
         """Let the core decide what needs a complete step."""
         if events := self.assembly.core.settle(self.state, self.clock.now_ns()):
-            self._run(self._run_events(events, None))
+            self._run(self._commit(events, None) or ())
 
     def is_settled(self) -> bool:
         """Tell whether nothing of the present step waits for a permission or an answer."""
@@ -123,23 +123,36 @@ class Actor(ABC, Generic[S]):
                 raise RuntimeError(f"{self.name}: more than {self.reports_max} reports follow from one message")
             events = self.assembly.core.decide(self.state, message, self.clock.now_ns())
             if events or cause is not None:
-                waiting.append(following)
-                following = self._run_events(events, cause)
+                reports = self._commit(events, cause)
                 cause = None
+                if reports is not None:
+                    waiting.append(following)
+                    following = reports
 
-    def _run_events(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message]:
-        """Commit events and fold them; then return what does their effects, one by one, and yields the reports."""
+    def _commit(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message] | None:
+        """Commit events, fold them, and do their effects up to the first that reports something.
+
+        Returns:
+            What was reported, and then what does the other effects, one by one, and yields their reports; None when
+            every effect is done and none reported anything.
+        """
         events = self._keep(events, cause)
         for event in events:
             self._evolve(event)
             self._on_event(event)
-        return self._effects(events)
+        for done, event in enumerate(events, 1):
+            if reports := self._effect(event):
+                return self._effects(reports, events[done:])
+        return None
 
-    def _effects(self, events: Sequence[Message]) -> Iterator[Message]:
+    def _effects(self, reports: Sequence[Message], events: Sequence[Message]) -> Iterator[Message]:
+        yield from reports
         for event in events:
-            with self._effect_point:
-                reports = self.assembly.shell.after_commit(self.state, event, self.clock.now_ns())
-            yield from reports
+            yield from self._effect(event)
+
+    def _effect(self, event: Message) -> Sequence[Message]:
+        with self._effect_point:
+            return self.assembly.shell.after_commit(self.state, event, self.clock.now_ns())
 
     def _evolve(self, event: Message) -> None:
         if isinstance(event, StreamResolved):

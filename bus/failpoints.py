@@ -16,11 +16,8 @@ from typing import Final
 VARIABLE: Final = "TRADEBOT_FAILPOINT"
 
 
-def _nothing(_name: str) -> None:
-    return
-
-
-_reached: Callable[[str], None] = _nothing
+#: What is called at each point; None in production.
+_reached: Callable[[str], None] | None = None
 
 
 @contextmanager
@@ -60,8 +57,9 @@ class Failpoint:
         self._before, self._after = f"{name}:before", f"{name}:after"
 
     def __enter__(self) -> None:
-        _reached(self._before)
+        if _reached is not None:
+            _reached(self._before)
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
-        if kind is None:
+        if _reached is not None and kind is None:
             _reached(self._after)

@@ -7,6 +7,7 @@ left, then `settle`, then the next market message.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from bus.actor import Actor, Cause
@@ -103,14 +104,12 @@ class LocalChain:
     ) -> None:
         self.clock = SessionClock(follows_feed=True)
         self.nodes: dict[ServiceName, LocalNode[Any]] = {}
-        #: Something was committed since everything was delivered.
-        self._has_news = False
         for name in SERVICES:
             if name not in assemblies:
                 continue
             assembly = assemblies[name]
             assembly.attach(Ports(gate or OpenGate(), _ignore_status, _ignore_halt))
-            self.nodes[name] = LocalNode(name, assembly, clock=self.clock, on_event=self._teller(name, on_event))
+            self.nodes[name] = LocalNode(name, assembly, clock=self.clock, on_event=partial(on_event, name))
         self._streams = [
             (outbox, self.nodes.get(receiver))
             for node in self.nodes.values()
@@ -159,18 +158,8 @@ class LocalChain:
         for node in self.nodes.values():
             node.assembly.shell.close()
 
-    def _teller(self, name: ServiceName, on_event: Callable[[ServiceName, Message], None]) -> Callable[[Message], None]:
-        def tell(event: Message) -> None:
-            self._has_news = True
-            on_event(name, event)
-
-        return tell
-
     def _deliver(self) -> None:
         """Deliver until every outbox is empty; senders in the order of SERVICES, each stream in its own order."""
-        if not self._has_news:
-            return
-        self._has_news = False
         for _ in range(_DELIVERIES_MAX):
             for outbox, target in self._streams:
                 if outbox:

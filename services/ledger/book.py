@@ -76,38 +76,15 @@ class Keeper(Protocol):
 class Book:
     """An open ledger. Made by `open_book`; `close` it."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, *, is_buffered: bool = False) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._path = path
-        self._file = db
-        self._is_buffered = is_buffered
-        #: What a buffered book still has to write, by source event.
-        self._put_off: dict[str, EntryPosted] = {}
-        #: The newest entry of a buffered book, which nobody else writes to; None before the first is written.
-        self._newest: int | None = None
+        self._db = db
         #: None: nothing is kept outside of the file, as in a replay, which nobody resumes.
         self.keeper: Keeper | None = None
 
     def close(self) -> None:
-        """Release the file; a buffered book is written and committed before.
-
-        Raises:
-            LedgerError: the ledger refuses an entry that was put off; then none of them is in the file.
-            BrokenEntryError: such an entry contradicts the open lots.
-        """
-        try:
-            if self._is_buffered and self._db.in_transaction:
-                self._db.execute("COMMIT")
-        finally:
-            self._file.close()
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        """The file. A buffered book writes what it has put off before anybody looks into it."""
-        if self._put_off:
-            waiting, self._put_off = self._put_off, {}
-            for entry in waiting.values():
-                self._book(entry)
-        return self._file
+        """Release the file."""
+        self._db.close()
 
     def head(self) -> Head:
         """Return where the ledger stands."""
@@ -179,18 +156,10 @@ class Book:
     def post(self, entry: EntryPosted) -> None:
         """Write an entry, with its lots, in one transaction; one that is there already is only verified.
 
-        A buffered book keeps it in memory until it is closed or read: then all that waits goes through the same rules.
-
         Raises:
             LedgerError: the stored entry differs, entries are missing before it, or the ledger refuses it.
             BrokenEntryError: the entry contradicts the open lots.
         """
-        if self._is_buffered and entry.source_event_id not in self._put_off:
-            self._put_off[entry.source_event_id] = entry
-        else:
-            self._book(entry)
-
-    def _book(self, entry: EntryPosted) -> None:
         try:
             stored = self._find(entry.source_event_id)
             if stored is None:
@@ -211,7 +180,11 @@ class Book:
             )
 
     def _write(self, entry: EntryPosted) -> None:
-        last = self.last_seq() if self._newest is None else self._newest
+        self._check(entry, self.last_seq())
+        self._put(lambda tip: links_of(self._db, entry, tip), entry.seq)
+
+    def _check(self, entry: EntryPosted, last: int) -> None:
+        """Refuse what is wrong whatever the lots are; `last` is the newest entry before it."""
         if entry.seq != last + 1:
             raise LedgerError(
                 f"Entry {entry.seq} ({entry.source_event_id}) cannot follow entry {last} of the ledger "
@@ -221,9 +194,6 @@ class Book:
         if any(type(line.amount) is not int for line in entry.lines):
             # A STRICT table would quietly turn the text '12' into a number.
             raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
-        self._put(lambda tip: links_of(self._db, entry, tip), entry.seq)
-        if self._is_buffered:
-            self._newest = entry.seq
 
     def audit(self, actor: str, action: str, about: str, *, payload: dict[str, Value], at_ns: int) -> None:
         """Write down who did what and when.
@@ -312,9 +282,6 @@ class Book:
 
     def _put(self, make_links: _MakeLinks, seq: int) -> None:
         """Write links in one transaction; with a keeper each is kept outside before it is committed."""
-        if self._is_buffered:
-            self._put_into_open_transaction(make_links)
-            return
         keeper = self.keeper
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -345,18 +312,6 @@ class Book:
             with _HEAD:
                 keeper.committed(write.head)
 
-    def _put_into_open_transaction(self, make_links: _MakeLinks) -> None:
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("SAVEPOINT entry")
-        try:
-            self._insert(make_links)
-        except BaseException:
-            self._db.execute("ROLLBACK TO entry")
-            raise
-        finally:
-            self._db.execute("RELEASE entry")
-
     def _insert(self, make_links: _MakeLinks) -> tuple[Link, ...]:
         links = make_links(self._db.execute("SELECT link, hash FROM chain ORDER BY link DESC LIMIT 1").fetchone())
         for link in links:
@@ -379,6 +334,81 @@ class Book:
 
     def _number(self, sql: str, parameters: tuple[Any, ...] = ()) -> int:
         return int(self._db.execute(sql, parameters).fetchone()[0])
+
+
+class BufferedBook(Book):
+    """A replay's book, which nobody resumes: what is posted waits in memory until the book is closed or read.
+
+    Then all of it goes through the same rules of the ledger, in one transaction.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        super().__init__(path, db)
+        #: What is not in the file yet, by source event.
+        self._waiting: dict[str, EntryPosted] = {}
+        self._had = self._newest = self.last_seq()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The file, with everything in it that waited: nobody looks into it before."""
+        if self._waiting:
+            self._write_waiting()
+        return self._file
+
+    @_db.setter
+    def _db(self, db: sqlite3.Connection) -> None:
+        self._file = db
+
+    def close(self) -> None:
+        """Write what waits, commit, and release the file.
+
+        Raises:
+            LedgerError: the ledger refuses an entry; it has those before it then.
+            BrokenEntryError: an entry contradicts the open lots.
+        """
+        try:
+            self._write_waiting()
+        finally:
+            if self._file.in_transaction:
+                self._file.execute("COMMIT")
+            self._file.close()
+
+    def post(self, entry: EntryPosted) -> None:
+        """Take an entry. What is told again is compared as in any book.
+
+        Raises:
+            LedgerError: it differs from the one before, does not balance, or entries are missing before it.
+        """
+        if entry.seq <= self._had or entry.source_event_id in self._waiting:
+            super().post(entry)
+            return
+        self._check(entry, self._newest)
+        sums: dict[str, int] = {}
+        for line in entry.lines:
+            sums[line.commodity] = sums.get(line.commodity, 0) + line.amount
+        if any(sums.values()):
+            # A rule of the file says the same, but would say it late.
+            raise LedgerError(f"Entry {entry.seq} ({entry.source_event_id}) does not balance. Nothing was written.")
+        self._waiting[entry.source_event_id] = entry
+        self._newest = entry.seq
+
+    def _write_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for entry in waiting.values():
+            super().post(entry)
+
+    def _put(self, make_links: _MakeLinks, seq: int) -> None:
+        """Write links into the one transaction, all of them or none."""
+        if not self._file.in_transaction:
+            self._file.execute("BEGIN IMMEDIATE")
+        self._file.execute("SAVEPOINT entry")
+        try:
+            self._insert(make_links)
+        except BaseException:
+            self._file.execute("ROLLBACK TO entry")
+            raise
+        finally:
+            self._file.execute("RELEASE entry")
 
 
 def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: bool = False) -> Book:
@@ -408,7 +438,7 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
         db.close()
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise LedgerError(f"The ledger {path} is not as it must be:\n{listed}\n{_REMEDY}")
-    return Book(path, db, is_buffered=is_buffered)
+    return (BufferedBook if is_buffered else Book)(path, db)
 
 
 def harden(db: sqlite3.Connection) -> None:
