@@ -346,7 +346,7 @@ class BufferedBook(Book):
         super().__init__(path, db)
         #: What is not in the file yet, by source event.
         self._waiting: dict[str, EntryPosted] = {}
-        self._had = self._newest = self.last_seq()
+        self._newest = self.last_seq()
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -379,7 +379,7 @@ class BufferedBook(Book):
         Raises:
             LedgerError: it differs from the one before, does not balance, or entries are missing before it.
         """
-        if entry.seq <= self._had or entry.source_event_id in self._waiting:
+        if entry.seq <= self._newest or entry.source_event_id in self._waiting:
             super().post(entry)
             return
         self._check(entry, self._newest)

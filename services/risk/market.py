@@ -122,7 +122,7 @@ def hear_quotes(market: Market, batch: QuoteBatch, held: Picks) -> Market:
     """Keep the quotes, and the newest good bid of each symbol that is held."""
     board = market.board.heard(batch)
     columns = held.of(batch.symbols, batch.bids_micros, batch.asks_micros, batch.bid_sizes_nanos)
-    if columns is not None and _are_good(*columns, market.marks.sizes):
+    if columns is not None and _are_good(columns, market.marks.sizes):
         marks = Marks(held.wanted, columns[0], columns[2])
     elif held.wanted:
         found = market.bids(held.wanted) | _good_bids(batch, held.wanted)
@@ -132,8 +132,12 @@ def hear_quotes(market: Market, batch: QuoteBatch, held: Picks) -> Market:
     return Market(board=board, marks=marks, volumes=market.volumes, bars_step=market.bars_step)
 
 
-def _are_good(bids: Sequence[int], asks: Sequence[int], sizes: Sequence[int], good: Sequence[int]) -> bool:
-    """Tell whether each of these is a bid as `_has_bid` wants it, and below its ask; `good` are sizes that were."""
+def _are_good(columns: Sequence[Sequence[int]], good: Sequence[int]) -> bool:
+    """Tell whether each of these is a bid as `_has_bid` wants it, and below its ask.
+
+    `columns` are bids, asks, and sizes of the bids; `good` are sizes that were all found to be above zero.
+    """
+    bids, asks, sizes = columns
     if sizes is not good and min(sizes) <= 0:
         return False
     return min(bids) > 0 and max(bids) <= PRICE_MICROS_MAX and all(map(le, bids, asks))

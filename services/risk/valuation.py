@@ -79,7 +79,7 @@ class Valuation:
         return self._nanos[symbol]
 
     def _bids_at(self, marks: Marks) -> list[int]:
-        """Return the bid of each place, 0 = none was heard; what comes and goes at the same marks changes single ones."""
+        """Return the bid of each place, 0 = none; what comes and goes at the same marks changes single ones."""
         if marks is not self._marks:
             is_same = marks.names is self.picks.wanted
             bids = marks.bids if is_same else map(marks.by_name.get, self.picks.wanted, repeat(0))
