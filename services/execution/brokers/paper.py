@@ -305,7 +305,7 @@ class PaperBroker(Broker):
         moved = self._working.moved_by(batch) if is_open else ()
         if is_open and not moved:
             self._account = Account(newest.cash_micros, session_date, batch.step)
-            return ()
+            return []
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, batch.ts_event)
         if is_open:
             self._trade(draft, batch, moved)
