@@ -62,8 +62,8 @@ class ExecutionState:
     _open: dict[str, None] = field(default_factory=dict)
     #: When each open intent has to be looked at; 0 = at every moment.
     _due_ns: dict[str, int] = field(default_factory=dict)
-    #: The earliest of them; None = it has to be found again.
-    _earliest_due_ns: int | None = None
+    #: The earliest of them, once it was asked for; None = it has to be found again.
+    _earliest_due_ns: int | None = field(default=None, compare=False)
     #: Open intents that each quote of their symbol may end.
     _watched: dict[str, None] = field(default_factory=dict)
     #: Of the open orders: all, and those that do not rest at the broker.
