@@ -41,6 +41,28 @@ def test_picks_when_batches_have_any_order_are_the_numbers_of_the_wanted_names(
         assert found == (expected if wanted else None)
 
 
+PICK_STEPS = st.lists(st.one_of(st.sampled_from("ABCD"), st.integers(0, 5), st.permutations(["A", "B", "C"])))
+
+
+@given(PICK_STEPS)
+def test_picks_when_names_come_and_go_are_those_of_the_names_that_are_wanted_then(
+    steps: list[str | int | list[str]],
+) -> None:
+    picks, wanted, said, column = Picks(), list[str](), ("A", "B", "C"), pack([1, 2, 3])
+    for step in steps:
+        if isinstance(step, str):
+            picks.append(step)
+            wanted.append(step)
+        elif isinstance(step, list):
+            said, column = tuple(step), pack(map(ord, step))
+        elif step < len(wanted):
+            picks.drop(step)
+            last = wanted.pop()
+            wanted[step : step + 1] = [last] if step < len(wanted) else []
+        assert picks.wanted == tuple(wanted)
+        assert picks.of(said, column, column) == Picks(wanted).of(said, column, column)
+
+
 def test_picks_when_a_wanted_name_is_absent_are_none() -> None:
     assert Picks(["A", "Z"]).of(("A", "B"), pack([1, 2])) is None
 
