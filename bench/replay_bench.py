@@ -207,7 +207,7 @@ def bench_replay(size: Size) -> Report:
         [*bench_session(size), *bench_lives(size), *bench_opening_range(size), *bench_processes(size)],
         "Session: the generated market of the proposed settings, through every core in one process. Whole life: days\n"
         "of random walks, each signal traded: signals, risk, orders, fills, postings of the real cores, in memory,\n"
-        "beside a loop of numpy that only counts the trades; the books are written to their files at the end, which is\n"
+        "beside a loop of numpy that only counts the trades; the books get into their files at the end, which is\n"
         "measured apart. Resident: MiB after the imports, before any work; bare is python alone.",
     )
 
