@@ -94,6 +94,8 @@ def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -
     """
     steps = count(1)
     quoted, traded = _is_quoted(day.quotes), day.bars.closes > 0
+    all_quoted: Bools = quoted.all(axis=2)
+    all_traded: Bools = traded.all(axis=1)
     lists = _NameLists(day.symbols)
     sayer = _QuoteSayer(day.quotes)
     bars = BarColumns(**{name: _on_wire(getattr(day.bars, name)) for name in BarColumns.__struct_fields__})
@@ -101,9 +103,9 @@ def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -
     for minute in range(minutes_of(plan)):
         start_ns = plan.open_ns + minute * MINUTE_NS
         for moment, offset_ns in enumerate(offsets):
-            for names in lists.parts(quoted[minute, moment], names_max):
+            for names in lists.parts(quoted[minute, moment], names_max, are_all=bool(all_quoted[minute, moment])):
                 yield sayer.batch((minute, moment), names, _At(start_ns + offset_ns, next(steps)))
-        parts = lists.parts(traded[minute], names_max)
+        parts = lists.parts(traded[minute], names_max, are_all=bool(all_traded[minute]))
         for left, names in zip(reversed(range(len(parts))), parts, strict=True):
             yield _bars(bars, minute, names, _At(start_ns + MINUTE_NS, next(steps), left))
     last = next(steps)
@@ -142,9 +144,9 @@ class _NameLists:
         self._all = [_Names(symbols, None)]
         self._newest: tuple[bytes, list[_Names]] = (b"", [])
 
-    def parts(self, present: Bools, names_max: int) -> list[_Names]:
-        """Return the names that are present, cut into messages."""
-        if len(self._symbols) <= names_max and present.all():
+    def parts(self, present: Bools, names_max: int, *, are_all: bool) -> list[_Names]:
+        """Return the names that are present, cut into messages; `are_all`: every name is."""
+        if are_all and len(self._symbols) <= names_max:
             return self._all
         key = present.tobytes()
         if key != self._newest[0]:
