@@ -94,8 +94,8 @@ def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -
     """
     steps = count(1)
     quoted, traded = _is_quoted(day.quotes), day.bars.closes > 0
-    all_quoted: Bools = quoted.all(axis=2)
-    all_traded: Bools = traded.all(axis=1)
+    all_quoted: Bools = np.asarray(quoted.all(axis=2))
+    all_traded: Bools = np.asarray(traded.all(axis=1))
     lists = _NameLists(day.symbols)
     sayer = _QuoteSayer(day.quotes)
     bars = BarColumns(**{name: _on_wire(getattr(day.bars, name)) for name in BarColumns.__struct_fields__})
