@@ -188,10 +188,11 @@ class QuoteBatch(Message, frozen=True, kw_only=True):
 
     def _quote(self, row: int) -> Quote | None:
         global _looked_into  # noqa: PLW0603 - the newest batch is asked for many of its quotes, one after the other
-        if _looked_into[0] is not self:
+        newest = _looked_into
+        if newest[0] is not self:
             columns = (self.bids_micros, self.asks_micros, self.bid_sizes_nanos, self.ask_sizes_nanos, self.times_ns)
-            _looked_into = self, views_of(*columns)
-        bids, asks, bid_sizes, ask_sizes, times = _looked_into[1]
+            newest = _looked_into = self, views_of(*columns)
+        bids, asks, bid_sizes, ask_sizes, times = newest[1]
         bid, ask, bid_size, ask_size = bids[row], asks[row], bid_sizes[row], ask_sizes[row]
         if not (0 <= bid <= PRICE_MICROS_MAX and 0 <= ask <= PRICE_MICROS_MAX and bid_size >= 0 and ask_size >= 0):
             return None
