@@ -24,6 +24,8 @@ from services.ledger.verify import verify, version_fault
 __all__ = ["Balance", "Book", "Keeper", "LedgerError", "harden", "open_book"]
 
 BUSY_TIMEOUT_MS = 5_000
+#: So many entries of a replay wait in memory at most, three kilobytes each.
+_WAITING_MAX = 250_000
 #: Around the write of the redo log, around the commit in the ledger file, around the head outside of it.
 _REDO, _COMMIT, _HEAD = Failpoint("ledger.redo"), Failpoint("ledger.file_commit"), Failpoint("ledger.head")
 _REMEDY = "Trading stays stopped. Restore the ledger from its folder's backups/, or ask the one who changed it."
@@ -173,10 +175,8 @@ class Book:
         if msgspec.structs.replace(entry, ts_init=stored.ts_init) != stored:
             raise LedgerError(
                 f"The ledger {self._path} has {entry.source_event_id} already, as entry {stored.seq}, and "
-                "it is not "
-                f"the same as entry {entry.seq} now. Nothing was written. Compare both with the broker's "
-                "statement: "
-                "`python -m services.ledger entries` lists what is booked."
+                f"it is not the same as entry {entry.seq} now. Nothing was written. Compare both with the broker's "
+                "statement: `python -m services.ledger entries` lists what is booked."
             )
 
     def _write(self, entry: EntryPosted) -> None:
@@ -389,6 +389,8 @@ class BufferedBook(Book):
         if any(sums.values()):
             # A rule of the file says the same, but would say it late.
             raise LedgerError(f"Entry {entry.seq} ({entry.source_event_id}) does not balance. Nothing was written.")
+        if len(self._waiting) >= _WAITING_MAX:
+            self._write_waiting()
         self._waiting[entry.source_event_id] = entry
         self._newest = entry.seq
 
@@ -419,8 +421,7 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
     """
     if not path.is_file():
         raise LedgerError(
-            f"There is no ledger at {path}. A ledger is created once, by the bootstrap page of the web "
-            "interface; "
+            f"There is no ledger at {path}. A ledger is created once, by the bootstrap page of the web interface; "
             "if this bot had one, restore it from its folder's backups/."
         )
     try:
