@@ -13,8 +13,6 @@ from typing import Final
 WIDTH: Final = 8
 #: The row of a name that a batch does not have.
 _ABSENT: Final = -1
-#: Fewer than one name in so many is few.
-_FEW: Final = 3
 #: How many lists of names are remembered with their rows. A feed says the same few lists all day.
 _KNOWN_MAX: Final = 32
 _known: dict[int, tuple[tuple[str, ...], dict[str, int]]] = {}
@@ -57,9 +55,11 @@ def views_of(*columns: bytes) -> tuple[Sequence[int], ...]:
     >>> [view[1] for view in views_of(pack([3, 7]), pack([0, 1]))]
     [7, 1]
     """
-    if sys.byteorder == "big":
-        return tuple(map(_values, columns))
-    return tuple([memoryview(column).cast("q") for column in columns])
+    return tuple([_view_of(column) for column in columns])
+
+
+def _view_of(column: bytes) -> Sequence[int]:
+    return _values(column) if sys.byteorder == "big" else memoryview(column).cast("q")
 
 
 def check_columns(symbols: tuple[str, ...], columns: tuple[bytes, ...]) -> None:
@@ -139,11 +139,9 @@ class Picks:
         said, taken = self._taken
         if len(said) != len(columns):
             said, taken = (b"",) * len(columns), [()] * len(columns)
-        # To make every number an object pays only where many of them are taken.
-        is_few = len(self._rows) * _FEW < len(symbols)
         found = [
             # What a feed says again it often says with the very same column.
-            old if column is known else take(_values(column) if is_few else _values(column).tolist())
+            old if column is known else take(_view_of(column))
             for column, known, old in zip(columns, said, taken, strict=True)
         ]
         self._taken = columns, found
