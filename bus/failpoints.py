@@ -16,8 +16,11 @@ from typing import Final
 VARIABLE: Final = "TRADEBOT_FAILPOINT"
 
 
-#: What is called at each point; None in production.
-_reached: Callable[[str], None] | None = None
+def _nothing(_name: str) -> None:
+    return
+
+
+_reached: Callable[[str], None] = _nothing
 
 
 @contextmanager
@@ -57,9 +60,9 @@ class Failpoint:
         self._before, self._after = f"{name}:before", f"{name}:after"
 
     def __enter__(self) -> None:
-        if _reached is not None:
+        if _reached is not _nothing:
             _reached(self._before)
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
-        if _reached is not None and kind is None:
+        if _reached is not _nothing and kind is None:
             _reached(self._after)
