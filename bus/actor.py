@@ -59,10 +59,11 @@ class Actor(ABC, Generic[S]):
             return
         self.step = data.step
         self.clock.heard(data.ts_event)
-        core, shell = self.assembly.core, self.assembly.shell
+        core, now_ns = self.assembly.core, self.clock.now_ns()
         self.state = core.observe(self.state, data)
-        self.follow(core.decide(self.state, data, self.clock.now_ns()))
-        self._run(shell.on_market(self.state, data, self.clock.now_ns()))
+        self.follow(core.decide(self.state, data, now_ns))
+        if reports := self.assembly.shell.on_market(self.state, data, self.clock.now_ns()):
+            self._run(reports)
 
     def on_input(self, message: Message) -> None:
         """Take a message from this host: what the control folder says, or a report."""
@@ -79,7 +80,7 @@ class Actor(ABC, Generic[S]):
     def follow(self, events: Sequence[Message]) -> None:
         """Commit what was decided, if it is anything, and decide what follows."""
         if events:
-            self._run(self._run_events(events, None))
+            self._run(self._commit(events, None) or ())
 
     def on_gap(self) -> None:
         """Let the shell find out what happened while this process stood still."""
@@ -114,35 +115,51 @@ class Actor(ABC, Generic[S]):
         Returns:
             How many messages were decided.
         """
-        waiting = [iter(messages)]
+        waiting: list[Iterator[Message]] = []
+        following = iter(messages)
         number = 0
-        while waiting:
-            message = next(waiting[-1], None)
+        while True:
+            message = next(following, None)
             if message is None:
-                waiting.pop()
+                if not waiting:
+                    return number
+                following = waiting.pop()
                 continue
             number += 1
             if number > self.reports_max:
                 raise RuntimeError(f"{self.name}: more than {self.reports_max} reports follow from one message")
             events = self.assembly.core.decide(self.state, message, self.clock.now_ns())
             if events or cause is not None:
-                waiting.append(self._run_events(events, cause))
+                reports = self._commit(events, cause)
                 cause = None
-        return number
+                if reports is not None:
+                    waiting.append(following)
+                    following = reports
 
-    def _run_events(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message]:
-        """Commit events and fold them; then return what does their effects, one by one, and yields the reports."""
+    def _commit(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message] | None:
+        """Commit events, fold them, and do their effects up to the first that reports something.
+
+        Returns:
+            What was reported, and then what does the other effects, one by one, and yields their reports; None when
+            every effect is done and none reported anything.
+        """
         events = self._keep(events, cause)
         for event in events:
             self._evolve(event)
             self._on_event(event)
-        return self._effects(events)
+        for done, event in enumerate(events, 1):
+            if reports := self._effect(event):
+                return self._effects(reports, events[done:])
+        return None
 
-    def _effects(self, events: Sequence[Message]) -> Iterator[Message]:
+    def _effects(self, reports: Sequence[Message], events: Sequence[Message]) -> Iterator[Message]:
+        yield from reports
         for event in events:
-            with self._effect_point:
-                reports = self.assembly.shell.after_commit(self.state, event, self.clock.now_ns())
-            yield from reports
+            yield from self._effect(event)
+
+    def _effect(self, event: Message) -> Sequence[Message]:
+        with self._effect_point:
+            return self.assembly.shell.after_commit(self.state, event, self.clock.now_ns())
 
     def _evolve(self, event: Message) -> None:
         if isinstance(event, StreamResolved):

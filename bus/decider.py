@@ -42,8 +42,11 @@ class Core(Protocol[S]):
         ...
 
     def settle(self, state: S, now_ns: int) -> Sequence[Message]:
-        """Return events that need everything of a step to be in, such as the check of the day's loss."""
-        ...
+        """Return events that need everything of a step to be in, such as the check of the day's loss.
+
+        A core that leaves this as it is has nothing of that kind, and is not asked in a replay.
+        """
+        return ()
 
     def snapshot(self, state: S, now_ns: int) -> Sequence[StatusMessage]:
         """Return what the status topic should show; published on change and at least once a second."""

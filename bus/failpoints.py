@@ -60,8 +60,9 @@ class Failpoint:
         self._before, self._after = f"{name}:before", f"{name}:after"
 
     def __enter__(self) -> None:
-        _reached(self._before)
+        if _reached is not _nothing:
+            _reached(self._before)
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
-        if kind is None:
+        if _reached is not _nothing and kind is None:
             _reached(self._after)

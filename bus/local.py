@@ -7,12 +7,13 @@ left, then `settle`, then the next market message.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from bus.actor import Actor, Cause
 from bus.assembly import Assembly, Ports
 from bus.clock import SessionClock
-from bus.decider import Gate, Shell
+from bus.decider import Core, Gate, Shell
 from bus.messages import (
     ChainArmed,
     FeedEnded,
@@ -56,6 +57,8 @@ class LocalNode(Actor[S]):
     ) -> None:
         super().__init__(name, assembly, clock=clock, on_event=on_event)
         self.outbox: dict[ServiceName, deque[Message]] = {receiver: deque() for receiver in peers_of(name)}
+        #: Where each type of message goes, as far as any was said.
+        self._outboxes: dict[type[Message], tuple[deque[Message], ...]] = {}
 
     def start(self) -> None:
         """Let the shell open what it works with."""
@@ -71,11 +74,16 @@ class LocalNode(Actor[S]):
         return sum(map(len, self.outbox.values()))
 
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
+        before_commit = self.assembly.shell.before_commit
         for event in events:
-            self.assembly.shell.before_commit(event)
+            before_commit(event)
         for event in events:
-            for receiver in receivers(self.name, type(event)):
-                self.outbox[receiver].append(event)
+            outboxes = self._outboxes.get(type(event))
+            if outboxes is None:
+                outboxes = tuple(self.outbox[receiver] for receiver in receivers(self.name, type(event)))
+                self._outboxes[type(event)] = outboxes
+            for outbox in outboxes:
+                outbox.append(event)
         return events
 
 
@@ -96,14 +104,12 @@ class LocalChain:
     ) -> None:
         self.clock = SessionClock(follows_feed=True)
         self.nodes: dict[ServiceName, LocalNode[Any]] = {}
-        #: Something was committed since everything was delivered.
-        self._has_news = False
         for name in SERVICES:
             if name not in assemblies:
                 continue
             assembly = assemblies[name]
             assembly.attach(Ports(gate or OpenGate(), _ignore_status, _ignore_halt))
-            self.nodes[name] = LocalNode(name, assembly, clock=self.clock, on_event=self._teller(name, on_event))
+            self.nodes[name] = LocalNode(name, assembly, clock=self.clock, on_event=partial(on_event, name))
         self._streams = [
             (outbox, self.nodes.get(receiver))
             for node in self.nodes.values()
@@ -132,6 +138,7 @@ class LocalChain:
         steps = 0
         market = [self.nodes[name] for name in MARKET_SUBSCRIBERS if name in self.nodes]
         waking = [node for node in self.nodes.values() if type(node.assembly.shell).on_idle is not Shell.on_idle]
+        settling = [node for node in self.nodes.values() if type(node.assembly.core).settle is not Core.settle]
         publisher = self.nodes[MARKET_PUBLISHER]
         for data in feed:
             publisher.step = data.step
@@ -140,7 +147,7 @@ class LocalChain:
             self._deliver()
             for node in waking:
                 node.on_idle()
-            for node in self.nodes.values():
+            for node in settling:
                 node.settle()
             self._deliver()
             steps = data.step if isinstance(data, FeedEnded) else steps + 1
@@ -151,33 +158,19 @@ class LocalChain:
         for node in self.nodes.values():
             node.assembly.shell.close()
 
-    def _teller(self, name: ServiceName, on_event: Callable[[ServiceName, Message], None]) -> Callable[[Message], None]:
-        def tell(event: Message) -> None:
-            self._has_news = True
-            on_event(name, event)
-
-        return tell
-
     def _deliver(self) -> None:
         """Deliver until every outbox is empty; senders in the order of SERVICES, each stream in its own order."""
-        if not self._has_news:
-            return
-        self._has_news = False
         for _ in range(_DELIVERIES_MAX):
-            if not self._deliver_next():
+            for outbox, target in self._streams:
+                if outbox:
+                    message = outbox.popleft()
+                    # Who is not in this chain hears nothing.
+                    if target is not None:
+                        target.on_reliable(message)
+                    break
+            else:
                 return
         raise RuntimeError(f"more than {_DELIVERIES_MAX} deliveries follow from one market message")
-
-    def _deliver_next(self) -> bool:
-        for outbox, target in self._streams:
-            if not outbox:
-                continue
-            message = outbox.popleft()
-            # Who is not in this chain hears nothing.
-            if target is not None:
-                target.on_reliable(message)
-            return True
-        return False
 
 
 def _ignore_halt(_rule: str, _detail: str) -> None:

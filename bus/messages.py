@@ -6,12 +6,12 @@ of a share (`_nanos`); times are UTC nanoseconds since 1970 (`ts_` and `_ns`). `
 tense, snapshots nouns. Derive a new type, never edit one: journals keep old messages.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from bus.columns import check_columns, pack, rows_of, unpack, value_at
+from bus.columns import check_columns, pack, rows_of, unpack, views_of
 
 MICROS = 1_000_000
 NANOS = 1_000_000_000
@@ -228,11 +228,20 @@ class QuoteBatch(Message, frozen=True, kw_only=True):
         return tuple(quote for quote in found if quote is not None)
 
     def _quote(self, row: int) -> Quote | None:
-        bid, ask = value_at(self.bids_micros, row), value_at(self.asks_micros, row)
-        bid_size, ask_size = value_at(self.bid_sizes_nanos, row), value_at(self.ask_sizes_nanos, row)
-        if min(bid, ask, bid_size, ask_size) < 0 or max(bid, ask) > PRICE_MICROS_MAX:
+        global _looked_into  # noqa: PLW0603 - the newest batch is asked for many of its quotes, one after the other
+        newest = _looked_into
+        if newest[0] is not self:
+            columns = (self.bids_micros, self.asks_micros, self.bid_sizes_nanos, self.ask_sizes_nanos, self.times_ns)
+            newest = _looked_into = self, views_of(*columns)
+        bids, asks, bid_sizes, ask_sizes, times = newest[1]
+        bid, ask, bid_size, ask_size = bids[row], asks[row], bid_sizes[row], ask_sizes[row]
+        if not (0 <= bid <= PRICE_MICROS_MAX and 0 <= ask <= PRICE_MICROS_MAX and bid_size >= 0 and ask_size >= 0):
             return None
-        return Quote(self.symbols[row], bid, ask, bid_size, ask_size, value_at(self.times_ns, row))
+        return Quote(self.symbols[row], bid, ask, bid_size, ask_size, times[row])
+
+
+#: The newest batch that was asked for a quote, and views of its columns.
+_looked_into: tuple[QuoteBatch | None, tuple[Sequence[int], ...]] = (None, ())
 
 
 class BarBatch(Message, frozen=True, kw_only=True):

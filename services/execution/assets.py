@@ -53,6 +53,8 @@ class Assets:
         self._refused: dict[str, tuple[int, bool]] = {}
         #: Named by a refusal and not asked for since.
         self._named: set[str] = set()
+        #: The newest list of symbols that were all known, and where: what is known in a session only grows.
+        self._all_known: tuple[tuple[str, ...], dict[str, m.AssetLine]] = ((), {})
 
     def note_refusal(self, symbol: str, detail: str) -> None:
         """Note a refusal that is about the symbol itself; any other says nothing of it."""
@@ -82,8 +84,14 @@ class Assets:
         A broker that does not answer is asked again later, whatever is quoted meanwhile; what is not reported, risk
         denies.
         """
-        known = state.assets.keys()
-        if state.plan is None or known >= set(batch.symbols) or self._boot_ns() < self._due_ns:
+        symbols, known = self._all_known
+        if symbols is batch.symbols and known is state.assets:
+            return ()
+        known = state.assets
+        if state.plan is None or self._boot_ns() < self._due_ns:
+            return ()
+        if known.keys() >= set(batch.symbols):
+            self._all_known = batch.symbols, known
             return ()
         wanted = [symbol for symbol in batch.symbols if symbol not in known]
         return self._asked(state.plan, wanted, now_ns)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from bus import messages as m
+from bus.decider import Core
 from services.execution import account_events, closing, guarding, reversing, telling
 from services.execution import decisions as d
 from services.execution.brokers import reports as r
@@ -25,7 +26,7 @@ STOP_REASON: Final = "stopped: the bot was told to stop"
 _Handler = Callable[[ExecutionState, Any, int], Sequence[m.Message]]
 
 
-class ExecutionCore:
+class ExecutionCore(Core[ExecutionState]):
     """Decides on orders.
 
     Args:
@@ -94,10 +95,6 @@ class ExecutionCore:
     def evolve(self, state: ExecutionState, event: m.Message) -> ExecutionState:
         """Fold one event; the state is changed in place and returned, and only the newest is ever kept."""
         return state.folded(event)
-
-    def settle(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
-        """Decide nothing: no decision here needs a whole step."""
-        return ()
 
     def snapshot(self, state: ExecutionState, now_ns: int) -> Sequence[m.StatusMessage]:
         """Return the orders of the day, the newest 150, oldest first."""

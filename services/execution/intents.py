@@ -1,5 +1,7 @@
 """One intent and all its orders: the entry, the stop of each fill, the exit; folded from events."""
 
+from typing import Final
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -19,6 +21,11 @@ OrderEvent = (
     | m.OrderCancelled
 )
 IntentEvent = OrderEvent | m.CloseIntent | m.IntentClosed
+
+
+#: Decided and not committed yet: by the id of the event, with the intent before and after it.
+_FOLDED_MAX: Final = 4_096
+_folded: dict[int, tuple["Intent", IntentEvent, "Intent"]] = {}
 
 
 class Intent(Struct, frozen=True, kw_only=True):
@@ -68,7 +75,7 @@ class Intent(Struct, frozen=True, kw_only=True):
             KeyError: the intent has no such order.
         """
         for order in self.orders:
-            if order.client_order_id == client_order_id:
+            if order.prepared.client_order_id == client_order_id:
                 return order
         raise KeyError(client_order_id)
 
@@ -110,10 +117,25 @@ def needs_guard(fill: m.OrderFilled) -> bool:
 def fold(intent: Intent, event: IntentEvent) -> Intent:
     """Return the intent after one of its events.
 
+    What is decided is folded when the decision goes on, and once more when it is committed. The second time the very
+    same intent and event give what they gave before.
+
     Raises:
         IllegalTransitionError: the event does not fit the order's state.
         KeyError: the event is about an order of another intent.
     """
+    known = _folded.pop(id(event), None)
+    if known is not None and known[0] is intent and known[1] is event:
+        return known[2]
+    after = _fold(intent, event)
+    if len(_folded) >= _FOLDED_MAX:
+        _folded.clear()
+    # Holding both keeps their ids from being given to others.
+    _folded[id(event)] = intent, event, after
+    return after
+
+
+def _fold(intent: Intent, event: IntentEvent) -> Intent:
     match event:
         case m.CloseIntent():
             return replace(intent, exit_reason=intent.exit_reason or event.reason or "its strategy wants it sold")

@@ -93,7 +93,7 @@ class Sending:
 
     def degraded_words(self) -> str:
         """Return why nothing is entered since the broker has turned orders away, for people; empty when it has not."""
-        left_ns = self._degraded_until_ns - self._boot_ns()
+        left_ns = self._degraded_until_ns - self._boot_ns() if self._degraded_until_ns else 0
         if left_ns <= 0:
             return ""
         seconds = -(-left_ns // 1_000_000_000)

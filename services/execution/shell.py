@@ -296,7 +296,7 @@ class ExecutionShell(Shell[ExecutionState]):
         keys = state.restless_orders
         if self._recovery.has_misses:
             keys = [order.client_order_id for order in state.open_orders()]
-        began_ns = self._boot_ns()
+        began_ns = self._boot_ns() if keys else 0
         for key in keys:
             if self._boot_ns() - began_ns > TURN_NS_MAX:
                 return

@@ -1,7 +1,8 @@
 """What execution remembers: the orders of the day by intent, who may trade, and what was ever asked."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,7 +17,6 @@ HALT_DETAILS_MAX: Final = 50
 #: Later than every session.
 NEVER_DUE_NS: Final = 2**63 - 1
 _TEXT_MAX: Final = 400
-_GONE: Final = object()
 
 
 def halt_reason(halt: m.HaltRaised) -> str:
@@ -67,6 +67,8 @@ class ExecutionState:
     _open: dict[str, None] = field(default_factory=dict)
     #: When each open intent has to be looked at; 0 = at every moment.
     _due_ns: dict[str, int] = field(default_factory=dict)
+    #: The earliest of them, once it was asked for; None = it has to be found again.
+    _earliest_due_ns: int | None = field(default=None, compare=False)
     #: Open intents that each quote of their symbol may end.
     _watched: dict[str, None] = field(default_factory=dict)
     #: Of the open orders: all, and those that do not rest at the broker.
@@ -83,7 +85,7 @@ class ExecutionState:
 
     def hear(self, batch: m.QuoteBatch) -> None:
         """Raise the peaks of what execution guards itself; not journaled."""
-        for intent in self.watched_intents():
+        for intent in self.watched_intents() if self._watched else ():
             if intent.guarded_nanos:
                 bid = usable_bid(batch.quote_of(intent.symbol))
                 peak = max(self.peaks_micros.get(intent.intent_id, 0), bid)
@@ -135,7 +137,9 @@ class ExecutionState:
     @property
     def due_ns(self) -> int:
         """Return the session time at which an open intent has to be looked at, the earliest; 0 = at every moment."""
-        return min(self._due_ns.values(), default=NEVER_DUE_NS)
+        if self._earliest_due_ns is None:
+            self._earliest_due_ns = min(self._due_ns.values(), default=NEVER_DUE_NS)
+        return self._earliest_due_ns
 
     def orders(self) -> list[Order]:
         """Return every order of the day, in the order of preparation."""
@@ -230,7 +234,7 @@ class ExecutionState:
             self._intent_of_order = {k: v for k, v in self._intent_of_order.items() if v in self._intents}
         self.plan = event
         for intent in self.open_intents():
-            self._put(intent)
+            self._put(intent, intent.orders)
 
     def _fold_control(self, event: m.HaltRaised | m.ChainArmed | m.ChainDisarmed | m.KillSwitchTripped) -> None:
         match event:
@@ -260,7 +264,8 @@ class ExecutionState:
     def _prepare(self, event: m.OrderPrepared) -> None:
         intent = self._intents.get(event.intent_id) or intent_of(event)
         self._intent_of_order[event.client_order_id] = event.intent_id
-        self._put(fold(intent, event))
+        intent = fold(intent, event)
+        self._put(intent, intent.orders[-1:])
         self.intent_ids.add(event.intent_id)
 
     def _fold_activity(self, event: m.CashMoved | m.ContractsExpired | m.ContractsExercised | m.SharesSplit) -> None:
@@ -293,22 +298,35 @@ class ExecutionState:
                 # Of an intent that was over before this session: nothing here holds what it bought or sold.
                 return
         intent_id = self._intent_of_order[event.client_order_id]
-        self._put(fold(self._intents[intent_id], event))
+        intent = fold(self._intents[intent_id], event)
+        self._put(intent, (intent.order(event.client_order_id),))
         if isinstance(event, m.OrderFilled):
             newest = max(self.last_execution_id, event.execution_id, key=lambda name: (len(name), name))
             self.last_execution_id = newest
             self.session_execution_ids.add(event.execution_id)
             self.fills[event.execution_id] = event
 
-    def _put(self, intent: Intent) -> None:
-        """Put an intent in its place, and note of it what is asked for at every moment."""
+    def _put(self, intent: Intent, changed: Iterable[Order] = ()) -> None:
+        """Put an intent in its place, and note of it and its changed orders what is asked for at every moment."""
         self._intents[intent.intent_id] = intent
-        for order in intent.orders:
-            _note(self._open_orders, order.client_order_id, None if order.is_open else _GONE)
-            _note(self._restless, order.client_order_id, None if order.is_open and not order.is_resting else _GONE)
-        _note(self._open, intent.intent_id, _GONE if intent.is_closed else None)
-        _note(self._due_ns, intent.intent_id, _GONE if intent.is_closed else self._due_of(intent))
-        _note(self._watched, intent.intent_id, None if is_watched(intent) else _GONE)
+        for order in changed:
+            key, is_open = order.client_order_id, order.is_open
+            _note(self._open_orders, key, is_there=is_open)
+            _note(self._restless, key, is_there=is_open and not order.is_resting)
+        _note(self._open, intent.intent_id, is_there=not intent.is_closed)
+        _note(self._watched, intent.intent_id, is_there=is_watched(intent))
+        self._note_due(intent)
+
+    def _note_due(self, intent: Intent) -> None:
+        before = self._due_ns.pop(intent.intent_id, NEVER_DUE_NS)
+        due = NEVER_DUE_NS
+        if not intent.is_closed:
+            due = self._due_ns[intent.intent_id] = self._due_of(intent)
+        earliest = self._earliest_due_ns
+        if earliest is None or due == before:
+            return
+        # Whether the one that was the earliest is later now, or gone: another one may be as early.
+        self._earliest_due_ns = due if due <= earliest else None if before == earliest else earliest
 
     def _due_of(self, intent: Intent) -> int:
         """Return when an open intent has to be looked at: for its exit, or for what is unfilled of its entry."""
@@ -321,8 +339,8 @@ class ExecutionState:
         return min(due, intent.cancel_at_ns) if has_entry else due
 
 
-def _note(notes: dict[str, Any], key: str, value: object) -> None:
-    if value is _GONE:
-        notes.pop(key, None)
+def _note(notes: dict[str, None], key: str, *, is_there: bool) -> None:
+    if is_there:
+        notes[key] = None
     else:
-        notes[key] = value
+        notes.pop(key, None)

@@ -24,6 +24,8 @@ from services.ledger.verify import verify, version_fault
 __all__ = ["Balance", "Book", "Keeper", "LedgerError", "harden", "open_book"]
 
 BUSY_TIMEOUT_MS = 5_000
+#: So many entries of a replay wait in memory at most, three kilobytes each.
+_WAITING_MAX = 250_000
 #: Around the write of the redo log, around the commit in the ledger file, around the head outside of it.
 _REDO, _COMMIT, _HEAD = Failpoint("ledger.redo"), Failpoint("ledger.file_commit"), Failpoint("ledger.head")
 _REMEDY = "Trading stays stopped. Restore the ledger from its folder's backups/, or ask the one who changed it."
@@ -76,19 +78,14 @@ class Keeper(Protocol):
 class Book:
     """An open ledger. Made by `open_book`; `close` it."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, *, is_buffered: bool = False) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._path = path
         self._db = db
-        self._is_buffered = is_buffered
-        #: The newest entry of a buffered book, which nobody else writes to; None before the first is written.
-        self._newest: int | None = None
         #: None: nothing is kept outside of the file, as in a replay, which nobody resumes.
         self.keeper: Keeper | None = None
 
     def close(self) -> None:
-        """Release the file; a buffered book is committed before."""
-        if self._is_buffered and self._db.in_transaction:
-            self._db.execute("COMMIT")
+        """Release the file."""
         self._db.close()
 
     def head(self) -> Head:
@@ -191,14 +188,16 @@ class Book:
         if msgspec.structs.replace(entry, ts_init=stored.ts_init) != stored:
             raise LedgerError(
                 f"The ledger {self._path} has {entry.source_event_id} already, as entry {stored.seq}, and "
-                "it is not "
-                f"the same as entry {entry.seq} now. Nothing was written. Compare both with the broker's "
-                "statement: "
-                "`python -m services.ledger entries` lists what is booked."
+                f"it is not the same as entry {entry.seq} now. Nothing was written. Compare both with the broker's "
+                "statement: `python -m services.ledger entries` lists what is booked."
             )
 
     def _write(self, entry: EntryPosted) -> None:
-        last = self.last_seq() if self._newest is None else self._newest
+        self._check(entry, self.last_seq())
+        self._put(lambda tip: links_of(self._db, entry, tip), entry.seq)
+
+    def _check(self, entry: EntryPosted, last: int) -> None:
+        """Refuse what is wrong whatever the lots are; `last` is the newest entry before it."""
         if entry.seq != last + 1:
             raise LedgerError(
                 f"Entry {entry.seq} ({entry.source_event_id}) cannot follow entry {last} of the ledger "
@@ -208,9 +207,6 @@ class Book:
         if any(type(line.amount) is not int for line in entry.lines):
             # A STRICT table would quietly turn the text '12' into a number.
             raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
-        self._put(lambda tip: links_of(self._db, entry, tip), entry.seq)
-        if self._is_buffered:
-            self._newest = entry.seq
 
     def audit(self, actor: str, action: str, about: str, *, payload: dict[str, Value], at_ns: int) -> None:
         """Write down who did what and when.
@@ -299,9 +295,6 @@ class Book:
 
     def _put(self, make_links: _MakeLinks, seq: int) -> None:
         """Write links in one transaction; with a keeper each is kept outside before it is committed."""
-        if self._is_buffered:
-            self._put_into_open_transaction(make_links)
-            return
         keeper = self.keeper
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -332,18 +325,6 @@ class Book:
             with _HEAD:
                 keeper.committed(write.head)
 
-    def _put_into_open_transaction(self, make_links: _MakeLinks) -> None:
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("SAVEPOINT entry")
-        try:
-            self._insert(make_links)
-        except BaseException:
-            self._db.execute("ROLLBACK TO entry")
-            raise
-        finally:
-            self._db.execute("RELEASE entry")
-
     def _insert(self, make_links: _MakeLinks) -> tuple[Link, ...]:
         links = make_links(self._db.execute("SELECT link, hash FROM chain ORDER BY link DESC LIMIT 1").fetchone())
         for link in links:
@@ -368,6 +349,83 @@ class Book:
         return int(self._db.execute(sql, parameters).fetchone()[0])
 
 
+class BufferedBook(Book):
+    """A replay's book, which nobody resumes: what is posted waits in memory until the book is closed or read.
+
+    Then all of it goes through the same rules of the ledger, in one transaction.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        super().__init__(path, db)
+        #: What is not in the file yet, by source event.
+        self._waiting: dict[str, EntryPosted] = {}
+        self._newest = self.last_seq()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The file, with everything in it that waited: nobody looks into it before."""
+        if self._waiting:
+            self._write_waiting()
+        return self._file
+
+    @_db.setter
+    def _db(self, db: sqlite3.Connection) -> None:
+        self._file = db
+
+    def close(self) -> None:
+        """Write what waits, commit, and release the file.
+
+        Raises:
+            LedgerError: the ledger refuses an entry; it has those before it then.
+            BrokenEntryError: an entry contradicts the open lots.
+        """
+        try:
+            self._write_waiting()
+        finally:
+            if self._file.in_transaction:
+                self._file.execute("COMMIT")
+            self._file.close()
+
+    def post(self, entry: EntryPosted) -> None:
+        """Take an entry. What is told again is compared as in any book.
+
+        Raises:
+            LedgerError: it differs from the one before, does not balance, or entries are missing before it.
+        """
+        if entry.seq <= self._newest or entry.source_event_id in self._waiting:
+            super().post(entry)
+            return
+        self._check(entry, self._newest)
+        sums: dict[str, int] = {}
+        for line in entry.lines:
+            sums[line.commodity] = sums.get(line.commodity, 0) + line.amount
+        if any(sums.values()):
+            # A rule of the file says the same, but would say it late.
+            raise LedgerError(f"Entry {entry.seq} ({entry.source_event_id}) does not balance. Nothing was written.")
+        if len(self._waiting) >= _WAITING_MAX:
+            self._write_waiting()
+        self._waiting[entry.source_event_id] = entry
+        self._newest = entry.seq
+
+    def _write_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for entry in waiting.values():
+            super().post(entry)
+
+    def _put(self, make_links: _MakeLinks, seq: int) -> None:
+        """Write links into the one transaction, all of them or none."""
+        if not self._file.in_transaction:
+            self._file.execute("BEGIN IMMEDIATE")
+        self._file.execute("SAVEPOINT entry")
+        try:
+            self._insert(make_links)
+        except BaseException:
+            self._file.execute("ROLLBACK TO entry")
+            raise
+        finally:
+            self._file.execute("RELEASE entry")
+
+
 def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: bool = False) -> Book:
     """Open a ledger and check all of it: integrity, schema, chart of accounts, owner, and that it balances.
 
@@ -376,8 +434,7 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
     """
     if not path.is_file():
         raise LedgerError(
-            f"There is no ledger at {path}. A ledger is created once, by the bootstrap page of the web "
-            "interface; "
+            f"There is no ledger at {path}. A ledger is created once, by the bootstrap page of the web interface; "
             "if this bot had one, restore it from its folder's backups/."
         )
     try:
@@ -395,7 +452,7 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
         db.close()
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise LedgerError(f"The ledger {path} is not as it must be:\n{listed}\n{_REMEDY}")
-    return Book(path, db, is_buffered=is_buffered)
+    return (BufferedBook if is_buffered else Book)(path, db)
 
 
 def harden(db: sqlite3.Connection) -> None:

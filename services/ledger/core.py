@@ -201,8 +201,9 @@ class LedgerCore:
 
     def _settlements(self, state: LedgerState, now_ns: int) -> tuple[EntryPosted, ...]:
         today = _EPOCH_DAY + now_ns // _NS_PER_DAY
+        due = [day for day, amounts in state.unsettled.items() if day <= today and amounts != (0, 0)]
         entries: list[EntryPosted] = []
-        for day in sorted(day for day, amounts in state.unsettled.items() if day <= today and amounts != (0, 0)):
+        for day in sorted(due):
             draft = draft_settlement(*state.unsettled[day])
             at_ns = (day - _EPOCH_DAY) * _NS_PER_DAY
             source = settlement_id(self._settings.broker_name, day)

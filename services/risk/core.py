@@ -85,8 +85,10 @@ class RiskCore:
     def __init__(self, settings: RiskSettings) -> None:
         self._limits = settings
         self._valuation = Valuation(book.EMPTY)
+        #: The newest event that was tried on a day, and what it made of it.
+        self._folded: tuple[Day | None, Message | None, Day] = (None, None, days.empty())
         #: The day's result, and what it was reckoned from.
-        self._reckoned: tuple[book.Portfolio | None, dict[str, int], int] = (None, {}, 0)
+        self._reckoned: tuple[book.Portfolio | None, markets.Marks, int] = (None, markets.NO_MARKS, 0)
 
     def initial(self) -> RiskState:
         """Return the state before anything happened: no session, not armed, no fact known."""
@@ -97,7 +99,8 @@ class RiskCore:
         match data:
             case QuoteBatch():
                 valuation = self._valuation_of(state.day.portfolio)
-                return replace(state, market=markets.hear_quotes(state.market, data, valuation.picks))
+                market = markets.hear_quotes(state.market, data, valuation.picks)
+                return RiskState(day=state.day, market=market)
             case PastBars():
                 open_ns = state.day.plan.open_ns if state.day.plan else NEVER_NS
                 return replace(state, market=markets.hear_past(state.market, data, open_ns=open_ns))
@@ -119,7 +122,10 @@ class RiskCore:
         if isinstance(message, OrderRejected):
             return self._on_rejected(state, message, now_ns)
         if isinstance(message, _STATE_INPUTS):
-            return (message,) if days.fold(state.day, message) != state.day else ()
+            folded = days.fold(state.day, message)
+            # What is decided is folded next; the same day and the same event need not be folded twice.
+            self._folded = (state.day, message, folded)
+            return (message,) if folded != state.day else ()
         return ()
 
     def evolve(self, state: RiskState, event: Message) -> RiskState:
@@ -131,18 +137,22 @@ class RiskCore:
                 return RiskState(day=days.fold(state.day, event), market=market)
             case SubmitOrder():
                 day = days.approve(state.day, event)
+            case _ if self._folded[0] is state.day and self._folded[1] is event:
+                day = self._folded[2]
             case _:
                 day = days.fold(state.day, event)
         if day.portfolio is not state.day.portfolio:
             self._valuation = self._valuation_of(state.day.portfolio).after(day.portfolio, event)
-        return replace(state, day=day)
+        return RiskState(day=day, market=state.market)
 
     def settle(self, state: RiskState, now_ns: int) -> Sequence[Message]:
         """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT; keep a new peak."""
         day = state.day
-        if day.plan is None or day.account is None or day.is_tripped:
+        account = day.account
+        if day.plan is None or account is None or day.is_tripped:
             return ()
-        date, limit = day.plan.session_date, self._loss_limit(day)
+        date = day.plan.session_date
+        limit = kill_switch.loss_limit_micros(account.cash_micros, self._limits.daily_loss_limit_ppm)
         pnl = self._pnl(day.portfolio, state.market)
         peak = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros)
         if kill_switch.is_breached(pnl - peak, limit):

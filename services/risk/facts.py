@@ -34,7 +34,7 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
         account, value = self.day.account, self.valuation
         spent = self.day.portfolio.cash_flow_micros - value.reserved_micros
         return Means(
-            start_equity_micros=self.day.start_equity_micros,
+            start_equity_micros=account.cash_micros if account else 0,
             allocated_micros=value.held_cost_micros + value.reserved_micros,
             cash_micros=account.cash_micros + spent if account else -value.reserved_micros,
             buying_power_micros=account.buying_power_micros + spent if account else -value.reserved_micros,

@@ -1,5 +1,7 @@
 """Checks of size and pace: how much there may be of one order, one symbol and everything, and how fast."""
 
+from typing import Final
+
 from bus.instruments import is_option, notional_of
 from bus.messages import NANOS, SignalRaised
 from services.risk import portfolio as book
@@ -7,6 +9,8 @@ from services.risk.facts import Facts, Finding
 from services.risk.pace import MINUTE_NS, REPEAT_WINDOW_NS, SECOND_NS, Placed
 from services.risk.sizing import allocation_limit_micros, symbol_limit_micros
 from services.risk.wording import dollars, seconds, shares
+
+_REPEATS_WORDS: Final = f"at most {{}} equal orders in {seconds(REPEAT_WINDOW_NS)}"
 
 
 def room(_: SignalRaised, facts: Facts) -> Finding | None:
@@ -64,12 +68,13 @@ def within_symbol(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny what would make one symbol worth more than MAX_POSITION_PER_SYMBOL, whoever holds it."""
     quote = facts.quote_of(signal.instrument)
     limit = symbol_limit_micros(facts.limits, facts.day.start_equity_micros)
-    words = f"at most {dollars(limit)} of {signal.instrument}"
-    if quote is None or quote.ask_micros == 0:
-        return (f"no ask of {signal.instrument} was heard", words)
     there, more = facts.symbol_nanos(signal.instrument), order_nanos(signal, facts)
-    if notional_of(signal.instrument, quote.ask_micros, there + more) <= limit:
+    has_ask = quote is not None and quote.ask_micros != 0
+    if quote and has_ask and notional_of(signal.instrument, quote.ask_micros, there + more) <= limit:
         return None
+    words = f"at most {dollars(limit)} of {signal.instrument}"
+    if quote is None or not has_ask:
+        return (f"no ask of {signal.instrument} was heard", words)
     held, cost = (dollars(notional_of(signal.instrument, quote.ask_micros, nanos)) for nanos in (there, more))
     return (f"{held} held or ordered, {cost} more", words)
 
@@ -92,10 +97,11 @@ def within_means(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny what costs more than the cash and the buying power that no other order has a claim on."""
     cost, means = _cost_micros(signal, facts), facts.means
     spendable = min(means.cash_micros, means.buying_power_micros)
+    is_known = facts.day.account is not None and cost != 0
+    if is_known and cost <= spendable:
+        return None
     words = f"at most {dollars(max(spendable, 0))} in cash and buying power"
-    if facts.day.account is None or cost == 0:
-        return ("the account or the ask is not known", words)
-    return None if cost <= spendable else (f"an order for {dollars(cost)}", words)
+    return (f"an order for {dollars(cost)}" if is_known else "the account or the ask is not known", words)
 
 
 def within_trades(_: SignalRaised, facts: Facts) -> Finding | None:
@@ -120,13 +126,12 @@ def not_repeated(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny an order that was approved MAX_REPEATED_ORDERS times just now; the core halts for it."""
     quote = facts.quote_of(signal.instrument)
     most = facts.limits.repeated_orders_max
-    words = f"at most {most} equal orders in {seconds(REPEAT_WINDOW_NS)}"
     if quote is None:
-        return (f"no quote of {signal.instrument} was heard", words)
+        return (f"no quote of {signal.instrument} was heard", _REPEATS_WORDS.format(most))
     nanos = order_nanos(signal, facts)
     wanted = Placed("BUY", nanos, quote.ask_micros, facts.now_ns)
     count = facts.day.pace.repeats(signal.instrument, wanted)
     if count < most:
         return None
     order = f"BUY {shares(nanos)} {signal.instrument} at {dollars(quote.ask_micros)}"
-    return (f"{order} was approved {count} times", words)
+    return (f"{order} was approved {count} times", _REPEATS_WORDS.format(most))

@@ -4,7 +4,7 @@ They are not journaled. After a restart, what depends on them denies until they 
 a new session begins.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import add, le
 
 from msgspec import Struct
@@ -50,6 +50,38 @@ class Volumes:
         return sum(found) if found else None
 
 
+class Marks(Mapping[str, int]):
+    """The newest good bid of each of these names, as parallel sequences; looked up by name only when asked."""
+
+    __slots__ = ("_by_name", "bids", "names", "sizes")
+
+    def __init__(self, names: tuple[str, ...] = (), bids: Sequence[int] = (), sizes: Sequence[int] = ()) -> None:
+        self.names = names
+        self.bids = bids
+        #: The bids' sizes, where each is above zero.
+        self.sizes = sizes
+        self._by_name: dict[str, int] | None = None
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """Return the bids by name."""
+        if self._by_name is None:
+            self._by_name = dict(zip(self.names, self.bids, strict=True))
+        return self._by_name
+
+    def __getitem__(self, name: str) -> int:
+        return self.by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+
+NO_MARKS = Marks()
+
+
 class Market(Struct, frozen=True, kw_only=True):
     """What was heard. `marks` is the newest good bid of what is held; `volumes` are nanos since the open.
 
@@ -58,7 +90,7 @@ class Market(Struct, frozen=True, kw_only=True):
     """
 
     board: QuoteBoard
-    marks: dict[str, int]
+    marks: Marks
     volumes: Volumes
     bars_step: int
 
@@ -69,8 +101,9 @@ class Market(Struct, frozen=True, kw_only=True):
     def bids(self, symbols: Iterable[str]) -> dict[str, int]:
         """Return the newest good bid of each symbol that has had one: what a share of it can be sold for."""
         found = {}
+        marks = self.marks.by_name
         for symbol in symbols:
-            bid = self.marks.get(symbol)
+            bid = marks.get(symbol)
             if bid is None:
                 # It was not held yet when the newest quotes came.
                 quote = self.board.quote_of(symbol)
@@ -82,23 +115,32 @@ class Market(Struct, frozen=True, kw_only=True):
 
 def blank() -> Market:
     """Return a market that nothing was heard of."""
-    return Market(board=QuoteBoard(), marks={}, volumes=Volumes(), bars_step=0)
+    return Market(board=QuoteBoard(), marks=NO_MARKS, volumes=Volumes(), bars_step=0)
 
 
 def hear_quotes(market: Market, batch: QuoteBatch, held: Picks) -> Market:
     """Keep the quotes, and the newest good bid of each symbol that is held."""
     board = market.board.heard(batch)
     columns = held.of(batch.symbols, batch.bids_micros, batch.asks_micros, batch.bid_sizes_nanos)
-    if columns is not None and _are_good(*columns):
-        marks = dict(zip(held.wanted, columns[0], strict=True))
+    if columns is not None and _are_good(columns, market.marks.sizes):
+        marks = Marks(held.wanted, columns[0], columns[2])
+    elif held.wanted:
+        found = market.bids(held.wanted) | _good_bids(batch, held.wanted)
+        marks = Marks(tuple(found), tuple(found.values()))
     else:
-        marks = market.bids(held.wanted) | _good_bids(batch, held.wanted)
+        marks = NO_MARKS
     return Market(board=board, marks=marks, volumes=market.volumes, bars_step=market.bars_step)
 
 
-def _are_good(bids: Sequence[int], asks: Sequence[int], sizes: Sequence[int]) -> bool:
-    """Tell whether each of these is a bid as `_has_bid` wants it, and below its ask."""
-    return min(bids) > 0 and min(sizes) > 0 and max(bids) <= PRICE_MICROS_MAX and all(map(le, bids, asks))
+def _are_good(columns: Sequence[Sequence[int]], good: Sequence[int]) -> bool:
+    """Tell whether each of these is a bid as `_has_bid` wants it, and below its ask.
+
+    `columns` are bids, asks, and sizes of the bids; `good` are sizes that were all found to be above zero.
+    """
+    bids, asks, sizes = columns
+    if sizes is not good and min(sizes) <= 0:
+        return False
+    return min(bids) > 0 and max(bids) <= PRICE_MICROS_MAX and all(map(le, bids, asks))
 
 
 def _good_bids(batch: QuoteBatch, symbols: Iterable[str]) -> dict[str, int]:

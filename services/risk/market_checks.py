@@ -107,12 +107,13 @@ def volume(signal: SignalRaised, facts: Facts) -> Finding | None:
     """
     if is_option(signal.instrument):
         return None
-    limit = f"at least {shares(facts.limits.min_volume_nanos)} since the open"
+    least = facts.limits.min_volume_nanos
     volume = facts.market.volumes.of(signal.instrument)
-    if volume is None:
-        return (f"no minute of {signal.instrument} was heard", limit)
     # MIN_VOLUME_THRESHOLD counts the minutes heard by this process: a restart begins again at nothing.
-    return None if volume >= facts.limits.min_volume_nanos else (shares(volume), limit)
+    if volume is not None and volume >= least:
+        return None
+    heard = f"no minute of {signal.instrument} was heard" if volume is None else shares(volume)
+    return (heard, f"at least {shares(least)} since the open")
 
 
 def within_collar(signal: SignalRaised, facts: Facts) -> Finding | None:

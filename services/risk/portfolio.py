@@ -20,8 +20,7 @@ class Exposure(Struct, frozen=True, kw_only=True):
     """One intent from its approval until it is closed.
 
     What `unfilled_nanos` costs at `ask_micros` stays reserved until it is filled or known to be dead. `cost_micros` is
-    what the held quantity cost. `entry_ids` are the client ids that fills of the entry have named, and `bought_nanos`
-    is what these filled in all.
+    what the held quantity cost, and `bought_nanos` what fills of the entry have bought in all.
     """
 
     intent_id: str
@@ -32,7 +31,6 @@ class Exposure(Struct, frozen=True, kw_only=True):
     qty_nanos: int = 0
     cost_micros: int = 0
     bought_nanos: int = 0
-    entry_ids: frozenset[str] = frozenset()
     is_closed: bool = False
 
 
@@ -41,7 +39,8 @@ class Portfolio(Struct, frozen=True, kw_only=True):
 
     `externals` are positions the account had before the session's first order, in nanos; a short one is below zero.
     `cash_flow_micros` is what fills moved since the account report. `oversold` says in words what was sold
-    beyond what was held, and is empty while the books agree.
+    beyond what was held, and is empty while the books agree. `entries` has the intent of each client id that a fill of
+    an entry has named.
     """
 
     exposures: dict[str, Exposure]
@@ -50,6 +49,7 @@ class Portfolio(Struct, frozen=True, kw_only=True):
     realized_micros: int = 0
     cash_flow_micros: int = 0
     oversold: str = ""
+    entries: dict[str, str] = {}
 
 
 EMPTY = Portfolio(exposures={}, externals={}, executions=Seen(EXECUTIONS_MAX))
@@ -110,11 +110,11 @@ def release_entry(portfolio: Portfolio, client_order_id: str, filled_nanos: int 
     An order without fills never told its intent: it stays reserved, the safe side, until IntentClosed. So does what
     the broker has filled, `filled_nanos` in all, and nobody has told risk yet.
     """
-    for exposure in portfolio.exposures.values():
-        if client_order_id in exposure.entry_ids:
-            rest = min(max(filled_nanos - exposure.bought_nanos, 0), exposure.unfilled_nanos)
-            return _with(portfolio, replace(exposure, unfilled_nanos=rest))
-    return portfolio
+    exposure = portfolio.exposures.get(portfolio.entries.get(client_order_id, ""))
+    if exposure is None:
+        return portfolio
+    rest = min(max(filled_nanos - exposure.bought_nanos, 0), exposure.unfilled_nanos)
+    return _with(portfolio, replace(exposure, unfilled_nanos=rest))
 
 
 def close_intent(portfolio: Portfolio, intent_id: str) -> Portfolio:
@@ -207,9 +207,10 @@ def _buy(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:
         qty_nanos=exposure.qty_nanos + fill.qty_nanos,
         cost_micros=exposure.cost_micros + cost,
         bought_nanos=exposure.bought_nanos + fill.qty_nanos,
-        entry_ids=exposure.entry_ids | {fill.client_order_id},
     )
-    return _with(replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros - cost), bought)
+    entries = {**portfolio.entries, fill.client_order_id: fill.intent_id}
+    paid = replace(portfolio, cash_flow_micros=portfolio.cash_flow_micros - cost, entries=entries)
+    return _with(paid, bought)
 
 
 def _sell(portfolio: Portfolio, fill: OrderFilled) -> Portfolio:

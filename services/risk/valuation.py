@@ -12,7 +12,7 @@ from bus.columns import Picks
 from bus.instruments import multiplier_of, notional_of
 from bus.messages import NANOS, FillReversed, IntentClosed, Message, OrderFilled, SubmitOrder
 from services.risk import portfolio as book
-from services.risk.market import Market
+from services.risk.market import NO_MARKS, Market, Marks
 from services.risk.portfolio import Exposure, Portfolio
 
 _NOTHING = Exposure(intent_id="", strategy="open", symbol="", ask_micros=0, unfilled_nanos=0)
@@ -28,24 +28,21 @@ class Valuation:
         self.reserved_micros = 0
         self._place: dict[str, int] = {}
         self._exposures: list[Exposure] = []
-        self._symbols: list[str] = []
         self._counts: Counter[str] = Counter()
         #: What of each symbol is held and ordered, in nanos.
         self._nanos: Counter[str] = Counter()
         #: How many times its price each is worth: its shares, or those behind its contracts.
         self._shares: list[int] = []
+        #: The newest marks that were asked for, their bid for each place, and what all shares are worth at them.
+        self._marks = NO_MARKS
+        self._bids: list[int] = []
+        self._worth_micros = 0
         #: Exposures of a fraction of a share: the value of each is rounded by itself.
         self._fractions: set[str] = set()
-        self._picks: Picks | None = None
+        #: What takes the numbers of all symbols here out of a batch.
+        self.picks = Picks()
         for exposure in portfolio.exposures.values():
             self._put(exposure)
-
-    @property
-    def picks(self) -> Picks:
-        """Return what takes the numbers of all symbols here out of a batch."""
-        if self._picks is None:
-            self._picks = Picks(self._symbols)
-        return self._picks
 
     def after(self, portfolio: Portfolio, event: Message) -> "Valuation":
         """Return the valuation of the portfolio that this event has led to from the present one."""
@@ -61,18 +58,17 @@ class Valuation:
 
     def pnl_micros(self, market: Market) -> int:
         """Return the day's result as `portfolio.pnl_micros` does, to the same micro-dollar."""
-        bids = list(map(market.marks.get, self._symbols, repeat(0)))
+        bids = self._bids_at(market.marks)
         if self._fractions or (0 in bids and self._is_any_held_at_no_bid(bids)):
-            return book.pnl_micros(self.portfolio, market.bids(self._symbols))
-        value: int = sum(map(mul, bids, self._shares))
-        return self.portfolio.realized_micros + value - self.held_cost_micros
+            return book.pnl_micros(self.portfolio, market.bids(self.picks.wanted))
+        return self.portfolio.realized_micros + self._worth_micros - self.held_cost_micros
 
     def unmarked_symbols(self, market: Market) -> tuple[str, ...]:
         """Return the held symbols whose bid was not heard since this process began, in order."""
-        bids = list(map(market.marks.get, self._symbols, repeat(0)))
+        bids = self._bids_at(market.marks)
         if 0 not in bids or not self._is_any_held_at_no_bid(bids):
             return ()
-        return book.unmarked_symbols(self.portfolio, market.bids(self._symbols))
+        return book.unmarked_symbols(self.portfolio, market.bids(self.picks.wanted))
 
     def has(self, symbol: str) -> bool:
         """Tell whether a position or an entry in this symbol is open."""
@@ -82,40 +78,58 @@ class Valuation:
         """Return how many billionths of a share of this symbol are held and ordered."""
         return self._nanos[symbol]
 
+    def _bids_at(self, marks: Marks) -> list[int]:
+        """Return the bid of each place, 0 = none; what comes and goes at the same marks changes single ones."""
+        if marks is not self._marks:
+            is_same = marks.names is self.picks.wanted
+            bids = marks.bids if is_same else map(marks.by_name.get, self.picks.wanted, repeat(0))
+            self._marks, self._bids = marks, list(bids)
+            self._worth_micros = sum(map(mul, self._bids, self._shares))
+        return self._bids
+
     def _is_any_held_at_no_bid(self, bids: list[int]) -> bool:
         # What was only ordered yet has no worth, whatever its price.
-        return any(bid == 0 and one.qty_nanos for bid, one in zip(bids, self._exposures, strict=True))
+        place = -1
+        for _ in range(bids.count(0)):
+            place = bids.index(0, place + 1)
+            if self._exposures[place].qty_nanos:
+                return True
+        return False
 
     def _put(self, exposure: Exposure) -> None:
         place = self._place.get(exposure.intent_id)
         if place is None:
             place = self._place[exposure.intent_id] = len(self._exposures)
             self._exposures.append(_NOTHING)
-            self._symbols.append(exposure.symbol)
+            self.picks.append(exposure.symbol)
+            self._bids.append(self._marks.by_name.get(exposure.symbol, 0))
             self._counts[exposure.symbol] += 1
             self._shares.append(0)
-            self._picks = None
         self._count(self._exposures[place], -1)
         self._count(exposure, 1)
         self._exposures[place] = exposure
         units, fraction = divmod(exposure.qty_nanos, NANOS)
-        self._shares[place] = units * multiplier_of(exposure.symbol)
+        shares = units * multiplier_of(exposure.symbol)
+        self._worth_micros += (shares - self._shares[place]) * self._bids[place]
+        self._shares[place] = shares
         (self._fractions.add if fraction else self._fractions.discard)(exposure.intent_id)
 
     def _remove(self, intent_id: str) -> None:
         """Forget an exposure; the last one takes its place."""
         place = self._place.pop(intent_id)
+        symbol = self._exposures[place].symbol
         self._count(self._exposures[place], -1)
         self._fractions.discard(intent_id)
-        self._counts[self._symbols[place]] -= 1
-        if not self._counts[self._symbols[place]]:
-            del self._counts[self._symbols[place]]
-            del self._nanos[self._symbols[place]]
-        last, symbol, shares = self._exposures.pop(), self._symbols.pop(), self._shares.pop()
+        self._counts[symbol] -= 1
+        if not self._counts[symbol]:
+            del self._counts[symbol]
+            del self._nanos[symbol]
+        self._worth_micros -= self._shares[place] * self._bids[place]
+        last, shares, bid = self._exposures.pop(), self._shares.pop(), self._bids.pop()
         if place < len(self._exposures):
-            self._exposures[place], self._symbols[place], self._shares[place] = last, symbol, shares
+            self._exposures[place], self._shares[place], self._bids[place] = last, shares, bid
             self._place[last.intent_id] = place
-        self._picks = None
+        self.picks.drop(place)
 
     def _count(self, exposure: Exposure, sign: int) -> None:
         self.held_cost_micros += sign * exposure.cost_micros

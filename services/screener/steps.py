@@ -94,17 +94,20 @@ def messages(day: MarketDay, plan: SessionPlanned, names_max: int = BATCH_MAX) -
     """
     steps = count(1)
     quoted, traded = _is_quoted(day.quotes), day.bars.closes > 0
+    all_quoted: Bools = np.asarray(quoted.all(axis=2))
+    all_traded: Bools = np.asarray(traded.all(axis=1))
     lists = _NameLists(day.symbols)
     sayer = _QuoteSayer(day.quotes)
+    bars = BarColumns(**{name: _on_wire(getattr(day.bars, name)) for name in BarColumns.__struct_fields__})
     offsets = OFFSETS_NS if day.quotes.bids.shape[1] == len(OFFSETS_NS) else _FIRST_AND_LAST
     for minute in range(minutes_of(plan)):
         start_ns = plan.open_ns + minute * MINUTE_NS
         for moment, offset_ns in enumerate(offsets):
-            for names in lists.parts(quoted[minute, moment], names_max):
+            for names in lists.parts(quoted[minute, moment], names_max, are_all=bool(all_quoted[minute, moment])):
                 yield sayer.batch((minute, moment), names, _At(start_ns + offset_ns, next(steps)))
-        parts = lists.parts(traded[minute], names_max)
+        parts = lists.parts(traded[minute], names_max, are_all=bool(all_traded[minute]))
         for left, names in zip(reversed(range(len(parts))), parts, strict=True):
-            yield _bars(day.bars, minute, names, _At(start_ns + MINUTE_NS, next(steps), left))
+            yield _bars(bars, minute, names, _At(start_ns + MINUTE_NS, next(steps), left))
     last = next(steps)
     yield FeedEnded(ts_event=plan.close_ns, ts_init=plan.close_ns, step=last, steps=last)
 
@@ -125,7 +128,12 @@ class _Names(Struct, frozen=True, eq=False):
 
     def of(self, row: Ints) -> bytes:
         """Return one row of an array for these names, as a message's column."""
-        return (row if self.columns is None else row[self.columns]).astype("<i8", copy=False).tobytes()
+        return (row if self.columns is None else row[self.columns]).tobytes()
+
+
+def _on_wire(values: Ints) -> Ints:
+    """Return an array whose bytes are those of a column; the same one on most machines."""
+    return values.astype("<i8", copy=False)
 
 
 class _NameLists:
@@ -136,9 +144,9 @@ class _NameLists:
         self._all = [_Names(symbols, None)]
         self._newest: tuple[bytes, list[_Names]] = (b"", [])
 
-    def parts(self, present: Bools, names_max: int) -> list[_Names]:
-        """Return the names that are present, cut into messages."""
-        if len(self._symbols) <= names_max and present.all():
+    def parts(self, present: Bools, names_max: int, *, are_all: bool) -> list[_Names]:
+        """Return the names that are present, cut into messages; `are_all`: every name is."""
+        if are_all and len(self._symbols) <= names_max:
             return self._all
         key = present.tobytes()
         if key != self._newest[0]:
@@ -166,17 +174,18 @@ class _QuoteSayer:
     """Makes the messages of a day's quotes."""
 
     def __init__(self, quotes: QuoteColumns) -> None:
-        self._quotes = quotes
+        self._quotes = QuoteColumns(
+            **{name: _on_wire(getattr(quotes, name)) for name in QuoteColumns.__struct_fields__}
+        )
+        #: A minute, the names, and the columns of their sizes.
+        self._newest: tuple[int, _Names | None, tuple[bytes, bytes]] = (-1, None, (b"", b""))
         self._is_two_sided = bool((quotes.bids > 0).all() and (quotes.asks > 0).all())
 
     def batch(self, place: tuple[int, int], names: _Names, at: _At) -> QuoteBatch:
         """Return the quotes of one moment, place (minute, moment)."""
-        quotes, minute = self._quotes, place[0]
+        quotes = self._quotes
         bids, asks = quotes.bids[place], quotes.asks[place]
-        bid_sizes, ask_sizes = quotes.bid_sizes[minute], quotes.ask_sizes[minute]
-        if not self._is_two_sided:
-            # An absent side has no size either.
-            bid_sizes, ask_sizes = bid_sizes * (bids > 0), ask_sizes * (asks > 0)
+        bid_sizes, ask_sizes = self._sizes(place, names)
         return QuoteBatch(
             ts_event=at.ts_ns,
             ts_init=at.ts_ns,
@@ -184,10 +193,22 @@ class _QuoteSayer:
             symbols=names.symbols,
             bids_micros=names.of(bids),
             asks_micros=names.of(asks),
-            bid_sizes_nanos=names.of(bid_sizes),
-            ask_sizes_nanos=names.of(ask_sizes),
+            bid_sizes_nanos=bid_sizes,
+            ask_sizes_nanos=ask_sizes,
             times_ns=at.ts_ns.to_bytes(8, "little") * len(names.symbols),
         )
+
+    def _sizes(self, place: tuple[int, int], names: _Names) -> tuple[bytes, bytes]:
+        quotes, minute = self._quotes, place[0]
+        if not self._is_two_sided:
+            # An absent side has no size either.
+            bids, asks = quotes.bids[place] > 0, quotes.asks[place] > 0
+            return names.of(quotes.bid_sizes[minute] * bids), names.of(quotes.ask_sizes[minute] * asks)
+        if self._newest[0] != minute or self._newest[1] is not names:
+            # A minute's moments have the same sizes: they are said with the very same columns.
+            sizes = names.of(quotes.bid_sizes[minute]), names.of(quotes.ask_sizes[minute])
+            self._newest = minute, names, sizes
+        return self._newest[2]
 
 
 def _bars(bars: BarColumns, minute: int, names: _Names, at: _At) -> BarBatch:

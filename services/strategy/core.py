@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bus.decider import Core
 from bus.messages import (
     BarBatch,
     CandidatesRanked,
@@ -79,7 +80,7 @@ class StrategyState(Struct, frozen=True, kw_only=True, eq=False):
         return self.plan is not None and self.plan.session_date == self.watch.session_date
 
 
-class StrategyCore:
+class StrategyCore(Core[StrategyState]):
     """Routes each minute to the strategies that run, and turns what they find into signals."""
 
     def __init__(
@@ -108,8 +109,13 @@ class StrategyCore:
             state = replace(state, heard=Heard(last_step=data.step), parts=parts)
         else:
             is_gapless = data.step == heard.last_step + 1
-            blind_ns = heard.blind_until_ns if is_gapless else data.ts_event
-            state = replace(state, heard=replace(heard, last_step=data.step, blind_until_ns=blind_ns))
+            heard = Heard(
+                last_step=data.step,
+                bar_ns=heard.bar_ns,
+                blind_until_ns=heard.blind_until_ns if is_gapless else data.ts_event,
+                pending=heard.pending,
+            )
+            state = replace(state, heard=heard)
         if begins and isinstance(data, PastBars):
             return replace(state, minute=None)
         if isinstance(data, QuoteBatch) and self._settings.wants_puts:
@@ -126,6 +132,8 @@ class StrategyCore:
     def decide(self, state: StrategyState, message: Message, now_ns: int) -> Sequence[Message]:
         """Return what follows from a minute, or the accepted plan, watch list or volatility."""
         match message:
+            case QuoteBatch():
+                return ()
             case BarBatch():
                 return self._decide_bars(state, message, now_ns)
             case SessionPlanned():
@@ -160,10 +168,6 @@ class StrategyCore:
                 return self._signalled(state, event)
             case _:
                 return self._noted(state, event)
-
-    def settle(self, state: StrategyState, now_ns: int) -> Sequence[Message]:
-        """Return nothing: a minute is decided when its bars come."""
-        return ()
 
     def snapshot(self, state: StrategyState, now_ns: int) -> Sequence[StatusMessage]:
         """Return nothing: what is worth seeing of a strategy is in its events."""

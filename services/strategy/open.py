@@ -80,7 +80,7 @@ def fold_minute(
     above its high, is broken data: it counts as no bar.
     """
     is_sound = (lows > 0) & (highs >= lows)
-    if not is_sound.all():
+    if np.count_nonzero(is_sound) < is_sound.size:
         index = np.arange(opening.highs_micros.size)[index][is_sound]
         highs, lows = highs[is_sound], lows[is_sound]
     opening.highs_micros[index] = np.maximum(opening.highs_micros[index], highs)
@@ -266,10 +266,8 @@ class OpenStrategy(Strategy[OpeningRange]):
 
     def _breakouts(self, state: OpeningRange, minute: Minute, context: Context) -> list[Finding]:
         up, down = breakouts(state, minute.index, minute.closes)
-        if not (up.any() or down.any()):
-            return []
         # Rows are ranks, and a minute's rows ascend: the best candidate speaks first.
-        places = np.flatnonzero(up | down).tolist()
+        places = (up | down).nonzero()[0].tolist()
         return [self._entry(state, int(minute.rows[place]), minute, place, windows=context.windows) for place in places]
 
     def _entry(self, state: OpeningRange, row: int, minute: Minute, place: int, *, windows: Windows) -> Entry:

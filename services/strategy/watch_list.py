@@ -77,7 +77,7 @@ def minute_of(watch: WatchList, batch: BarBatch, last: Alignment | None) -> tupl
     opens, highs, lows, closes, volumes = columns
     rows, index = alignment.rows, alignment.index
     is_sound = (lows > 0) & (highs >= lows) & (closes > 0)
-    if not is_sound.all():
+    if np.count_nonzero(is_sound) < is_sound.size:
         rows = index = rows[is_sound]
         opens, highs, lows, closes, volumes = (column[is_sound] for column in columns)
     minute = Minute(

@@ -1,9 +1,15 @@
 """Numbers in words, exact to the micro-dollar."""
 
+from functools import lru_cache
+from typing import Final
+
 from bus.messages import MICROS, Reason
 from config.env_bot_rules import hhmm
 from services.strategy.settings import NS_PER_MINUTE, PPM_PER_PERCENT
 from services.strategy.windows import Windows
+
+#: The same few settings and minutes are put into words again and again: a day has fewer minutes than this.
+_KEPT: Final = 2_048
 
 
 def dollars(micros: int) -> str:
@@ -17,6 +23,7 @@ def dollars(micros: int) -> str:
     return f"${whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 
+@lru_cache(_KEPT)
 def percent(ppm: int) -> str:
     """Write parts per million as a percentage with two to four decimals.
 
@@ -38,6 +45,7 @@ def number(scaled: int, scale: int) -> str:
     return f"{text}0" if text.endswith(".") else text
 
 
+@lru_cache(_KEPT)
 def utc_hhmm(ts_ns: int) -> str:
     """Write the UTC time of day of nanoseconds since 1970 as HH:MM."""
     return hhmm(ts_ns // NS_PER_MINUTE % (24 * 60))

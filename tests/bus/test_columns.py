@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bus import messages as m
 from bus.codec import MalformedMessageError, decode_message, encode_message
-from bus.columns import Picks, pack, rows_of, unpack, value_at
+from bus.columns import Picks, pack, rows_of, unpack, views_of
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -16,7 +16,7 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 def test_a_column_when_packed_is_read_back_whole_and_one_by_one(values: list[int]) -> None:
     column = pack(values)
     assert unpack(column) == values
-    assert [value_at(column, row) for row in range(len(values))] == values
+    assert list(views_of(column)[0]) == values
 
 
 def test_a_number_when_beyond_64_bits_is_refused() -> None:
@@ -39,6 +39,28 @@ def test_picks_when_batches_have_any_order_are_the_numbers_of_the_wanted_names(
         found = picks.of(tuple(names), pack(range(4)), pack(range(10, 14)))
         expected = [tuple(value_of[name] + more for name in wanted) for more in (0, 10)]
         assert found == (expected if wanted else None)
+
+
+PICK_STEPS = st.lists(st.one_of(st.sampled_from("ABCD"), st.integers(0, 5), st.permutations(["A", "B", "C"])))
+
+
+@given(PICK_STEPS)
+def test_picks_when_names_come_and_go_are_those_of_the_names_that_are_wanted_then(
+    steps: list[str | int | list[str]],
+) -> None:
+    picks, wanted, said, column = Picks(), list[str](), ("A", "B", "C"), pack([1, 2, 3])
+    for step in steps:
+        if isinstance(step, str):
+            picks.append(step)
+            wanted.append(step)
+        elif isinstance(step, list):
+            said, column = tuple(step), pack(map(ord, step))
+        elif step < len(wanted):
+            picks.drop(step)
+            last = wanted.pop()
+            wanted[step : step + 1] = [last] if step < len(wanted) else []
+        assert picks.wanted == tuple(wanted)
+        assert picks.of(said, column, column) == Picks(wanted).of(said, column, column)
 
 
 def test_picks_when_a_wanted_name_is_absent_are_none() -> None:

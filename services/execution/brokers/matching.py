@@ -43,6 +43,11 @@ class BookOrder(Struct, frozen=True, kw_only=True):
         return f"PO-{self.seq:06d}"
 
     @property
+    def is_trailing(self) -> bool:
+        """Tell whether it is a stop that follows the best bid and was not hit yet."""
+        return self.order_type == "TRAILING_STOP" and not self.is_triggered
+
+    @property
     def rest_nanos(self) -> int:
         """Return what is not filled yet."""
         return self.qty_nanos - self.filled_nanos

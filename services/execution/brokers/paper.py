@@ -26,7 +26,7 @@ from services.execution.brokers.paper_rules import PLAIN, Hours, PaperRules
 from services.execution.brokers.working_orders import WorkingOrders, resting_stop
 
 
-@dataclass
+@dataclass(slots=True)
 class _Draft:
     """What one batch of quotes changes; it becomes the truth only once it is on disk."""
 
@@ -83,6 +83,8 @@ class PaperBroker(Broker):
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
+        #: The cash that waits for purchases, and the quotes it was reckoned at; None = an order has changed since.
+        self._reserved: tuple[QuoteBoard, int] | None = None
         self._rules = rules
         self._hours: Hours | None = None
         #: What was taken of each symbol and side, and in which minute: needed where only a part may be taken.
@@ -119,7 +121,11 @@ class PaperBroker(Broker):
         self._order_seq = order.seq
         if refusal:
             return said.rejected(order, ts)
+        # What waits for the purchases before it was reckoned for this one, at the same quotes.
+        reserved = self._reserved
         self._working.put(order)
+        if order.side == "BUY" and reserved is not None and reserved[0] is self._board:
+            self._reserved = self._board, reserved[1] + self._waiting_micros(order)
         return said.accepted(order, ts)
 
     def _standing_bid(self, request: OrderRequest) -> int:
@@ -176,11 +182,13 @@ class PaperBroker(Broker):
         )
 
     def _reserved_micros(self) -> int:
-        """Return the cash that waits for purchases."""
-        return sum(
-            self._cost(order.symbol, order.limit_micros, order.rest_nanos, is_first=not order.filled_nanos)
-            for order in self._working.buys.values()
-        )
+        """Return the cash that waits for purchases, by the newest quotes."""
+        if self._reserved is None or self._reserved[0] is not self._board:
+            self._reserved = self._board, sum(map(self._waiting_micros, self._working.buys.values()))
+        return self._reserved[1]
+
+    def _waiting_micros(self, order: BookOrder) -> int:
+        return self._cost(order.symbol, order.limit_micros, order.rest_nanos, is_first=not order.filled_nanos)
 
     def _cost(self, symbol: str, limit_micros: int, qty_nanos: int, *, is_first: bool) -> int:
         quote = self._board.quote_of(symbol)
@@ -197,6 +205,7 @@ class PaperBroker(Broker):
         over = replace(order, state="CANCELLED", detail="cancelled on request")
         self._books.write(account=self._account, orders=[over])
         self._working.remove(order)
+        self._reserved = None
         return (said.cancelled(over, now_ns),)
 
     def lookup(self, client_order_id: str, now_ns: int) -> Sequence[r.OrderReport]:
@@ -283,9 +292,14 @@ class PaperBroker(Broker):
         if session_date == newest.session_date and batch.step <= newest.step:
             return ()
         self._board = self._board.heard(batch)
+        is_open = self._is_open(batch.ts_event)
+        moved = self._working.moved_by(batch) if is_open else ()
+        if is_open and not moved:
+            self._account = Account(newest.cash_micros, session_date, batch.step)
+            return []
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, batch.ts_event)
-        if self._is_open(batch.ts_event):
-            self._trade(draft, batch)
+        if is_open:
+            self._trade(draft, batch, moved)
         elif self._hours:
             self._end_session(draft, self._hours, batch.ts_event)
         self._keep(draft, Account(draft.cash, session_date, batch.step))
@@ -298,12 +312,17 @@ class PaperBroker(Broker):
     def _is_open(self, ts_ns: int) -> bool:
         return self._hours is None or self._hours.are_at(ts_ns)
 
-    def _trade(self, draft: _Draft, batch: QuoteBatch) -> None:
+    def _trade(self, draft: _Draft, batch: QuoteBatch, moved: Iterable[BookOrder]) -> None:
         heard_ns = batch.ts_event - self._rules.latency_ns
-        for order in self._working.moved_by(batch):
+        for order in moved:
             quote = batch.quote_of(order.symbol)
             # An order meets only what is heard after it was accepted: not the batch that it was decided on.
-            if quote is not None and heard_ns > order.accepted_ns and matching.is_tradable(quote):
+            if quote is None or heard_ns <= order.accepted_ns or not matching.is_tradable(quote):
+                continue
+            if order.is_trailing and quote.bid_micros > order.peak_micros:
+                # A stop's new peak is all that changes: most of what a quote does.
+                draft.orders[order.client_order_id] = replace(order, peak_micros=quote.bid_micros)
+            else:
                 self._work(draft, order, quote, batch.ts_event)
 
     def _end_session(self, draft: _Draft, hours: Hours, ts_ns: int) -> None:
@@ -428,6 +447,7 @@ class PaperBroker(Broker):
             self._taken[key] = (minute, execution.qty_nanos + (taken if before == minute else 0))
 
     def _adopt(self, draft: _Draft) -> None:
+        self._reserved = None
         for order in draft.orders.values():
             if order.state == "WORKING":
                 self._working.put(order)

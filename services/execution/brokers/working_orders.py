@@ -14,14 +14,14 @@ class WorkingOrders:
     def __init__(self, orders: Iterable[BookOrder]) -> None:
         self.buys: dict[str, BookOrder] = {}
         self._orders: dict[str, BookOrder] = {}
-        self._by_symbol: dict[str, dict[str, BookOrder]] = {}
+        #: Of each symbol the orders' ids.
+        self._by_symbol: dict[str, dict[str, None]] = {}
         #: The orders in places, with their symbols, and the bids between which nothing happens to each.
         self._place: dict[str, int] = {}
         self._placed: list[BookOrder] = []
         self._above: list[int] = []
         self._below: list[int] = []
-        self._picks = Picks(())
-        self._are_places_stale = False
+        self._picks = Picks()
         for order in orders:
             self.put(order)
 
@@ -35,25 +35,25 @@ class WorkingOrders:
 
     def of(self, symbol: str) -> Iterable[BookOrder]:
         """Return the orders in one symbol."""
-        return self._by_symbol.get(symbol, {}).values()
+        return [self._orders[key] for key in self._by_symbol.get(symbol, ())]
 
     def put(self, order: BookOrder) -> None:
         """Take a new order, or an order that has changed."""
         key = order.client_order_id
         self._orders[key] = order
-        self._by_symbol.setdefault(order.symbol, {})[key] = order
         if order.side == "BUY":
             self.buys[key] = order
-        place = self._place.get(key)
         above, below = _corridor(order)
-        if place is None:
-            self._place[key] = len(self._placed)
-            self._placed.append(order)
-            self._above.append(above)
-            self._below.append(below)
-            self._are_places_stale = True
-        else:
+        place = self._place.get(key)
+        if place is not None:
             self._placed[place], self._above[place], self._below[place] = order, above, below
+            return
+        self._place[key] = len(self._placed)
+        self._placed.append(order)
+        self._above.append(above)
+        self._below.append(below)
+        self._picks.append(order.symbol)
+        self._by_symbol.setdefault(order.symbol, {})[key] = None
 
     def remove(self, order: BookOrder) -> None:
         """Forget an order that is over; the last one takes its place."""
@@ -66,7 +66,7 @@ class WorkingOrders:
         if place < len(self._placed):
             self._placed[place], self._above[place], self._below[place] = last, above, below
             self._place[last.client_order_id] = place
-        self._are_places_stale = True
+        self._picks.drop(place)
 
     def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
         """Return the orders that these quotes may fill or change, in the order of acceptance.
@@ -75,8 +75,6 @@ class WorkingOrders:
         """
         if not self._placed:
             return []
-        if self._are_places_stale:
-            self._picks, self._are_places_stale = Picks([order.symbol for order in self._placed]), False
         found = self._picks.of(batch.symbols, batch.bids_micros)
         if found is None:
             quoted = rows_of(batch.symbols)
@@ -103,6 +101,4 @@ def resting_stop(order: BookOrder) -> int:
 
 def _corridor(order: BookOrder) -> tuple[int, int]:
     """Return between which bids (above the second, up to the first) nothing happens to an order."""
-    if order.order_type != "TRAILING_STOP" or order.is_triggered:
-        return -1, -1
-    return order.peak_micros, resting_stop(order)
+    return (order.peak_micros, resting_stop(order)) if order.is_trailing else (-1, -1)

@@ -426,3 +426,43 @@ def test_buffered_book_when_an_entry_is_refused_then_the_others_are_kept_until_i
     other = open_book(ledger, identity, may_write=False)
     assert list(other.entries()) == entries
     other.close()
+
+
+def test_buffered_book_when_it_is_read_then_what_waits_is_in_it(
+    ledger: Path, identity: Identity, entries: list[EntryPosted]
+) -> None:
+    buffered = open_book(ledger, identity, may_write=True, is_buffered=True)
+    for entry in entries:
+        buffered.post(entry)
+    assert buffered.last_seq() == len(entries)
+    assert list(buffered.entries()) == entries
+    assert set(buffered.totals().values()) == {0}
+    buffered.post(entries[0])
+    with pytest.raises(LedgerError, match="not the same"):
+        buffered.post(msgspec.structs.replace(entries[0], description="another"))
+    buffered.close()
+
+
+def test_buffered_book_when_an_entry_that_waits_breaks_a_rule_then_closing_says_so_and_keeps_those_before(
+    ledger: Path, identity: Identity, entries: list[EntryPosted]
+) -> None:
+    buffered = open_book(ledger, identity, may_write=True, is_buffered=True)
+    for entry in entries:
+        buffered.post(entry)
+    buffered.post(with_lines(entries[0], ("0000", "USD", 5), ("3010", "USD", -5)))
+    with pytest.raises(LedgerError, match="refused entry 6"):
+        buffered.close()
+    other = open_book(ledger, identity, may_write=False)
+    assert list(other.entries()) == entries
+    other.close()
+
+
+def test_buffered_book_when_a_ledger_has_entries_then_those_are_compared_and_new_ones_follow(
+    full: Book, ledger: Path, identity: Identity, entries: list[EntryPosted]
+) -> None:
+    full.close()
+    buffered = open_book(ledger, identity, may_write=True, is_buffered=True)
+    buffered.post(entries[-1])
+    with pytest.raises(LedgerError, match="cannot follow"):
+        buffered.post(msgspec.structs.replace(entries[-1], seq=9, source_event_id="PAPER:NEW:FILL"))
+    buffered.close()

@@ -13,7 +13,7 @@ from services.risk import portfolio as book
 from services.risk.checks import CHECKS, first_denial
 from services.risk.day import Day, Standing
 from services.risk.facts import Facts
-from services.risk.market import Market
+from services.risk.market import NO_MARKS, Market
 from services.risk.pace import Pace
 from services.risk.valuation import Valuation
 
@@ -68,7 +68,7 @@ FACTS: Final[dict[str, tuple[Take, str]]] = {
     "market.quote_of": (_market(board=markets.blank().board), "missing_quote"),
     "market.volumes": (_market(volumes=markets.blank().volumes), "volume"),
     "market.marks and bids": (
-        lambda facts: replace(facts, market=replace(facts.market, marks={}, board=_board_without_bbb(facts))),
+        lambda facts: replace(facts, market=replace(facts.market, marks=NO_MARKS, board=_board_without_bbb(facts))),
         "unmarked_position",
     ),
 }

@@ -85,7 +85,6 @@ def test_valuation_when_it_follows_any_events_then_it_is_that_of_the_last_portfo
     portfolio = book.EMPTY
     followed, market = Valuation(portfolio), markets.blank()
     quotes = [Quote(name, 5 * MICROS, 6 * MICROS, NANOS, NANOS, 1) for name in NAMES]
-    batch = QuoteBatch.of(quotes, ts_event=1, ts_init=1, step=1)
     for number, shares, unfilled in steps:
         intent, exposures = str(number), dict(portfolio.exposures)
         exposures.pop(intent, None)
@@ -101,7 +100,10 @@ def test_valuation_when_it_follows_any_events_then_it_is_that_of_the_last_portfo
             )
         portfolio = replace(portfolio, exposures=exposures)
         followed = followed.after(portfolio, IntentClosed(ts_event=1, ts_init=1, intent_id=intent, symbol="A"))
-        market = markets.hear_quotes(market, batch, followed.picks)
+        # At the marks of before the event, then at newer ones at which every price is another.
+        assert followed.pnl_micros(market) == book.pnl_micros(portfolio, market.bids(book.open_symbols(portfolio)))
+        quotes = [replace(quote, bid_micros=quote.bid_micros + 1, ask_micros=9 * MICROS) for quote in quotes]
+        market = markets.hear_quotes(market, QuoteBatch.of(quotes, ts_event=1, ts_init=1, step=1), followed.picks)
         assert followed.pnl_micros(market) == book.pnl_micros(portfolio, market.bids(book.open_symbols(portfolio)))
         assert followed.held_cost_micros + followed.reserved_micros == book.allocated_micros(portfolio)
         assert followed.reserved_micros == book.reserved_micros(portfolio)

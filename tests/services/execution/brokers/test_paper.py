@@ -171,6 +171,30 @@ def test_quote_when_a_side_is_missing_or_crossed_then_fills_nothing(
     assert holding.on_quotes(kit.quotes(2, row), DAY) == []
 
 
+def test_buying_power_when_purchases_come_and_go_then_it_is_the_cash_less_all_that_wait_at_the_newest_ask(
+    broker: PaperBroker, kit: Any
+) -> None:
+    cash = kit.CASH
+
+    def waiting(shares: int, price: float) -> int:
+        return cash - broker.account(DAY, 0).buying_power_micros - shares * dollars(price)
+
+    broker.on_quotes(kit.quotes(1, ("SPY", 100, 101, 10, 10)), DAY)
+    broker.submit(request("a", shares=20))
+    broker.submit(request("b", shares=5))
+    assert waiting(25, 101) == 0
+    broker.submit(request("c", shares=7, order_type="LIMIT", limit_micros=dollars(90)))
+    assert waiting(25, 101) == 7 * dollars(90)
+    broker.cancel("b", OPEN_NS)
+    assert waiting(20, 101) == 7 * dollars(90)
+    broker.on_quotes(kit.quotes(2, ("SPY", 101, 102, 10, 10)), DAY)
+    cash = broker.account(DAY, 0).cash_micros
+    assert cash == kit.CASH - 10 * dollars(102)
+    assert waiting(10, 102) == 7 * dollars(90)
+    broker.on_quotes(kit.quotes(3, ("SPY", 102, 103, 0, 0)), DAY)
+    assert waiting(10, 103) == 7 * dollars(90)
+
+
 def test_sell_when_more_than_held_then_is_rejected_with_the_numbers(holding: PaperBroker) -> None:
     answer = holding.submit(request("s", "SELL", shares=101))
     assert isinstance(answer, r.BrokerRejected)
