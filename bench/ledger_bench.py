@@ -87,7 +87,7 @@ class Ledger:
         book = open_book(self.path, _IDENTITY, may_write=True)
         keeping = Safekeeping(self.path, self.head_path)
         keeping.begin(book)
-        book.keeper = keeping
+        book.keep_with(keeping)
         return book, keeping
 
 

@@ -758,8 +758,8 @@ class AskLedger(OperatorRequest, frozen=True, kw_only=True):
 
     Days are UTC days as text, such as 2025-03-12, first and last included; empty = no limit. `text` is searched in
     descriptions, symbols and source ids. Amounts are dollars on one line, without its sign. `order` is a client order
-    id; `trace` takes several, with commas. `version` and `version_before` are versions of the chart of accounts, 0 = the newest and the
-    one before.
+    id; `trace` takes several, with commas. `version` and `version_before` are versions of the chart of accounts,
+    0 = the newest and the one before.
     """
 
     kind: LedgerKind

@@ -14,37 +14,20 @@ from bus.messages import EntryPosted
 from bus.store import roll_back
 from config.identity import Identity
 from services.ledger import accounts
-from services.ledger.coa_utils_ledger import Account, coa_faults, content_hash, schema_faults, stored_accounts
+from services.ledger.coa_utils_ledger import Account, content_hash, stored_accounts
+from services.ledger.connection import prepare, sync_with_log
 from services.ledger.entry_rows import insert_link, links_of, read_entry
 from services.ledger.failures import BackupError, LedgerError
-from services.ledger.hash_chain import Head, Kind, Link, Value, genesis_hash, sealed, sha256_hex
+from services.ledger.hash_chain import Head, Kind, Link, Value, genesis_hash, sealed
+from services.ledger.lots import BrokenEntryError
 from services.ledger.redo import Write
-from services.ledger.verify import verify, version_fault
+from services.ledger.table_ends import TableEnds
 
-__all__ = ["Balance", "Book", "Keeper", "LedgerError", "harden", "open_book"]
+__all__ = ["Balance", "Book", "Keeper", "LedgerError", "open_book"]
 
-BUSY_TIMEOUT_MS = 5_000
 #: Around the write of the redo log, around the commit in the ledger file, around the head outside of it.
 _REDO, _COMMIT, _HEAD = Failpoint("ledger.redo"), Failpoint("ledger.file_commit"), Failpoint("ledger.head")
 _REMEDY = "Trading stays stopped. Restore the ledger from its folder's backups/, or ask the one who changed it."
-#: What the service's own connection may never do once it is open.
-_FORBIDDEN_ACTIONS = frozenset(
-    {
-        sqlite3.SQLITE_ALTER_TABLE,
-        sqlite3.SQLITE_ATTACH,
-        sqlite3.SQLITE_DETACH,
-        sqlite3.SQLITE_DROP_INDEX,
-        sqlite3.SQLITE_DROP_TABLE,
-        sqlite3.SQLITE_DROP_TRIGGER,
-        sqlite3.SQLITE_DROP_VIEW,
-        sqlite3.SQLITE_PRAGMA,
-        sqlite3.SQLITE_CREATE_TRIGGER,
-        sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
-    }
-)
-
-
-_MakeLinks = Callable[[tuple[int, str]], tuple[Link, ...]]
 
 
 class Balance(Struct, frozen=True, kw_only=True):
@@ -60,15 +43,15 @@ class Balance(Struct, frozen=True, kw_only=True):
 class Keeper(Protocol):
     """What keeps each write outside of the ledger file, before and after its commit."""
 
-    def keep(self, write: Write) -> None:
-        """Put a write on disk before it is committed."""
+    def keep(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk before they are committed together."""
         ...
 
     def take_back(self) -> None:
-        """Remove the newest write, whose commit a rule refused."""
+        """Remove the newest writes, whose commit a rule refused."""
         ...
 
-    def committed(self, head: Head) -> None:
+    def committed(self, writes: Sequence[Write]) -> None:
         """Remember where the ledger stands after a commit."""
         ...
 
@@ -80,10 +63,18 @@ class Book:
         self._path = path
         self._db = db
         self._is_buffered = is_buffered
-        #: The newest entry of a buffered book, which nobody else writes to; None before the first is written.
-        self._newest: int | None = None
+        self._ends = TableEnds(db)
         #: None: nothing is kept outside of the file, as in a replay, which nobody resumes.
-        self.keeper: Keeper | None = None
+        self._keeper: Keeper | None = None
+
+    def keep_with(self, keeper: Keeper) -> None:
+        """Keep every write outside of the file from now on, before it is committed.
+
+        The keeper's sync is then the one that makes a write durable: after a power cut the start does again what the
+        file has lost. So the file itself is synced when its write-ahead log is taken into it, and not with each write.
+        """
+        self._keeper = keeper
+        sync_with_log(self._db)
 
     def close(self) -> None:
         """Release the file; a buffered book is committed before."""
@@ -178,39 +169,79 @@ class Book:
             LedgerError: the stored entry differs, entries are missing before it, or the ledger refuses it.
             BrokenEntryError: the entry contradicts the open lots.
         """
+        if self._is_stored(entry):
+            return
         try:
-            stored = self._find(entry.source_event_id)
-            if stored is None:
-                self._write(entry)
-                return
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"The ledger {self._path} refused entry {entry.seq} ({entry.source_event_id}): {error}. "
-                "No part of it was written: it is booked whole or not at all."
-            ) from error
-        if msgspec.structs.replace(entry, ts_init=stored.ts_init) != stored:
-            raise LedgerError(
-                f"The ledger {self._path} has {entry.source_event_id} already, as entry {stored.seq}, and "
-                "it is not "
-                f"the same as entry {entry.seq} now. Nothing was written. Compare both with the broker's "
-                "statement: "
-                "`python -m services.ledger entries` lists what is booked."
-            )
+            self._put(lambda: [self._write(entry)], f"entry {entry.seq} ({entry.source_event_id})")
+        except LedgerError as error:
+            if isinstance(error.__cause__, sqlite3.IntegrityError) and (stored := self._find(entry.source_event_id)):
+                raise self._told_differently(entry, stored) from error
+            raise
 
-    def _write(self, entry: EntryPosted) -> None:
-        last = self.last_seq() if self._newest is None else self._newest
-        if entry.seq != last + 1:
-            raise LedgerError(
-                f"Entry {entry.seq} ({entry.source_event_id}) cannot follow entry {last} of the ledger "
-                f"{self._path}. "
-                "Journal and ledger are not of the same bot or of the same age. " + _REMEDY
-            )
+    def post_all(self, entries: Sequence[EntryPosted]) -> None:
+        """Write entries that follow each other in one transaction, with one sync of the redo log for all of them.
+
+        Each is kept there as a write of its own, so the ledger can be restored to any of them, and a death between
+        finds each whole or not at all. Where one is refused, those before it are written, and it is named.
+
+        Raises:
+            LedgerError: as `post`.
+            BrokenEntryError: as `post`.
+        """
+        fresh = [entry for entry in entries if not self._is_stored(entry)]
+        if len(fresh) > 1:
+            what = f"entries {fresh[0].seq} to {fresh[-1].seq}"
+            try:
+                self._put(lambda: [self._write(entry) for entry in fresh], what)
+            except BackupError:
+                raise
+            except (LedgerError, BrokenEntryError):
+                pass
+            else:
+                return
+        for entry in fresh:
+            self.post(entry)
+
+    def _is_stored(self, entry: EntryPosted) -> bool:
+        """Tell whether an entry is in the ledger as it is told."""
+        try:
+            if entry.seq > self._ends.seq:
+                return False
+            stored = self._find(entry.source_event_id)
+        except sqlite3.Error as error:
+            raise LedgerError(f"The ledger {self._path} cannot be read: {error}. Nothing was written.") from error
+        if stored is None:
+            raise self._misplaced(entry)
+        if msgspec.structs.replace(entry, ts_init=stored.ts_init) != stored:
+            raise self._told_differently(entry, stored)
+        return True
+
+    def _misplaced(self, entry: EntryPosted) -> LedgerError:
+        if (stored := self._find(entry.source_event_id)) is not None:
+            return self._told_differently(entry, stored)
+        return LedgerError(
+            f"Entry {entry.seq} ({entry.source_event_id}) cannot follow entry {self._ends.seq} of the ledger "
+            f"{self._path}. Journal and ledger are not of the same bot or of the same age. {_REMEDY}"
+        )
+
+    def _told_differently(self, entry: EntryPosted, stored: EntryPosted) -> LedgerError:
+        return LedgerError(
+            f"The ledger {self._path} has {entry.source_event_id} already, as entry {stored.seq}, and it is not the "
+            f"same as entry {entry.seq} now. Nothing was written. Compare both with the broker's statement: "
+            "`python -m services.ledger entries` lists what is booked."
+        )
+
+    def _write(self, entry: EntryPosted) -> Write:
+        """Insert the rows of the next entry into the open transaction."""
+        if entry.seq != self._ends.seq + 1:
+            raise self._misplaced(entry)
         if any(type(line.amount) is not int for line in entry.lines):
             # A STRICT table would quietly turn the text '12' into a number.
             raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
-        self._put(lambda tip: links_of(self._db, entry, tip), entry.seq)
-        if self._is_buffered:
-            self._newest = entry.seq
+        links = links_of(self._ends, entry)
+        for link in links:
+            insert_link(self._db, link)
+        return Write(seq=entry.seq, links=links)
 
     def audit(self, actor: str, action: str, about: str, *, payload: dict[str, Value], at_ns: int) -> None:
         """Write down who did what and when.
@@ -255,11 +286,10 @@ class Book:
             [version, a.code, a.name, a.type, a.unit_rule, a.lot_rule, a.parent, a.status] for a in ordered
         ]
 
-        def links(tip: tuple[int, str]) -> tuple[Link, ...]:
-            header: list[Value] = [version, at_utc, author, "WEB", note, content_hash(tuple(ordered)), tip[0] + 1]
-            return (sealed("COA", at_ns, tip, {"coa_version": [header], "coa_account": rows}),)
-
-        self._guarded(links, f"version {version} of the chart of accounts")
+        tip = self._ends.tip
+        header: list[Value] = [version, at_utc, author, "WEB", note, content_hash(tuple(ordered)), tip[0] + 1]
+        link = sealed("COA", at_ns, tip, {"coa_version": [header], "coa_account": rows})
+        self._put(lambda: [self._write_link(link)], f"version {version} of the chart of accounts")
         return version
 
     def apply(self, write: Write) -> None:
@@ -272,6 +302,7 @@ class Book:
             with self._transaction():
                 for link in write.links:
                     insert_link(self._db, link)
+            self._ends.forget()
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger {self._path} refused link {write.links[0].link} of the redo log: {error}. "
@@ -280,35 +311,47 @@ class Book:
 
     def _add(self, kind: Kind, table: str, values: list[Value], at_ns: int) -> None:
         number = self._number(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")  # noqa: S608 - a name of the schema
+        tip = self._ends.tip
+        link = sealed(kind, at_ns, tip, {table: [[number, *values, tip[0] + 1]]})
+        self._put(lambda: [self._write_link(link)], f"row {number} of {table}")
 
-        def links(tip: tuple[int, str]) -> tuple[Link, ...]:
-            return (sealed(kind, at_ns, tip, {table: [[number, *values, tip[0] + 1]]}),)
-
-        self._guarded(links, f"row {number} of {table}")
-
-    def _guarded(self, links: _MakeLinks, what: str) -> None:
-        try:
-            self._put(links, self.last_seq())
-        except sqlite3.Error as error:
-            raise LedgerError(f"The ledger {self._path} refused {what}: {error}. Nothing was written.") from error
+    def _write_link(self, link: Link) -> Write:
+        """Insert the rows of a link that is no entry into the open transaction."""
+        insert_link(self._db, link)
+        seq = self._ends.seq
+        self._ends.forget()
+        return Write(seq=seq, links=(link,))
 
     def _balance(self, code: str, commodity: str) -> int:
         return self._number(
             "SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code = ? AND commodity = ?", (code, commodity)
         )
 
-    def _put(self, make_links: _MakeLinks, seq: int) -> None:
-        """Write links in one transaction; with a keeper each is kept outside before it is committed."""
-        if self._is_buffered:
-            self._put_into_open_transaction(make_links)
-            return
-        keeper = self.keeper
+    def _put(self, make: Callable[[], list[Write]], what: str) -> None:
+        """Do writes in one transaction; with a keeper all are kept outside, in one go, before they are committed."""
+        try:
+            if self._is_buffered:
+                self._put_into_open_transaction(make)
+            else:
+                self._put_durably(make)
+        except sqlite3.Error as error:
+            self._ends.forget()
+            raise LedgerError(
+                f"The ledger {self._path} refused {what}: {error}. No part of it was written: it is booked whole or not "
+                "at all."
+            ) from error
+        except BaseException:
+            self._ends.forget()
+            raise
+
+    def _put_durably(self, make: Callable[[], list[Write]]) -> None:
+        keeper = self._keeper
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            write = Write(seq=seq, links=self._insert(make_links))
+            writes = make()
             if keeper is not None:
                 with _REDO:
-                    keeper.keep(write)
+                    keeper.keep(writes)
         except BackupError as error:
             # Whether it is on that disk nobody knows: the next start finds out, and until then nothing is written.
             roll_back(self._db, error)
@@ -330,25 +373,19 @@ class Book:
             raise
         if keeper is not None:
             with _HEAD:
-                keeper.committed(write.head)
+                keeper.committed(writes)
 
-    def _put_into_open_transaction(self, make_links: _MakeLinks) -> None:
+    def _put_into_open_transaction(self, make: Callable[[], list[Write]]) -> None:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("SAVEPOINT entry")
         try:
-            self._insert(make_links)
+            make()
         except BaseException:
             self._db.execute("ROLLBACK TO entry")
             raise
         finally:
             self._db.execute("RELEASE entry")
-
-    def _insert(self, make_links: _MakeLinks) -> tuple[Link, ...]:
-        links = make_links(self._db.execute("SELECT link, hash FROM chain ORDER BY link DESC LIMIT 1").fetchone())
-        for link in links:
-            insert_link(self._db, link)
-        return links
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -387,7 +424,7 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
     except sqlite3.Error as error:
         raise LedgerError(_unreadable(path, error)) from error
     try:
-        faults = _prepare(db, identity, may_write=may_write)
+        faults = prepare(db, identity, may_write=may_write)
     except sqlite3.Error as error:
         db.close()
         raise LedgerError(_unreadable(path, error)) from error
@@ -396,60 +433,6 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise LedgerError(f"The ledger {path} is not as it must be:\n{listed}\n{_REMEDY}")
     return Book(path, db, is_buffered=is_buffered)
-
-
-def harden(db: sqlite3.Connection) -> None:
-    """Set what SQLite keeps per connection: foreign keys, triggers on REPLACE, full sync, writer's mark."""
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA recursive_triggers = ON")
-    db.execute("PRAGMA synchronous = FULL")
-    db.create_function("tbot_ledger_writer", 0, lambda: 1)
-    db.create_function("tbot_ledger_sha256", 1, sha256_hex, deterministic=True)
-
-
-def _prepare(db: sqlite3.Connection, identity: Identity, *, may_write: bool) -> tuple[str, ...]:
-    db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    # The schema is compared before any of it is trusted to call a function.
-    db.execute("PRAGMA trusted_schema = OFF")
-    faults = _faults(db, identity)
-    if faults or not may_write:
-        return faults
-    if faults := verify(db).faults:
-        return faults
-    harden(db)
-    # The insert triggers call tbot_ledger_writer(), which an untrusted schema may not; Python cannot mark
-    # a function as harmless. By now the schema is known to be ours, word for word.
-    db.execute("PRAGMA trusted_schema = ON")
-    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        return ("its file system does not allow SQLite's write-ahead log",)
-    db.set_authorizer(_authorize)
-    return ()
-
-
-def _faults(db: sqlite3.Connection, identity: Identity) -> tuple[str, ...]:
-    """Every fault of a ledger; later checks need the earlier ones to have passed."""
-    damage = [str(row[0]) for row in db.execute("PRAGMA quick_check(5)")]
-    if damage != ["ok"]:
-        return tuple(f"it is damaged: {line}" for line in damage)
-    if fault := version_fault(db):
-        return (fault,)
-    if faults := schema_faults(db):
-        return faults
-    faults = coa_faults(db, identity)
-    if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-        faults = (*faults, "some of its rows point to rows that do not exist")
-    count, last = db.execute("SELECT count(*), coalesce(max(seq), 0) FROM tx").fetchone()
-    if count != last:
-        faults = (*faults, f"it has {count} entries, but the newest is number {last}: some are missing")
-    unbalanced = db.execute("SELECT commodity, sum(amount) FROM posting GROUP BY commodity HAVING sum(amount) <> 0")
-    return (
-        *faults,
-        *(f"{commodity} does not balance: the sum is {total}, not 0" for commodity, total in unbalanced),
-    )
-
-
-def _authorize(action: int, *_details: str | None) -> int:
-    return sqlite3.SQLITE_DENY if action in _FORBIDDEN_ACTIONS else sqlite3.SQLITE_OK
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> str:

@@ -22,8 +22,9 @@ from config.identity import Identity
 from config.paths import HomePaths
 from config.vault import Vault
 from services.ledger import accounts
-from services.ledger.book import BUSY_TIMEOUT_MS, LedgerError, open_book
+from services.ledger.book import LedgerError, open_book
 from services.ledger.coa_utils_ledger import Account, stored_accounts
+from services.ledger.connection import BUSY_TIMEOUT_MS
 from services.ledger.provision import ledger_path
 
 _FILE_NAME = re.compile(r"^([A-Z0-9]+)_([A-Z0-9]+)_([a-z0-9]+)_([A-Z0-9]+)_([A-Z0-9]+)_BOT_ledger\.db$")

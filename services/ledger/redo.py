@@ -150,23 +150,23 @@ class RedoLog:
         self._descriptor = -1
         self._size = self._before = 0
 
-    def append(self, write: Write) -> None:
-        """Put a write on disk; when this returns it survives a power cut.
+    def append(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk, a line for each; when this returns all of them survive a power cut.
 
         Raises:
             BackupError: the disk refuses, and nobody knows what is on it; the ledger is closed after that.
         """
         try:
             if self._descriptor < 0:
-                self._open(write.links[0].link)
+                self._open(writes[0].links[0].link)
             self._before = self._size
-            self._put(_line(write))
+            self._put(b"".join(map(_line, writes)))
             sync_data(self._descriptor)
         except OSError as error:
             raise self._refused(error) from error
 
     def take_back(self) -> None:
-        """Remove the newest write, whose commit was refused by a rule: it must not be done at the next start.
+        """Remove the newest writes, whose commit was refused by a rule: they must not be done at the next start.
 
         Raises:
             BackupError: the disk refuses.

@@ -1,10 +1,12 @@
 """Keep every write of the ledger outside of its file, and bring both to the same point at the start.
 
 The order of a write: its rows are in the open transaction; the redo log has it, synced; the ledger commits; the head
-is written. So the redo log is never behind the ledger, and the head is never ahead of it, whenever the process dies.
+is written. The sync of the redo log is the only one. So the redo log is never behind the ledger or the head, whenever
+the process dies or the power fails; what the ledger has lost by a power cut is done again from it.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.ledger.backup_ledgers import BackupFolder, covered_through, make_base
@@ -32,30 +34,32 @@ class Safekeeping:
         #: How many links were written since the newest base.
         self.links_since_base = 0
 
-    def keep(self, write: Write) -> None:
-        """Put a write on disk before it is committed.
+    def keep(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk before they are committed together.
 
         Raises:
             BackupError: the disk refuses.
         """
-        self._log().append(write)
+        self._log().append(writes)
 
     def take_back(self) -> None:
-        """Remove the newest write, whose commit a rule refused.
+        """Remove the newest writes, whose commit a rule refused.
 
         Raises:
             BackupError: the disk refuses.
         """
         self._log().take_back()
 
-    def committed(self, head: Head) -> None:
+    def committed(self, writes: Sequence[Write]) -> None:
         """Remember where the ledger stands.
+
+        The head is not synced: the redo log, which is, says at the start how far the ledger reaches.
 
         Raises:
             BackupError: the disk refuses.
         """
-        self._head.write(head)
-        self.links_since_base += 1
+        self._head.write(writes[-1].head, is_synced=False)
+        self.links_since_base += sum(len(write.links) for write in writes)
 
     def begin(self, book: Book) -> tuple[str, ...]:
         """Bring ledger, redo log and head to the same point, and return in words what had to be done.

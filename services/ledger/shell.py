@@ -165,7 +165,7 @@ class LedgerShell(Shell[LedgerState]):
         self._keeping = Safekeeping(path, head_path(self._paths, path.name))
         for note in self._keeping.begin(book):
             logger.warning("the ledger at its start: %s", note)
-        book.keeper = self._keeping
+        book.keep_with(self._keeping)
 
     def _base_ended(self, keeping: Safekeeping, code: int, now_ns: int) -> None:
         if code != 0:

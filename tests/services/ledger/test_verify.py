@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bus.messages import MICROS, NANOS, EntryPosted, Message, OrderFilled
 from config.identity import Identity
-from services.ledger.book import Book, LedgerError, harden, open_book
+from services.ledger.book import Book, LedgerError, open_book
+from services.ledger.connection import harden
 from services.ledger.core import LedgerCore
 from services.ledger.entry_rows import insert_link
 from services.ledger.hash_chain import COLUMNS, Head, Link, link_hash, sealed
