@@ -192,7 +192,7 @@ class Book:
         if len(fresh) > 1:
             what = f"entries {fresh[0].seq} to {fresh[-1].seq}"
             try:
-                self._put(lambda: [self._write(entry) for entry in fresh], what)
+                self._put(lambda: [self._write(e, len(fresh) - n) for n, e in enumerate(fresh, start=1)], what)
             except BackupError:
                 raise
             except (LedgerError, BrokenEntryError):
@@ -231,7 +231,7 @@ class Book:
             "`python -m services.ledger entries` lists what is booked."
         )
 
-    def _write(self, entry: EntryPosted) -> Write:
+    def _write(self, entry: EntryPosted, followed_by: int = 0) -> Write:
         """Insert the rows of the next entry into the open transaction."""
         if entry.seq != self._ends.seq + 1:
             raise self._misplaced(entry)
@@ -241,7 +241,7 @@ class Book:
         links = links_of(self._ends, entry)
         for link in links:
             insert_link(self._db, link)
-        return Write(seq=entry.seq, links=links)
+        return Write(seq=entry.seq, links=links, followed_by=followed_by)
 
     def audit(self, actor: str, action: str, about: str, *, payload: dict[str, Value], at_ns: int) -> None:
         """Write down who did what and when.
@@ -337,8 +337,8 @@ class Book:
         except sqlite3.Error as error:
             self._ends.forget()
             raise LedgerError(
-                f"The ledger {self._path} refused {what}: {error}. No part of it was written: it is booked whole or not "
-                "at all."
+                f"The ledger {self._path} refused {what}: {error}. No part of it was written: it is booked whole or "
+                "not at all."
             ) from error
         except BaseException:
             self._ends.forget()

@@ -27,11 +27,11 @@ def carry_out(command: Command, book: Book, deciding: Deciding) -> Outcome:
             original = book.entry(command.entry_seq)
             if original is None:
                 return Outcome(is_done=False, detail=f"there is no entry {command.entry_seq}")
-            return _book(EntryReversed.of(command, original), deciding)
+            return _book(EntryReversed.of(command, original), book, deciding)
         case ExplainSuspense():
             if refusal := _account_refusal(command.account, book):
                 return Outcome(is_done=False, detail=refusal)
-            return _book(SuspenseExplained.of(command), deciding)
+            return _book(SuspenseExplained.of(command), book, deciding)
 
 
 def _change_chart(command: ChangeCoa, book: Book) -> Outcome:
@@ -54,8 +54,10 @@ def _change_chart(command: ChangeCoa, book: Book) -> Outcome:
     return Outcome(is_done=True, detail=f"The chart of accounts is at version {made}.")
 
 
-def _book(report: EntryReversed | SuspenseExplained, deciding: Deciding) -> Outcome:
+def _book(report: EntryReversed | SuspenseExplained, book: Book, deciding: Deciding) -> Outcome:
     """Book what an operator ordered as everything else is booked; what the core refuses leaves no trace."""
+    if book.last_seq() != deciding.state.last_seq:
+        return Outcome(is_done=False, detail="the last fills before a crash are not told again yet: try again soon")
     events = deciding.decided(report)
     for event in events:
         if isinstance(event, EntrySuspended):

@@ -77,7 +77,8 @@ def links_of(ends: TableEnds, entry: EntryPosted) -> tuple[Link, ...]:
     """
     links: list[Link] = []
     tip = ends.tip
-    for commodity in sorted({line.commodity for line in entry.lines} - {accounts.CURRENCY}):
+    commodities = sorted({line.commodity for line in entry.lines} - {accounts.CURRENCY})
+    for commodity in commodities:
         if not ends.knows_commodity(commodity):
             kind = "OPTION" if is_option(commodity) else "EQUITY"
             row: list[Value] = [commodity, kind, accounts.SHARE_SCALE, multiplier_of(commodity), tip[0] + 1]
@@ -85,8 +86,8 @@ def links_of(ends: TableEnds, entry: EntryPosted) -> tuple[Link, ...]:
             tip = links[-1].link, links[-1].hash
     rows = _rows_of(ends, entry, tip[0] + 1)
     links.append(sealed("TX", entry.ts_init, tip, rows))
-    tips = [(link.link, link.hash) for link in links]
-    ends.wrote(tips, seq=entry.seq, lots=len(rows["lot"]), closes=len(rows["lot_close"]))
+    tip = links[-1].link, links[-1].hash
+    ends.wrote(tip, commodities, seq=entry.seq, lots=len(rows["lot"]), closes=len(rows["lot_close"]))
     return tuple(links)
 
 

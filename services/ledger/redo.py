@@ -37,10 +37,14 @@ class SegmentHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Write(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One write: the links that were committed together, and the newest entry after it."""
+    """One write: the links of one entry or of one other thing, and the newest entry after it.
+
+    `followed_by` is how many of the writes after it were committed with it.
+    """
 
     seq: int
     links: tuple[Link, ...]
+    followed_by: int = 0
 
     @property
     def head(self) -> Head:

@@ -31,6 +31,7 @@ class Safekeeping:
         self._head = HeadFile(head_path)
         self.folder = BackupFolder(ledger)
         self._redo: RedoLog | None = None
+        self._genesis = ""
         #: How many links were written since the newest base.
         self.links_since_base = 0
 
@@ -69,7 +70,7 @@ class Safekeeping:
         """
         self.folder.make()
         self.folder.remove_parts()
-        genesis = book.genesis()
+        genesis = self._genesis = book.genesis()
         notes = self._roll_forward(book, genesis)
         notes += self._compare_head(book)
         self._redo = RedoLog(self.folder.redo, genesis)
@@ -83,6 +84,15 @@ class Safekeeping:
         self.links_since_base = tip.link - max(m.link for m in self.folder.manifests())
         self._head.write(tip)
         return tuple(notes)
+
+    def committed_together(self, first_seq: int, tip: Head) -> bool:
+        """Tell whether the entries from `first_seq` on to the newest were, by the redo log, one commit."""
+        # Each entry has a link, and seldom more than three commodities that are new with it.
+        after_link = max(0, tip.link - 4 * (tip.seq - first_seq + 1))
+        for item in read_writes(self.folder.redo, self._genesis, after_link):
+            if isinstance(item, Write) and item.seq == first_seq:
+                return item.followed_by >= tip.seq - first_seq
+        return False
 
     def base_was_made(self) -> None:
         """Go on in a new segment, after a base that somebody else has made."""

@@ -83,7 +83,7 @@ class LedgerShell(Shell[LedgerState]):
                 self._begin_keeping(self._book, path)
             except BackupError as error:
                 faults.append(str(error))
-        if difference := _difference(state, self._book):
+        if difference := _difference(state, self._book, self._keeping):
             faults.append(
                 f"The ledger {path} and the ledger service's journal {self._paths.state / 'ledger.db'} differ: "
                 f"{difference}. Restore the one that is out of date from its backup, so that both are of the same time."
@@ -100,11 +100,20 @@ class LedgerShell(Shell[LedgerState]):
             LedgerError: the ledger or its backup refuses the entry; nothing is acknowledged, so the fill stays in
                 execution's outbox, on disk, and is told again.
         """
-        if not isinstance(event, EntryPosted):
+        self.before_commits((event,))
+
+    def before_commits(self, events: Sequence[Message]) -> None:
+        """Write entries that are committed together in one transaction, with one sync; see `before_commit`.
+
+        Raises:
+            LedgerError: as there. Those before the refused one are in the ledger then, and only verified next time.
+        """
+        entries = [event for event in events if isinstance(event, EntryPosted)]
+        if not entries:
             return
         if self._book is None:
             raise LedgerError("The ledger is not open, so nothing is booked. Start the ledger service again.")
-        self._book.post(event)
+        self._book.post_all(entries)
 
     def on_idle(self, state: LedgerState, now_ns: int) -> Sequence[Message]:
         """Let a helper process make a new base when enough was written since the last (LEDGER_BASE_EVERY)."""
@@ -211,19 +220,23 @@ def build(setup: Setup) -> Assembly[LedgerState]:
         shell=shell,
         self_check=self_check,
         attach=shell.attach,
+        commits_together=True,
         on_request=shell.on_request,
     )
 
 
-def _difference(state: LedgerState, book: Book) -> str:
-    """What is wrong between journal and ledger; after a crash the ledger may be one entry ahead."""
+def _difference(state: LedgerState, book: Book, keeping: Safekeeping | None) -> str:
+    """What is wrong between journal and ledger; after a crash the ledger may be ahead by what is committed together."""
     written = book.last_seq()
-    if written not in (state.last_seq, state.last_seq + 1):
+    is_one_commit = written - state.last_seq <= 1 or (
+        keeping is not None and keeping.committed_together(state.last_seq + 1, book.head())
+    )
+    if written < state.last_seq or not is_one_commit:
         return f"the journal tells of {state.last_seq} entries, the ledger has {written}"
     if (source := book.source_of(state.last_seq)) != state.last_source_id:
         return f"entry {state.last_seq} is {state.last_source_id} in the journal and {source} in the ledger"
     if written > state.last_seq:
-        # The fill of this entry was never acknowledged: it is told again, and gives the same entry.
+        # The fills of these entries were never acknowledged: they are told again, and give the same entries.
         return ""
     known = {commodity: left for commodity, lots in state.lots.items() if (left := units_open(lots))}
     if known != (held := book.open_units()):

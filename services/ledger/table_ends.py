@@ -5,6 +5,7 @@ believed: the triggers compare each new row with the file, and whoever writes fo
 """
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -86,9 +87,10 @@ class TableEnds:
             found = self._queues[commodity] = _queue_in(self.db, commodity)
         return found
 
-    def wrote(self, links: list[tuple[int, str]], *, seq: int, lots: int, closes: int) -> None:
-        """Move on by links with an entry: its number, and how many lots and closes it has."""
-        self._link, self._hash = links[-1]
+    def wrote(self, tip: tuple[int, str], commodities: Iterable[str], *, seq: int, lots: int, closes: int) -> None:
+        """Move on by an entry: its link, what it counts, its number, and how many lots and closes it has."""
+        self._link, self._hash = tip
+        self._commodities.update(commodities)
         self._seq = seq
         self._lot_id += lots
         self._close_id += closes

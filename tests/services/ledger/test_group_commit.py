@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bus.assembly import CannotStartError
 from bus.failpoints import failpoints
 from bus.messages import NANOS, CashMoved, EntryPosted, Message, OrderFilled
 from config.identity import Identity
@@ -172,7 +173,7 @@ def test_the_ledger_file_when_it_is_kept_is_not_synced_with_each_commit(kept: Ke
     book = kept.open()
     book._db.set_authorizer(None)
     assert book._db.execute("PRAGMA synchronous").fetchone() == (1,), (
-        "NORMAL: the redo log's sync is the one that counts"
+        "NORMAL: the sync of the redo log is the one that counts"
     )
     with closing(sqlite3.connect(":memory:")) as other:
         connection.harden(other)
@@ -221,3 +222,48 @@ def test_a_power_cut_when_the_redo_log_was_lost_as_well_is_found(kept: Keeping, 
     os.truncate(segment, len(segment.read_bytes().splitlines(keepends=True)[0]))
     with pytest.raises(LedgerError, match="its end was cut off"):
         kept.open()
+
+
+# --- the service ------------------------------------------------------------------------------------------------
+
+
+def _together(journal: Any, messages: list[Message], *, crash: bool = False) -> list[Message]:
+    """Hear messages as the runtime does those that have arrived together."""
+    state, events = journal.state, []
+    for message in messages:
+        for event in journal.assembly.core.decide(state, message, message.ts_init + 5):
+            state = journal.assembly.core.evolve(state, event)
+            events.append(event)
+    journal.assembly.shell.before_commits(events)
+    if not crash:
+        journal.events += events
+    return events
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_fills_when_they_arrive_together_are_one_commit_and_are_booked_once_after_a_crash(
+    start: Callable[..., Any], ledger: Path, day: list[Message], crash: bool
+) -> None:
+    first = start()
+    first.hear(day[0])
+    _together(first, day[1:], crash=crash)
+    first.assembly.shell.close()
+    second = start(first.events)
+    assert second.assembly.shell._book.last_seq() == 5
+    told = _together(second, day)
+    assert len(told) == (4 if crash else 0)
+    assert [event.seq for event in second.events] == [1, 2, 3, 4, 5]
+    assert verify_file(ledger).faults == ()
+
+
+def test_start_when_the_journal_is_older_than_one_commit_is_refused(
+    start: Callable[..., Any], ledger: Path, day: list[Message]
+) -> None:
+    first = start()
+    first.hear(day[0])
+    _together(first, day[1:3])
+    _together(first, day[3:])
+    first.assembly.shell.close()
+    with pytest.raises(CannotStartError, match="tells of 1 entries, the ledger has 5"):
+        start(first.events[:1])
+    start(first.events[:3])
