@@ -647,6 +647,20 @@ class AccountReported(Message, frozen=True, kw_only=True):
     qtys_nanos: tuple[SignedNanos, ...]
 
 
+class AccountStated(Message, frozen=True, kw_only=True):
+    """What the broker says the account holds while no order works and every execution is told: to compare books with.
+
+    Positions are parallel tuples; a short one is below zero. `occasion` is the end of a session or an operator's order.
+    """
+
+    session_date: Id
+    broker: Id
+    occasion: Literal["close", "demand"]
+    cash_micros: Micros
+    symbols: tuple[Symbol, ...]
+    qtys_nanos: tuple[SignedNanos, ...]
+
+
 class AssetLine(Item, frozen=True, kw_only=True):
     """What the broker lets the account do with one symbol."""
 
@@ -707,6 +721,23 @@ class EntryPosted(Message, frozen=True, kw_only=True):
     lines: tuple[PostingLine, ...]
     reverses_seq: int = 0
     trade: TradeLine | None = None
+
+
+class BooksCompared(Message, frozen=True, kw_only=True):
+    """The books beside what the broker stated. Parallel tuples: symbol i is held so at the broker and in the books.
+
+    What the broker has beyond the books is not the bot's; what it has less is a difference, as all of cash is.
+    `detail` says in words what differs, empty where nothing does.
+    """
+
+    broker: Id
+    occasion: Literal["close", "demand"]
+    cash_told_micros: Micros
+    cash_booked_micros: Micros
+    symbols: tuple[Symbol, ...]
+    told_nanos: tuple[SignedNanos, ...]
+    booked_nanos: tuple[SignedNanos, ...]
+    detail: Text
 
 
 class EntrySuspended(Message, frozen=True, kw_only=True):
@@ -1028,8 +1059,10 @@ ReliableMessage = (
     | IntentClosed
     | CashMoved
     | AccountReported
+    | AccountStated
     | AssetsReported
     | EntryPosted
+    | BooksCompared
     | EntrySuspended
     | HaltRaised
     | ChainArmed

@@ -24,6 +24,7 @@ from services.execution.recovery import ACCOUNT, Recovery, broker_halt
 from services.execution.sending import Sending
 from services.execution.settings import ExecutionSettings
 from services.execution.state import ExecutionState
+from services.execution.statements import Statements
 from services.execution.stopping import has_more_to_stop, words_of_stop
 from services.execution.unresolved import UnresolvedOrders
 from services.execution.watch import Watch
@@ -76,6 +77,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._cancelling = Cancelling(broker, self._recovery, self._watch, clock)
         self._assets = Assets(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
+        self.statements = Statements(broker, self._recovery)
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
         self._may_have_orders = False
         self._has_finished = False
@@ -187,6 +189,7 @@ class ExecutionShell(Shell[ExecutionState]):
         if is_quiet and self._watch.is_due():
             yield from self._watch.look(state, self._sending.unsent, now_ns)
             yield from self._drop_copy.look(state, now_ns)
+            yield from self.statements.at_close(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
 
@@ -369,4 +372,5 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         attach=shell.attach,
         reconciled_ms=shell.reconciled_ms,
         unready=shell.unready,
+        on_request=shell.statements.on_request,
     )

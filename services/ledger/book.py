@@ -18,6 +18,7 @@ from services.ledger.coa_utils_ledger import Account, content_hash, stored_accou
 from services.ledger.connection import prepare, sync_with_log
 from services.ledger.entry_rows import insert_link, links_of, read_entry
 from services.ledger.failures import BackupError, LedgerError
+from services.ledger.figures import dollars, shares
 from services.ledger.hash_chain import Head, Kind, Link, Value, genesis_hash, sealed
 from services.ledger.lots import BrokenEntryError
 from services.ledger.redo import Write
@@ -260,11 +261,30 @@ class Book:
         Raises:
             LedgerError: the ledger refuses it.
         """
+        done = self._db.execute(
+            "SELECT is_ok FROM balance_assertion WHERE as_of_ns = ? AND scope = ? AND commodity = ? AND source = ?",
+            (at_ns, scope, commodity, source),
+        ).fetchone()
+        if done is not None:
+            # Told again after a crash.
+            return bool(done[0])
         codes = accounts.CASH_ACCOUNTS if scope == "CASH" else (accounts.UNITS_IN_CUSTODY,)
         actual = sum(self._balance(code, commodity) for code in codes)
         row: list[Value] = [at_ns, scope, commodity, expected, actual, source, int(expected == actual)]
         self._add("ASSERTION", "balance_assertion", row, at_ns)
         return expected == actual
+
+    def differences(self) -> str:
+        """Return in words what is not explained between broker and books; empty where nothing is."""
+        words = []
+        if suspense := self._balance(accounts.SUSPENSE, accounts.CURRENCY):
+            words.append(f"{dollars(suspense)} are in suspense (account {accounts.SUSPENSE})")
+        rows = self._db.execute(
+            "SELECT commodity, expected, actual FROM balance_assertion WHERE scope = 'UNITS' AND is_ok = 0 AND id IN "
+            "(SELECT max(id) FROM balance_assertion WHERE scope = 'UNITS' GROUP BY commodity) ORDER BY commodity"
+        )
+        words += [f"{shares(told)} {name} at the broker, {shares(held)} in the books" for name, told, held in rows]
+        return "; ".join(words)
 
     def adjust_wash_sale(self, values: Sequence[Value], at_ns: int) -> None:
         """Add a wash-sale adjustment to the tax view: the columns of wash_adjustment after the id, without the link.

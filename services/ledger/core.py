@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from bus.messages import (
+    AccountStated,
     CashMoved,
     EntryPosted,
     EntrySuspended,
@@ -17,6 +18,7 @@ from bus.messages import (
     StatusMessage,
 )
 from services.ledger import accounts
+from services.ledger.comparing import compared, suspense_of
 from services.ledger.events import (
     EntryReversed,
     LedgerEvent,
@@ -60,7 +62,8 @@ class LedgerState(Struct, kw_only=True):
 
     `lots` holds open lots by commodity, oldest first; `undo` their latest changes, newest last; `sums` the total of
     each commodity over all accounts; `suspended` the reason by source event id; `unsettled` what waits to be settled
-    by its day, sales and purchases; `reversed_seqs` the entries that were taken back.
+    by its day, sales and purchases; `reversed_seqs` the entries that were taken back; `account_cash_micros` what the
+    broker account holds in cash, settled or not, envelopes included, and `cash_micros` the float alone.
     """
 
     last_seq: int = 0
@@ -73,6 +76,7 @@ class LedgerState(Struct, kw_only=True):
     unsettled: dict[int, tuple[int, int]] = field(default_factory=dict)
     reversed_seqs: set[int] = field(default_factory=set)
     cash_micros: int = 0
+    account_cash_micros: int = 0
     realized_micros: int = 0
 
 
@@ -99,6 +103,8 @@ class LedgerCore:
         """Book a fill, a movement of cash or an order, once; what cannot be booked is suspended with its reason."""
         if isinstance(message, EntryReversed | SuspenseExplained):
             return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
+        if isinstance(message, AccountStated):
+            return self._compare(state, message, now_ns)
         if not isinstance(message, OrderFilled | CashMoved):
             # The routes let nothing else through, so there is nothing else to book.
             return ()
@@ -120,6 +126,15 @@ class LedgerCore:
             return _suspend(state, event, answer, now_ns)
         settled = self._settlements(state, event.ts_ns)
         return (*settled, _post(state.last_seq + len(settled) + 1, event, answer, now_ns))
+
+    def _compare(self, state: LedgerState, stated: AccountStated, now_ns: int) -> Sequence[Message]:
+        """Compare the books with what the broker states, and put a difference of cash into suspense."""
+        # BROKER_NAME: a ledger is the books of one broker account.
+        if stated.broker.casefold() != self._settings.broker_name.casefold():
+            return ()
+        event = compared(stated, cash_micros=state.account_cash_micros, lots=state.lots, now_ns=now_ns)
+        suspense = suspense_of(event)
+        return (event,) if suspense is None else (event, *self.book(state, suspense, now_ns))
 
     def evolve(self, state: LedgerState, event: Message) -> LedgerState:
         """Fold an entry or a suspension into the books.
@@ -272,6 +287,8 @@ def _fold(state: LedgerState, entry: EntryPosted, settlement_day: int) -> None:
         state.sums[line.commodity] = state.sums.get(line.commodity, 0) + line.amount
         if line.account == accounts.CASH:
             state.cash_micros += line.amount
+        if line.account in accounts.CASH_ACCOUNTS:
+            state.account_cash_micros += line.amount
     state.realized_micros += entry.gain_micros
     state.booked[entry.source_event_id] = booking_from(entry.event_type, entry.symbol, entry.lines)
     state.suspended.pop(entry.source_event_id, None)

@@ -167,7 +167,7 @@ def _close_rows(entry: EntryPosted, change: LotChange, ids: list[int], last_id: 
 def _open_rows(entry: EntryPosted, change: LotChange, *, last_id: int, last_pos: int) -> list[list[Any]]:
     return [
         [
-            last_id + number, entry.seq, change.account, change.commodity, last_pos + number, lot.acquired_ns,
+            last_id + number, entry.seq, lot.account, change.commodity, last_pos + number, lot.acquired_ns,
             lot.qty_nanos, lot.cost_micros,
         ]
         for number, lot in enumerate(change.opens, start=1)

@@ -14,6 +14,7 @@ from bus.commands import Deciding, Outcome, Pending, refuse_request
 from bus.decider import Shell
 from bus.messages import (
     AskLedger,
+    BooksCompared,
     ChangeCoa,
     EntryPosted,
     ExplainSuspense,
@@ -23,9 +24,11 @@ from bus.messages import (
 )
 from config.identity import Identity
 from config.paths import HomePaths
+from services.ledger import accounts
 from services.ledger.backup_ledgers import prune
 from services.ledger.book import Book, LedgerError, open_book
 from services.ledger.commands import carry_out
+from services.ledger.comparing import assertions_of
 from services.ledger.core import LedgerCore, LedgerState
 from services.ledger.failures import BackupError
 from services.ledger.figures import dollars
@@ -38,6 +41,7 @@ from services.ledger.settings import BackupSettings, LedgerSettings
 
 logger = logging.getLogger(__name__)
 _END_S: Final = 5
+_UNREADY_MAX: Final = 400
 _CHECKOUT: Final = Path(__file__).parents[2]
 
 
@@ -59,6 +63,7 @@ class LedgerShell(Shell[LedgerState]):
         self._copying: subprocess.Popen[bytes] | None = None
         self._ports: Ports | None = None
         self._questions: QuestionDesk | None = None
+        self._differences = ""
 
     def attach(self, ports: Ports) -> None:
         """Take the runtime's ports: a base that cannot be made halts the chain."""
@@ -91,6 +96,7 @@ class LedgerShell(Shell[LedgerState]):
         if faults:
             self.close()
             raise CannotStartError(" ".join(faults))
+        self._note_differences(self._book)
         return ()
 
     def before_commit(self, event: Message) -> None:
@@ -108,12 +114,43 @@ class LedgerShell(Shell[LedgerState]):
         Raises:
             LedgerError: as there. Those before the refused one are in the ledger then, and only verified next time.
         """
-        entries = [event for event in events if isinstance(event, EntryPosted)]
+        entries: list[EntryPosted] = []
+        for event in events:
+            if isinstance(event, EntryPosted):
+                entries.append(event)
+            elif isinstance(event, BooksCompared):
+                # What is asserted is what the books hold at that place among the entries.
+                self._post(entries)
+                entries = []
+                self._assert_balances(event)
+        self._post(entries)
+
+    def _post(self, entries: Sequence[EntryPosted]) -> None:
         if not entries:
             return
         if self._book is None:
             raise LedgerError("The ledger is not open, so nothing is booked. Start the ledger service again.")
         self._book.post_all(entries)
+        if self._differences or any(line.account == accounts.SUSPENSE for entry in entries for line in entry.lines):
+            self._note_differences(self._book)
+
+    def _assert_balances(self, event: BooksCompared) -> None:
+        if self._book is None:
+            raise LedgerError("The ledger is not open, so nothing is compared. Start the ledger service again.")
+        for scope, commodity, expected, source in assertions_of(event):
+            self._book.assert_balance(scope, commodity, expected, source=source, at_ns=event.ts_event)
+        if event.detail:
+            logger.error("the books differ from the broker: %s", event.detail)
+        self._note_differences(self._book)
+
+    def _note_differences(self, book: Book) -> None:
+        self._differences = book.differences()
+
+    def unready(self) -> str:
+        """Return why the chain may not be armed: the broker and the books differ, and nobody has explained it."""
+        if not self._differences:
+            return ""
+        return f"broker and books differ: {self._differences}. See Reconciliation."[:_UNREADY_MAX]
 
     def on_idle(self, state: LedgerState, now_ns: int) -> Sequence[Message]:
         """Let a helper process make a new base when enough was written since the last (LEDGER_BASE_EVERY)."""
@@ -221,6 +258,7 @@ def build(setup: Setup) -> Assembly[LedgerState]:
         self_check=self_check,
         attach=shell.attach,
         commits_together=True,
+        unready=shell.unready,
         on_request=shell.on_request,
     )
 

@@ -124,12 +124,12 @@ def _queue_in(db: sqlite3.Connection, commodity: str) -> LotQueue:
     lots: list[Lot] = []
     rows = db.execute(
         "SELECT l.lot_id, l.acquired_at_ns, l.qty, l.cost, coalesce(c.qty_left, l.qty), coalesce(c.cost_left, l.cost), "
-        "c.kind = 'REVERSAL' AND c.qty > 0 FROM lot AS l LEFT JOIN lot_close AS c ON c.close_id = "
+        "c.kind = 'REVERSAL' AND c.qty > 0, l.account_code FROM lot AS l LEFT JOIN lot_close AS c ON c.close_id = "
         "(SELECT close_id FROM lot_close WHERE lot_id = l.lot_id ORDER BY close_id DESC LIMIT 1) "
         "WHERE l.commodity = ? ORDER BY l.queue_pos DESC",
         (commodity,),
     )
-    for lot_id, acquired_ns, qty, cost, qty_left, cost_left, is_taken_back in rows:
+    for lot_id, acquired_ns, qty, cost, qty_left, cost_left, is_taken_back, account in rows:
         if qty_left == 0:
             if is_taken_back:
                 continue
@@ -142,6 +142,7 @@ def _queue_in(db: sqlite3.Connection, commodity: str) -> LotQueue:
                 cost_micros=cost,
                 closed_nanos=qty - qty_left,
                 closed_micros=cost - cost_left,
+                account=account,
             )
         )
     (last_pos,) = db.execute("SELECT coalesce(max(queue_pos), 0) FROM lot WHERE commodity = ?", (commodity,)).fetchone()
