@@ -56,6 +56,7 @@ LedgerKind = Literal[
     "income_statement",
     "balance_sheet",
     "gains",
+    "wash_sales",
     "coa",
     "coa_versions",
     "coa_diff",
@@ -780,6 +781,16 @@ class ExplainSuspense(OperatorCommand, frozen=True, kw_only=True):
     account: Id
 
 
+class BookWashSales(OperatorCommand, frozen=True, kw_only=True):
+    """Work the wash sales of a tax year out anew by one rule, and book them as the next version of the tax view.
+
+    The economic gains of the books stay as they are. Nothing is booked where the newest version says the same.
+    """
+
+    year: Annotated[int, Meta(ge=1970, le=2260)]
+    rule: Literal["us-same-security-1", "us-with-calls-1"] = "us-same-security-1"
+
+
 class ReconcileNow(OperatorCommand, frozen=True, kw_only=True):
     """Ask the broker for cash and positions now, and let the ledger compare them with the books."""
 
@@ -1072,6 +1083,7 @@ ReliableMessage = (
     | ChangeCoa
     | ReverseEntry
     | ExplainSuspense
+    | BookWashSales
     | ReconcileNow
     | AskLedger
 )

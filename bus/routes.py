@@ -46,6 +46,7 @@ COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.ChangeCoa: ("web",),
     m.ReverseEntry: ("web",),
     m.ExplainSuspense: ("web",),
+    m.BookWashSales: ("web",),
     m.ReconcileNow: ("web",),
     m.AskLedger: ("web",),
 }

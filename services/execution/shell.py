@@ -189,6 +189,7 @@ class ExecutionShell(Shell[ExecutionState]):
         if is_quiet and self._watch.is_due():
             yield from self._watch.look(state, self._sending.unsent, now_ns)
             yield from self._drop_copy.look(state, now_ns)
+        if is_quiet:
             yield from self.statements.at_close(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))

@@ -19,7 +19,7 @@ from services.ledger.connection import prepare, sync_with_log
 from services.ledger.entry_rows import insert_link, links_of, read_entry
 from services.ledger.failures import BackupError, LedgerError
 from services.ledger.figures import dollars, shares
-from services.ledger.hash_chain import Head, Kind, Link, Value, genesis_hash, sealed
+from services.ledger.hash_chain import COLUMNS, Head, Kind, Link, Value, genesis_hash, sealed
 from services.ledger.lots import BrokenEntryError
 from services.ledger.redo import Write
 from services.ledger.table_ends import TableEnds
@@ -28,6 +28,7 @@ __all__ = ["Balance", "Book", "Keeper", "LedgerError", "open_book"]
 
 #: Around the write of the redo log, around the commit in the ledger file, around the head outside of it.
 _REDO, _COMMIT, _HEAD = Failpoint("ledger.redo"), Failpoint("ledger.file_commit"), Failpoint("ledger.head")
+_WASH_SALES = "BOOK_WASH_SALES"
 _REMEDY = "Trading stays stopped. Restore the ledger from its folder's backups/, or ask the one who changed it."
 
 
@@ -286,13 +287,49 @@ class Book:
         words += [f"{shares(told)} {name} at the broker, {shares(held)} in the books" for name, told, held in rows]
         return "; ".join(words)
 
-    def adjust_wash_sale(self, values: Sequence[Value], at_ns: int) -> None:
-        """Add a wash-sale adjustment to the tax view: the columns of wash_adjustment after the id, without the link.
+    def book_wash_sales(self, version: str, rows: Sequence[Sequence[Value]], operator: str, *, at_ns: int) -> None:
+        """Add a version of the tax view, all or none of it; one without rows is told by the audit trail alone.
+
+        Each row is the columns of wash_adjustment after the id, without rule version and link.
 
         Raises:
             LedgerError: the ledger refuses it.
         """
-        self._add("WASH", "wash_adjustment", list(values), at_ns)
+        first = self._number("SELECT coalesce(max(id), 0) + 1 FROM wash_adjustment")
+        tip = self._ends.tip
+        links: list[Link] = []
+        for number, values in enumerate(rows, start=first):
+            row = [number, *values, version, tip[0] + 1]
+            links.append(sealed("WASH", at_ns, tip, {"wash_adjustment": [row]}))
+            tip = links[-1].link, links[-1].hash
+        audit_id = self._number("SELECT coalesce(max(id), 0) + 1 FROM audit_trail")
+        text = msgspec.json.encode({"rows": len(links)}).decode()
+        row = [audit_id, at_ns, operator, "ledger", _WASH_SALES, version, text, None, tip[0] + 1]
+        links.append(sealed("AUDIT", at_ns, tip, {"audit_trail": [row]}))
+        self._put(lambda: [self._write_link(link) for link in links], f"{version} of the wash sales")
+
+    def wash_sales(self, version: str) -> list[tuple[Value, ...]]:
+        """Return a version of the tax view: the columns of wash_adjustment after the id, without version and link."""
+        columns = ", ".join(COLUMNS["wash_adjustment"][1:-2])
+        return self._db.execute(
+            f"SELECT {columns} FROM wash_adjustment WHERE rule_version = ? ORDER BY id",  # noqa: S608 - names
+            (version,),
+        ).fetchall()
+
+    def newest_wash_sales(self, prefix: str) -> int:
+        """Return the number of the newest version of the tax view whose name begins so; 0 where there is none."""
+        found = self._db.execute(
+            "SELECT object FROM audit_trail WHERE action = ? AND instr(object, ?) = 1 ORDER BY id DESC LIMIT 1",
+            (_WASH_SALES, prefix),
+        ).fetchone()
+        return 0 if found is None else int(str(found[0]).removeprefix(prefix))
+
+    def was_audited(self, actor: str, action: str, at_ns: int) -> bool:
+        """Tell whether somebody's deed at a moment is written down."""
+        found = self._db.execute(
+            "SELECT 1 FROM audit_trail WHERE at_ns = ? AND actor = ? AND action = ?", (at_ns, actor, action)
+        )
+        return found.fetchone() is not None
 
     def new_chart(self, chart: Sequence[Account], author: str, note: str, *, at_utc: str, at_ns: int) -> int:
         """Make a chart of accounts the next version and the active one, and return its number.

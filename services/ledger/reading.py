@@ -226,6 +226,15 @@ def read_books(paths: HomePaths, ledger: Path | None) -> Books:
     return _read(path, lambda db: _books(db, identity, is_named=is_named))
 
 
+def read_file(path: Path, identity: Identity) -> Books:
+    """Read all of a ledger that its service has open, and so has checked.
+
+    Raises:
+        LedgerError: it cannot be read now.
+    """
+    return _read(path, lambda db: _books(db, identity, is_named=True))
+
+
 def read_posted(paths: HomePaths, ledger: Path | None) -> list[EntryPosted]:
     """Check a ledger as the service does, and return its entries as the service posted them, by their number.
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
-from bus.clock import NS_PER_SECOND, utc_now
+from bus.clock import NS_PER_SECOND, boot_ns, utc_now
 from bus.commands import Deciding, Outcome, Pending, refuse_request
 from bus.decider import Shell
 from bus.messages import (
     AskLedger,
     BooksCompared,
+    BookWashSales,
     ChangeCoa,
     EntryPosted,
     ExplainSuspense,
@@ -27,9 +28,10 @@ from config.paths import HomePaths
 from services.ledger import accounts
 from services.ledger.backup_ledgers import prune
 from services.ledger.book import Book, LedgerError, open_book
-from services.ledger.commands import carry_out
+from services.ledger.commands import book_wash_sales, carry_out
 from services.ledger.comparing import assertions_of
 from services.ledger.core import LedgerCore, LedgerState
+from services.ledger.deeds import read_note, waiting
 from services.ledger.failures import BackupError
 from services.ledger.figures import dollars
 from services.ledger.head_file import head_path
@@ -64,6 +66,7 @@ class LedgerShell(Shell[LedgerState]):
         self._ports: Ports | None = None
         self._questions: QuestionDesk | None = None
         self._differences = ""
+        self._notes_due_ns = 0
 
     def attach(self, ports: Ports) -> None:
         """Take the runtime's ports: a base that cannot be made halts the chain."""
@@ -156,6 +159,7 @@ class LedgerShell(Shell[LedgerState]):
         """Let a helper process make a new base when enough was written since the last (LEDGER_BASE_EVERY)."""
         if self._keeping is None:
             return ()
+        self._take_notes(self._keeping)
         if self._copying is not None:
             code = self._copying.poll()
             if code is not None:
@@ -175,10 +179,39 @@ class LedgerShell(Shell[LedgerState]):
         match request:
             case AskLedger():
                 return self._question_desk().ask(request)
+            case BookWashSales():
+                return self._wash_sales(request, self._book)
             case ChangeCoa() | ReverseEntry() | ExplainSuspense():
                 return carry_out(request, self._book, deciding)
             case _:
                 return refuse_request(request, deciding)
+
+    def _wash_sales(self, command: BookWashSales, book: Book) -> Outcome | Pending:
+        """Work wash sales out in the questions' thread; book them here, for one thread alone writes."""
+        pending = self._question_desk().find(command)
+        if isinstance(pending, Outcome):
+            return pending
+
+        def look() -> Outcome | None:
+            found = pending()
+            return found if found is None or isinstance(found, Outcome) else book_wash_sales(command, book, found)
+
+        return look
+
+    def _take_notes(self, keeping: Safekeeping) -> None:
+        """Write what the command line's verbs did into the audit trail, once each."""
+        if self._book is None or boot_ns() < self._notes_due_ns:
+            return
+        self._notes_due_ns = boot_ns() + NS_PER_SECOND
+        for path in waiting(ledger_path(self._paths, self._identity)):
+            deed = read_note(path)
+            if deed is None:
+                logger.warning("a note of what was done with the ledger cannot be read; it is in quarantine: %s", path)
+                path.replace(keeping.folder.quarantine / path.name)
+                continue
+            if not self._book.was_audited(deed.actor, deed.action, deed.at_ns):
+                self._book.audit(deed.actor, deed.action, deed.about, payload=deed.payload, at_ns=deed.at_ns)
+            path.unlink()
 
     def close(self) -> None:
         """Release the ledger file and its backups."""
@@ -200,7 +233,7 @@ class LedgerShell(Shell[LedgerState]):
     def _question_desk(self) -> QuestionDesk:
         # Most ledgers are never asked in a run: the thread begins with the first question.
         if self._questions is None:
-            self._questions = QuestionDesk(ledger_path(self._paths, self._identity))
+            self._questions = QuestionDesk(ledger_path(self._paths, self._identity), self._identity)
         return self._questions
 
     def _creation_time(self, now_ns: int) -> datetime:

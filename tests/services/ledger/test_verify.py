@@ -170,7 +170,7 @@ def test_ledger_when_sound_then_no_fault_and_its_head(full: Book, ledger: Path) 
 
 def test_rows_that_are_no_entries_when_false_then_refused(full: Book) -> None:
     with pytest.raises(LedgerError, match="no more than the loss"):
-        full.adjust_wash_sale([1, 3, 5, 5, 5, 3, "2025"], NOW)
+        full.book_wash_sales("rule 2025 v1", [[1, 3, 5, 5, 5, 3]], "olga", at_ns=NOW)
     with pytest.raises(LedgerError, match="JSON"):
         full._add("AUDIT", "audit_trail", [NOW, "x", "ledger", "x", "x", "{", None], NOW)
     with pytest.raises(LedgerError, match="not that of the ledger"):
