@@ -10,6 +10,7 @@ import argparse
 import os
 import resource
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -25,7 +26,6 @@ from measure import Row, print_table, quantile
 from bus.messages import CashMoved, EntryPosted, OrderFilled
 from bus.testing import a_deposit, a_fill
 from config.identity import Identity
-from services.ledger.backup_ledgers import make_base
 from services.ledger.book import Book, open_book
 from services.ledger.coa_utils_ledger import load_template
 from services.ledger.core import LedgerCore, LedgerState
@@ -37,6 +37,7 @@ from services.ledger.safekeeping import Safekeeping
 from services.ledger.settings import LedgerSettings
 from services.ledger.verify import digest_of, verify_file
 
+_CHECKOUT: Final = Path(__file__).parent.parent
 _IDENTITY: Final = Identity(
     entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BENCH"
 )
@@ -123,13 +124,14 @@ def timed_us(work: Callable[[], object]) -> float:
 
 
 def measure_posts(ledger: Ledger, bare: Bare, posts: int, *, with_bases: bool) -> list[Row]:
-    """Post, append and commit in turn; `with_bases`: while another thread makes whole copies one after the other."""
+    """Post, append and commit in turn; `with_bases`: while a helper process makes one whole copy after the other."""
     book, keeping = ledger.open()
     is_over = threading.Event()
 
     def copy() -> None:
+        command = [sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger.path)]
         while not is_over.is_set():
-            make_base(ledger.path, keeping.folder)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=_CHECKOUT)  # noqa: S603 - our own verb
 
     copier = threading.Thread(target=copy) if with_bases else None
     ours: list[float] = []
