@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -15,16 +15,16 @@ from bus.store import roll_back
 from config.identity import Identity
 from services.ledger import accounts
 from services.ledger.coa_utils_ledger import Account, content_hash, stored_accounts
-from services.ledger.connection import prepare, sync_with_log
+from services.ledger.connection import prepare, sync_with_log, take_log_in
 from services.ledger.entry_rows import insert_link, links_of, read_entry
 from services.ledger.failures import BackupError, LedgerError
 from services.ledger.figures import dollars, shares
 from services.ledger.hash_chain import COLUMNS, Head, Kind, Link, Value, genesis_hash, sealed
 from services.ledger.lots import BrokenEntryError
-from services.ledger.redo import Write
+from services.ledger.redo import Keeper, Write
 from services.ledger.table_ends import TableEnds
 
-__all__ = ["Balance", "Book", "Keeper", "LedgerError", "open_book"]
+__all__ = ["Balance", "Book", "LedgerError", "open_book"]
 
 #: Around the write of the redo log, around the commit in the ledger file, around the head outside of it.
 _REDO, _COMMIT, _HEAD = Failpoint("ledger.redo"), Failpoint("ledger.file_commit"), Failpoint("ledger.head")
@@ -40,22 +40,6 @@ class Balance(Struct, frozen=True, kw_only=True):
     type: str
     commodity: str
     amount: int
-
-
-class Keeper(Protocol):
-    """What keeps each write outside of the ledger file, before and after its commit."""
-
-    def keep(self, writes: Sequence[Write]) -> None:
-        """Put writes on disk before they are committed together."""
-        ...
-
-    def take_back(self) -> None:
-        """Remove the newest writes, whose commit a rule refused."""
-        ...
-
-    def committed(self, writes: Sequence[Write]) -> None:
-        """Remember where the ledger stands after a commit."""
-        ...
 
 
 class Book:
@@ -106,6 +90,18 @@ class Book:
     def last_seq(self) -> int:
         """Return the number of the newest entry, 0 in an empty ledger."""
         return self._number("SELECT coalesce(max(seq), 0) FROM tx")
+
+    def take_log_in(self) -> None:
+        """Take the write-ahead log into the file; for a moment in which nobody waits for the books.
+
+        Raises:
+            LedgerError: the disk refuses. What was written is in the redo log, and the next start looks at it.
+        """
+        try:
+            take_log_in(self._db)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise LedgerError(f"The ledger {self._path} cannot take its log in: {error}. {_REMEDY}") from error
 
     def source_of(self, seq: int) -> str:
         """Return the source event id of an entry, empty where there is none."""

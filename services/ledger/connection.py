@@ -11,6 +11,9 @@ from services.ledger.verify import verify, version_fault
 BUSY_TIMEOUT_MS: Final = 5_000
 #: 32 MiB: what the next entries touch stays in memory however large the ledger grows.
 _CACHE_KIB: Final = 32 * 1024
+_LOG_PAGES_MAX: Final = 20_000
+#: The one pragma that the service's connection may use: it changes nothing of what is in the ledger.
+_CHECKPOINT: Final = "wal_checkpoint"
 #: What the service's own connection may never do once it is open.
 _FORBIDDEN_ACTIONS = frozenset(
     {
@@ -41,12 +44,24 @@ def harden(db: sqlite3.Connection) -> None:
 def sync_with_log(db: sqlite3.Connection) -> None:
     """Sync the ledger file no longer with each commit, but when its write-ahead log is taken into it.
 
+    That is done when the service has nothing else to do (`take_log_in`), or in the midst of a commit once the log has
+    80 MiB.
     It stays whole after a power cut, and goes back to an earlier commit at worst.
     Source: https://www.sqlite.org/pragma.html#pragma_synchronous (2025).
     """
     db.set_authorizer(None)
     db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES_MAX}")
     db.set_authorizer(_authorize)
+
+
+def take_log_in(db: sqlite3.Connection) -> None:
+    """Take the write-ahead log into the ledger file, as far as no reader needs it, and sync both.
+
+    Raises:
+        sqlite3.Error: the disk refuses.
+    """
+    db.execute(f"PRAGMA {_CHECKPOINT}(PASSIVE)").fetchone()
 
 
 def prepare(db: sqlite3.Connection, identity: Identity, *, may_write: bool) -> tuple[str, ...]:
@@ -91,5 +106,7 @@ def _faults(db: sqlite3.Connection, identity: Identity) -> tuple[str, ...]:
     )
 
 
-def _authorize(action: int, *_details: str | None) -> int:
+def _authorize(action: int, name: str | None, *_details: str | None) -> int:
+    if action == sqlite3.SQLITE_PRAGMA and name == _CHECKPOINT:
+        return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY if action in _FORBIDDEN_ACTIONS else sqlite3.SQLITE_OK

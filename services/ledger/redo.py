@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -51,6 +51,22 @@ class Write(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return where the ledger stands after this write."""
         last = self.links[-1]
         return Head(link=last.link, seq=self.seq, hash=last.hash, recorded_at_ns=last.recorded_at_ns)
+
+
+class Keeper(Protocol):
+    """What keeps each write outside of the ledger file, before and after its commit."""
+
+    def keep(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk before they are committed together."""
+        ...
+
+    def take_back(self) -> None:
+        """Remove the newest writes, whose commit a rule refused."""
+        ...
+
+    def committed(self, writes: Sequence[Write]) -> None:
+        """Remember where the ledger stands after a commit."""
+        ...
 
 
 class RedoFault(Struct, frozen=True, kw_only=True):

@@ -34,6 +34,8 @@ class Safekeeping:
         self._genesis = ""
         #: How many links were written since the newest base.
         self.links_since_base = 0
+        #: How many were written since the ledger's write-ahead log was taken into its file.
+        self.links_in_log = 0
 
     def keep(self, writes: Sequence[Write]) -> None:
         """Put writes on disk before they are committed together.
@@ -60,7 +62,9 @@ class Safekeeping:
             BackupError: the disk refuses.
         """
         self._head.write(writes[-1].head, is_synced=False)
-        self.links_since_base += sum(len(write.links) for write in writes)
+        written = sum(len(write.links) for write in writes)
+        self.links_since_base += written
+        self.links_in_log += written
 
     def begin(self, book: Book) -> tuple[str, ...]:
         """Bring ledger, redo log and head to the same point, and return in words what had to be done.

@@ -43,6 +43,8 @@ from services.ledger.settings import BackupSettings, LedgerSettings
 
 logger = logging.getLogger(__name__)
 _END_S: Final = 5
+#: About 4 MiB: a start reads so much in a moment.
+_LINKS_IN_LOG: Final = 50
 _UNREADY_MAX: Final = 400
 _CHECKOUT: Final = Path(__file__).parents[2]
 
@@ -67,6 +69,7 @@ class LedgerShell(Shell[LedgerState]):
         self._questions: QuestionDesk | None = None
         self._differences = ""
         self._notes_due_ns = 0
+        self._links_seen = 0
 
     def attach(self, ports: Ports) -> None:
         """Take the runtime's ports: a base that cannot be made halts the chain."""
@@ -160,6 +163,9 @@ class LedgerShell(Shell[LedgerState]):
         if self._keeping is None:
             return ()
         self._take_notes(self._keeping)
+        if self._book is not None and self._is_idle(self._keeping):
+            self._keeping.links_in_log = 0
+            self._book.take_log_in()
         if self._copying is not None:
             code = self._copying.poll()
             if code is not None:
@@ -197,6 +203,11 @@ class LedgerShell(Shell[LedgerState]):
             return found if found is None or isinstance(found, Outcome) else book_wash_sales(command, book, found)
 
         return look
+
+    def _is_idle(self, keeping: Safekeeping) -> bool:
+        """Tell whether there is something in the write-ahead log, and nothing has come since the last look."""
+        before, self._links_seen = self._links_seen, keeping.links_in_log
+        return keeping.links_in_log >= _LINKS_IN_LOG and before == keeping.links_in_log
 
     def _take_notes(self, keeping: Safekeeping) -> None:
         """Write what the command line's verbs did into the audit trail, once each."""

@@ -267,3 +267,41 @@ def test_start_when_the_journal_is_older_than_one_commit_is_refused(
     with pytest.raises(CannotStartError, match="tells of 1 entries, the ledger has 5"):
         start(first.events[:1])
     start(first.events[:3])
+
+
+def test_the_log_when_nothing_comes_is_taken_into_the_file_and_not_while_fills_come(
+    start: Callable[..., Any],
+    ledger: Path,
+    deposit: CashMoved,
+    fill: Callable[..., OrderFilled],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = start()
+    shell = journal.assembly.shell
+    journal.hear(deposit)
+    taken: list[int] = []
+    real = Book.take_log_in
+
+    def take(book: Book) -> None:
+        taken.append(book.last_seq())
+        real(book)
+
+    monkeypatch.setattr(Book, "take_log_in", take)
+    for _ in range(60):
+        journal.hear(fill("BUY", "AAPL", NANOS, 100_000_000))
+        shell.on_idle(journal.state, 0)
+    assert taken == []
+    size = ledger.stat().st_size
+    shell.on_idle(journal.state, 0)
+    shell.on_idle(journal.state, 0)
+    assert taken == [61]
+    assert ledger.stat().st_size > size
+    assert verify_file(ledger).faults == ()
+
+
+def test_the_log_when_the_disk_refuses_it_stops_the_ledger_in_words(kept: Keeping, entries: list[EntryPosted]) -> None:
+    book = kept.open()
+    book.post_all(entries)
+    book._db.close()
+    with pytest.raises(LedgerError, match="cannot take its log in"):
+        book.take_log_in()
