@@ -6,7 +6,7 @@ Hears: SessionPlanned, HaltRaised (watchdog); SubmitOrder, CloseIntent, KillSwit
 ChainDisarmed (control folder); market data, for what is due by time, for targets, fractions and options, for its own
 limits on an entry, and for the embedded paper broker.
 Says: AccountReported, AssetsReported, OrderAccepted, OrderRejected, OrderExpired, OrderCancelled, OrderFilled,
-IntentClosed (risk); OrderFilled, CashMoved (ledger).
+IntentClosed (risk); OrderFilled, CashMoved, AccountStated (ledger).
 Owns: its journal; `unresolved_orders.log`; and, through the embedded paper broker, `state/paper_broker.db`, the
 broker's own books.
 """
