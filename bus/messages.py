@@ -787,7 +787,7 @@ class BookWashSales(OperatorCommand, frozen=True, kw_only=True):
     The economic gains of the books stay as they are. Nothing is booked where the newest version says the same.
     """
 
-    year: Annotated[int, Meta(ge=1970, le=2260)]
+    year: Annotated[int, Meta(ge=1, le=9999)]
     rule: Literal["us-same-security-1", "us-with-calls-1"] = "us-same-security-1"
 
 
