@@ -73,6 +73,11 @@ class Actor(ABC, Generic[S]):
         """Let the shell report what became due by itself."""
         self._run(self.assembly.shell.on_idle(self.state, self.clock.now_ns()))
 
+    @property
+    def now_ns(self) -> int:
+        """Return the session's time, UTC."""
+        return self.clock.now_ns()
+
     def decided(self, message: Message) -> Sequence[Message]:
         """Return what the core decides on a message; nothing is committed."""
         return self.assembly.core.decide(self.state, message, self.clock.now_ns())

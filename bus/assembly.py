@@ -82,6 +82,8 @@ class Assembly(Generic[S]):
             or nobody has compared them.
         remark: what else a person should see of this service at this moment; empty = nothing.
         unready: why this service does not let the chain be armed, in at most 400 characters; empty when it does.
+        commits_together: numbered messages that have arrived together are decided one by one and committed at once.
+            For a service whose core does not look at the clock, and whose effects come before the commit.
         on_request: carries out an operator's command or answers a question, beyond what the runtime does itself.
     """
 
@@ -97,6 +99,7 @@ class Assembly(Generic[S]):
     reconciled_ms: Callable[[], int] = lambda: -1
     remark: Callable[[], str] = lambda: ""
     unready: Callable[[], str] = lambda: ""
+    commits_together: bool = False
     on_request: OnRequest = refuse_request
 
     def checked(self) -> "Assembly[S]":

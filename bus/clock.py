@@ -70,7 +70,7 @@ def boot_ns() -> int:
 def iso_utc(ts_ns: int) -> str:
     """Write nanoseconds since 1970 as ISO 8601 UTC with milliseconds, such as 2013-10-08T13:30:00.000Z."""
     whole, rest = divmod(ts_ns, NS_PER_SECOND)
-    stamp = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    stamp = datetime.fromtimestamp(whole, UTC).isoformat()[:19]
     return f"{stamp}.{rest // 1_000_000:03d}Z"
 
 

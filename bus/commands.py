@@ -33,6 +33,11 @@ class Deciding(Protocol):
         """Return what the core knows now."""
         ...
 
+    @property
+    def now_ns(self) -> int:
+        """Return the session's time, UTC."""
+        ...
+
     def decided(self, message: Message) -> Sequence[Message]:
         """Return what the core decides on a message; nothing is committed."""
         ...

@@ -199,6 +199,7 @@ class Courier:
                     self._hear_command(item.sender, item, frame)
                 case _:
                     self.reject(item.sender, MalformedMessageError("a receiver's answer in an inbox"), item.payload)
+        self._node.commit_queue()
 
     def _hear_mark(self, sender: ServiceName, mark: StepMark) -> None:
         if (sender, self._node.name) not in STEP_MARKS:
@@ -210,6 +211,7 @@ class Courier:
 
     def _hear_hello(self, sender: ServiceName, item: Received, hello: Hello) -> None:
         """Compare where both ends stand. Only the answer to our newest Greet counts: an older one may be late."""
+        self._node.commit_queue()
         cursor = self._node.cursors.get(sender)
         if cursor is None:
             self.reject(sender, MalformedMessageError(f"{sender} says nothing to {self._node.name}"), item.payload)
@@ -297,6 +299,7 @@ class Courier:
 
     def _acknowledge(self, sender: ServiceName) -> None:
         """Say what was taken of a stream: one answer for all that came at once, when nothing was missing."""
+        self._node.commit_queue()
         routing_id, gap_pass = self._owed.pop(sender)
         cursor = self._node.cursors[sender]
         with self._ack_point:
@@ -317,12 +320,16 @@ class Courier:
             return
         self.heard.append(f"heard {type(message).__name__} from {sender}")
         self.heard_total += 1
-        node.on_reliable(sender, frame.epoch, frame.seq, message)
+        if node.assembly.commits_together:
+            node.queue(sender, frame.epoch, frame.seq, message)
+        else:
+            node.on_reliable(sender, frame.epoch, frame.seq, message)
         self.board.caught_up(sender, node.cursors[sender].seq)
         self.is_changed = True
 
     def _stop(self, sender: ServiceName, rule: StopRule, words: str, *, seq: int, payload: bytes = b"") -> None:
         """Stop a stream on disk, keep what stopped it, and halt the chain."""
+        self._node.commit_queue()
         stop = StoppedStream(sender=sender, rule=rule, seq=seq, detail=words[:_DETAIL_MAX])
         self._node.store.stop_stream(stop, payload)
         self.stopped[sender] = stop
@@ -358,6 +365,7 @@ class Courier:
 
     def _carry_out(self, request: OperatorRequest) -> Outcome | Pending:
         """Do what is asked; the id of a command is on disk before, so it is never done twice."""
+        self._node.commit_queue()
         if isinstance(request, ResolveStream):
             refusal = self._resolve(request)
             return Outcome(is_done=refusal is None, detail=refusal or "The stream goes on.")

@@ -84,6 +84,11 @@ class Shell(Generic[S]):
     def before_commit(self, event: Message) -> None:
         """Do an idempotent effect that must not be lost: it is repeated when the commit after it fails."""
 
+    def before_commits(self, events: Sequence[Message]) -> None:
+        """Do such effects of events that are committed together; a shell that can do them in one go overrides it."""
+        for event in events:
+            self.before_commit(event)
+
     def after_commit(self, state: S, event: Message, now_ns: int) -> Sequence[Message]:
         """Do an effect that must not be doubled, and report its outcome."""
         return ()

@@ -56,6 +56,7 @@ LedgerKind = Literal[
     "income_statement",
     "balance_sheet",
     "gains",
+    "wash_sales",
     "coa",
     "coa_versions",
     "coa_diff",
@@ -714,6 +715,20 @@ class AccountReported(Message, frozen=True, kw_only=True):
     qtys_nanos: tuple[SignedNanos, ...]
 
 
+class AccountStated(Message, frozen=True, kw_only=True):
+    """What the broker says the account holds while no order works and every execution is told: to compare books with.
+
+    Positions are parallel tuples; a short one is below zero. `occasion` is the end of a session or an operator's order.
+    """
+
+    session_date: Id
+    broker: Id
+    occasion: Literal["close", "demand"]
+    cash_micros: Micros
+    symbols: tuple[Symbol, ...]
+    qtys_nanos: tuple[SignedNanos, ...]
+
+
 class AssetLine(Item, frozen=True, kw_only=True):
     """What the broker lets the account do with one symbol."""
 
@@ -776,6 +791,23 @@ class EntryPosted(Message, frozen=True, kw_only=True):
     trade: TradeLine | None = None
 
 
+class BooksCompared(Message, frozen=True, kw_only=True):
+    """The books beside what the broker stated. Parallel tuples: symbol i is held so at the broker and in the books.
+
+    What the broker has beyond the books is not the bot's; what it has less is a difference, as all of cash is.
+    `detail` says in words what differs, empty where nothing does.
+    """
+
+    broker: Id
+    occasion: Literal["close", "demand"]
+    cash_told_micros: Micros
+    cash_booked_micros: Micros
+    symbols: tuple[Symbol, ...]
+    told_nanos: tuple[SignedNanos, ...]
+    booked_nanos: tuple[SignedNanos, ...]
+    detail: Text
+
+
 class EntrySuspended(Message, frozen=True, kw_only=True):
     """The ledger cannot book what it was told; nothing was written, and the reason is shown until resolved."""
 
@@ -814,6 +846,16 @@ class ExplainSuspense(OperatorCommand, frozen=True, kw_only=True):
 
     amount_micros: Micros
     account: Id
+
+
+class BookWashSales(OperatorCommand, frozen=True, kw_only=True):
+    """Work the wash sales of a tax year out anew by one rule, and book them as the next version of the tax view.
+
+    The economic gains of the books stay as they are. Nothing is booked where the newest version says the same.
+    """
+
+    year: Annotated[int, Meta(ge=1, le=9999)]
+    rule: Literal["us-same-security-1", "us-with-calls-1"] = "us-same-security-1"
 
 
 class ReconcileNow(OperatorCommand, frozen=True, kw_only=True):
@@ -1120,8 +1162,10 @@ ReliableMessage = (
     | ContractsExercised
     | SharesSplit
     | AccountReported
+    | AccountStated
     | AssetsReported
     | EntryPosted
+    | BooksCompared
     | EntrySuspended
     | HaltRaised
     | ChainArmed
@@ -1131,6 +1175,7 @@ ReliableMessage = (
     | ChangeCoa
     | ReverseEntry
     | ExplainSuspense
+    | BookWashSales
     | ReconcileNow
     | AskLedger
 )

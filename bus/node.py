@@ -42,6 +42,7 @@ class Node(Actor[S]):
         self.links: dict[str, OutboxLink] = store.links(peers_of(name), boot_ns())
         self.cursors: dict[str, InboxCursor] = store.cursors(senders_to(name))
         self._acked_news: dict[str, int] = {}
+        self._queued: list[tuple[ServiceName, str, int, Message]] = []
 
     def start(self) -> None:
         """Fold the journal, then let the shell recover what a crash left open."""
@@ -58,6 +59,34 @@ class Node(Actor[S]):
             self._run([message], cause=(sender, epoch, seq))
             self.cursors[sender].advance(epoch, seq)
         return verdict
+
+    def queue(self, sender: ServiceName, epoch: str, seq: int, message: Message) -> None:
+        """Take the next numbered message, whose effect waits for `commit_queue`: see `Assembly.commits_together`."""
+        if self._queued and self._queued[0][0] != sender:
+            self.commit_queue()
+        self._queued.append((sender, epoch, seq, message))
+        self.cursors[sender].advance(epoch, seq)
+
+    def commit_queue(self) -> None:
+        """Decide and fold what was queued, and commit all of it, with the cursor, in one transaction.
+
+        A death before the commit leaves nothing of it, so all is told again. Nothing of it may be acknowledged before.
+        """
+        if not self._queued:
+            return
+        queued, self._queued = self._queued, []
+        events: list[Message] = []
+        for _, _, _, message in queued:
+            self.clock.heard(message.ts_event)
+            decided = self.assembly.core.decide(self.state, message, self.clock.now_ns())
+            for event in decided:
+                self._evolve(event)
+            events += decided
+        sender, epoch, seq, _ = queued[-1]
+        kept = self._keep(events, (sender, epoch, seq))
+        for event in kept:
+            self._on_event(event)
+        self._run(self._effects((), kept))
 
     def heard_ack(self, receiver: ServiceName, epoch: str, cursor: int) -> None:
         """Note an acknowledgement; `flush_acks` makes it durable, which is soon enough: see there."""
@@ -105,8 +134,7 @@ class Node(Actor[S]):
         """Commit events, their outbox rows and the sender's cursor in one transaction."""
         if self.oldest_unacked_ms() * 1_000_000 > STALLED_NS:
             events = [self.assembly.when_stalled(event) for event in events]
-        for event in events:
-            self.assembly.shell.before_commit(event)
+        self.assembly.shell.before_commits(events)
         outgoing: list[tuple[str, OutboxRow]] = []
         last: dict[str, int] = {name: link.last for name, link in self.links.items()}
         for event in events:

@@ -28,6 +28,7 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("risk", m.CloseIntent): ("execution",),
     ("risk", m.KillSwitchTripped): ("watchdog", "execution"),
     ("execution", m.AccountReported): ("risk",),
+    ("execution", m.AccountStated): ("ledger",),
     ("execution", m.AssetsReported): ("risk",),
     ("execution", m.OrderAccepted): ("risk",),
     ("execution", m.OrderRejected): ("risk",),
@@ -49,6 +50,7 @@ COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.ChangeCoa: ("web",),
     m.ReverseEntry: ("web",),
     m.ExplainSuspense: ("web",),
+    m.BookWashSales: ("web",),
     m.ReconcileNow: ("web",),
     m.AskLedger: ("web",),
 }
@@ -106,6 +108,7 @@ JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.OrderUnknown: ("execution",),
     m.CancelRequested: ("execution",),
     m.EntryPosted: ("ledger",),
+    m.BooksCompared: ("ledger",),
     m.StreamResolved: SERVICES,
 }
 

@@ -7,7 +7,7 @@ ChainDisarmed (control folder); market data, for what is due by time, for target
 limits on an entry, and for the embedded paper broker.
 Says: AccountReported, AssetsReported, OrderAccepted, OrderRejected, OrderExpired, OrderCancelled, OrderFilled,
 FillReversed, IntentClosed (risk); OrderFilled, FillReversed, CashMoved, ContractsExpired, ContractsExercised,
-SharesSplit (ledger).
+SharesSplit, AccountStated (ledger).
 Owns: its journal; `unresolved_orders.log`; and, through the embedded paper broker, `state/paper_broker.db`, the
 broker's own books.
 """

@@ -59,6 +59,7 @@ class ExecutionCore(Core[ExecutionState]):
             r.BrokerFill: self._on_fill,
             r.BrokerCancelled: self._on_cancelled,
             r.BrokerAccount: _on_account,
+            r.BrokerStatement: _on_statement,
             r.BrokerAssets: _on_assets,
             r.BrokerCash: self._on_activity,
             r.BrokerExpiry: self._on_activity,
@@ -452,6 +453,10 @@ def _journaled(state: ExecutionState, message: m.Message, now_ns: int) -> Sequen
 
 def _on_account(state: ExecutionState, report: r.BrokerAccount, now_ns: int) -> Sequence[m.Message]:
     return (telling.account_reported(report, now_ns),)
+
+
+def _on_statement(state: ExecutionState, report: r.BrokerStatement, now_ns: int) -> Sequence[m.Message]:
+    return (telling.account_stated(report, now_ns),)
 
 
 def _on_assets(state: ExecutionState, report: r.BrokerAssets, now_ns: int) -> Sequence[m.Message]:

@@ -25,6 +25,7 @@ from services.execution.recovery import ACCOUNT, Recovery, broker_halt
 from services.execution.sending import Sending
 from services.execution.settings import ExecutionSettings
 from services.execution.state import ExecutionState
+from services.execution.statements import Statements
 from services.execution.stopping import has_more_to_stop, words_of_stop
 from services.execution.unresolved import UnresolvedOrders
 from services.execution.watch import Watch
@@ -78,6 +79,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._assets = Assets(broker, clock)
         self._activities = Activities(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
+        self.statements = Statements(broker, self._recovery)
         #: Positions that our fills do not explain, when executions were last compared for them.
         self._differences = self._watch.differences
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
@@ -200,6 +202,7 @@ class ExecutionShell(Shell[ExecutionState]):
             yield from self._activities.look(state, now_ns)
         if is_quiet:
             yield from self._assets.look(state, now_ns)
+            yield from self.statements.at_close(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
 
@@ -391,4 +394,5 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         attach=shell.attach,
         reconciled_ms=shell.reconciled_ms,
         unready=shell.unready,
+        on_request=shell.statements.on_request,
     )

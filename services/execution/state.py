@@ -42,6 +42,8 @@ class ExecutionState:
     halt_detail: str = ""
     armed_counter: int = 0
     account: m.AccountReported | None = None
+    #: The session at whose close the ledger was told what the broker holds.
+    stated_date: str = ""
     last_execution_id: str = ""
     #: The newest execution before this session, and those that were booked in it.
     session_execution_id: str = ""
@@ -191,8 +193,8 @@ class ExecutionState:
                 self._plan(event)
             case m.HaltRaised() | m.ChainArmed() | m.ChainDisarmed() | m.KillSwitchTripped():
                 self._fold_control(event)
-            case m.AccountReported():
-                self.account = event
+            case m.AccountReported() | m.AccountStated():
+                self._fold_account(event)
             case m.AssetsReported():
                 self._assets_reported(event)
             case m.CashMoved() | m.ContractsExpired() | m.ContractsExercised() | m.SharesSplit():
@@ -217,6 +219,12 @@ class ExecutionState:
             case _:
                 raise TypeError(f"{type(event).__name__} is no event of execution")
         return self
+
+    def _fold_account(self, event: m.AccountReported | m.AccountStated) -> None:
+        if isinstance(event, m.AccountReported):
+            self.account = event
+        elif event.occasion == "close":
+            self.stated_date = event.session_date
 
     def _assets_reported(self, event: m.AssetsReported) -> None:
         if self.plan is not None and self.plan.session_date == event.session_date:

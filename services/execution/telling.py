@@ -27,6 +27,20 @@ def account_reported(report: r.BrokerAccount, now_ns: int) -> m.AccountReported:
     )
 
 
+def account_stated(report: r.BrokerStatement, now_ns: int) -> m.AccountStated:
+    """Return the account as the ledger is told of it."""
+    return m.AccountStated(
+        ts_event=report.ts_event,
+        ts_init=now_ns,
+        session_date=report.session_date,
+        broker=report.broker,
+        occasion=report.occasion,
+        cash_micros=report.cash_micros,
+        symbols=report.symbols,
+        qtys_nanos=report.qtys_nanos,
+    )
+
+
 def assets_reported(report: r.BrokerAssets, now_ns: int) -> m.AssetsReported:
     """Return what may be traded as risk is told of it."""
     return m.AssetsReported(

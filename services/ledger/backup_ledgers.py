@@ -46,6 +46,7 @@ class BackupFolder:
         self.bases = self.root / "base"
         self.redo = self.root / "redo"
         self.quarantine = self.root / "quarantine"
+        self.deeds = self.root / "deeds"
 
     def make(self) -> None:
         """Make the folders, readable by their owner alone.
@@ -54,7 +55,7 @@ class BackupFolder:
             BackupError: the disk refuses.
         """
         try:
-            for folder in (self.bases, self.redo, self.quarantine):
+            for folder in (self.bases, self.redo, self.quarantine, self.deeds):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_folder(self.root.parent)
             sync_folder(self.root)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -14,39 +14,22 @@ from bus.messages import EntryPosted
 from bus.store import roll_back
 from config.identity import Identity
 from services.ledger import accounts
-from services.ledger.coa_utils_ledger import Account, coa_faults, content_hash, schema_faults, stored_accounts
+from services.ledger.coa_utils_ledger import Account, content_hash, stored_accounts
+from services.ledger.connection import prepare, sync_with_log, take_log_in
 from services.ledger.entry_rows import insert_link, links_of, read_entry
 from services.ledger.failures import BackupError, LedgerError
-from services.ledger.hash_chain import Head, Kind, Link, Value, genesis_hash, sealed, sha256_hex
-from services.ledger.redo import Write
-from services.ledger.verify import verify, version_fault
+from services.ledger.figures import dollars, shares
+from services.ledger.hash_chain import COLUMNS, Head, Kind, Link, Value, genesis_hash, sealed
+from services.ledger.lots import BrokenEntryError
+from services.ledger.redo import Keeper, Write
+from services.ledger.table_ends import TableEnds
 
-__all__ = ["Balance", "Book", "Keeper", "LedgerError", "harden", "open_book"]
+__all__ = ["Balance", "Book", "LedgerError", "open_book"]
 
-BUSY_TIMEOUT_MS = 5_000
-#: So many entries of a replay wait in memory at most, three kilobytes each.
-_WAITING_MAX = 250_000
 #: Around the write of the redo log, around the commit in the ledger file, around the head outside of it.
 _REDO, _COMMIT, _HEAD = Failpoint("ledger.redo"), Failpoint("ledger.file_commit"), Failpoint("ledger.head")
+_WASH_SALES = "BOOK_WASH_SALES"
 _REMEDY = "Trading stays stopped. Restore the ledger from its folder's backups/, or ask the one who changed it."
-#: What the service's own connection may never do once it is open.
-_FORBIDDEN_ACTIONS = frozenset(
-    {
-        sqlite3.SQLITE_ALTER_TABLE,
-        sqlite3.SQLITE_ATTACH,
-        sqlite3.SQLITE_DETACH,
-        sqlite3.SQLITE_DROP_INDEX,
-        sqlite3.SQLITE_DROP_TABLE,
-        sqlite3.SQLITE_DROP_TRIGGER,
-        sqlite3.SQLITE_DROP_VIEW,
-        sqlite3.SQLITE_PRAGMA,
-        sqlite3.SQLITE_CREATE_TRIGGER,
-        sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
-    }
-)
-
-
-_MakeLinks = Callable[[tuple[int, str]], tuple[Link, ...]]
 
 
 class Balance(Struct, frozen=True, kw_only=True):
@@ -59,30 +42,24 @@ class Balance(Struct, frozen=True, kw_only=True):
     amount: int
 
 
-class Keeper(Protocol):
-    """What keeps each write outside of the ledger file, before and after its commit."""
-
-    def keep(self, write: Write) -> None:
-        """Put a write on disk before it is committed."""
-        ...
-
-    def take_back(self) -> None:
-        """Remove the newest write, whose commit a rule refused."""
-        ...
-
-    def committed(self, head: Head) -> None:
-        """Remember where the ledger stands after a commit."""
-        ...
-
-
 class Book:
     """An open ledger. Made by `open_book`; `close` it."""
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._path = path
         self._db = db
+        self._ends = TableEnds(db)
         #: None: nothing is kept outside of the file, as in a replay, which nobody resumes.
-        self.keeper: Keeper | None = None
+        self._keeper: Keeper | None = None
+
+    def keep_with(self, keeper: Keeper) -> None:
+        """Keep every write outside of the file from now on, before it is committed.
+
+        The keeper's sync is then the one that makes a write durable: after a power cut the start does again what the
+        file has lost. So the file itself is synced when its write-ahead log is taken into it, and not with each write.
+        """
+        self._keeper = keeper
+        sync_with_log(self._db)
 
     def close(self) -> None:
         """Release the file."""
@@ -110,6 +87,18 @@ class Book:
     def last_seq(self) -> int:
         """Return the number of the newest entry, 0 in an empty ledger."""
         return self._number("SELECT coalesce(max(seq), 0) FROM tx")
+
+    def take_log_in(self) -> None:
+        """Take the write-ahead log into the file; for a moment in which nobody waits for the books.
+
+        Raises:
+            LedgerError: the disk refuses. What was written is in the redo log, and the next start looks at it.
+        """
+        try:
+            take_log_in(self._db)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise LedgerError(f"The ledger {self._path} cannot take its log in: {error}. {_REMEDY}") from error
 
     def source_of(self, seq: int) -> str:
         """Return the source event id of an entry, empty where there is none."""
@@ -175,38 +164,77 @@ class Book:
             LedgerError: the stored entry differs, entries are missing before it, or the ledger refuses it.
             BrokenEntryError: the entry contradicts the open lots.
         """
+        if self._is_stored(entry):
+            return
         try:
-            stored = self._find(entry.source_event_id)
-            if stored is None:
-                self._write(entry)
+            self._put(lambda: [self._write(entry)], f"entry {entry.seq} ({entry.source_event_id})")
+        except LedgerError as error:
+            if isinstance(error.__cause__, sqlite3.IntegrityError) and (stored := self._find(entry.source_event_id)):
+                raise self._told_differently(entry, stored) from error
+            raise
+
+    def post_all(self, entries: Sequence[EntryPosted]) -> None:
+        """Write entries that follow each other in one transaction, with one sync of the redo log for all of them.
+
+        Each is kept there as a write of its own, so the ledger can be restored to any of them, and a death between
+        finds each whole or not at all. Where one is refused, those before it are written, and it is named.
+
+        Raises:
+            LedgerError: as `post`.
+            BrokenEntryError: as `post`.
+        """
+        fresh = [entry for entry in entries if not self._is_stored(entry)]
+        if len(fresh) > 1:
+            what = f"entries {fresh[0].seq} to {fresh[-1].seq}"
+            try:
+                self._put(lambda: [self._write(e, len(fresh) - n) for n, e in enumerate(fresh, start=1)], what)
+            except BackupError:
+                raise
+            except (LedgerError, BrokenEntryError):
+                pass
+            else:
                 return
+        for entry in fresh:
+            self.post(entry)
+
+    def _is_stored(self, entry: EntryPosted) -> bool:
+        """Tell whether an entry is in the ledger as it is told."""
+        try:
+            if entry.seq > self._ends.seq:
+                return False
+            stored = self._find(entry.source_event_id)
         except sqlite3.Error as error:
-            raise LedgerError(
-                f"The ledger {self._path} refused entry {entry.seq} ({entry.source_event_id}): {error}. "
-                "No part of it was written: it is booked whole or not at all."
-            ) from error
+            raise LedgerError(f"The ledger {self._path} cannot be read: {error}. Nothing was written.") from error
+        if stored is None:
+            raise self._misplaced(entry)
         if msgspec.structs.replace(entry, ts_init=stored.ts_init) != stored:
-            raise LedgerError(
-                f"The ledger {self._path} has {entry.source_event_id} already, as entry {stored.seq}, and "
-                f"it is not the same as entry {entry.seq} now. Nothing was written. Compare both with the broker's "
-                "statement: `python -m services.ledger entries` lists what is booked."
-            )
+            raise self._told_differently(entry, stored)
+        return True
 
-    def _write(self, entry: EntryPosted) -> None:
-        self._check(entry, self.last_seq())
-        self._put(lambda tip: links_of(self._db, entry, tip), entry.seq)
+    def _misplaced(self, entry: EntryPosted) -> LedgerError:
+        if (stored := self._find(entry.source_event_id)) is not None:
+            return self._told_differently(entry, stored)
+        return LedgerError(
+            f"Entry {entry.seq} ({entry.source_event_id}) cannot follow entry {self._ends.seq} of the ledger "
+            f"{self._path}. Journal and ledger are not of the same bot or of the same age. {_REMEDY}"
+        )
 
-    def _check(self, entry: EntryPosted, last: int) -> None:
-        """Refuse what is wrong whatever the lots are; `last` is the newest entry before it."""
-        if entry.seq != last + 1:
-            raise LedgerError(
-                f"Entry {entry.seq} ({entry.source_event_id}) cannot follow entry {last} of the ledger "
-                f"{self._path}. "
-                "Journal and ledger are not of the same bot or of the same age. " + _REMEDY
-            )
-        if any(type(line.amount) is not int for line in entry.lines):
-            # A STRICT table would quietly turn the text '12' into a number.
-            raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
+    def _told_differently(self, entry: EntryPosted, stored: EntryPosted) -> LedgerError:
+        return LedgerError(
+            f"The ledger {self._path} has {entry.source_event_id} already, as entry {stored.seq}, and it is not the "
+            f"same as entry {entry.seq} now. Nothing was written. Compare both with the broker's statement: "
+            "`python -m services.ledger entries` lists what is booked."
+        )
+
+    def _write(self, entry: EntryPosted, followed_by: int = 0) -> Write:
+        """Insert the rows of the next entry into the open transaction."""
+        if entry.seq != self._ends.seq + 1:
+            raise self._misplaced(entry)
+        check_amounts(entry)
+        links = links_of(self._ends, entry)
+        for link in links:
+            insert_link(self._db, link)
+        return Write(seq=entry.seq, links=links, followed_by=followed_by)
 
     def audit(self, actor: str, action: str, about: str, *, payload: dict[str, Value], at_ns: int) -> None:
         """Write down who did what and when.
@@ -225,19 +253,74 @@ class Book:
         Raises:
             LedgerError: the ledger refuses it.
         """
+        done = self._db.execute(
+            "SELECT is_ok FROM balance_assertion WHERE as_of_ns = ? AND scope = ? AND commodity = ? AND source = ?",
+            (at_ns, scope, commodity, source),
+        ).fetchone()
+        if done is not None:
+            # Told again after a crash.
+            return bool(done[0])
         codes = accounts.CASH_ACCOUNTS if scope == "CASH" else (accounts.UNITS_IN_CUSTODY,)
         actual = sum(self._balance(code, commodity) for code in codes)
         row: list[Value] = [at_ns, scope, commodity, expected, actual, source, int(expected == actual)]
         self._add("ASSERTION", "balance_assertion", row, at_ns)
         return expected == actual
 
-    def adjust_wash_sale(self, values: Sequence[Value], at_ns: int) -> None:
-        """Add a wash-sale adjustment to the tax view: the columns of wash_adjustment after the id, without the link.
+    def differences(self) -> str:
+        """Return in words what is not explained between broker and books; empty where nothing is."""
+        words = []
+        if suspense := self._balance(accounts.SUSPENSE, accounts.CURRENCY):
+            words.append(f"{dollars(suspense)} are in suspense (account {accounts.SUSPENSE})")
+        rows = self._db.execute(
+            "SELECT commodity, expected, actual FROM balance_assertion WHERE scope = 'UNITS' AND is_ok = 0 AND id IN "
+            "(SELECT max(id) FROM balance_assertion WHERE scope = 'UNITS' GROUP BY commodity) ORDER BY commodity"
+        )
+        words += [f"{shares(told)} {name} at the broker, {shares(held)} in the books" for name, told, held in rows]
+        return "; ".join(words)
+
+    def book_wash_sales(self, version: str, rows: Sequence[Sequence[Value]], operator: str, *, at_ns: int) -> None:
+        """Add a version of the tax view, all or none of it; one without rows is told by the audit trail alone.
+
+        Each row is the columns of wash_adjustment after the id, without rule version and link.
 
         Raises:
             LedgerError: the ledger refuses it.
         """
-        self._add("WASH", "wash_adjustment", list(values), at_ns)
+        first = self._number("SELECT coalesce(max(id), 0) + 1 FROM wash_adjustment")
+        tip = self._ends.tip
+        links: list[Link] = []
+        for number, values in enumerate(rows, start=first):
+            row = [number, *values, version, tip[0] + 1]
+            links.append(sealed("WASH", at_ns, tip, {"wash_adjustment": [row]}))
+            tip = links[-1].link, links[-1].hash
+        audit_id = self._number("SELECT coalesce(max(id), 0) + 1 FROM audit_trail")
+        text = msgspec.json.encode({"rows": len(links)}).decode()
+        row = [audit_id, at_ns, operator, "ledger", _WASH_SALES, version, text, None, tip[0] + 1]
+        links.append(sealed("AUDIT", at_ns, tip, {"audit_trail": [row]}))
+        self._put(lambda: [self._write_link(link) for link in links], f"{version} of the wash sales")
+
+    def wash_sales(self, version: str) -> list[tuple[Value, ...]]:
+        """Return a version of the tax view: the columns of wash_adjustment after the id, without version and link."""
+        columns = ", ".join(COLUMNS["wash_adjustment"][1:-2])
+        return self._db.execute(
+            f"SELECT {columns} FROM wash_adjustment WHERE rule_version = ? ORDER BY id",  # noqa: S608 - names
+            (version,),
+        ).fetchall()
+
+    def newest_wash_sales(self, prefix: str) -> int:
+        """Return the number of the newest version of the tax view whose name begins so; 0 where there is none."""
+        found = self._db.execute(
+            "SELECT object FROM audit_trail WHERE action = ? AND instr(object, ?) = 1 ORDER BY id DESC LIMIT 1",
+            (_WASH_SALES, prefix),
+        ).fetchone()
+        return 0 if found is None else int(str(found[0]).removeprefix(prefix))
+
+    def was_audited(self, actor: str, action: str, at_ns: int) -> bool:
+        """Tell whether somebody's deed at a moment is written down."""
+        found = self._db.execute(
+            "SELECT 1 FROM audit_trail WHERE at_ns = ? AND actor = ? AND action = ?", (at_ns, actor, action)
+        )
+        return found.fetchone() is not None
 
     def new_chart(self, chart: Sequence[Account], author: str, note: str, *, at_utc: str, at_ns: int) -> int:
         """Make a chart of accounts the next version and the active one, and return its number.
@@ -251,11 +334,10 @@ class Book:
             [version, a.code, a.name, a.type, a.unit_rule, a.lot_rule, a.parent, a.status] for a in ordered
         ]
 
-        def links(tip: tuple[int, str]) -> tuple[Link, ...]:
-            header: list[Value] = [version, at_utc, author, "WEB", note, content_hash(tuple(ordered)), tip[0] + 1]
-            return (sealed("COA", at_ns, tip, {"coa_version": [header], "coa_account": rows}),)
-
-        self._guarded(links, f"version {version} of the chart of accounts")
+        tip = self._ends.tip
+        header: list[Value] = [version, at_utc, author, "WEB", note, content_hash(tuple(ordered)), tip[0] + 1]
+        link = sealed("COA", at_ns, tip, {"coa_version": [header], "coa_account": rows})
+        self._put(lambda: [self._write_link(link)], f"version {version} of the chart of accounts")
         return version
 
     def apply(self, write: Write) -> None:
@@ -268,6 +350,7 @@ class Book:
             with self._transaction():
                 for link in write.links:
                     insert_link(self._db, link)
+            self._ends.forget()
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger {self._path} refused link {write.links[0].link} of the redo log: {error}. "
@@ -276,32 +359,44 @@ class Book:
 
     def _add(self, kind: Kind, table: str, values: list[Value], at_ns: int) -> None:
         number = self._number(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")  # noqa: S608 - a name of the schema
+        tip = self._ends.tip
+        link = sealed(kind, at_ns, tip, {table: [[number, *values, tip[0] + 1]]})
+        self._put(lambda: [self._write_link(link)], f"row {number} of {table}")
 
-        def links(tip: tuple[int, str]) -> tuple[Link, ...]:
-            return (sealed(kind, at_ns, tip, {table: [[number, *values, tip[0] + 1]]}),)
-
-        self._guarded(links, f"row {number} of {table}")
-
-    def _guarded(self, links: _MakeLinks, what: str) -> None:
-        try:
-            self._put(links, self.last_seq())
-        except sqlite3.Error as error:
-            raise LedgerError(f"The ledger {self._path} refused {what}: {error}. Nothing was written.") from error
+    def _write_link(self, link: Link) -> Write:
+        """Insert the rows of a link that is no entry into the open transaction."""
+        insert_link(self._db, link)
+        seq = self._ends.seq
+        self._ends.forget()
+        return Write(seq=seq, links=(link,))
 
     def _balance(self, code: str, commodity: str) -> int:
         return self._number(
             "SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code = ? AND commodity = ?", (code, commodity)
         )
 
-    def _put(self, make_links: _MakeLinks, seq: int) -> None:
-        """Write links in one transaction; with a keeper each is kept outside before it is committed."""
-        keeper = self.keeper
+    def _put(self, make: Callable[[], list[Write]], what: str) -> None:
+        """Do writes in one transaction; with a keeper all are kept outside, in one go, before they are committed."""
+        try:
+            self._commit(make)
+        except sqlite3.Error as error:
+            self._ends.forget()
+            raise LedgerError(
+                f"The ledger {self._path} refused {what}: {error}. No part of it was written: it is booked whole or "
+                "not at all."
+            ) from error
+        except BaseException:
+            self._ends.forget()
+            raise
+
+    def _commit(self, make: Callable[[], list[Write]]) -> None:
+        keeper = self._keeper
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            write = Write(seq=seq, links=self._insert(make_links))
+            writes = make()
             if keeper is not None:
                 with _REDO:
-                    keeper.keep(write)
+                    keeper.keep(writes)
         except BackupError as error:
             # Whether it is on that disk nobody knows: the next start finds out, and until then nothing is written.
             roll_back(self._db, error)
@@ -323,13 +418,7 @@ class Book:
             raise
         if keeper is not None:
             with _HEAD:
-                keeper.committed(write.head)
-
-    def _insert(self, make_links: _MakeLinks) -> tuple[Link, ...]:
-        links = make_links(self._db.execute("SELECT link, hash FROM chain ORDER BY link DESC LIMIT 1").fetchone())
-        for link in links:
-            insert_link(self._db, link)
-        return links
+                keeper.committed(writes)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -349,81 +438,14 @@ class Book:
         return int(self._db.execute(sql, parameters).fetchone()[0])
 
 
-class BufferedBook(Book):
-    """A replay's book, which nobody resumes: what is posted waits in memory until the book is closed or read.
+def check_amounts(entry: EntryPosted) -> None:
+    """Refuse an entry with an amount that is no whole number: a STRICT table would quietly make one of the text '12'.
 
-    Then all of it goes through the same rules of the ledger, in one transaction.
+    Raises:
+        LedgerError: it has one.
     """
-
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
-        super().__init__(path, db)
-        #: What is not in the file yet, by source event.
-        self._waiting: dict[str, EntryPosted] = {}
-        self._newest = self.last_seq()
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        """The file, with everything in it that waited: nobody looks into it before."""
-        if self._waiting:
-            self._write_waiting()
-        return self._file
-
-    @_db.setter
-    def _db(self, db: sqlite3.Connection) -> None:
-        self._file = db
-
-    def close(self) -> None:
-        """Write what waits, commit, and release the file.
-
-        Raises:
-            LedgerError: the ledger refuses an entry; it has those before it then.
-            BrokenEntryError: an entry contradicts the open lots.
-        """
-        try:
-            self._write_waiting()
-        finally:
-            if self._file.in_transaction:
-                self._file.execute("COMMIT")
-            self._file.close()
-
-    def post(self, entry: EntryPosted) -> None:
-        """Take an entry. What is told again is compared as in any book.
-
-        Raises:
-            LedgerError: it differs from the one before, does not balance, or entries are missing before it.
-        """
-        if entry.seq <= self._newest or entry.source_event_id in self._waiting:
-            super().post(entry)
-            return
-        self._check(entry, self._newest)
-        sums: dict[str, int] = {}
-        for line in entry.lines:
-            sums[line.commodity] = sums.get(line.commodity, 0) + line.amount
-        if any(sums.values()):
-            # A rule of the file says the same, but would say it late.
-            raise LedgerError(f"Entry {entry.seq} ({entry.source_event_id}) does not balance. Nothing was written.")
-        if len(self._waiting) >= _WAITING_MAX:
-            self._write_waiting()
-        self._waiting[entry.source_event_id] = entry
-        self._newest = entry.seq
-
-    def _write_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for entry in waiting.values():
-            super().post(entry)
-
-    def _put(self, make_links: _MakeLinks, seq: int) -> None:
-        """Write links into the one transaction, all of them or none."""
-        if not self._file.in_transaction:
-            self._file.execute("BEGIN IMMEDIATE")
-        self._file.execute("SAVEPOINT entry")
-        try:
-            self._insert(make_links)
-        except BaseException:
-            self._file.execute("ROLLBACK TO entry")
-            raise
-        finally:
-            self._file.execute("RELEASE entry")
+    if any(type(line.amount) is not int for line in entry.lines):
+        raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
 
 
 def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: bool = False) -> Book:
@@ -434,7 +456,8 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
     """
     if not path.is_file():
         raise LedgerError(
-            f"There is no ledger at {path}. A ledger is created once, by the bootstrap page of the web interface; "
+            f"There is no ledger at {path}. A ledger is created once, by the bootstrap page of the web "
+            "interface; "
             "if this bot had one, restore it from its folder's backups/."
         )
     try:
@@ -444,7 +467,7 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
     except sqlite3.Error as error:
         raise LedgerError(_unreadable(path, error)) from error
     try:
-        faults = _prepare(db, identity, may_write=may_write)
+        faults = prepare(db, identity, may_write=may_write)
     except sqlite3.Error as error:
         db.close()
         raise LedgerError(_unreadable(path, error)) from error
@@ -452,61 +475,12 @@ def open_book(path: Path, identity: Identity, *, may_write: bool, is_buffered: b
         db.close()
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise LedgerError(f"The ledger {path} is not as it must be:\n{listed}\n{_REMEDY}")
-    return (BufferedBook if is_buffered else Book)(path, db)
+    if not is_buffered:
+        return Book(path, db)
+    # It is made of this module's Book.
+    from services.ledger.buffered_book import BufferedBook
 
-
-def harden(db: sqlite3.Connection) -> None:
-    """Set what SQLite keeps per connection: foreign keys, triggers on REPLACE, full sync, writer's mark."""
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA recursive_triggers = ON")
-    db.execute("PRAGMA synchronous = FULL")
-    db.create_function("tbot_ledger_writer", 0, lambda: 1)
-    db.create_function("tbot_ledger_sha256", 1, sha256_hex, deterministic=True)
-
-
-def _prepare(db: sqlite3.Connection, identity: Identity, *, may_write: bool) -> tuple[str, ...]:
-    db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    # The schema is compared before any of it is trusted to call a function.
-    db.execute("PRAGMA trusted_schema = OFF")
-    faults = _faults(db, identity)
-    if faults or not may_write:
-        return faults
-    if faults := verify(db).faults:
-        return faults
-    harden(db)
-    # The insert triggers call tbot_ledger_writer(), which an untrusted schema may not; Python cannot mark
-    # a function as harmless. By now the schema is known to be ours, word for word.
-    db.execute("PRAGMA trusted_schema = ON")
-    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        return ("its file system does not allow SQLite's write-ahead log",)
-    db.set_authorizer(_authorize)
-    return ()
-
-
-def _faults(db: sqlite3.Connection, identity: Identity) -> tuple[str, ...]:
-    """Every fault of a ledger; later checks need the earlier ones to have passed."""
-    damage = [str(row[0]) for row in db.execute("PRAGMA quick_check(5)")]
-    if damage != ["ok"]:
-        return tuple(f"it is damaged: {line}" for line in damage)
-    if fault := version_fault(db):
-        return (fault,)
-    if faults := schema_faults(db):
-        return faults
-    faults = coa_faults(db, identity)
-    if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-        faults = (*faults, "some of its rows point to rows that do not exist")
-    count, last = db.execute("SELECT count(*), coalesce(max(seq), 0) FROM tx").fetchone()
-    if count != last:
-        faults = (*faults, f"it has {count} entries, but the newest is number {last}: some are missing")
-    unbalanced = db.execute("SELECT commodity, sum(amount) FROM posting GROUP BY commodity HAVING sum(amount) <> 0")
-    return (
-        *faults,
-        *(f"{commodity} does not balance: the sum is {total}, not 0" for commodity, total in unbalanced),
-    )
-
-
-def _authorize(action: int, *_details: str | None) -> int:
-    return sqlite3.SQLITE_DENY if action in _FORBIDDEN_ACTIONS else sqlite3.SQLITE_OK
+    return BufferedBook(path, db)
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> str:

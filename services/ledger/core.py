@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from bus.messages import (
+    AccountStated,
     CashMoved,
     ContractsExercised,
     ContractsExpired,
@@ -21,6 +22,7 @@ from bus.messages import (
     StatusMessage,
 )
 from services.ledger import accounts
+from services.ledger.comparing import compared, suspense_of
 from services.ledger.events import (
     EntryReversed,
     LedgerEvent,
@@ -69,7 +71,8 @@ class LedgerState(Struct, kw_only=True):
     `lots` holds open lots by commodity, oldest first; `undo` their latest changes, newest last; `sums` the total of
     each commodity over all accounts; `suspended` the reason by source event id; `unsettled` what waits to be settled
     by its day, sales and purchases; `reversed_seqs` the entries that were taken back; `recent_fills` the entries of the
-    newest fills by their source id, oldest first, for the broker may take one back.
+    newest fills by their source id, oldest first, for the broker may take one back; `account_cash_micros` what the
+    broker account holds in cash, settled or not, envelopes included, and `cash_micros` the float alone.
     """
 
     last_seq: int = 0
@@ -83,6 +86,7 @@ class LedgerState(Struct, kw_only=True):
     reversed_seqs: set[int] = field(default_factory=set)
     recent_fills: dict[str, EntryPosted] = field(default_factory=dict)
     cash_micros: int = 0
+    account_cash_micros: int = 0
     realized_micros: int = 0
 
 
@@ -110,6 +114,8 @@ class LedgerCore:
         match message:
             case EntryReversed() | SuspenseExplained():
                 return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
+            case AccountStated():
+                return self._compare(state, message, now_ns)
             case SharesSplit() if not state.lots.get(accounts.unit_commodity(message.symbol)):
                 # The account may hold shares that are not of these books.
                 return ()
@@ -153,6 +159,15 @@ class LedgerCore:
             return _suspend(state, event, answer, now_ns)
         settled = self._settlements(state, event.ts_ns)
         return (*settled, _post(state.last_seq + len(settled) + 1, event, answer, now_ns))
+
+    def _compare(self, state: LedgerState, stated: AccountStated, now_ns: int) -> Sequence[Message]:
+        """Compare the books with what the broker states, and put a difference of cash into suspense."""
+        # BROKER_NAME: a ledger is the books of one broker account.
+        if stated.broker.casefold() != self._settings.broker_name.casefold():
+            return ()
+        event = compared(stated, cash_micros=state.account_cash_micros, lots=state.lots, now_ns=now_ns)
+        suspense = suspense_of(event)
+        return (event,) if suspense is None else (event, *self.book(state, suspense, now_ns))
 
     def evolve(self, state: LedgerState, event: Message) -> LedgerState:
         """Fold an entry or a suspension into the books.
@@ -306,6 +321,8 @@ def _fold(state: LedgerState, entry: EntryPosted, settlement_day: int) -> None:
         state.sums[line.commodity] = state.sums.get(line.commodity, 0) + line.amount
         if line.account == accounts.CASH:
             state.cash_micros += line.amount
+        if line.account in accounts.CASH_ACCOUNTS:
+            state.account_cash_micros += line.amount
     state.realized_micros += entry.gain_micros
     state.booked[entry.source_event_id] = booking_from(entry.event_type, entry.symbol, entry.lines)
     state.suspended.pop(entry.source_event_id, None)

@@ -8,7 +8,8 @@ from bus.instruments import is_option, multiplier_of
 from bus.messages import EntryPosted, PostingLine, TradeLine
 from services.ledger import accounts
 from services.ledger.hash_chain import COLUMNS, TABLES, Link, Value, sealed
-from services.ledger.lots import Lot, LotChange, lot_changes
+from services.ledger.lots import LotChange, lot_changes
+from services.ledger.table_ends import TableEnds
 
 #: Before it the lines of an entry are in the file and its lots are not; after it all is but the header that seals it.
 _POSTING = Failpoint("ledger.posting")
@@ -43,13 +44,18 @@ def insert_rows(db: sqlite3.Connection, link: Link) -> None:
         for table in TABLES[link.kind]:
             db.executemany(_INSERTS[table], link.rows[table])
         return
-    db.executemany(_INSERTS["posting"], link.rows["posting"])
+    _insert(db, "posting", link)
     with _POSTING:
         # A split closes every lot before it opens them anew.
-        db.executemany(_INSERTS["lot_close"], link.rows["lot_close"])
-        db.executemany(_INSERTS["lot"], link.rows["lot"])
-    db.executemany(_INSERTS["trade_detail"], link.rows["trade_detail"])
-    db.executemany(_INSERTS["tx"], link.rows["tx"])
+        _insert(db, "lot_close", link)
+        _insert(db, "lot", link)
+    _insert(db, "trade_detail", link)
+    _insert(db, "tx", link)
+
+
+def _insert(db: sqlite3.Connection, table: str, link: Link) -> None:
+    if rows := link.rows[table]:
+        db.executemany(_INSERTS[table], rows)
 
 
 def insert_chain(db: sqlite3.Connection, link: Link) -> None:
@@ -61,53 +67,28 @@ def insert_chain(db: sqlite3.Connection, link: Link) -> None:
     db.execute(_CHAIN, (link.link, link.kind, link.recorded_at_ns, link.prev_hash, link.hash))
 
 
-def links_of(db: sqlite3.Connection, entry: EntryPosted, tip: tuple[int, str]) -> tuple[Link, ...]:
+def links_of(ends: TableEnds, entry: EntryPosted) -> tuple[Link, ...]:
     """Return the links that book an entry: one for each commodity that is new, then the entry's own.
+
+    `ends` moves on as if they were written: whoever does not write them lets it forget.
 
     Raises:
         BrokenEntryError: the entry contradicts the open lots.
     """
     links: list[Link] = []
-    for commodity in sorted({line.commodity for line in entry.lines} - {accounts.CURRENCY}):
-        if db.execute("SELECT 1 FROM commodity WHERE symbol = ?", (commodity,)).fetchone() is None:
+    tip = ends.tip
+    commodities = sorted({line.commodity for line in entry.lines} - {accounts.CURRENCY})
+    for commodity in commodities:
+        if not ends.knows_commodity(commodity):
             kind = "OPTION" if is_option(commodity) else "EQUITY"
             row: list[Value] = [commodity, kind, accounts.SHARE_SCALE, multiplier_of(commodity), tip[0] + 1]
             links.append(sealed("COMMODITY", entry.ts_init, tip, {"commodity": [row]}))
             tip = links[-1].link, links[-1].hash
-    links.append(sealed("TX", entry.ts_init, tip, _rows_of(db, entry, tip[0] + 1)))
+    rows = _rows_of(ends, entry, tip[0] + 1)
+    links.append(sealed("TX", entry.ts_init, tip, rows))
+    tip = links[-1].link, links[-1].hash
+    ends.wrote(tip, commodities, seq=entry.seq, lots=len(rows["lot"]), closes=len(rows["lot_close"]))
     return tuple(links)
-
-
-def open_lots(db: sqlite3.Connection, commodity: str) -> tuple[list[int], list[Lot]]:
-    """Return ids and open lots of a commodity, oldest first.
-
-    They are read from the newest back, for open lots are the end of the queue, save for those that were taken back.
-    """
-    ids: list[int] = []
-    lots: list[Lot] = []
-    rows = db.execute(
-        "SELECT l.lot_id, l.acquired_at_ns, l.qty, l.cost, coalesce(c.qty_left, l.qty), coalesce(c.cost_left, l.cost), "
-        "c.kind = 'REVERSAL' AND c.qty > 0 FROM lot AS l LEFT JOIN lot_close AS c ON c.close_id = "
-        "(SELECT close_id FROM lot_close WHERE lot_id = l.lot_id ORDER BY close_id DESC LIMIT 1) "
-        "WHERE l.commodity = ? ORDER BY l.queue_pos DESC",
-        (commodity,),
-    )
-    for lot_id, acquired_ns, qty, cost, qty_left, cost_left, is_taken_back in rows:
-        if qty_left == 0:
-            if is_taken_back:
-                continue
-            break
-        ids.append(lot_id)
-        lots.append(
-            Lot(
-                acquired_ns=acquired_ns,
-                qty_nanos=qty,
-                cost_micros=cost,
-                closed_nanos=qty - qty_left,
-                closed_micros=cost - cost_left,
-            )
-        )
-    return ids[::-1], lots[::-1]
 
 
 def read_entry(db: sqlite3.Connection, seq: int) -> EntryPosted:
@@ -137,9 +118,8 @@ def read_entry(db: sqlite3.Connection, seq: int) -> EntryPosted:
     )
 
 
-def _rows_of(db: sqlite3.Connection, entry: EntryPosted, link: int) -> dict[str, _Rows]:
-    lots, closes = ([], _reversal_closes(db, entry)) if entry.reverses_seq else _lot_rows(db, entry)
-    (version,) = db.execute("SELECT coa_version FROM coa_metadata").fetchone()
+def _rows_of(ends: TableEnds, entry: EntryPosted, link: int) -> dict[str, _Rows]:
+    lots, closes = ([], _reversal_closes(ends, entry)) if entry.reverses_seq else _lot_rows(ends, entry)
     return {
         "posting": [
             [entry.seq, number, line.account, line.commodity, line.amount]
@@ -151,7 +131,8 @@ def _rows_of(db: sqlite3.Connection, entry: EntryPosted, link: int) -> dict[str,
         "tx": [
             [
                 entry.seq, entry.source_event_id, entry.event_type, entry.symbol, entry.description,
-                entry.gain_micros, entry.ts_event, entry.ts_init, version, entry.reverses_seq or None, link,
+                entry.gain_micros, entry.ts_event, entry.ts_init, ends.chart_version, entry.reverses_seq or None,
+                link,
             ]
         ],
     }  # fmt: skip
@@ -161,19 +142,15 @@ def _detail_row(seq: int, trade: TradeLine) -> list[Value]:
     return [seq, *(getattr(trade, name) for name in TradeLine.__struct_fields__)]
 
 
-def _lot_rows(db: sqlite3.Connection, entry: EntryPosted) -> tuple[_Rows, _Rows]:
-    ids: dict[str, list[int]] = {}
-
-    def lots_of(commodity: str) -> list[Lot]:
-        ids[commodity], lots = open_lots(db, commodity)
-        return lots
-
+def _lot_rows(ends: TableEnds, entry: EntryPosted) -> tuple[_Rows, _Rows]:
     opened: _Rows = []
     closed: _Rows = []
-    lot_id, close_id = _last(db, "lot_id", "lot"), _last(db, "close_id", "lot_close")
-    for change in lot_changes(entry, lots_of):
-        closed += _close_rows(entry, change, ids[change.commodity], close_id + len(closed))
-        opened += _open_rows(db, entry, change, lot_id + len(opened))
+    for change in lot_changes(entry, lambda commodity: ends.queue(commodity).lots):
+        queue = ends.queue(change.commodity)
+        closed += _close_rows(entry, change, queue.ids, ends.close_id + len(closed))
+        rows = _open_rows(entry, change, last_id=ends.lot_id + len(opened), last_pos=queue.last_pos)
+        opened += rows
+        ends.changed(change, [row[0] for row in rows])
     return opened, closed
 
 
@@ -187,23 +164,22 @@ def _close_rows(entry: EntryPosted, change: LotChange, ids: list[int], last_id: 
     ]  # fmt: skip
 
 
-def _open_rows(db: sqlite3.Connection, entry: EntryPosted, change: LotChange, last_id: int) -> _Rows:
-    (last_pos,) = db.execute(
-        "SELECT coalesce(max(queue_pos), 0) FROM lot WHERE commodity = ?", (change.commodity,)
-    ).fetchone()
+def _open_rows(entry: EntryPosted, change: LotChange, *, last_id: int, last_pos: int) -> list[list[Any]]:
     return [
         [
-            last_id + number, entry.seq, change.account, change.commodity, last_pos + number, lot.acquired_ns,
+            last_id + number, entry.seq, lot.account, change.commodity, last_pos + number, lot.acquired_ns,
             lot.qty_nanos, lot.cost_micros,
         ]
         for number, lot in enumerate(change.opens, start=1)
     ]  # fmt: skip
 
 
-def _reversal_closes(db: sqlite3.Connection, entry: EntryPosted) -> _Rows:
+def _reversal_closes(ends: TableEnds, entry: EntryPosted) -> _Rows:
     """Take out whole what the entry had opened; give back what it had closed, the newest first."""
     rows: list[list[Any]] = []
-    close_id = _last(db, "close_id", "lot_close")
+    close_id, db = ends.close_id, ends.db
+    for line in entry.lines:
+        ends.forget_queue(line.commodity)
     for lot_id, qty, cost in db.execute(
         "SELECT lot_id, qty, cost FROM lot WHERE open_tx = ? ORDER BY lot_id DESC", (entry.reverses_seq,)
     ):
@@ -223,7 +199,3 @@ def _reversal_closes(db: sqlite3.Connection, entry: EntryPosted) -> _Rows:
             ]
         )  # fmt: skip
     return rows
-
-
-def _last(db: sqlite3.Connection, column: str, table: str) -> int:
-    return int(db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0])  # noqa: S608 - names above

@@ -1,8 +1,8 @@
 """The head of a ledger, kept outside of it: one line that says how far it must reach, and with which hash.
 
 The chain inside the file shows every change of a row, but not that its end was cut off or that the whole of it was
-written anew. The line is written over in place and synced after each write; it has a check sum of its own, so that a
-line that a power cut has torn is told from one that somebody changed.
+written anew. The line is written over in place after each write; it has a check sum of its own, so that a line that a
+power cut has torn is told from one that somebody changed.
 """
 
 import os
@@ -70,8 +70,8 @@ class HeadFile:
         self._path = path
         self._descriptor = -1
 
-    def write(self, head: Head) -> None:
-        """Write a head over the one before, and sync it.
+    def write(self, head: Head, *, is_synced: bool = True) -> None:
+        """Write a head over the one before, and sync it unless something else that is synced tells of it.
 
         Raises:
             BackupError: the disk refuses.
@@ -85,7 +85,8 @@ class HeadFile:
                 if is_new:
                     sync_folder(self._path.parent)
             os.pwrite(self._descriptor, head_line(head).encode(), 0)
-            sync_data(self._descriptor)
+            if is_synced:
+                sync_data(self._descriptor)
         except OSError as error:
             raise BackupError(
                 f"The head of the ledger {self._path} cannot be written: {error.strerror}. The ledger stops; make "

@@ -28,13 +28,14 @@ class BrokenEntryError(Exception):
 
 
 class Lot(Struct, frozen=True, kw_only=True):
-    """Shares bought together. `closed_` is what sales have taken so far."""
+    """Shares bought together. `closed_` is what sales have taken so far; `account` carries their cost."""
 
     acquired_ns: int
     qty_nanos: int
     cost_micros: int
     closed_nanos: int = 0
     closed_micros: int = 0
+    account: str = accounts.EQUITIES_AT_COST
 
     @property
     def left_nanos(self) -> int:
@@ -65,10 +66,9 @@ class LotClose(Struct, frozen=True, kw_only=True):
 
 
 class LotChange(Struct, frozen=True, kw_only=True):
-    """What an entry does to the lots of one commodity: first `closes`, then `opens`. `account` carries the cost."""
+    """What an entry does to the lots of one commodity: first `closes`, then `opens`."""
 
     commodity: str
-    account: str
     kind: CloseKind
     closes: tuple[LotClose, ...] = ()
     opens: tuple[Lot, ...] = ()
@@ -136,6 +136,7 @@ def after_closes(lots: Sequence[Lot], closes: Sequence[LotClose]) -> tuple[Lot, 
             cost_micros=lot.cost_micros,
             closed_nanos=lot.closed_nanos + close.qty_nanos,
             closed_micros=lot.closed_micros + close.cost_micros,
+            account=lot.account,
         )
     return tuple(lot for lot in changed if lot.left_nanos)
 
@@ -186,7 +187,8 @@ def split_lots(lots: Sequence[Lot], units_nanos: int) -> tuple[Lot, ...]:
     for lot in lots:
         before += lot.left_nanos
         through = units_nanos * before // held
-        opened.append(Lot(acquired_ns=lot.acquired_ns, qty_nanos=through - after, cost_micros=lot.left_micros))
+        qty = through - after
+        opened.append(Lot(acquired_ns=lot.acquired_ns, qty_nanos=qty, cost_micros=lot.left_micros, account=lot.account))
         after = through
     return tuple(opened)
 
@@ -224,10 +226,10 @@ def _change(entry: EntryPosted, commodity: str, units: Sequence[int], lots: Sequ
         out = -sum(amount for amount in units if amount < 0)
         closes = at_cost(close_first_in(lots, out, 0, entry.ts_event))
         opened = split_lots(lots, moved + out)
-        return LotChange(commodity=commodity, account=account, kind=kind, closes=closes, opens=opened)
+        return LotChange(commodity=commodity, kind=kind, closes=closes, opens=opened)
     if moved > 0:
-        opened = (Lot(acquired_ns=entry.ts_event, qty_nanos=moved, cost_micros=cost),)
-        return LotChange(commodity=commodity, account=account, kind=kind, opens=opened)
+        opened = (Lot(acquired_ns=entry.ts_event, qty_nanos=moved, cost_micros=cost, account=account),)
+        return LotChange(commodity=commodity, kind=kind, opens=opened)
     short_account, long_account = accounts.gain_accounts(commodity)
     gains = -amount_on(entry, short_account), -amount_on(entry, long_account)
     closes = close_first_in(lots, -moved, max(sum(gains) - cost, 0), entry.ts_event)
@@ -239,7 +241,7 @@ def _change(entry: EntryPosted, commodity: str, units: Sequence[int], lots: Sequ
             f"Entry {entry.seq} ({entry.source_event_id}) books cost {-cost} and gain {sum(gains)} micro-dollars, but "
             f"the open lots of {commodity} give {taken} and {sum(gain_by_term(closes))}."
         )
-    return LotChange(commodity=commodity, account=account, kind=kind, closes=closes)
+    return LotChange(commodity=commodity, kind=kind, closes=closes)
 
 
 def _close_kind(entry: EntryPosted, commodity: str) -> CloseKind:

@@ -166,6 +166,27 @@ def chart_diff(db: sqlite3.Connection, ask: AskLedger) -> LedgerPage:
     return cut(ask, ("code", "change", "field", "before", "after"), rows, note=note)
 
 
+def booked_wash_sales(db: sqlite3.Connection, ask: AskLedger) -> LedgerPage:
+    """Return the wash sales that are booked, the newest version first; `text` chooses rule, year and version."""
+    rows: list[Row] = [
+        (version, sale, iso_utc(sold), purchase, iso_utc(bought), commodity, units(qty, scale), disallowed, basis, days)
+        for version, sale, sold, purchase, bought, commodity, qty, scale, disallowed, basis, days in db.execute(
+            "SELECT w.rule_version, s.seq, s.occurred_at_ns, l.open_tx, l.acquired_at_ns, l.commodity, w.qty, m.scale, "
+            "w.disallowed, w.basis_added, w.holding_days_added FROM wash_adjustment AS w "
+            "JOIN lot_close AS c ON c.close_id = w.loss_close_id JOIN tx AS s ON s.seq = c.tx_seq "
+            "JOIN lot AS l ON l.lot_id = w.replacement_lot_id JOIN commodity AS m ON m.symbol = l.commodity "
+            "WHERE instr(w.rule_version, ?) > 0 OR ? = '' ORDER BY w.id DESC",
+            (ask.text, ask.text),
+        )
+    ]
+    columns = (
+        "version", "sale_entry", "sold_utc", "purchase_entry", "purchased_utc", "symbol", "replacement", "disallowed",
+        "basis_added", "days_added",
+    )  # fmt: skip
+    total = sum(int(str(row[7])) for row in rows)
+    return cut(ask, columns, rows, totals=(("Sum", None, "", None, "", "", "", total, None, None),))
+
+
 def reconciliation(db: sqlite3.Connection, ask: AskLedger) -> LedgerPage:
     """Return what the broker said and what the books held then, the newest first; the note tells of suspense."""
     (total,) = db.execute("SELECT count(*) FROM balance_assertion").fetchone()

@@ -12,8 +12,9 @@ from bus.clock import NS_PER_SECOND
 from config.identity import Identity
 from config.paths import HomePaths
 from services.ledger import accounts
-from services.ledger.book import LedgerError, harden
+from services.ledger.book import LedgerError
 from services.ledger.coa_utils_ledger import SCHEMA_FILE, ChartOfAccounts, CoaError, content_hash, parse_coa
+from services.ledger.connection import harden
 from services.ledger.entry_rows import insert_chain, insert_link, insert_rows
 from services.ledger.hash_chain import Link, Value, genesis_hash, sealed
 from services.ledger.head_file import sync_folder

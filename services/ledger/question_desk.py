@@ -10,15 +10,20 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from bus.clock import boot_ns
 from bus.commands import Outcome, Pending
-from bus.messages import AskLedger, LedgerKind, LedgerPage
+from bus.messages import AskLedger, BookWashSales, LedgerKind, LedgerPage
+from config.identity import Identity
 from services.ledger import page_queries, page_tables
+from services.ledger.failures import LedgerError
+from services.ledger.hash_chain import Value
 from services.ledger.page_queries import QuestionError
+from services.ledger.reading import read_file
+from services.ledger.tax_versions import adjustments_of
 
 _QUESTIONS_MAX: Final = 16
 _ANSWER_NS_MAX: Final = 5_000_000_000
@@ -26,6 +31,7 @@ _ANSWER_NS_MAX: Final = 5_000_000_000
 BODY_BYTES_MAX: Final = 60 * 1024
 _STEPS_BETWEEN_LOOKS: Final = 10_000
 _END_S: Final = 6
+_Found = TypeVar("_Found")
 _Answer = Callable[[sqlite3.Connection, AskLedger], LedgerPage]
 ANSWERS: Final[dict[LedgerKind, _Answer]] = {
     "journal": page_queries.journal,
@@ -37,6 +43,7 @@ ANSWERS: Final[dict[LedgerKind, _Answer]] = {
     "income_statement": page_tables.income_statement,
     "balance_sheet": page_tables.balance_sheet,
     "gains": page_queries.gains,
+    "wash_sales": page_tables.booked_wash_sales,
     "coa": page_tables.chart,
     "coa_versions": page_tables.chart_versions,
     "coa_diff": page_tables.chart_diff,
@@ -69,23 +76,42 @@ def answer(ledger: Path, ask: AskLedger) -> Outcome:
     return Outcome(is_done=True, detail="", body=body)
 
 
+Adjustments = list[tuple[Value, ...]]
+
+
+def wash_sales(ledger: Path, identity: Identity, order: BookWashSales) -> Adjustments | Outcome:
+    """Return the wash sales of a year by a rule, or in words why they cannot be worked out."""
+    try:
+        return adjustments_of(read_file(ledger, identity), order.rule, order.year)
+    except LedgerError as error:
+        return Outcome(is_done=False, detail=str(error))
+
+
 class QuestionDesk:
     """One thread that answers one question after the other."""
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: Path, identity: Identity) -> None:
         self._ledger = ledger
-        self._questions: queue.Queue[tuple[AskLedger, list[Outcome]] | None] = queue.Queue(_QUESTIONS_MAX)
+        self._identity = identity
+        self._questions: queue.Queue[Callable[[], None] | None] = queue.Queue(_QUESTIONS_MAX)
         self._thread = threading.Thread(target=self._run, name="ledger-questions", daemon=True)
         self._thread.start()
 
     def ask(self, question: AskLedger) -> Outcome | Pending:
         """Take a question, and return what gives its answer once it is there."""
-        answers: list[Outcome] = []
+        return self._take(lambda: answer(self._ledger, question))
+
+    def find(self, order: BookWashSales) -> Outcome | Callable[[], Adjustments | Outcome | None]:
+        """Work the wash sales of a year out, and return what gives them once they are there."""
+        return self._take(lambda: wash_sales(self._ledger, self._identity, order))
+
+    def _take(self, work: Callable[[], _Found]) -> Outcome | Callable[[], _Found | None]:
+        found: list[_Found] = []
         try:
-            self._questions.put_nowait((question, answers))
+            self._questions.put_nowait(lambda: found.append(work()))
         except queue.Full:
             return Outcome(is_done=False, detail="too many questions wait: ask again soon")
-        return lambda: answers[0] if answers else None
+        return lambda: found[0] if found else None
 
     def close(self) -> None:
         """End the thread after the question that it is at."""
@@ -98,6 +124,5 @@ class QuestionDesk:
         self._thread.join(_END_S)
 
     def _run(self) -> None:
-        while (item := self._questions.get()) is not None:
-            question, answers = item
-            answers.append(answer(self._ledger, question))
+        while (work := self._questions.get()) is not None:
+            work()

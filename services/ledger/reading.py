@@ -22,8 +22,9 @@ from config.identity import Identity
 from config.paths import HomePaths
 from config.vault import Vault
 from services.ledger import accounts
-from services.ledger.book import BUSY_TIMEOUT_MS, LedgerError, open_book
+from services.ledger.book import LedgerError, open_book
 from services.ledger.coa_utils_ledger import Account, stored_accounts
+from services.ledger.connection import BUSY_TIMEOUT_MS
 from services.ledger.provision import ledger_path
 
 _FILE_NAME = re.compile(r"^([A-Z0-9]+)_([A-Z0-9]+)_([a-z0-9]+)_([A-Z0-9]+)_([A-Z0-9]+)_BOT_ledger\.db$")
@@ -223,6 +224,15 @@ def read_books(paths: HomePaths, ledger: Path | None) -> Books:
     path, identity, is_named = find_ledger(paths, ledger)
     open_book(path, identity, may_write=False).close()
     return _read(path, lambda db: _books(db, identity, is_named=is_named))
+
+
+def read_file(path: Path, identity: Identity) -> Books:
+    """Read all of a ledger that its service has open, and so has checked.
+
+    Raises:
+        LedgerError: it cannot be read now.
+    """
+    return _read(path, lambda db: _books(db, identity, is_named=True))
 
 
 def read_posted(paths: HomePaths, ledger: Path | None) -> list[EntryPosted]:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -37,16 +37,36 @@ class SegmentHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Write(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One write: the links that were committed together, and the newest entry after it."""
+    """One write: the links of one entry or of one other thing, and the newest entry after it.
+
+    `followed_by` is how many of the writes after it were committed with it.
+    """
 
     seq: int
     links: tuple[Link, ...]
+    followed_by: int = 0
 
     @property
     def head(self) -> Head:
         """Return where the ledger stands after this write."""
         last = self.links[-1]
         return Head(link=last.link, seq=self.seq, hash=last.hash, recorded_at_ns=last.recorded_at_ns)
+
+
+class Keeper(Protocol):
+    """What keeps each write outside of the ledger file, before and after its commit."""
+
+    def keep(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk before they are committed together."""
+        ...
+
+    def take_back(self) -> None:
+        """Remove the newest writes, whose commit a rule refused."""
+        ...
+
+    def committed(self, writes: Sequence[Write]) -> None:
+        """Remember where the ledger stands after a commit."""
+        ...
 
 
 class RedoFault(Struct, frozen=True, kw_only=True):
@@ -150,23 +170,23 @@ class RedoLog:
         self._descriptor = -1
         self._size = self._before = 0
 
-    def append(self, write: Write) -> None:
-        """Put a write on disk; when this returns it survives a power cut.
+    def append(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk, a line for each; when this returns all of them survive a power cut.
 
         Raises:
             BackupError: the disk refuses, and nobody knows what is on it; the ledger is closed after that.
         """
         try:
             if self._descriptor < 0:
-                self._open(write.links[0].link)
+                self._open(writes[0].links[0].link)
             self._before = self._size
-            self._put(_line(write))
+            self._put(b"".join(map(_line, writes)))
             sync_data(self._descriptor)
         except OSError as error:
             raise self._refused(error) from error
 
     def take_back(self) -> None:
-        """Remove the newest write, whose commit was refused by a rule: it must not be done at the next start.
+        """Remove the newest writes, whose commit was refused by a rule: they must not be done at the next start.
 
         Raises:
             BackupError: the disk refuses.

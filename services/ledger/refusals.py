@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from bus.instruments import multiplier_of
+from bus.instruments import is_option, multiplier_of
 from services.ledger import accounts
 from services.ledger.events import (
     CashChanged,
@@ -95,7 +95,22 @@ def _trade_fault(fill: Traded, lots: Sequence[Lot]) -> str:
         )
     if fill.side == "BUY":
         return _buy_fault(fill.symbol, fill.qty_nanos, fill.ts_ns, lots)
-    return _sale_fault(fill.symbol, fill.qty_nanos, fill.ts_ns, lots)
+    fault = _sale_fault(fill.symbol, fill.qty_nanos, fill.ts_ns, lots)
+    return fault or _account_fault(fill.symbol, fill.qty_nanos, lots, for_holdings=fill.for_holdings)
+
+
+def _account_fault(symbol: str, qty_nanos: int, lots: Sequence[Lot], *, for_holdings: bool) -> str:
+    """Why the oldest lots are not whose shares are sold: one account has one queue, first in first out."""
+    if is_option(symbol):
+        return ""
+    wanted = accounts.HOLDINGS_AT_COST if for_holdings else accounts.EQUITIES_AT_COST
+    if all(lots[close.index].account == wanted for close in close_first_in(lots, qty_nanos, 0, 0)):
+        return ""
+    seller, owner = ("holdings", "strategies") if for_holdings else ("strategies", "holdings")
+    return (
+        f"{shares(qty_nanos)} {symbol} were sold for the {seller}, but the oldest of them were bought for the {owner}. "
+        "The same symbol in both is one queue of lots: book it by hand, and keep the two universes apart."
+    )
 
 
 def _buy_fault(symbol: str, qty_nanos: int, ts_ns: int, lots: Sequence[Lot]) -> str:
@@ -160,4 +175,5 @@ def _exercise_fault(event: OptionExercised, lots: Sequence[Lot], underlying: Seq
             f"The exercise of {event.symbol} brings {dollars(exercised_cash(event))}, less than its premium of "
             f"{dollars(premium)}. Check event {event.key} at the broker, and book it by hand."
         )
-    return _sale_fault(event.underlying, delivered, event.ts_ns, underlying)
+    fault = _sale_fault(event.underlying, delivered, event.ts_ns, underlying)
+    return fault or _account_fault(event.underlying, delivered, underlying, for_holdings=False)

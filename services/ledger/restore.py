@@ -10,7 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from services.ledger.backup_ledgers import BackupFolder, Manifest, base_fault
-from services.ledger.book import Book, harden
+from services.ledger.book import Book
+from services.ledger.connection import harden
 from services.ledger.failures import BackupError, LedgerError
 from services.ledger.hash_chain import Head
 from services.ledger.head_file import head_line, sync_folder

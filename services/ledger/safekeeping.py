@@ -1,10 +1,12 @@
 """Keep every write of the ledger outside of its file, and bring both to the same point at the start.
 
 The order of a write: its rows are in the open transaction; the redo log has it, synced; the ledger commits; the head
-is written. So the redo log is never behind the ledger, and the head is never ahead of it, whenever the process dies.
+is written. The sync of the redo log is the only one. So the redo log is never behind the ledger or the head, whenever
+the process dies or the power fails; what the ledger has lost by a power cut is done again from it.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.ledger.backup_ledgers import BackupFolder, covered_through, make_base
@@ -29,33 +31,40 @@ class Safekeeping:
         self._head = HeadFile(head_path)
         self.folder = BackupFolder(ledger)
         self._redo: RedoLog | None = None
+        self._genesis = ""
         #: How many links were written since the newest base.
         self.links_since_base = 0
+        #: How many were written since the ledger's write-ahead log was taken into its file.
+        self.links_in_log = 0
 
-    def keep(self, write: Write) -> None:
-        """Put a write on disk before it is committed.
+    def keep(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk before they are committed together.
 
         Raises:
             BackupError: the disk refuses.
         """
-        self._log().append(write)
+        self._log().append(writes)
 
     def take_back(self) -> None:
-        """Remove the newest write, whose commit a rule refused.
+        """Remove the newest writes, whose commit a rule refused.
 
         Raises:
             BackupError: the disk refuses.
         """
         self._log().take_back()
 
-    def committed(self, head: Head) -> None:
+    def committed(self, writes: Sequence[Write]) -> None:
         """Remember where the ledger stands.
+
+        The head is not synced: the redo log, which is, says at the start how far the ledger reaches.
 
         Raises:
             BackupError: the disk refuses.
         """
-        self._head.write(head)
-        self.links_since_base += 1
+        self._head.write(writes[-1].head, is_synced=False)
+        written = sum(len(write.links) for write in writes)
+        self.links_since_base += written
+        self.links_in_log += written
 
     def begin(self, book: Book) -> tuple[str, ...]:
         """Bring ledger, redo log and head to the same point, and return in words what had to be done.
@@ -65,7 +74,7 @@ class Safekeeping:
         """
         self.folder.make()
         self.folder.remove_parts()
-        genesis = book.genesis()
+        genesis = self._genesis = book.genesis()
         notes = self._roll_forward(book, genesis)
         notes += self._compare_head(book)
         self._redo = RedoLog(self.folder.redo, genesis)
@@ -79,6 +88,15 @@ class Safekeeping:
         self.links_since_base = tip.link - max(m.link for m in self.folder.manifests())
         self._head.write(tip)
         return tuple(notes)
+
+    def committed_together(self, first_seq: int, tip: Head) -> bool:
+        """Tell whether the entries from `first_seq` on to the newest were, by the redo log, one commit."""
+        # Each entry has a link, and seldom more than three commodities that are new with it.
+        after_link = max(0, tip.link - 4 * (tip.seq - first_seq + 1))
+        for item in read_writes(self.folder.redo, self._genesis, after_link):
+            if isinstance(item, Write) and item.seq == first_seq:
+                return item.followed_by >= tip.seq - first_seq
+        return False
 
     def base_was_made(self) -> None:
         """Go on in a new segment, after a base that somebody else has made."""

@@ -1,7 +1,8 @@
 """The ledger's command line: `python -m services.ledger VERB`. No verb writes to the ledger.
 
 A module of a verb has `add_arguments(parser)` and `run(args)`, which returns the exit code. `args.paths` is the home,
-`args.verb` the verb, and `args.ledger`, where the module lets the caller name it, a file or None.
+`args.verb` the verb, and `args.ledger`, where the module lets the caller name it, a file or None. What the audit trail
+has to know is left to the service as a note.
 """
 
 import argparse
@@ -13,6 +14,9 @@ from typing import Final
 from config.paths import HomePaths, home_paths
 from config.vault import VaultError
 from services.ledger.book import LedgerError
+from services.ledger.deeds import leave_note
+from services.ledger.hash_chain import Value
+from services.ledger.which_ledger import ledger_of
 
 #: verb -> its module, which is imported when a verb is called, and what it does.
 VERBS: Final = {
@@ -27,6 +31,17 @@ VERBS: Final = {
     "restore": ("services.ledger.restore_command", "build the ledger as it was after an entry or at a time"),
     "drill": ("services.ledger.drill", "restore a spread of points, and compare each with the living ledger"),
     "export-hledger": ("services.ledger.export_hledger", "write the books for hledger, a second bookkeeper"),
+}
+#: What is told to the audit trail, and how it is called there: whatever takes the books elsewhere or judges them.
+AUDITED: Final = {
+    "reports": "REPORT",
+    "export-ofx": "EXPORT_OFX",
+    "export-beancount": "EXPORT_BEANCOUNT",
+    "export-hledger": "EXPORT_HLEDGER",
+    "verify": "VERIFY",
+    "backup": "BACKUP",
+    "restore": "RESTORE",
+    "drill": "DRILL",
 }
 FINDING: Final = 1
 WRONG_COMMAND: Final = 2
@@ -47,6 +62,7 @@ def run_verb(arguments: Sequence[str], paths: HomePaths | None = None) -> int:
     args.paths = home_paths() if paths is None else paths
     try:
         code: int = import_module(VERBS[args.verb][0]).run(args)
+        _tell(args, code)
     except (VaultError, LedgerError) as error:
         sys.stderr.write(f"{error}\n")
         return FINDING
@@ -54,6 +70,19 @@ def run_verb(arguments: Sequence[str], paths: HomePaths | None = None) -> int:
         sys.stderr.write(f"{args.verb}: {error.filename or 'a file'} cannot be used: {error.strerror}.\n")
         return FINDING
     return code
+
+
+def _tell(args: argparse.Namespace, code: int) -> None:
+    """Let the audit trail know what was done, and with which file."""
+    if args.verb not in AUDITED:
+        return
+    ledger = ledger_of(args)
+    target = getattr(args, "to", None) if args.verb == "restore" else getattr(args, "out", None)
+    payload: dict[str, Value] = {"exit_code": code}
+    payload |= {
+        key: str(value) for key in ("at", "first", "last", "points", "format") if (value := getattr(args, key, ""))
+    }
+    leave_note(ledger, AUDITED[args.verb], str(target or ledger.name), payload)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from bus.assembly import Assembly, Ports, Setup
 from bus.build import build_id
 from bus.codec import (
     Ack,
+    Command,
     CommandAnswer,
     Data,
     Frame,
@@ -130,6 +131,12 @@ class StreamPeer(Peer):
             return None
 
         return self.until(look, f"answer {wanted}")
+
+    def told(self, command: Command) -> CommandAnswer:
+        """Give a command and return its answer."""
+        self.command_answers.clear()
+        self.say(command)
+        return self.until(lambda: self.command_answers[-1:], "answer to the command")[0]
 
     def new_beat(self, holds: Callable[[Heartbeat], bool], doing: Callable[[], None] = lambda: None) -> Heartbeat:
         """Return a heartbeat that came after this call."""

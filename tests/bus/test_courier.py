@@ -11,7 +11,6 @@ from bus.clock import boot_ns
 from bus.codec import (
     Ack,
     Command,
-    CommandAnswer,
     Data,
     Hello,
     MalformedMessageError,
@@ -20,8 +19,8 @@ from bus.codec import (
     decode_frame,
     encode_message,
 )
-from bus.commands import COMMAND_VALID_NS, Deciding, Outcome, Pending
-from bus.messages import AskLedger, OperatorRequest, ResolveStream, ReverseEntry, StreamResolved
+from bus.commands import COMMAND_VALID_NS
+from bus.messages import ResolveStream, StreamResolved
 from bus.testing import a_plan, a_quote_batch
 from bus.transport import TOPIC_MARKET
 
@@ -228,6 +227,18 @@ def test_a_sender_when_refused_again_and_again_halts_once_beside_its_own_halt(ri
     assert rig.halts() == ["000001.json", "000002.json"]
 
 
+def test_messages_when_a_service_commits_together_are_acknowledged_after_one_commit_and_have_one_effect(
+    rig: RunnerRig,
+) -> None:
+    rig.start(lambda setup: dataclasses.replace(rig.build(setup), commits_together=True))
+    risk = rig.peer("risk")
+    risk.say(*(order_frame(seq) for seq in (1, 2, 2, 3)), Data("e1", 4, 0, b"\xc1poison"))
+    risk.answer(Refusal)
+    assert rig.halt_of(risk, "poison_message")
+    assert rig.orders() == ["1", "2", "3"]
+    assert Ack("e1", 3) in risk.answers
+
+
 # --- an operator's command ---------------------------------------------------------------------------------------
 
 
@@ -248,19 +259,13 @@ def _command(rig: RunnerRig, *, command_id: str = "c1", age_ns: int = 0, **chang
     return Command(encode_message(replace(command, **changes)))
 
 
-def _told(web: StreamPeer, command: Command) -> CommandAnswer:
-    web.command_answers.clear()
-    web.say(command)
-    return web.until(lambda: web.command_answers[-1:], "answer to the command")[0]
-
-
 def test_a_stopped_stream_when_an_operator_accepts_its_history_goes_on_with_what_is_not_acknowledged(
     rig: RunnerRig,
 ) -> None:
     risk, _ = _stopped(rig, "e2", first=2, last=4)
     rig.halt_of(risk, "regressed_producer")
     web = rig.peer("web")
-    assert _told(web, _command(rig, seq=4)).is_done
+    assert web.told(_command(rig, seq=4)).is_done
     assert isinstance(risk.introduce("e2", first=2, last=4), Welcome)
     risk.say(*(order_frame(seq, epoch="e2") for seq in (2, 3, 4)))
     risk.answer(Ack("e2", 4))
@@ -274,7 +279,7 @@ def test_a_restored_sender_when_accepted_goes_on_after_what_it_had_made_before(r
     # It was restored at message 2 and has made 3 anew: that one is not the 3 that was taken.
     risk, _ = _stopped(rig, "e1", first=1, last=2, base=2)
     web = rig.peer("web")
-    assert _told(web, _command(rig, seq=2)).is_done
+    assert web.told(_command(rig, seq=2)).is_done
     assert risk.introduce("e1", first=1, last=3, base=2) == risk.verdicts[-1]
     assert isinstance(risk.verdicts[-1], Welcome)
     assert risk.verdicts[-1].cursor == 2
@@ -288,8 +293,8 @@ def test_a_poison_message_when_an_operator_skips_it_is_kept_and_the_stream_goes_
     risk.say(order_frame(1), Data("e1", 2, 0, b"\xc1poison"))
     rig.halt_of(risk, "poison_message")
     risk.answer(Refusal)
-    assert not _told(web, _command(rig, command_id="c0", seq=2)).is_done
-    assert _told(web, _command(rig, seq=2, action="skip_message")).is_done
+    assert not web.told(_command(rig, command_id="c0", seq=2)).is_done
+    assert web.told(_command(rig, seq=2, action="skip_message")).is_done
     risk.introduce("e1")
     risk.say(order_frame(2), order_frame(3))
     risk.answer(Ack("e1", 3))
@@ -314,7 +319,7 @@ def test_a_command_when_it_does_not_fit_is_refused_with_words(
 ) -> None:
     risk, refusal = _stopped(rig, "e2")
     rig.halt_of(risk, "regressed_producer")
-    answer = _told(rig.peer("web"), _command(rig, **changes))
+    answer = rig.peer("web").told(_command(rig, **changes))
     assert not answer.is_done
     assert words in answer.detail
     assert risk.introduce("e2") == refusal
@@ -325,9 +330,9 @@ def test_a_command_when_replayed_is_carried_out_once(rig: RunnerRig) -> None:
     rig.halt_of(risk, "regressed_producer")
     web = rig.peer("web")
     command = _command(rig, seq=4)
-    assert _told(web, command).is_done
+    assert web.told(command).is_done
     assert isinstance(risk.introduce("e1", first=1, last=4), Refusal)
-    again = _told(web, command)
+    again = web.told(command)
     assert (again.is_done, again.detail) == (False, "this command was carried out before")
 
 
@@ -337,85 +342,6 @@ def test_a_command_when_another_service_than_the_web_gives_it_halts_the_chain(ri
     risk.say(_command(rig))
     assert rig.halt_of(risk, "forbidden_message") == "risk may not command ResolveStream to execution"
     assert risk.introduce("e2") == refusal
-
-
-# --- a command of the service's own --------------------------------------------------------------------------------
-
-
-class Office:
-    """Carries commands out as a service does, and answers questions when the test says so."""
-
-    def __init__(self, rig: RunnerRig) -> None:
-        self.taken: list[OperatorRequest] = []
-        self.answers: list[Outcome] = []
-        rig.start(lambda setup: dataclasses.replace(rig.build(setup), on_request=self.on_request))
-
-    def on_request(self, request: OperatorRequest, deciding: Deciding) -> Outcome | Pending:
-        self.taken.append(request)
-        if isinstance(request, AskLedger):
-            return lambda: self.answers.pop() if self.answers else None
-        events = deciding.decided(request)
-        deciding.follow(events)
-        return Outcome(is_done=True, detail=f"{len(events)} done")
-
-
-def _reverse(rig: RunnerRig, **changes: Any) -> Command:
-    command = ReverseEntry(
-        ts_event=0,
-        ts_init=0,
-        command_id="c1",
-        expires_boot_ns=boot_ns() + COMMAND_VALID_NS,
-        halt_counter=rig.control.read().halt_counter,
-        operator="ann",
-        reason="wrong",
-        receiver=NAME,
-        entry_seq=1,
-    )
-    return Command(encode_message(replace(command, **changes)))
-
-
-def _question() -> Command:
-    question = AskLedger(
-        ts_event=0,
-        ts_init=0,
-        command_id="q1",
-        expires_boot_ns=boot_ns() + COMMAND_VALID_NS,
-        operator="ann",
-        receiver=NAME,
-        kind="journal",
-    )
-    return Command(encode_message(question))
-
-
-def test_a_services_own_command_when_given_twice_is_decided_and_committed_once(rig: RunnerRig) -> None:
-    office, web = Office(rig), rig.peer("web")
-    assert _told(web, _reverse(rig)) == CommandAnswer("c1", True, "1 done")
-    assert _told(web, _reverse(rig)) == CommandAnswer("c1", False, "this command was carried out before")
-    assert len(office.taken) == 1
-    assert len(rig.journal(ReverseEntry)) == 1
-
-
-def test_a_services_own_command_when_a_halt_came_after_it_is_refused_and_a_question_is_not(rig: RunnerRig) -> None:
-    office, web = Office(rig), rig.peer("web")
-    before = _reverse(rig)
-    rig.control.raise_halt("web", "operator", "stop")
-    assert "came after it was given" in _told(web, before).detail
-    office.answers.append(Outcome(is_done=True, detail="", body=b"{}"))
-    assert _told(web, _question()) == CommandAnswer("q1", True, "", b"{}")
-
-
-def test_a_question_when_its_answer_takes_a_while_holds_nothing_up(rig: RunnerRig) -> None:
-    office, web = Office(rig), rig.peer("web")
-    web.say(_question())
-    web.until(lambda: office.taken, "question")
-    assert _told(web, _reverse(rig)).is_done
-    office.answers.append(Outcome(is_done=True, detail="", body=b"late"))
-    assert web.until(lambda: [a for a in web.command_answers if a.command_id == "q1"], "answer")[0].body == b"late"
-
-
-def test_a_command_when_the_service_knows_none_is_refused_in_words(rig: RunnerRig) -> None:
-    rig.start()
-    assert _told(rig.peer("web"), _reverse(rig)).detail == f"{NAME} does not do ReverseEntry"
 
 
 # --- as a sender -------------------------------------------------------------------------------------------------

@@ -171,3 +171,42 @@ def test_an_event_when_messages_wait_too_long_is_what_the_service_makes_of_it_th
         clock.now += 1_000_000
         node.on_input(a_fill("PX-2"))
     assert said == [a_fill("PX-1"), a_fill("PX-2"), a_deposit()]
+
+
+def test_queued_messages_when_committed_are_one_commit_with_the_newest_cursor(tmp_path: Path) -> None:
+    shell = FailingShell(reports_on="PX-000002")
+    node, said = _node(tmp_path, shell)
+    for seq in (1, 2, 3):
+        node.queue("risk", "e", seq, a_fill(f"PX-00000{seq}"))
+    assert (said, shell.before, node.cursors["risk"].seq) == ([], [], 3)
+    node.commit_queue()
+    assert said == [*(a_fill(f"PX-00000{seq}") for seq in (1, 2, 3)), a_deposit("PA-9")]
+    assert node.state.events == said
+    assert [row.seq for row in node.links["ledger"].rows] == [1, 2, 3, 4]
+    node.commit_queue()
+    node.close()
+    again, _ = _node(tmp_path)
+    assert again.state.events == said
+    assert again.cursors["risk"].seq == 3
+
+
+def test_queued_messages_when_the_process_dies_before_the_commit_leave_nothing(tmp_path: Path) -> None:
+    node, said = _node(tmp_path, FailingShell(fails_on="PX-000002"))
+    for seq in (1, 2):
+        node.queue("risk", "e", seq, a_fill(f"PX-00000{seq}"))
+    with pytest.raises(OSError, match="disk full"):
+        node.commit_queue()
+    node.close()
+    again, _ = _node(tmp_path)
+    assert (said, again.state.events, again.cursors["risk"].seq) == ([], [], 0)
+
+
+def test_queued_messages_when_they_are_of_two_senders_are_committed_with_the_cursor_of_each(tmp_path: Path) -> None:
+    node, said = _node(tmp_path)
+    node.queue("risk", "e", 1, a_fill())
+    node.queue("watchdog", "e", 1, a_plan())
+    assert said == [a_fill()]
+    node.commit_queue()
+    node.close()
+    again, _ = _node(tmp_path)
+    assert {name: cursor.seq for name, cursor in again.cursors.items() if cursor.seq} == {"risk": 1, "watchdog": 1}

@@ -1,6 +1,6 @@
 """What a broker, or the shell in front of it, tells the core. Reports never leave the process."""
 
-from typing import Final
+from typing import Final, Literal
 
 from bus.messages import AssetLine, CashKind, Id, Message, Micros, Nanos, PriceMicros, SignedNanos, Symbol, Text
 
@@ -69,6 +69,12 @@ class BrokerAccount(Message, frozen=True, kw_only=True):
     buying_power_micros: Micros
     symbols: tuple[Symbol, ...]
     qtys_nanos: tuple[SignedNanos, ...]
+
+
+class BrokerStatement(BrokerAccount, frozen=True, kw_only=True):
+    """The account while no order works and every execution is told, for the ledger to compare."""
+
+    occasion: Literal["close", "demand"]
 
 
 class BrokerAssets(Message, frozen=True, kw_only=True):

@@ -1,11 +1,12 @@
 """Operators' commands on the books: a changed chart, an entry taken back, a difference explained; each in words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from ordering import COMMON, Deciding
 
 from bus.commands import Outcome
 from bus.messages import (
@@ -24,31 +25,6 @@ from services.ledger import accounts
 from services.ledger.book import open_book
 from services.ledger.events import SuspenseBooked
 from services.ledger.verify import verify_file
-
-COMMON: dict[str, Any] = {
-    "ts_event": 1_700_000_900_000_000_000, "ts_init": 1_700_000_900_000_000_000, "command_id": "c1",
-    "expires_boot_ns": 1, "operator": "olga", "receiver": "ledger", "halt_counter": 0, "reason": "for the test",
-}  # fmt: skip
-
-
-class Deciding:
-    """The runtime's part, over the tests' journal."""
-
-    def __init__(self, journal: Any) -> None:
-        self._journal = journal
-
-    @property
-    def state(self) -> Any:
-        return self._journal.state
-
-    def decided(self, message: Message) -> Sequence[Message]:
-        return self._journal.assembly.core.decide(self.state, message, COMMON["ts_init"])
-
-    def follow(self, events: Sequence[Message]) -> None:
-        for event in events:
-            self._journal.assembly.shell.before_commit(event)
-            self._journal.events.append(event)
-            self._journal.state = self._journal.assembly.core.evolve(self._journal.state, event)
 
 
 class Office:

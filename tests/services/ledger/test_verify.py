@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bus.messages import MICROS, NANOS, EntryPosted, Message, OrderFilled
 from config.identity import Identity
-from services.ledger.book import Book, LedgerError, harden, open_book
+from services.ledger.book import Book, LedgerError, open_book
+from services.ledger.connection import harden
 from services.ledger.core import LedgerCore
 from services.ledger.entry_rows import insert_link
 from services.ledger.hash_chain import COLUMNS, Head, Link, link_hash, sealed
@@ -169,7 +170,7 @@ def test_ledger_when_sound_then_no_fault_and_its_head(full: Book, ledger: Path) 
 
 def test_rows_that_are_no_entries_when_false_then_refused(full: Book) -> None:
     with pytest.raises(LedgerError, match="no more than the loss"):
-        full.adjust_wash_sale([1, 3, 5, 5, 5, 3, "2025"], NOW)
+        full.book_wash_sales("rule 2025 v1", [[1, 3, 5, 5, 5, 3]], "olga", at_ns=NOW)
     with pytest.raises(LedgerError, match="JSON"):
         full._add("AUDIT", "audit_trail", [NOW, "x", "ledger", "x", "x", "{", None], NOW)
     with pytest.raises(LedgerError, match="not that of the ledger"):
