@@ -127,7 +127,8 @@ def value_text(name: str, value: LedgerCell) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         if name.endswith("_micros") or name in MONEY:
             return grouped(dollars(value))
-        if name.endswith("_nanos"):
+        # Shares and contracts have nine places in the books.
+        if name.endswith("_nanos") or name == "qty":
             return grouped(shares(value))
     return cell_text(name, value)
 

@@ -24,6 +24,8 @@ REPORTS: Final[dict[LedgerKind, tuple[str, str]]] = {
 }
 #: These have whole statements on one page.
 _ROWS: Final[dict[LedgerKind, int]] = {"trial_balance": 200, "income_statement": 200, "balance_sheet": 200}
+#: What a page leaves to the CSV, which has every column.
+_NOT_SHOWN: Final = frozenset({"fill_id", "venue", "leg", "service", "description"})
 pages = Blueprint("reports", __name__, url_prefix="/books")
 
 
@@ -44,6 +46,7 @@ def show() -> Response:
         title=REPORTS[kind][0],
         words=REPORTS[kind][1],
         answer=answer,
+        shown=[index for index, name in enumerate(answer.columns) if name not in _NOT_SHOWN] if answer else [],
         fault=fault,
         query=query,
         text_of=books.cell_text,

@@ -112,8 +112,11 @@ def site(serve: Callable[..., Served], password_hash: str) -> Served:
 
 
 @pytest.fixture
-def clean_page(context: BrowserContext) -> Iterator[Page]:
-    """Make a page that fails its test on a console error, a script error, a CSP violation or a foreign request."""
+def clean_page(context: BrowserContext, serve: Callable[..., Served]) -> Iterator[Page]:
+    """Make a page that fails its test on a console error, a script error, a CSP violation or a foreign request.
+
+    It closes before every server stops: `serve` is set up first, whatever a test asks for first.
+    """
     faults: list[str] = []
     page = context.new_page()
     page.add_init_script(_WATCH_CSP)
