@@ -29,11 +29,19 @@ class PasswordError(ValueError):
 
 
 class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One person who may log in. `password_hash` is bcrypt's own text, cost included."""
+    """One person who may log in. `password_hash` is bcrypt's own text, cost included.
+
+    `totp_secret` is in Base32, empty where the password alone is enough; `recovery_hashes` are of codes not yet used.
+    Who has a password from an administrator (`must_change_password`) reaches only the page that changes it.
+    """
 
     name: str
     password_hash: str
     role: Role
+    is_active: bool = True
+    totp_secret: str = ""
+    recovery_hashes: tuple[str, ...] = ()
+    must_change_password: bool = False
 
     def __repr__(self) -> str:
         """Return the user without the hash."""
