@@ -12,6 +12,7 @@ from bus.messages import ServiceName
 from bus.orphan import Parent
 from bus.status_file import VALID_FOR_MS, StatusFile, bare_record
 from config.env_bot import SettingsError, parse
+from config.generation_pin import join
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomePaths
 from config.vault import Secrets, Vault, VaultError
@@ -34,7 +35,7 @@ def load_setup(paths: HomePaths, secrets: Secrets) -> Setup:
         env = parse(secrets.settings)
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
-    return Setup(paths=paths, env=env, identity=secrets.identity)
+    return Setup(paths=paths, env=env, identity=secrets.identity, generation=secrets.generation)
 
 
 def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = True) -> tuple[Setup, KeyRing]:
@@ -63,7 +64,10 @@ def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = Tr
             status_due = boot_ns() + VALID_FOR_MS // 3 * 1_000_000
         time.sleep(_WAIT_S)
     try:
-        secrets = vault.open()
+        # A self-check joins no chain: it looks at what the next start would use.
+        secrets = vault.open(join(paths, vault.generation) if is_waiting else 0)
+    except OSError as error:
+        raise ConfigurationError(f"{paths.run} cannot be written: {error.strerror}. Correct its rights.") from error
     except VaultError as error:
         raise ConfigurationError(str(error)) from error
     setup = load_setup(paths, secrets)

@@ -8,6 +8,7 @@ the others opened, whatever was saved meanwhile; and the keys of the bus are of 
 import fcntl
 import os
 import re
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,9 @@ from config.paths import HomePaths
 
 PIN_FILE: Final = "generation"
 LOCK_FILE: Final = "generation.lock"
+#: How often and for how long whoever joins tries to be the first: somebody who only looks holds the lock for a moment.
+_TRIES: Final = 10
+_POLL_S: Final = 0.02
 _NUMBER: Final = re.compile(r"g(\d{6})\n")
 
 
@@ -49,7 +53,7 @@ def join(paths: HomePaths, in_force: Callable[[], int]) -> int:
     """
     # Never closed: the lock lives as long as the process does, and the kernel lets go of it also after kill -9.
     descriptor = _open_lock(paths)
-    if _locks(descriptor, fcntl.LOCK_EX):
+    if _is_first(descriptor):
         move(paths, in_force())
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     # Read under the shared lock: whoever pins has the lock alone, so the number is final while anybody lives.
@@ -76,6 +80,14 @@ def move(paths: HomePaths, generation: int) -> None:
 
 def _open_lock(paths: HomePaths) -> int:
     return os.open(paths.run / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _is_first(descriptor: int) -> bool:
+    for _ in range(_TRIES):
+        if _locks(descriptor, fcntl.LOCK_EX):
+            return True
+        time.sleep(_POLL_S)
+    return False
 
 
 def _locks(descriptor: int, kind: int) -> bool:

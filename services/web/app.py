@@ -155,7 +155,7 @@ def _page_facts() -> dict[str, Any]:
     facts: dict[str, Any] = {"user": user, "theme": theme if theme in {"dark", "light"} else ""}
     facts["may_control"] = security.may("control")
     if user is not None:
-        facts["venue"] = venue_of(site().secrets().settings)
+        facts["venue"] = venue_of(site().running().settings)
         facts["chain"] = site().hub.chain()
         facts["bot_identity"] = site().secrets().identity.bot_identity
     return facts

@@ -14,7 +14,9 @@ import services
 from bus.codec import CommandAnswer
 from bus.control import ControlFolder
 from bus.halt import HaltRecord
+from bus.keys import make_pairs
 from bus.messages import ResolveStream
+from config import generation_pin
 from config.paths import HomePaths
 from config.users import User, authenticate
 from config.vault import Secrets, Vault, VaultError
@@ -59,7 +61,7 @@ class Site:
         self.paths = paths
         self.hub = hub
         self.bus = bus
-        self.vault = Vault(paths)
+        self.vault = Vault(paths, new_pairs=make_pairs)
         self.control = ControlFolder(paths)
         self.sessions = SessionBook()
         self.audit = Audit(AuditLog(paths), self._kept_secrets)
@@ -70,6 +72,7 @@ class Site:
         self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
         self._loading = threading.Lock()
         self._loaded: Secrets | None = None
+        self._running: Secrets | None = None
         self._first_phase_key = random_secrets.token_hex(32)
 
     def is_configured(self) -> bool:
@@ -86,6 +89,22 @@ class Site:
             if self._loaded is None or self._loaded.generation != self.vault.generation():
                 self._loaded = self.vault.open()
             return self._loaded
+
+    def running(self) -> Secrets:
+        """Return what the chain runs with: the secrets in force, or an older generation until the session is over.
+
+        Raises:
+            VaultError: they cannot be read.
+        """
+        newest = self.secrets()
+        # The pin is asked only where it can matter: most of the time nothing has been saved since the start.
+        pinned = generation_pin.pinned(self.paths)
+        if pinned in (0, newest.generation) or generation_pin.running_generation(self.paths) != pinned:
+            return newest
+        with self._loading:
+            if self._running is None or self._running.generation != pinned:
+                self._running = self.vault.open(pinned)
+            return self._running
 
     def _kept_secrets(self) -> tuple[str, ...]:
         """Return every secret in force, so that no text of the audit log repeats one."""
