@@ -12,10 +12,12 @@ from typing import Final
 from config import generation_pin
 from config.env_bot import SettingsError, parse
 from config.paths import HomePaths
-from config.vault import Vault, VaultError
+from config.vault import PARTS, Vault, VaultError
 
 logger = logging.getLogger(__name__)
 POLL_S: Final = 1.0
+#: Parts that change without any effect on what the chain does.
+_OF_PEOPLE: Final = frozenset({"users", "curve"})
 
 
 class PinWatch:
@@ -54,14 +56,18 @@ class PinWatch:
 def waiting_generation(paths: HomePaths, generation: int) -> int:
     """Return the generation in force that a chain of `generation` has not turned to yet; 0 where there is none to take.
 
-    One that cannot be used is left alone and logged: the chain goes on with what it has.
+    One that differs in nothing but who may log in is none: no chain is disarmed because somebody changed a password;
+    its keys of the bus come with the next start. One that cannot be used is left alone and logged.
     """
     vault = Vault(paths)
     try:
         newest = vault.generation()
         if not generation or newest == generation:
             return 0
-        parse(vault.open(newest).settings)
+        new, old = vault.open(newest), vault.open(generation)
+        if all(getattr(new, part) == getattr(old, part) for part in PARTS if part not in _OF_PEOPLE):
+            return 0
+        parse(new.settings)
     except (VaultError, SettingsError):
         logger.exception("the chain goes on with the settings of generation %d", generation)
         return 0

@@ -24,8 +24,17 @@ testing thomas three thunder tigger trade tradebot trader trading trustno trustn
 william winter wordpass yankees
 """
 _WORDS: Final = frozenset(_TEXT.split())
-_RUNS: Final = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qazwsxedcrfvtgbyhnujmikolp",
-                "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "1q2w3e4r5t6y7u8i9o0p")  # fmt: skip
+_RUNS: Final = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890",
+    "qwertyuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "qazwsxedcrfvtgbyhnujmikolp",
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
+    "1q2w3e4r5t6y7u8i9o0p",
+)
+_REPEATED_MAX: Final = 4
 _RUN_CHARS_MIN: Final = 3
 #: What people write for a letter; a password is looked at as typed and with these read as letters.
 _LEET: Final = str.maketrans("013457@$!", "oleastasi")
@@ -57,16 +66,15 @@ def _is_made_of_pieces(text: str) -> bool:
 def _is_piece(text: str) -> bool:
     if text in _WORDS or text in {"!", "@", "$"}:
         return True
-    if len(set(text)) == 1:
-        return True
+    if len(text) < _RUN_CHARS_MIN:
+        return text.isdigit()
     if len(text) == 4 and text.isdigit() and text[:2] in {"19", "20"}:
         return True
-    if len(text) < _RUN_CHARS_MIN:
-        return False
-    if any(text in line or text[::-1] in line for line in _RUNS):
-        return True
-    # Something short said over and over.
-    return (
-        any(len(text) % size == 0 and text == text[:size] * (len(text) // size) for size in range(1, 5))
-        and len(text) > 5
-    )
+    return any(text in line or text[::-1] in line for line in _RUNS) or _is_repeat(text)
+
+
+def _is_repeat(text: str) -> bool:
+    """Tell whether a text is one character, or something short, over and over."""
+    length = len(text)
+    sizes = [size for size in range(1, _REPEATED_MAX + 1) if length % size == 0 and length // size > 2]
+    return len(set(text)) == 1 or any(text == text[:size] * (length // size) for size in sizes)

@@ -6,9 +6,9 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from services.web import security
-from services.web.site import site
+from services.web.site import mark_of, site
 
-WRONG = "The user name or the password is wrong."
+WRONG = "The user name, the password or the code is wrong."
 LOCKED = "Too many attempts for this user. Wait 15 minutes, then try again."
 _THEMES = ("dark", "light")
 _YEAR_S = 365 * 24 * 3600
@@ -35,7 +35,7 @@ def log_in() -> AnyResponse:
         site().audit.record("login_locked", name[:64], actor=name[:64])
         return _again(LOCKED, name, 429)
     user = site().authenticate(name, request.form.get("password", ""))
-    if user is None:
+    if user is None or not site().has_second_factor(user, request.form.get("totp_code", "")):
         log.warning("log-in refused for %r from %s", name[:64], request.remote_addr)
         site().audit.record("login_refused", name[:64], actor=name[:64])
         return _again(WRONG, name, 401)
@@ -43,10 +43,14 @@ def log_in() -> AnyResponse:
     site().sessions.end(session.get(security.SESSION_ID))
     session.clear()
     agent = request.headers.get("User-Agent", "")
-    session[security.SESSION_ID] = site().sessions.start(user.name, request.remote_addr or "", agent)
+    session[security.SESSION_ID] = site().sessions.start(
+        user.name, request.remote_addr or "", agent, mark=mark_of(user)
+    )
     site().audit.record("logged_in", user.name, actor=user.name)
     log.info("%s logged in from %s", user.name, request.remote_addr)
-    return redirect(url_for("dashboard.show"), 303)
+    response = redirect(url_for("account.show" if user.must_change_password else "dashboard.show"), 303)
+    security.remember_device(response, user.name)
+    return response
 
 
 @pages.post("/logout")

@@ -32,7 +32,7 @@ from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
 from services.web.site import Bus
-from services.web.verbs import VERBS
+from services.web.verbs import VERBS, bootstrap_token
 
 HOST: Final = "127.0.0.1"
 PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
@@ -210,6 +210,9 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int
     threading.Thread(target=_end_with_supervisord, name="parent-watch", daemon=True).start()
     threading.Thread(target=_follow_the_chain, args=(ear, vault), name="settings-watch", daemon=True).start()
     sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
+    if not vault.is_provisioned() and sys.stderr.isatty():
+        # Under supervisord this output is a log file, and the token must be in none: whoever started it shows one.
+        bootstrap_token(paths)
     sys.stderr.flush()
     try:
         server.run()

@@ -86,5 +86,9 @@ def test_waiting_when_something_was_saved_then_is_its_generation_unless_it_canno
     assert waiting_generation(paths, 1) == 2
     assert waiting_generation(paths, 2) == 0
     assert waiting_generation(paths, 0) == 0, "a chain that is not from a vault stays as it is"
+    vault, kept = Vault(paths), Vault(paths).open()
+    people = (replace(kept.users[0], password_hash="another"),)
+    vault.replace(replace(kept, users=people), kept.generation)
+    assert waiting_generation(paths, 2) == 0, "a password changes nothing for the chain"
     save(paths, MARKET_DATA_SEED="not a number")
     assert waiting_generation(paths, 2) == 0

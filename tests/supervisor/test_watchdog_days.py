@@ -1,6 +1,7 @@
 """A watchdog of a live chain that stays up: the next day is planned by itself."""
 
 import pytest
+from msgspec.structs import replace
 from watchdog_rig import CRITICAL, MS, StillClock, WatchdogRig, bot, exchange_day
 
 from bus.assembly import Ports, Setup
@@ -81,7 +82,8 @@ def test_settings_that_were_saved_when_the_session_is_over_take_effect_and_wait_
     with on_host(clock):
         rig.shell.on_start({}, 0)
         rig.activate()
-        vault.replace(vault.open(), 1)
+        kept = vault.open()
+        vault.replace(replace(kept, settings=kept.settings | {"MAX_TRADES_PER_DAY": "7"}), 1)
         assert rig.tick_alive() == "ACTIVE"
         assert generation_pin.pinned(short_home) == 1, "nothing moves in mid-session"
         clock.ns = CLOSE_NS - OPEN_NS + 31 * 60_000 * MS
