@@ -21,7 +21,9 @@ from werkzeug.exceptions import HTTPException
 from config.paths import HomePaths
 from config.vault import Secrets, VaultError
 from services.web import (
+    account_web,
     assets,
+    audit_web,
     configuration_web,
     control_web,
     dashboard_web,
@@ -29,6 +31,7 @@ from services.web import (
     login_web,
     security,
     streams_web,
+    users_web,
 )
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
@@ -65,7 +68,16 @@ def create_app(
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web):
+    for view in (
+        configuration_web,
+        login_web,
+        dashboard_web,
+        control_web,
+        streams_web,
+        account_web,
+        users_web,
+        audit_web,
+    ):
         app.register_blueprint(view.pages)
     _add_fixed_files(app)
     _add_errors(app)
