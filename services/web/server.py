@@ -145,7 +145,7 @@ def main(
     values = dict(os.environ if environment is None else environment)
     paths = home_paths(values)
     if arguments and arguments[0] in VERBS:
-        return VERBS[arguments[0]](paths)
+        return VERBS[arguments[0]](paths, arguments[1:])
     faults = self_check(paths, values)
     if faults or "--self-check" in arguments:
         sys.stderr.write("".join(f"web: {fault}\n" for fault in faults) or "web: no fault found\n")
