@@ -39,6 +39,7 @@ _LATE_PARTS: Final = frozenset({"holdings"})
 GENERATIONS_KEPT: Final = 3
 #: Copies of generations that stay, each with its own key.
 BACKUPS_KEPT: Final = 30
+_RESTORE: Final = "Put a copy into force: python -m services.web list-secrets, then restore-secrets"
 _NAME = re.compile(r"g(\d{6})")
 _READ_TRIES_MAX = 2
 
@@ -257,9 +258,7 @@ class Vault:
             text = path.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
             if self.is_provisioned():
-                raise VaultError(
-                    f"{path} is lost. Restore it from a backup: it names the generation in force."
-                ) from None
+                raise VaultError(f"{path} is lost: it names the generation in force. {_RESTORE}") from None
             raise VaultError(
                 f"This bot is not configured: {path} does not exist. Start the web interface and open its first page."
             ) from None
@@ -267,7 +266,7 @@ class Vault:
             raise _unreadable(path, error) from error
         match = _NAME.fullmatch(text)
         if not match:
-            raise VaultError(f"{path} does not name a generation such as g000001. Restore it from a backup.")
+            raise VaultError(f"{path} does not name a generation such as g000001. {_RESTORE}")
         return int(match[1])
 
     def _write(self, secrets: Secrets, previous: int) -> int:
@@ -446,7 +445,7 @@ def _file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise VaultError(f"{path} is missing. Restore this generation from a backup.") from None
+        raise VaultError(f"{path} is missing. {_RESTORE}") from None
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -455,17 +454,17 @@ def _manifest(path: Path) -> dict[str, str]:
     try:
         manifest = msgspec.json.decode(_file(path), type=dict[str, str])
     except msgspec.MsgspecError:
-        raise VaultError(f"{path} is damaged. Restore this generation from a backup.") from None
+        raise VaultError(f"{path} is damaged. {_RESTORE}") from None
     expected = {f"{name}.enc" for name in PARTS}
     if not expected - {f"{name}.enc" for name in _LATE_PARTS} <= set(manifest) <= expected:
-        raise VaultError(f"{path} does not list exactly the parts {', '.join(PARTS)}. Restore it from a backup.")
+        raise VaultError(f"{path} does not list exactly the parts {', '.join(PARTS)}. {_RESTORE}")
     return manifest
 
 
 def _decrypted(path: Path, sha256: str, fernet: Fernet) -> bytes:
     content = _file(path)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise VaultError(f"{path} is not what {MANIFEST_FILE} says: it is damaged. Restore it from a backup.")
+        raise VaultError(f"{path} is not what {MANIFEST_FILE} says: it is damaged. {_RESTORE}")
     try:
         return fernet.decrypt(content)
     except InvalidToken:
