@@ -22,8 +22,8 @@ class Refusal:
 
 
 def given_reason() -> str:
-    """Return the reason in the form, on one line."""
-    return " ".join(request.form.get("reason", "").split())
+    """Return the reason in the form, on one line, and without a secret that was typed into it by mistake."""
+    return site().audit.without_secrets(" ".join(request.form.get("reason", "").split()))
 
 
 def reason_refusal() -> Refusal | None:

@@ -5,6 +5,7 @@ import logging
 from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from config.users import user_name_fault
 from services.web import security
 from services.web.site import mark_of, site
 
@@ -31,13 +32,13 @@ def log_in() -> AnyResponse:
     """Check the password; the answer and its time do not tell whether the user exists."""
     name = request.form.get("name", "").strip()
     if not security.may_try_password(name):
-        log.warning("log-in locked for %r from %s", name[:64], request.remote_addr)
-        site().audit.record("login_locked", name[:64], actor=name[:64])
+        log.warning("log-in locked for %r from %s", _shown(name), request.remote_addr)
+        site().audit.record("login_locked", _shown(name), actor=_shown(name))
         return _again(LOCKED, name, 429)
     user = site().authenticate(name, request.form.get("password", ""))
     if user is None or not site().has_second_factor(user, request.form.get("totp_code", "")):
-        log.warning("log-in refused for %r from %s", name[:64], request.remote_addr)
-        site().audit.record("login_refused", name[:64], actor=name[:64])
+        log.warning("log-in refused for %r from %s", _shown(name), request.remote_addr)
+        site().audit.record("login_refused", _shown(name), actor=_shown(name))
         return _again(WRONG, name, 401)
     security.forget_password_tries(name)
     site().sessions.end(session.get(security.SESSION_ID))
@@ -76,5 +77,11 @@ def choose_theme() -> AnyResponse:
     return response
 
 
+def _shown(name: str) -> str:
+    """Return a name as logs may have it: what cannot be one may be a password that was typed into the wrong field."""
+    return name if user_name_fault(name) is None else "what is no user name"
+
+
 def _again(fault: str, name: str, code: int) -> Response:
-    return make_response(render_template("login.html", fault=fault, name=name[:64]), code)
+    shown = name if user_name_fault(name) is None else ""
+    return make_response(render_template("login.html", fault=fault, name=shown), code)
