@@ -30,7 +30,7 @@ def new_secret() -> str:
 
 def setup_address(user_name: str, secret: str, bot_identity: str) -> str:
     """Return what an authenticator app reads from the picture."""
-    return pyotp.TOTP(secret).provisioning_uri(f"{user_name} ({bot_identity})", issuer_name=ISSUER)
+    return pyotp.TOTP(secret).provisioning_uri(name=f"{user_name} ({bot_identity})", issuer_name=ISSUER)
 
 
 def setup_picture(address: str) -> str:
