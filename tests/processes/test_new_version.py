@@ -63,7 +63,7 @@ def test_a_home_when_an_older_version_configured_it_then_it_waits_and_goes_on_on
     stage.chain.start(quiet=True)
     until(stage.browser.is_up, "the web UI does not answer")
     until(lambda: "are not those of this version" in status(paths).get("detail", ""), "nothing waits for new settings")
-    assert not list(paths.state.glob("risk.db")), "no service has started"
+    assert status(paths)["bot_state"] == "UNCONFIGURED", "nothing trades on settings that nobody has seen"
     person = Person(stage.chain.url)
     person.send("/login", "/login", {"name": ADMIN, "password": stage.password})
     assert "new in this version" in person.page("/settings")
@@ -72,4 +72,4 @@ def test_a_home_when_an_older_version_configured_it_then_it_waits_and_goes_on_on
     assert "Saved as generation 3: 2 changed." in person.send("/settings", "/settings/save", fields)
     stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
     stage.arm("after the update")
-    until(lambda: status(paths).get("state") == "ACTIVE", "the chain does not become active")
+    stage.wait_for_end(120)
