@@ -26,14 +26,16 @@ class CannotStartError(Exception):
 class Setup:
     """What every service starts from: the home, the checked settings, and who this bot is.
 
-    `is_buffered`: a replay, which nobody resumes. The paper broker's books and the ledger are committed once, when
-    they are closed, and not with each change.
+    `generation`: of the secrets, for whoever opens them again: a running chain uses one and the same, whatever was
+    saved since it started; 0 = they do not come from a vault. `is_buffered`: a replay, which nobody resumes. The paper
+    broker's books and the ledger are committed once, when they are closed, and not with each change.
     """
 
     paths: HomePaths
     env: EnvBot
     identity: Identity
     is_buffered: bool = False
+    generation: int = 0
 
 
 @dataclass(frozen=True)

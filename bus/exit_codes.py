@@ -11,5 +11,7 @@ EXIT_CRASH_LOOP: Final = 70
 EXIT_LOCKED: Final = 75
 #: The home, the settings or the bus's endpoints cannot be used; EX_CONFIG.
 EXIT_CONFIGURATION: Final = 78
+#: The chain turns to other settings between two sessions: the service is to start anew, and that is no crash.
+EXIT_NEW_SETTINGS: Final = 79
 #: What a person must look at first, and an end on request: starting it again by itself would not help.
 NOT_REPEATED: Final = (EXIT_STOPPED, EXIT_USAGE, EXIT_CRASH_LOOP, EXIT_LOCKED, EXIT_CONFIGURATION)

@@ -18,10 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from bus.clock import utc_ns
 from bus.lock import HOME_LOCK_FILE, is_held
 from bus.routes import SERVICES
+from config.bootstrap_token import BootstrapToken
 from config.build_check import build_faults
 from config.paths import DEFAULT_HOME, HOME_VARIABLE, HomeError, HomePaths
+from config.vault import Vault
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WEB_PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
@@ -286,6 +289,9 @@ def _run(chain: Chain) -> int:
             f"  logs      {chain.paths.logs}\n"
             "  stop      Ctrl-C\n"
         )
+        if not Vault(chain.paths).is_provisioned():
+            token = BootstrapToken(chain.paths, utc_ns).issue()
+            sys.stdout.write(f"  token     {token} (for the first configuration, once, within 30 minutes)\n")
         sys.stdout.flush()
         code = chain.wait()
     except KeyboardInterrupt:

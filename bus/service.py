@@ -10,10 +10,11 @@ from bus.assembly import Assembly, CannotStartError, Setup
 from bus.build import build_id
 from bus.endpoints import Endpoints
 from bus.error_handler import halting_on_error
-from bus.exit_codes import EXIT_CONFIGURATION, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE
+from bus.exit_codes import EXIT_CONFIGURATION, EXIT_LOCKED, EXIT_NEW_SETTINGS, EXIT_STOPPED, EXIT_USAGE
 from bus.failpoints import arm_from_environment
 from bus.lock import LockTakenError, service_lock
 from bus.messages import ServiceName
+from bus.new_settings import PinWatch
 from bus.placement import PlacementError, place
 from bus.runner import Runner
 from bus.sockets import BindError, BusSockets
@@ -32,8 +33,9 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
 
     Returns:
         The exit code: 0 stopped, 1 self-check found faults, 2 unknown argument, 75 another copy runs, 78 home,
-        settings, journal or endpoints unusable. An error that nobody handles halts the chain and ends the process with
-        its traceback and Python's 1; bus.supervised adds 70 for a crash loop and 75 for another chain on the home.
+        settings, journal or endpoints unusable, 79 to be started anew with other settings. An error that nobody
+        handles halts the chain and ends the process with its traceback and Python's 1; bus.supervised adds 70 for a
+        crash loop and 75 for another chain on the home.
     """
     arm_from_environment()
     unknown = [argument for argument in sys.argv[1:] if argument != "--self-check"]
@@ -53,9 +55,15 @@ def run_service(name: ServiceName, build: Callable[[Setup], Assembly[Any]]) -> i
                 runner = Runner(name, setup, BusSockets(ring, Endpoints.from_env(paths, setup.env)))
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, lambda *_: runner.stop())
+                watch = PinWatch(paths, setup.generation, runner.stop)
+                watch.start()
                 runner.start(build)
                 logger.info("%s is up (build %s, home %s)", name, build_id(), paths.root)
                 runner.run()
+                watch.stop()
+                if watch.has_moved:
+                    logger.info("%s starts anew with other settings", name)
+                    return EXIT_NEW_SETTINGS
     except LockTakenError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_LOCKED

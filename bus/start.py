@@ -12,6 +12,7 @@ from bus.messages import ServiceName
 from bus.orphan import Parent
 from bus.status_file import VALID_FOR_MS, StatusFile, bare_record
 from config.env_bot import PendingUpgradeError, SettingsError, parse
+from config.generation_pin import join
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomePaths
 from config.vault import Secrets, Vault, VaultError
@@ -34,7 +35,7 @@ def load_setup(paths: HomePaths, secrets: Secrets) -> Setup:
         env = parse(secrets.settings)
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
-    return Setup(paths=paths, env=env, identity=secrets.identity)
+    return Setup(paths=paths, env=env, identity=secrets.identity, generation=secrets.generation)
 
 
 def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = True) -> tuple[Setup, KeyRing]:
@@ -57,7 +58,7 @@ def _await_secrets(service: ServiceName, paths: HomePaths, *, is_waiting: bool) 
     vault, parent = Vault(paths), Parent()
     said = ""
     status, status_due = StatusFile(paths), 0
-    while isinstance(found := _secrets_or_wish(vault, paths), _Wish):
+    while isinstance(found := _secrets_or_wish(vault, paths, joins=is_waiting), _Wish):
         if not is_waiting:
             raise ConfigurationError(f"{found.lacks}: {found.remedy} first")
         if found.remedy != said:
@@ -82,7 +83,7 @@ class _Wish(NamedTuple):
     words: str = ""
 
 
-def _secrets_or_wish(vault: Vault, paths: HomePaths) -> Secrets | _Wish:
+def _secrets_or_wish(vault: Vault, paths: HomePaths, *, joins: bool) -> Secrets | _Wish:
     if not vault.is_provisioned():
         return _Wish(
             f"the configuration of {paths.root}",
@@ -91,8 +92,19 @@ def _secrets_or_wish(vault: Vault, paths: HomePaths) -> Secrets | _Wish:
         )
     try:
         secrets = vault.open()
+        wish = _upgrade_wish(secrets, paths)
+        if wish is not None:
+            return wish
+        # Joining pins what is in force, so nobody joins while a person still has to confirm it. A self-check joins no
+        # chain: it looks at what the next start would use.
+        return vault.open(join(paths, vault.generation)) if joins else secrets
+    except OSError as error:
+        raise ConfigurationError(f"{paths.run} cannot be written: {error.strerror}. Correct its rights.") from error
     except VaultError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def _upgrade_wish(secrets: Secrets, paths: HomePaths) -> _Wish | None:
     try:
         parse(secrets.settings)
     except PendingUpgradeError as error:
@@ -101,5 +113,5 @@ def _secrets_or_wish(vault: Vault, paths: HomePaths) -> Secrets | _Wish:
         return _Wish("its new settings", lacks, remedy, f"{lacks}: {remedy}.")
     except SettingsError:
         # load_setup says what is wrong with them.
-        return secrets
-    return secrets
+        return None
+    return None

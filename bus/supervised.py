@@ -19,6 +19,7 @@ from bus.exit_codes import (
     EXIT_CONFIGURATION,
     EXIT_CRASH_LOOP,
     EXIT_LOCKED,
+    EXIT_NEW_SETTINGS,
     EXIT_STOPPED,
     EXIT_USAGE,
     NOT_REPEATED,
@@ -98,7 +99,7 @@ def _run(paths: HomePaths, service: str, starts: Starts) -> int:
     try:
         _run_service(service)
     except SystemExit as end:
-        if (end.code or EXIT_STOPPED) in NOT_REPEATED:
+        if (end.code or EXIT_STOPPED) in (*NOT_REPEATED, EXIT_NEW_SETTINGS):
             starts.forget()
         raise
     return EXIT_STOPPED

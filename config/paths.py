@@ -33,6 +33,16 @@ class HomePaths:
         return self.root / "storage" / "secrets"
 
     @property
+    def secrets_backups(self) -> Path:
+        """Copies of generations of secrets, encrypted; without the keys, so that they may be kept elsewhere too."""
+        return self.root / "backups" / "secrets"
+
+    @property
+    def backup_keys(self) -> Path:
+        """The key of each copy."""
+        return self.keys / "backups"
+
+    @property
     def control(self) -> Path:
         """Control files: arm.json, control_start.txt, control_stop.txt, kill.txt, provision_ledger.json."""
         return self.root / "control"
@@ -89,6 +99,8 @@ class HomePaths:
             for folder in (
                 self.keys,
                 self.secrets,
+                self.secrets_backups,
+                self.backup_keys,
                 self.halts,
                 self.state,
                 self.audit,
@@ -97,7 +109,15 @@ class HomePaths:
                 self.logs,
             ):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for folder in (self.root, self.root / "storage", self.keys, self.secrets, self.control, self.run):
+            for folder in (
+                self.root,
+                self.root / "storage",
+                self.root / "backups",
+                self.keys,
+                self.secrets,
+                self.control,
+                self.run,
+            ):
                 folder.chmod(0o700)
         except OSError as error:
             raise HomeError(

@@ -3,6 +3,9 @@
 A generation is a folder `storage/secrets/g000001` with one encrypted file for each part and a MANIFEST of
 their sha256; its key is `storage/keys/g000001.key`. `storage/secrets/CURRENT` names the generation in force.
 A crash at any moment leaves CURRENT naming exactly the old generation or the new one, never a mixture.
+
+Before a generation comes into force, a second copy of it is in `backups/secrets`, and of its key in
+`storage/keys/backups`. Generations, keys and copies are deleted by age and number, and a key is never used twice.
 """
 
 import fcntl
@@ -10,8 +13,9 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +23,7 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 from msgspec import Struct
 
+from config.generation_pin import pinned
 from config.identity import Identity
 from config.paths import HomePaths
 from config.users import User
@@ -30,7 +35,11 @@ LOCK_FILE: Final = "LOCK"
 PARTS: Final = ("settings", "identity", "users", "credentials", "coa", "curve", "holdings")
 #: Parts that a generation of an older version does not have: it opens with the part's default, and the next has it.
 _LATE_PARTS: Final = frozenset({"holdings"})
+#: Folders of generations that stay beside the one in force. One that a running chain uses always stays.
 GENERATIONS_KEPT: Final = 3
+#: Copies of generations that stay, each with its own key.
+BACKUPS_KEPT: Final = 30
+_RESTORE: Final = "Put a copy into force: python -m services.web list-secrets, then restore-secrets"
 _NAME = re.compile(r"g(\d{6})")
 _READ_TRIES_MAX = 2
 
@@ -40,7 +49,7 @@ class VaultError(Exception):
 
 
 class VaultConflictError(VaultError):
-    """Somebody else wrote first: nothing was changed. Read the secrets again, then repeat the change."""
+    """Somebody else wrote first: nothing was changed. `config.secrets_diff.since` tells what they changed."""
 
 
 class CurvePair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,35 +121,99 @@ class Disk:
             shutil.rmtree(folder)
 
 
-class Vault:
-    """Opens and replaces the secrets of one home. Safe to use from several processes and threads."""
+@dataclass(frozen=True)
+class _Place:
+    """A folder with generations and the folder with their keys."""
 
-    def __init__(self, paths: HomePaths, disk: Disk | None = None) -> None:
+    secrets: Path
+    keys: Path
+
+    def folder(self, number: int) -> Path:
+        return self.secrets / _name(number)
+
+    def key(self, number: int) -> Path:
+        return self.keys / f"{_name(number)}.key"
+
+    def numbers(self) -> set[int]:
+        """Return the number of every generation that left a trace, finished or not."""
+        names = [path.name for path in self.secrets.glob("g*")] + [path.stem for path in self.keys.glob("g*.key")]
+        return {int(match[1]) for name in names if (match := _NAME.fullmatch(name))}
+
+
+class Vault:
+    """Opens and replaces the secrets of one home. Safe to use from several processes and threads.
+
+    Args:
+        paths: the home.
+        disk: what writes.
+        new_pairs: makes the bus's keys of the next generation; without it `replace` keeps the ones it is given.
+    """
+
+    def __init__(
+        self,
+        paths: HomePaths,
+        disk: Disk | None = None,
+        *,
+        new_pairs: Callable[[], dict[str, CurvePair]] | None = None,
+    ) -> None:
+        self._paths = paths
         self._secrets = paths.secrets
-        self._keys = paths.keys
+        self._live = _Place(paths.secrets, paths.keys)
+        self._backup = _Place(paths.secrets_backups, paths.backup_keys)
         self._disk = disk or Disk()
+        self._new_pairs = new_pairs
 
     def is_provisioned(self) -> bool:
         """Tell whether a generation was ever in force; a damaged or lost pointer counts, so nothing is overwritten."""
         return any((self._secrets / name).exists() for name in (CURRENT_FILE, PROVISIONED_FILE))
 
-    def open(self) -> Secrets:
-        """Return the secrets in force, every part of the same generation.
+    def open(self, generation: int = 0) -> Secrets:
+        """Return the secrets in force, every part of the same generation; or those of one generation that is kept.
 
         Raises:
             VaultError: not provisioned, or a file is missing, damaged or of another generation.
         """
+        if generation:
+            return _read(self._live, generation)
         number = self.generation()
         for _ in range(_READ_TRIES_MAX):
             try:
-                return self._read(number)
+                return _read(self._live, number)
             except VaultError:
                 # A writer may have moved on and deleted this generation while it was being read.
                 newest = self.generation()
                 if newest == number:
                     raise
                 number = newest
-        return self._read(number)
+        return _read(self._live, number)
+
+    def backups(self) -> tuple[int, ...]:
+        """Return the generations of which there is a copy, newest first."""
+        return tuple(sorted((number for number in self._backup.numbers() if self._was_in_force(number)), reverse=True))
+
+    def open_backup(self, generation: int) -> Secrets:
+        """Return the secrets of a copy, read with the copy's own key.
+
+        Raises:
+            VaultError: there is no such copy, or a file of it is missing or damaged.
+        """
+        return _read(self._backup, generation)
+
+    def restore(self, generation: int) -> int:
+        """Put what a copy holds into force, as a new generation under a new key, and return its number.
+
+        It needs nothing of what is in force now: a pointer, a key or a part may be lost.
+
+        Raises:
+            VaultError: the copy cannot be read, or the disk refused; what was in force stays so.
+        """
+        secrets = self.open_backup(generation)
+        with self._lock():
+            try:
+                previous = self.generation()
+            except VaultError:
+                previous = max(self._backup.numbers())
+            return self._write(secrets, previous)
 
     def provision(self, secrets: Secrets) -> int:
         """Write the first generation and return its number.
@@ -170,6 +243,8 @@ class Vault:
                     f"The secrets are at generation {current}, not {expected_generation}: somebody saved "
                     "first. Nothing was changed. Load the page again and repeat your change."
                 )
+            if self._new_pairs is not None:
+                secrets = msgspec.structs.replace(secrets, curve=self._new_pairs())
             return self._write(secrets, previous=current)
 
     def generation(self) -> int:
@@ -183,9 +258,7 @@ class Vault:
             text = path.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
             if self.is_provisioned():
-                raise VaultError(
-                    f"{path} is lost. Restore it from a backup: it names the generation in force."
-                ) from None
+                raise VaultError(f"{path} is lost: it names the generation in force. {_RESTORE}") from None
             raise VaultError(
                 f"This bot is not configured: {path} does not exist. Start the web interface and open its first page."
             ) from None
@@ -193,75 +266,73 @@ class Vault:
             raise _unreadable(path, error) from error
         match = _NAME.fullmatch(text)
         if not match:
-            raise VaultError(f"{path} does not name a generation such as g000001. Restore it from a backup.")
+            raise VaultError(f"{path} does not name a generation such as g000001. {_RESTORE}")
         return int(match[1])
-
-    def _read(self, number: int) -> Secrets:
-        folder = self._secrets / _name(number)
-        fernet = self._fernet(number)
-        manifest = _manifest(folder / MANIFEST_FILE)
-        parts = {
-            name: _decrypted(folder / f"{name}.enc", manifest[f"{name}.enc"], fernet)
-            for name in PARTS
-            if f"{name}.enc" in manifest
-        }
-        kinds: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Secrets)}
-        values: dict[str, Any] = {}
-        for name, content in parts.items():
-            try:
-                values[name] = msgspec.json.decode(content, type=kinds[name])
-            except msgspec.MsgspecError:
-                # The decoder's own words are dropped: they could quote what is inside.
-                raise VaultError(
-                    f"{folder / name}.enc was written by another version of the bot and is not understood. "
-                    "Run the version that wrote it, or restore a backup."
-                ) from None
-        return Secrets(generation=number, **values)
-
-    def _fernet(self, number: int) -> Fernet:
-        path = self._keys / f"{_name(number)}.key"
-        try:
-            return Fernet(path.read_bytes().strip())
-        except FileNotFoundError:
-            raise VaultError(
-                f"The key {path} is missing, and without it the secrets cannot be read. A key is never made "
-                "anew: restore this file from the backup of the keys."
-            ) from None
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        except ValueError:
-            raise VaultError(f"The key {path} is damaged. Restore this file from the backup of the keys.") from None
 
     def _write(self, secrets: Secrets, previous: int) -> int:
         """Write, verify and switch. The caller holds the lock."""
         number = 1 + max((*self._numbers(), previous))
-        folder, disk = self._secrets / _name(number), self._disk
-        key = Fernet.generate_key()
-        fernet = Fernet(key)
         try:
-            disk.make_folder(folder)
-            disk.write_file(self._keys / f"{_name(number)}.key", key + b"\n")
-            sums: dict[str, str] = {}
-            for name in PARTS:
-                content = fernet.encrypt(msgspec.json.encode(getattr(secrets, name)))
-                sums[f"{name}.enc"] = hashlib.sha256(content).hexdigest()
-                disk.write_file(folder / f"{name}.enc", content)
-            disk.write_file(folder / MANIFEST_FILE, msgspec.json.encode(sums))
-            for changed in (folder, self._secrets, self._keys):
-                disk.sync_folder(changed)
-            self._verify(number, secrets)
+            self._collect_garbage(previous)
+            self._write_generation(number, secrets)
+            self._write_backup(number)
+            _verify(self._live, number, secrets)
+            _verify(self._backup, number, secrets)
             pointer = self._secrets / f"{CURRENT_FILE}.tmp"
-            disk.write_file(pointer, f"{_name(number)}\n".encode())
-            disk.rename(pointer, self._secrets / CURRENT_FILE)
+            self._disk.write_file(pointer, f"{_name(number)}\n".encode())
+            self._disk.rename(pointer, self._secrets / CURRENT_FILE)
         except OSError as error:
             raise VaultError(
-                f"Generation {_name(number)} could not be written under {self._secrets} and {self._keys}: "
-                f"{error.strerror}. What was in force before stays in force. Make room or correct the "
-                "rights, then repeat."
+                f"Generation {_name(number)} could not be written under {self._secrets}, {self._live.keys} and "
+                f"{self._backup.secrets}: {error.strerror}. What was in force before stays in force. Make room or "
+                "correct the rights, then repeat."
             ) from error
         self._confirm(number)
         self._forget_old(number, previous)
         return number
+
+    def _write_generation(self, number: int, secrets: Secrets) -> None:
+        folder, disk = self._live.folder(number), self._disk
+        key = Fernet.generate_key()
+        fernet = Fernet(key)
+        disk.make_folder(folder)
+        disk.write_file(self._live.key(number), key + b"\n")
+        sums: dict[str, str] = {}
+        for name in PARTS:
+            content = fernet.encrypt(msgspec.json.encode(getattr(secrets, name)))
+            sums[f"{name}.enc"] = hashlib.sha256(content).hexdigest()
+            disk.write_file(folder / f"{name}.enc", content)
+        disk.write_file(folder / MANIFEST_FILE, msgspec.json.encode(sums))
+        for changed in (folder, self._secrets, self._live.keys):
+            disk.sync_folder(changed)
+
+    def _write_backup(self, number: int) -> None:
+        """Copy a generation and its key: none is in force without its copy."""
+        folder, disk = self._backup.folder(number), self._disk
+        disk.make_folder(folder)
+        disk.write_file(self._backup.key(number), self._live.key(number).read_bytes())
+        for name in (*(f"{part}.enc" for part in PARTS), MANIFEST_FILE):
+            disk.write_file(folder / name, (self._live.folder(number) / name).read_bytes())
+        for changed in (folder, self._backup.secrets, self._backup.keys):
+            disk.sync_folder(changed)
+
+    def _collect_garbage(self, previous: int) -> None:
+        """Delete what writers left that never came to the switch."""
+        for place in (self._live, self._backup):
+            for number in place.numbers():
+                if number > previous:
+                    self._delete(place, number)
+
+    def _delete(self, place: _Place, number: int) -> None:
+        self._disk.remove_file(place.key(number))
+        self._disk.remove_folder(place.folder(number))
+
+    def _was_in_force(self, number: int) -> bool:
+        """Tell whether a copy is not one of a writer that never came to the switch; a lost pointer tells nothing."""
+        try:
+            return number <= self.generation()
+        except VaultError:
+            return True
 
     def _confirm(self, number: int) -> None:
         """Make the switch durable, and leave the mark that keeps a lost pointer from opening the bootstrap again."""
@@ -277,37 +348,31 @@ class Vault:
                 f"{error.strerror}. Check the disk."
             ) from error
 
-    def _verify(self, number: int, secrets: Secrets) -> None:
-        """Read back what was written, from the disk, before it is put in force."""
-        written = self._read(number)
-        if any(getattr(written, name) != getattr(secrets, name) for name in PARTS):
-            raise VaultError(
-                f"{self._secrets / _name(number)} does not read back as it was written, so it was not "
-                "put in force. Check the disk, then repeat."
-            )
-
     def _forget_old(self, number: int, previous: int) -> None:
-        """Delete generations beyond the newest three; the one in force before always stays."""
-        others = sorted(self._numbers() - {number, previous}, reverse=True)
-        spare = GENERATIONS_KEPT - len({number, previous} - {0})
+        """Delete generations beyond the newest three and copies beyond the newest thirty, each with its key.
+
+        The generation in force before and one that a running chain uses always stay.
+        """
+        kept = {number, previous, pinned(self._paths)} - {0}
+        others = sorted(self._live.numbers() - kept, reverse=True)
+        copies = sorted(self._backup.numbers(), reverse=True)
         try:
-            for old in others[spare:]:
-                self._disk.remove_file(self._keys / f"{_name(old)}.key")
-                self._disk.remove_folder(self._secrets / _name(old))
+            for old in others[max(0, GENERATIONS_KEPT - len(kept)) :]:
+                self._delete(self._live, old)
+            for old in copies[BACKUPS_KEPT:]:
+                self._delete(self._backup, old)
         except OSError:
             # The switch is done and durable; what could not be deleted now goes at the next change.
             return
 
     def _numbers(self) -> set[int]:
-        """Return the number of every generation that left a trace, finished or not."""
-        names = [path.name for path in self._secrets.glob("g*")] + [path.stem for path in self._keys.glob("g*.key")]
-        return {int(match[1]) for name in names if (match := _NAME.fullmatch(name))}
+        return self._live.numbers() | self._backup.numbers()
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         path = self._secrets / LOCK_FILE
         try:
-            for folder in (self._secrets, self._keys):
+            for folder in (self._secrets, self._live.keys, self._backup.secrets, self._backup.keys):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -325,6 +390,53 @@ def _name(number: int) -> str:
     return f"g{number:06d}"
 
 
+def _verify(place: _Place, number: int, secrets: Secrets) -> None:
+    """Read back what was written, from the disk, before it is put in force."""
+    written = _read(place, number)
+    if any(getattr(written, name) != getattr(secrets, name) for name in PARTS):
+        raise VaultError(
+            f"{place.folder(number)} does not read back as it was written, so it was not "
+            "put in force. Check the disk, then repeat."
+        )
+
+
+def _read(place: _Place, number: int) -> Secrets:
+    folder = place.folder(number)
+    fernet = _fernet(place.key(number))
+    manifest = _manifest(folder / MANIFEST_FILE)
+    parts = {
+        name: _decrypted(folder / f"{name}.enc", manifest[f"{name}.enc"], fernet)
+        for name in PARTS
+        if f"{name}.enc" in manifest
+    }
+    kinds: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Secrets)}
+    values: dict[str, Any] = {}
+    for name, content in parts.items():
+        try:
+            values[name] = msgspec.json.decode(content, type=kinds[name])
+        except msgspec.MsgspecError:
+            # The decoder's own words are dropped: they could quote what is inside.
+            raise VaultError(
+                f"{folder / name}.enc was written by another version of the bot and is not understood. "
+                "Run the version that wrote it, or restore a backup."
+            ) from None
+    return Secrets(generation=number, **values)
+
+
+def _fernet(path: Path) -> Fernet:
+    try:
+        return Fernet(path.read_bytes().strip())
+    except FileNotFoundError:
+        raise VaultError(
+            f"The key {path} is missing, and without it the secrets cannot be read. A key is never made "
+            "anew: restore this file from the backup of the keys."
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError:
+        raise VaultError(f"The key {path} is damaged. Restore this file from the backup of the keys.") from None
+
+
 def _unreadable(path: Path, error: OSError) -> VaultError:
     return VaultError(f"{path} cannot be read: {error.strerror}. Correct its rights or restore it from a backup.")
 
@@ -333,7 +445,7 @@ def _file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise VaultError(f"{path} is missing. Restore this generation from a backup.") from None
+        raise VaultError(f"{path} is missing. {_RESTORE}") from None
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -342,17 +454,17 @@ def _manifest(path: Path) -> dict[str, str]:
     try:
         manifest = msgspec.json.decode(_file(path), type=dict[str, str])
     except msgspec.MsgspecError:
-        raise VaultError(f"{path} is damaged. Restore this generation from a backup.") from None
+        raise VaultError(f"{path} is damaged. {_RESTORE}") from None
     expected = {f"{name}.enc" for name in PARTS}
     if not expected - {f"{name}.enc" for name in _LATE_PARTS} <= set(manifest) <= expected:
-        raise VaultError(f"{path} does not list exactly the parts {', '.join(PARTS)}. Restore it from a backup.")
+        raise VaultError(f"{path} does not list exactly the parts {', '.join(PARTS)}. {_RESTORE}")
     return manifest
 
 
 def _decrypted(path: Path, sha256: str, fernet: Fernet) -> bytes:
     content = _file(path)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise VaultError(f"{path} is not what {MANIFEST_FILE} says: it is damaged. Restore it from a backup.")
+        raise VaultError(f"{path} is not what {MANIFEST_FILE} says: it is damaged. {_RESTORE}")
     try:
         return fernet.decrypt(content)
     except InvalidToken:

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
+from bus.clock import utc_ns
 from bus.processes import Chain
 from bus.status_file import STATUS_FILE, StatusRecord
+from config.bootstrap_token import BootstrapToken
 from config.identity import Identity
 from config.paths import HomePaths
 from replay.browser import Browser, PageError
@@ -48,6 +50,7 @@ class Stage:
         names = identity.__struct_fields__
         form = settings | {name: str(getattr(identity, name)) for name in names}
         form |= {"admin_name": ADMIN, "password": self.password, "password_again": self.password}
+        form |= {"bootstrap_token": BootstrapToken(self.chain.paths, utc_ns).issue()}
         try:
             self.browser.fill_in("/configuration", form)
             self.browser.fill_in("/login", {"name": ADMIN, "password": self.password})

@@ -47,11 +47,13 @@ from bus.messages import (
     SessionPlanned,
     StatusMessage,
 )
+from bus.new_settings import waiting_generation
 from bus.notifier import Notifier, notifier_of
 from bus.routes import SERVICES
 from bus.service import run_service
 from bus.status_file import StatusFile, bare_record, status_record
 from bus.vital_signs import ARMED_STATES, VitalSigns, mixed_build_words
+from config import generation_pin
 from config.vault import Vault, VaultError
 
 logger = logging.getLogger(__name__)
@@ -289,7 +291,21 @@ class WatchdogShell(Shell[dict[str, Message]]):
             self._plan_due = boot_ns() + _PLAN_AGAIN_NS
             self._halt("calendar", f"the next session cannot be planned: {error}")
             return ()
-        return () if plan is None else self._take(plan)
+        if plan is None or self._turns_to_new_settings():
+            return ()
+        return self._take(plan)
+
+    def _turns_to_new_settings(self) -> bool:
+        """Let every service start anew where other settings wait; an operator arms again, knowing them."""
+        generation = waiting_generation(self._setup.paths, self._setup.generation)
+        if not generation:
+            return False
+        if self._control.read().refusal(build_id()) is None:
+            self._control.request_stop(f"watchdog: the settings of generation {generation} take effect: arm again")
+            self._move()
+        generation_pin.move(self._setup.paths, generation)
+        logger.info("the session is over: the chain turns to the settings of generation %d", generation)
+        return True
 
     def _watch(self) -> None:
         control = self._control.current()
@@ -310,6 +326,9 @@ class WatchdogShell(Shell[dict[str, Message]]):
             return
         if control.arm.is_over(self._plan, self._session_ns):
             self._control.request_stop(f"watchdog: armed for the session of {control.arm.expires}, which is over")
+            return
+        if self._setup.generation not in (0, control.arm.generation):
+            self._control.request_stop(f"watchdog: armed for the settings of generation {control.arm.generation}")
             return
         strangers = self._boots.strangers(control.arm, self._liveness.boot_ids(CRITICAL, boot_ns()))
         if strangers:
@@ -427,7 +446,7 @@ def build(setup: Setup) -> Assembly[dict[str, Message]]:
         CannotStartError: the secrets cannot be read any more.
     """
     try:
-        notifier = notifier_of(setup.env, Vault(setup.paths).open())
+        notifier = notifier_of(setup.env, Vault(setup.paths).open(setup.generation))
     except VaultError as error:
         raise CannotStartError(str(error)) from error
     after_close = AfterClose(setup.paths.state, (sys.executable, str(Path(__file__).with_name("after_close.py"))))

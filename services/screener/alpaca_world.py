@@ -50,7 +50,7 @@ class AlpacaWorld:
             # It never gets the operator's keys.
             return _SIMULATOR_KEYS
         try:
-            pair = alpaca_data_pair(Vault(self._setup.paths).open().credentials)
+            pair = alpaca_data_pair(Vault(self._setup.paths).open(self._setup.generation).credentials)
         except VaultError as error:
             raise CannotStartError(f"The keys for market data cannot be read: {error}") from error
         if all(pair):

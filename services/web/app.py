@@ -23,8 +23,10 @@ from werkzeug.exceptions import HTTPException
 from config.paths import HomePaths
 from config.vault import Secrets, VaultError
 from services.web import (
+    account_web,
     alerts_web,
     assets,
+    audit_web,
     backups_web,
     candidates_web,
     coa_web,
@@ -48,6 +50,7 @@ from services.web import (
     streams_web,
     styleguide_web,
     trades_web,
+    users_web,
 )
 from services.web.frames import grouped
 from services.web.hub import StatusHub
@@ -76,6 +79,9 @@ _VIEWS: Final = (
     settings_web,
     credentials_web,
     backups_web,
+    account_web,
+    users_web,
+    audit_web,
     help_web,
 )
 _OK: Final = 200
@@ -218,7 +224,7 @@ def _page_facts() -> dict[str, Any]:
         "may_control": security.may("control"),
     }
     if user is not None:
-        facts["venue"] = venue_of(site().secrets().settings)
+        facts["venue"] = venue_of(site().running().settings)
         facts["chain"] = site().hub.chain()
         facts["unseen_alerts"] = site().hub.alerts.unseen()
         facts["bot_identity"] = site().secrets().identity.bot_identity

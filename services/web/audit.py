@@ -45,7 +45,7 @@ class Audit:
             after: what it is now. Of a secret: REPLACED.
             actor: who, where that is not whoever is logged in: a name that was tried at the log-in.
         """
-        masked = [self._without_secrets(text) for text in (subject, before, after, actor or _actor())]
+        masked = [self.without_secrets(text) for text in (subject, before, after, actor or _actor())]
         entry = Entry(
             at_utc=iso_utc(utc_ns()),
             actor=masked[3],
@@ -73,7 +73,7 @@ class Audit:
                 return self._unwritten
         return self.log.fault()
 
-    def _without_secrets(self, text: str) -> str:
+    def without_secrets(self, text: str) -> str:
         """Return a text without any secret that is kept or was just typed: the last net under every page."""
         for secret in {*self._kept_secrets(), *_typed_secrets()}:
             if len(secret) >= SECRET_CHARS_MIN and secret in text:

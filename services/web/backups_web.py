@@ -15,6 +15,7 @@ from msgspec import Struct
 from bus.clock import iso_utc
 from config.archive import SUFFIX
 from config.credentials import ARCHIVE_PASSPHRASE
+from config.vault import VaultError
 from services.web import security
 from services.web.short_process import Job, Outcome, TooManyAtOnceError, run
 from services.web.site import site
@@ -115,6 +116,23 @@ def verify_archive() -> Response:
     return _checked(f"The archive {name}, read whole", _run(job))
 
 
+@pages.post("/verify-secrets")
+@security.require("backups")
+def verify_secrets() -> Response:
+    """Open every copy of a generation of the secrets with its own key, and say which ones do not open."""
+    vault, faults = site().vault, []
+    numbers = vault.backups()
+    for number in numbers:
+        try:
+            vault.open_backup(number)
+        except VaultError as error:
+            faults.append(f"generation {number}: {error}")
+    words = "Copies of the secrets, each opened with its own key"
+    said = "\n".join(faults) or f"{len(numbers)} copies open whole."
+    site().audit.record("backups_verified", words, after="not sound" if faults else "sound")
+    return _page(Checked(words, is_sound=not faults, output=said), 200)
+
+
 def _checked(words: str, done: Outcome | None) -> Response:
     if done is None:
         return _page(Checked(words, is_sound=False, output=_BUSY), 409)
@@ -170,6 +188,8 @@ def _page(checked: Checked | None, code: int) -> Response:
         ledger=ledger,
         fault=fault,
         archives=_archives(),
+        generations=site().vault.backups(),
+        in_force=site().secrets().generation,
         has_passphrase=bool(site().secrets().credentials.get(ARCHIVE_PASSPHRASE)),
         checked=checked,
         checks={what: words for what, (words, _) in _CHECKS.items()},

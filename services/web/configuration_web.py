@@ -63,6 +63,9 @@ def save() -> AnyResponse:
     security.refuse_unless_loopback()
     here, typed = site(), _read_form()
     _check(typed)
+    token_fault = security.bootstrap_fault()
+    if token_fault:
+        typed.add("bootstrap_token", token_fault)
     if typed.faults:
         return _page(typed, 422)
     try:
@@ -112,6 +115,7 @@ def provision(
             curve=make_pairs(),
         )
     )
+    here.bootstrap.use_up()
     here.adopt_session_key()
     here.audit.record("configured", identity.bot_identity, after=f"administrator {admin.name}", actor=admin.name)
     here.on_provisioned(here.secrets())

@@ -60,7 +60,7 @@ def arm() -> AnyResponse:
     """
     here, user, state = site(), security.current_user(), site().control.read()
     # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
-    is_for_session = here.secrets().settings.get("ARM_EXPIRES") == "session"
+    is_for_session = here.running().settings.get("ARM_EXPIRES") == "session"
     session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
     refusal = reason_refusal() or _settings_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
     if is_for_session:
@@ -73,7 +73,7 @@ def arm() -> AnyResponse:
         reason=given_reason(),
         armed_at_utc=iso_utc(utc_ns()),
         halt_counter=state.halt_counter,
-        generation=here.secrets().generation,
+        generation=here.running().generation,
         build=build_id(),
         expires=session_date,
     )
@@ -191,7 +191,7 @@ def _unwritten(error: OSError) -> Refusal:
 def _page(action: Action, refusal: Refusal | None = None) -> Response:
     state = site().control.read()
     positions, allocated = site().hub.open_positions()
-    is_for_session = site().secrets().settings.get("ARM_EXPIRES") == "session"
+    is_for_session = site().running().settings.get("ARM_EXPIRES") == "session"
     until = "to the close of this session, unless" if is_for_session else "today and on every trading day, until"
     page = render_template(
         "control.html",

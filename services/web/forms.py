@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from flask import request, session
+from flask import g, request, session
 
+from config.users import User
 from services.web import security
 from services.web.login_web import LOCKED
 from services.web.site import site
@@ -21,8 +22,8 @@ class Refusal:
 
 
 def given_reason() -> str:
-    """Return the reason in the form, on one line."""
-    return " ".join(request.form.get("reason", "").split())
+    """Return the reason in the form, on one line, and without a secret that was typed into it by mistake."""
+    return site().audit.without_secrets(" ".join(request.form.get("reason", "").split()))
 
 
 def reason_refusal() -> Refusal | None:
@@ -37,9 +38,10 @@ def reason_refusal() -> Refusal | None:
 def reauth_refusal() -> Refusal | None:
     """Return why whoever is logged in may not do what needs the password again, or None.
 
-    It is typed into the form's `password`, and is good for five minutes in the same session; a wrong one is
-    refused also within them, and counted like one at the log-in. It comes last of a form's checks, so that a
-    form with another fault costs nobody an attempt. While the audit log cannot be written it refuses everything.
+    It is typed into the form's `password`, with the code of the app in `totp_code` where the user has one; it is
+    good for five minutes in the same session. A wrong one is refused also within them, and counted like one at the
+    log-in. It comes last of a form's checks, so that a form with another fault costs nobody an attempt. While the
+    audit log cannot be written it refuses everything.
     """
     here, user, given = site(), security.current_user(), request.form.get("password", "")
     fault = here.audit.fault()
@@ -53,6 +55,9 @@ def reauth_refusal() -> Refusal | None:
     if here.authenticate(user.name, given) is None:
         here.audit.record("confirmation_refused", user.name)
         return Refusal(401, "The password is wrong. Nothing was changed.")
+    if not here.has_second_factor(user, request.form.get("totp_code", "")):
+        here.audit.record("confirmation_refused", user.name)
+        return Refusal(401, "The code is wrong or was used: wait for the next one. Nothing was changed.")
     security.forget_password_tries(user.name)
     new_id = here.sessions.confirm(session.get(security.SESSION_ID))
     if new_id is None:
@@ -63,5 +68,9 @@ def reauth_refusal() -> Refusal | None:
 
 
 def reauth_facts() -> dict[str, bool]:
-    """Return what the template reauth.html needs: whether the password must be typed now."""
-    return {"must_reauth": not site().sessions.is_confirmed(session.get(security.SESSION_ID))}
+    """Return what the template reauth.html needs: whether the password must be typed now, and whether a code too."""
+    user = g.get("user")
+    return {
+        "must_reauth": not site().sessions.is_confirmed(session.get(security.SESSION_ID)),
+        "has_second_factor": isinstance(user, User) and bool(user.totp_secret),
+    }

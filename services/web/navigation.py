@@ -62,8 +62,13 @@ PAGES: Final[tuple[Page, ...]] = (
         "Bot",
         forms=("credentials.test", "credentials.replace", "credentials.forget"),
     ),
-    Page("backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive")),
+    Page(
+        "backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive", "backups.verify_secrets")
+    ),
     Page("help.show", "Help", "Bot"),
+    Page("account.show", "My account", "People"),
+    Page("users.show", "Users", "People"),
+    Page("audit.show", "Audit log", "People"),
 )
 _BY_ENDPOINT: Final = {name: page for page in PAGES for name in (page.endpoint, *page.forms)}
 

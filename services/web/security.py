@@ -1,15 +1,19 @@
 """Who may do what, the headers of every answer, the limit on passwords tried. What is not named is denied."""
 
 import ipaddress
+import secrets as random_ids
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, make_response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from itsdangerous import BadSignature, URLSafeSerializer
 from limits import RateLimitItemPerMinute
-from werkzeug.exceptions import Conflict, Forbidden, NotFound, SecurityError, Unauthorized
+from werkzeug.exceptions import Conflict, Forbidden, Gone, NotFound, SecurityError, Unauthorized
+from werkzeug.wrappers import Response as AnyResponse
 
+from config.bootstrap_token import State
 from config.users import Role, User
 from services.web.site import site
 
@@ -58,6 +62,18 @@ COOKIES: Final = {
 #: Other names for this host would let a foreign page reach the server by pointing its own name here.
 TRUSTED_HOSTS: Final = ["127.0.0.1", "localhost"]
 SESSION_ID: Final = "sid"
+DEVICE_COOKIE: Final = "tradebot_browser"
+_DEVICE_S: Final = 180 * 24 * 3600
+_GET_ANOTHER: Final = "Get a new one on the machine: python -m services.web bootstrap-token"
+_TOKEN_WORDS: Final[dict[State, str | None]] = {
+    "good": None,
+    "wrong": f"This is not the one-time token that was shown last. {_GET_ANOTHER}",
+    "expired": f"The one-time token was good for 30 minutes, which are over. {_GET_ANOTHER}",
+    "used": f"The one-time token was used already. {_GET_ANOTHER}",
+    "none": f"No one-time token was given out yet. {_GET_ANOTHER}",
+}
+#: What somebody whose password an administrator has chosen may do before it is changed.
+_BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "login.choose_theme"})
 #: Answered with JSON and a status, never with a page or a redirect.
 FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines"})
 _OPEN_BEFORE: Final = frozenset({"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"})
@@ -107,10 +123,10 @@ def guard(app: Flask) -> ResponseReturnValue | None:
     _refuse_foreign_origin()
     permission = permission_of(app, request.endpoint)
     if permission == "bootstrap":
-        if request.method in {"GET", "HEAD"}:
-            return redirect(url_for("dashboard.show"), 303)
-        raise Conflict("This bot is already configured. Log in to see it; nothing was changed.")
+        return _guard_after_configuration()
     user = g.user = site().user_of(session.get(SESSION_ID))
+    if user and user.must_change_password and permission != "public" and request.endpoint not in _BEFORE_CHANGE:
+        return _change_password_first()
     if permission == "public" or (permission is not None and may(permission)):
         return None
     if user is None and permission is not None:
@@ -129,6 +145,20 @@ def _guard_before_configuration(app: Flask) -> ResponseReturnValue | None:
     if request.method == "GET" and request.accept_mimetypes.accept_html and request.endpoint not in FOR_SCRIPTS:
         return redirect(url_for("configuration.show"), 303)
     raise NotFound
+
+
+def _guard_after_configuration() -> ResponseReturnValue:
+    if request.method in {"GET", "HEAD"}:
+        return redirect(url_for("dashboard.show"), 303)
+    if site().bootstrap.state_of(request.form.get("bootstrap_token", "")) == "used":
+        raise Gone("This one-time token was used: the bot is configured. Log in to see it; nothing was changed.")
+    raise Conflict("This bot is already configured. Log in to see it; nothing was changed.")
+
+
+def _change_password_first() -> ResponseReturnValue:
+    if request.method == "GET" and request.endpoint not in FOR_SCRIPTS:
+        return redirect(url_for("account.show"), 303)
+    raise Forbidden("An administrator has chosen your password. Change it first; nothing was changed.")
 
 
 def _log_in_first() -> ResponseReturnValue:
@@ -154,16 +184,55 @@ def refuse_unless_loopback() -> None:
 
 
 def may_try_password(name: str) -> bool:
-    """Count an attempt and tell whether it may go on: 5 in 15 minutes for each user name and address.
+    """Count an attempt and tell whether it may go on: 5 in 15 minutes for each user name and place.
 
     It counts before the password is checked, so many attempts at once get no further than five.
     """
-    return site().limiter.limiter.hit(_PASSWORD_TRIES, name[:64], request.remote_addr or "")
+    return site().limiter.limiter.hit(_PASSWORD_TRIES, name[:64], _place(name))
 
 
 def forget_password_tries(name: str) -> None:
     """Start the count of attempts anew after the right password."""
-    site().limiter.limiter.clear(_PASSWORD_TRIES, name[:64], request.remote_addr or "")
+    site().limiter.limiter.clear(_PASSWORD_TRIES, name[:64], _place(name))
+
+
+def _place(name: str) -> str:
+    """Return where an attempt comes from: a session, a browser that knew this user's password once, or an address.
+
+    So whoever guesses at the log-in locks out himself and not the only administrator, who has been there before.
+    """
+    user, here = g.get("user"), site()
+    if isinstance(user, User) and user.name == name:
+        return f"session {here.sessions.handle_of(session.get(SESSION_ID))}"
+    known = _device()
+    if known is not None and known["user"] == name:
+        return f"browser {known['id']}"
+    return request.remote_addr or ""
+
+
+def _device() -> dict[str, str] | None:
+    try:
+        found = _device_seal().loads(request.cookies.get(DEVICE_COOKIE, ""))
+    except BadSignature:
+        return None
+    return found if isinstance(found, dict) and found.keys() == {"user", "id"} else None
+
+
+def _device_seal() -> URLSafeSerializer:
+    return URLSafeSerializer(site().session_key(), salt="browser that knew the password")
+
+
+def remember_device(response: AnyResponse, name: str) -> None:
+    """Let this browser be known as one from which the user has logged in; it opens nothing."""
+    known = _device()
+    if known is None or known["user"] != name:
+        sealed = str(_device_seal().dumps({"user": name, "id": random_ids.token_hex(16)}))
+        response.set_cookie(DEVICE_COOKIE, sealed, max_age=_DEVICE_S, httponly=True, samesite="Strict")
+
+
+def bootstrap_fault() -> str | None:
+    """Return what is wrong with the one-time token in the form of the first configuration, or None."""
+    return _TOKEN_WORDS[site().bootstrap.state_of(request.form.get("bootstrap_token", ""))]
 
 
 def add_headers(response: Response) -> Response:

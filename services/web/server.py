@@ -19,10 +19,12 @@ from bus.halt import HaltRecord
 from bus.keys import KeyRing
 from bus.lock import LockTakenError, service_lock
 from bus.messages import Message, OperatorRequest, ServiceName
+from bus.new_settings import POLL_S
 from bus.orphan import Parent
 from bus.sockets import BindError
 from config import env_bot
 from config.env_bot import SettingsError
+from config.generation_pin import pinned
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomeError, HomePaths, home_paths
 from config.vault import Secrets, Vault, VaultError
@@ -31,7 +33,7 @@ from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
 from services.web.site import Bus
-from services.web.verbs import VERBS
+from services.web.verbs import VERBS, bootstrap_token
 
 HOST: Final = "127.0.0.1"
 PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
@@ -72,6 +74,7 @@ class Ear:
         self._factory = factory
         self._lock = threading.Lock()
         self._listener: Listener | None = None
+        self._generation = 0
 
     def start(self, secrets: Secrets) -> None:
         """Listen from now on; the second call does nothing.
@@ -80,14 +83,19 @@ class Ear:
             SettingsError: the stored settings are not those of this version.
             BindError: another web interface runs on this chain.
         """
-        setup = Setup(paths=self._paths, env=env_bot.parse(secrets.settings), identity=secrets.identity)
+        setup = Setup(
+            paths=self._paths,
+            env=env_bot.parse(secrets.settings),
+            identity=secrets.identity,
+            generation=secrets.generation,
+        )
         with self._lock:
             if self._listener is None:
                 log_format: LogFormat = "CSV" if setup.env.word("LOG_FORMAT") == "CSV" else "JSON"
                 set_up_logs("web", log_format, self._paths.output / setup.identity.bot_identity / "logs")
                 listener = self._factory(setup, secrets, self._hub.publish)
                 listener.start()
-                self._listener = listener
+                self._listener, self._generation = listener, secrets.generation
 
     def start_late(self, secrets: Secrets) -> None:
         """Listen from now on, when there are usable settings at last; what keeps it from that goes to the log."""
@@ -96,6 +104,19 @@ class Ear:
         except (SettingsError, BindError):
             # The configuration itself is done and answered; the page says that it hears nothing.
             log.exception("the status of the chain is not heard")
+
+    def follow(self, vault: Vault) -> None:
+        """Listen with the keys of the generation that the chain has turned to, where that is another one."""
+        pin = pinned(self._paths)
+        if self._listener is None or pin in (0, self._generation):
+            return
+        try:
+            secrets = vault.open(pin)
+        except VaultError:
+            log.exception("generation %d, which the chain uses, cannot be opened", pin)
+            return
+        self.stop()
+        self.start_late(secrets)
 
     def tell_halt(self, record: HaltRecord) -> None:
         """Tell every service of a halt, where there is a bus."""
@@ -130,7 +151,7 @@ def main(
     values = dict(os.environ if environment is None else environment)
     paths = home_paths(values)
     if arguments and arguments[0] in VERBS:
-        return VERBS[arguments[0]](paths)
+        return VERBS[arguments[0]](paths, arguments[1:])
     faults, is_check = start_faults(paths, values), "--self-check" in arguments
     if is_check:
         faults += settings_faults(paths)
@@ -201,7 +222,7 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
         return _port_refused(error, port)
     try:
         if vault.is_provisioned():
-            ear.start(vault.open())
+            ear.start(_of_the_chain(paths, vault))
     except BindError as error:
         sys.stderr.write(f"web: {error}\n")
         return EXIT_CANNOT_START
@@ -217,7 +238,11 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     threading.Thread(target=_end_with_supervisord, name="parent-watch", daemon=True).start()
+    threading.Thread(target=_follow_the_chain, args=(ear, vault), name="settings-watch", daemon=True).start()
     sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
+    if not vault.is_provisioned() and sys.stderr.isatty():
+        # Under supervisord this output is a log file, and the token must be in none: whoever started it shows one.
+        bootstrap_token(paths)
     sys.stderr.flush()
     try:
         server.run()
@@ -225,6 +250,20 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
         hub.close()
         ear.stop()
     return EXIT_OK
+
+
+def _of_the_chain(paths: HomePaths, vault: Vault) -> Secrets:
+    """Return the generation that the chain uses, where one is pinned and kept; else what is in force."""
+    try:
+        return vault.open(pinned(paths))
+    except VaultError:
+        return vault.open()
+
+
+def _follow_the_chain(ear: Ear, vault: Vault) -> None:
+    while True:
+        time.sleep(POLL_S)
+        ear.follow(vault)
 
 
 def _end_with_supervisord() -> None:

@@ -26,6 +26,7 @@ class _Session:
     started_utc_ns: int
     started_ns: int
     seen_ns: int
+    mark: str
     confirmed_ns: int | None = None
 
 
@@ -48,26 +49,36 @@ class SessionBook:
         self._lock = threading.Lock()
         self._open: dict[str, _Session] = {}
 
-    def start(self, user_name: str, address: str = "", agent: str = "") -> str:
-        """Open a session and return its id; beyond SESSIONS_MAX the one that was idle longest ends."""
+    def start(self, user_name: str, address: str = "", agent: str = "", *, mark: str = "") -> str:
+        """Open a session and return its id; beyond SESSIONS_MAX the one that was idle longest ends.
+
+        `mark` stands for the password and second factor that opened it: with others it is over.
+        """
         now = boot_ns()
         session_id = secrets.token_urlsafe(32)
         with self._lock:
             if len(self._open) >= SESSIONS_MAX:
                 oldest = min(self._open, key=lambda key: self._open[key].seen_ns)
                 del self._open[oldest]
-            self._open[session_id] = _Session(user_name, address, agent[:_AGENT_CHARS_MAX], utc_ns(), now, now)
+            self._open[session_id] = _Session(user_name, address, agent[:_AGENT_CHARS_MAX], utc_ns(), now, now, mark)
         return session_id
 
-    def user_of(self, session_id: str | None) -> str | None:
-        """Return whose session this is and note that it is in use, or None when it has ended."""
+    def owner_of(self, session_id: str | None) -> tuple[str, str] | None:
+        """Return whose session this is, with its mark, and note that it is in use; None when it has ended."""
         now = boot_ns()
         with self._lock:
             session = self._living(session_id, now)
             if session is None:
                 return None
             session.seen_ns = now
-            return session.user_name
+            return session.user_name, session.mark
+
+    def set_mark(self, session_id: str | None, mark: str) -> None:
+        """Let a session go on after its user has changed what opened it."""
+        with self._lock:
+            session = self._open.get(session_id or "")
+            if session is not None:
+                session.mark = mark
 
     def confirm(self, session_id: str | None) -> str | None:
         """Note that the password was typed again, and return the session's new id; None when it has ended."""

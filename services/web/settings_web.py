@@ -12,7 +12,7 @@ import msgspec
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from config import env_bot
+from config import env_bot, generation_pin
 from config.settings_change import Change, changes, dangers, merge
 from config.vault import Secrets, VaultConflictError
 from services.web import security
@@ -238,6 +238,5 @@ def _in_force(changed: tuple[Change, ...]) -> str:
 
 
 def _generations(stored: int) -> Mapping[str, Any]:
-    """Return which generation is stored, and which one the chain was armed with."""
-    arm = site().control.read().arm
-    return {"generation": stored, "chain_generation": arm.generation if arm else 0}
+    """Return which generation is stored, and which one the running chain uses; 0 where none runs."""
+    return {"generation": stored, "chain_generation": generation_pin.running_generation(site().paths)}

@@ -1,32 +1,46 @@
 """What every page works with: the home, the secrets in force, the sessions, the hub, the control folder."""
 
+import logging
 import secrets as random_secrets
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
 
 from flask import current_app
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from msgspec.structs import replace
 
 import services
+from bus.clock import utc_ns
 from bus.codec import CommandAnswer
 from bus.control import ControlFolder
 from bus.halt import HaltRecord
+from bus.keys import make_pairs
 from bus.messages import OperatorRequest
+from config import generation_pin
+from config.bootstrap_token import BootstrapToken
 from config.paths import HomePaths
+from config.user_rules import UserChangeError, Users, recovery_hash, without_recovery_code
 from config.users import User, authenticate
-from config.vault import Secrets, Vault, VaultError
+from config.vault import Secrets, Vault, VaultConflictError, VaultError
 from services.web.audit import Audit
 from services.web.audit_log import AuditLog
 from services.web.hub import StatusHub
+from services.web.second_factor import CodeBook
 from services.web.sessions import SessionBook
 
 SESSION_KEY_NAME: Final = "web_session_key"
 #: A password check keeps a core busy for a quarter of a second, so only this many run together.
 _HASHES_AT_ONCE: Final = 2
+#: How often a change of the users is tried when others save at the same moment.
+_SAVES_MAX: Final = 5
 _COA_TEMPLATE: Final = Path(services.__file__).parent / "ledger" / "tbot_ledger_coa_template.json"
+
+
+log = logging.getLogger(__name__)
 
 
 class Bus(Protocol):
@@ -59,9 +73,13 @@ class Site:
         self.paths = paths
         self.hub = hub
         self.bus = bus
-        self.vault = Vault(paths)
+        self.vault = Vault(paths, new_pairs=make_pairs)
         self.control = ControlFolder(paths)
         self.sessions = SessionBook()
+        self.bootstrap = BootstrapToken(paths, utc_ns)
+        self.codes = CodeBook(paths.state)
+        #: Secrets of second factors that are being set up, by user: nothing of them is kept before a code was right.
+        self.factors_in_setup: dict[str, str] = {}
         self.audit = Audit(AuditLog(paths), self._kept_secrets)
         self.limiter = Limiter(get_remote_address, storage_uri="memory://", strategy="moving-window")
         self.on_provisioned = on_provisioned
@@ -70,6 +88,7 @@ class Site:
         self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
         self._loading = threading.Lock()
         self._loaded: Secrets | None = None
+        self._running: Secrets | None = None
         self._first_phase_key = random_secrets.token_hex(32)
 
     def is_configured(self) -> bool:
@@ -87,13 +106,32 @@ class Site:
                 self._loaded = self.vault.open()
             return self._loaded
 
+    def running(self) -> Secrets:
+        """Return what the chain runs with: the secrets in force, or an older generation until the session is over.
+
+        Raises:
+            VaultError: they cannot be read.
+        """
+        newest = self.secrets()
+        # The pin is asked only where it can matter: most of the time nothing has been saved since the start.
+        pinned = generation_pin.pinned(self.paths)
+        if pinned in (0, newest.generation) or generation_pin.running_generation(self.paths) != pinned:
+            return newest
+        with self._loading:
+            if self._running is None or self._running.generation != pinned:
+                self._running = self.vault.open(pinned)
+            return self._running
+
     def _kept_secrets(self) -> tuple[str, ...]:
         """Return every secret in force, so that no text of the audit log repeats one."""
         try:
             kept = self.secrets() if self.is_configured() else None
         except VaultError:
             return ()
-        return (*kept.credentials.values(), *(pair.secret for pair in kept.curve.values())) if kept else ()
+        if kept is None:
+            return ()
+        of_users = (secret for user in kept.users for secret in (user.password_hash, user.totp_secret) if secret)
+        return (*kept.credentials.values(), *(pair.secret for pair in kept.curve.values()), *of_users)
 
     def session_key(self) -> str:
         """Return the key that signs cookies: the stored one, or before that this process's own."""
@@ -107,13 +145,62 @@ class Site:
 
     def user_of(self, session_id: str | None) -> User | None:
         """Return who is logged in under this session, as the users are now."""
-        name = self.sessions.user_of(session_id)
-        return next((user for user in self.secrets().users if user.name == name), None) if name else None
+        owner = self.sessions.owner_of(session_id)
+        if owner is None:
+            return None
+        user = next((user for user in self.secrets().users if user.name == owner[0] and user.is_active), None)
+        if user is None or mark_of(user) != owner[1]:
+            # Disabled or removed, or password or second factor are others by now, whoever changed them.
+            self.sessions.end(session_id)
+            return None
+        return user
 
     def authenticate(self, name: str, password: str) -> User | None:
         """Return the user whose name and password these are, or None."""
         with self._hashing:
             return authenticate(self.secrets().users, name, password)
+
+    def has_second_factor(self, user: User, code: str) -> bool:
+        """Tell whether a code, of the app or a recovery code, is the user's; none is needed where none is set up."""
+        if not user.totp_secret:
+            return True
+        try:
+            if self.codes.take(user, code):
+                return True
+        except OSError:
+            log.exception("no code counts for now")
+            return False
+        if recovery_hash(code) not in user.recovery_hashes:
+            return False
+        try:
+            self.change_users(lambda users: without_recovery_code(users, user.name, code))
+        except UserChangeError:
+            # Somebody was quicker with the same code.
+            return False
+        self.audit.record("recovery_code_used", user.name, actor=user.name)
+        return True
+
+    def change_users(self, change: Callable[[Users], Users]) -> None:
+        """Save the users as `change` makes them of the ones in force; repeated when somebody else saved meanwhile.
+
+        Raises:
+            UserChangeError: `change` refuses.
+            VaultError: they cannot be read or written; nothing was changed.
+        """
+        for attempt in range(_SAVES_MAX):
+            kept = self.vault.open()
+            try:
+                self.vault.replace(replace(kept, users=change(kept.users)), kept.generation)
+            except VaultConflictError:
+                if attempt + 1 == _SAVES_MAX:
+                    raise
+            else:
+                return
+
+
+def mark_of(user: User) -> str:
+    """Return what a session remembers of the password and second factor that opened it; neither can be read from it."""
+    return sha256(f"{user.password_hash}\n{user.totp_secret}".encode()).hexdigest()
 
 
 def site() -> Site:

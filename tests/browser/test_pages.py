@@ -8,8 +8,10 @@ from chain_day import OPEN_NS, chain, denied, heard, play_a_day, play_trades, po
 from playwright.sync_api import Page, expect
 
 from bus import messages as m
+from bus.clock import utc_ns
 from bus.control import ControlFolder
 from bus.lifecycle import EFFECTS
+from config.bootstrap_token import BootstrapToken
 from config.vault import Vault
 
 pytestmark = pytest.mark.browser
@@ -23,12 +25,14 @@ def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
     clean_page.goto(site.address)
     expect(clean_page.get_by_role("heading", name="First configuration")).to_be_visible()
     check_page(clean_page, "configuration")
+    clean_page.get_by_label("One-time token").fill(BootstrapToken(site.paths, utc_ns).issue())
     clean_page.get_by_label("MAX_OPEN_POSITIONS").fill("900")
     clean_page.get_by_label("Password", exact=True).fill("short")
     clean_page.get_by_role("button", name="Save").click()
     expect(clean_page.get_by_role("alert")).to_contain_text("3 faults: nothing was saved")
     check_page(clean_page, "configuration-faults")
     assert not Vault(site.paths).is_provisioned()
+    clean_page.get_by_label("One-time token").fill(BootstrapToken(site.paths, utc_ns).issue())
     clean_page.get_by_label("MAX_OPEN_POSITIONS").fill("4")
     clean_page.get_by_label("Password", exact=True).fill(PASSWORD)
     clean_page.get_by_label("Password again").fill(PASSWORD)

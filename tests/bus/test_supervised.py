@@ -101,6 +101,21 @@ def test_a_service_when_its_halt_cannot_be_written_stays_down_all_the_same(
     assert "halt could not be written" in capsys.readouterr().err
 
 
+def test_a_start_anew_for_other_settings_is_no_crash_however_often(
+    short_home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turn(_service: str) -> None:
+        raise SystemExit(exit_codes.EXIT_NEW_SETTINGS)
+
+    monkeypatch.setattr(supervised, "_run_service", turn)
+    for _ in range(6):
+        with pytest.raises(SystemExit) as ended:
+            supervised._run(short_home, "risk", supervised.Starts(short_home, "risk", 1))
+        assert ended.value.code == exit_codes.EXIT_NEW_SETTINGS
+    assert exit_codes.EXIT_NEW_SETTINGS not in exit_codes.NOT_REPEATED
+    assert ControlFolder(short_home).read().halt_counter == 0
+
+
 def test_a_start_when_it_cannot_be_counted_is_a_start_all_the_same(
     short_home: HomePaths, start: Callable[[str], Process]
 ) -> None:

@@ -32,12 +32,12 @@ def test_password_when_long_or_multibyte_or_with_nul_then_every_character_counts
 
 
 def test_password_when_typed_in_two_unicode_forms_then_is_the_same() -> None:
-    stored = hash_password(unicodedata.normalize("NFC", "cafés en été ✓"), cost=CHEAP)
-    assert verify_password(unicodedata.normalize("NFD", "cafés en été ✓"), stored)
+    stored = hash_password(unicodedata.normalize("NFC", "des cafés en été ✓"), cost=CHEAP)
+    assert verify_password(unicodedata.normalize("NFD", "des cafés en été ✓"), stored)
 
 
 def test_password_when_not_valid_unicode_then_is_wrong_not_an_error() -> None:
-    assert not verify_password("\ud800 broken surrogate", hash_password("correct horse", cost=CHEAP))
+    assert not verify_password("\ud800 broken surrogate", hash_password("correct horse battery", cost=CHEAP))
 
 
 @pytest.mark.parametrize("password", ["", "short", "elevenchars", "a" * 1025, "aaaaaaaaaaaaaa"])
@@ -45,6 +45,62 @@ def test_password_when_too_weak_or_too_long_then_is_refused_without_repeating_it
     with pytest.raises(PasswordError) as caught:
         hash_password(password, cost=CHEAP)
     assert not password or password not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "password12345678",
+        "1234567890123456",
+        "123456789123456789",
+        "qwertyuiopasdfghjkl",
+        "qwerty1234567890",
+        "1q2w3e4r5t6y7u8i9o0p",
+        "1qaz2wsx3edc4rfv",
+        "qazwsxedcrfvtgb",
+        "iloveyouiloveyou",
+        "Passw0rd!Passw0rd!",
+        "passwordpassword",
+        "PASSWORD PASSWORD",
+        "letmeinletmein2024",
+        "abcabcabcabcabc",
+        "abcdefghijklmnop",
+        "zyxwvutsrqponmlk",
+        "aaaaaaaaaaaaaaa1",
+        "correcthorsebatterystaple",
+        "Administrator2023!!",
+        "superman-batman-1999",
+        "welcome welcome 1",
+        "tradebottradebot",
+        "111111111111111",
+        "monkeydragonmaster",
+        "trustno1trustno1",
+        "football-baseball",
+        "987654321987654321",
+        "00000000000000001",
+    ],
+)
+def test_password_when_made_of_what_is_tried_first_then_is_refused(password: str) -> None:
+    assert len(password) >= users.PASSWORD_CHARS_MIN
+    assert users.password_fault(password) is not None
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery",
+        "a long enough password",
+        "vixen lemur cobalt",
+        "my dog eats blue shoes",
+        "elevenchars and four",
+        "kD8-qPz1-vVw7-mN4x",
+        "été à la mer du nord",
+        "x9" * 2 + " dragon boat on lake",
+        "p" * 4 + "lim plam plom " * 60,
+    ],
+)
+def test_password_when_of_words_that_do_not_belong_together_then_is_accepted(password: str) -> None:
+    assert users.password_fault(password) is None
 
 
 def test_verify_when_hash_is_damaged_then_is_wrong() -> None:

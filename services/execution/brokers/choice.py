@@ -59,7 +59,7 @@ def _alpaca(setup: Setup, _settings: ExecutionSettings) -> Broker:
     kept: Mapping[str, str] = {}
     if own.endpoint != "simulator":
         try:
-            kept = Vault(setup.paths).open().credentials
+            kept = Vault(setup.paths).open(setup.generation).credentials
         except VaultError as error:
             raise CannotStartError(str(error)) from error
     keys = kept.get(ALPACA_TRADING_KEY, ""), kept.get(ALPACA_TRADING_SECRET, "")

@@ -150,6 +150,18 @@ def test_page_when_real_then_the_ledger_of_this_home_lists_and_verifies_itself(a
         assert says in adam.post(f"/backups/verify/{what}", form_on="/backups").text
 
 
+def test_secrets_when_verified_then_every_copy_opens_or_is_named(
+    adam: Any, ledger: LedgerService, home: HomePaths
+) -> None:
+    keep_passphrase(home)
+    assert "Copies: 2, 1." in adam.get("/backups").text
+    assert "2 copies open whole." in adam.post("/backups/verify-secrets", form_on="/backups").text
+    (home.secrets_backups / "g000001" / "users.enc").write_bytes(b"damaged")
+    page = adam.post("/backups/verify-secrets", form_on="/backups").text
+    assert "generation 1: " in page
+    assert "✗ not sound" in page
+
+
 PASSPHRASE = "canary words that open an archive"
 ARCHIVE = "TBOT_USA_main_PAPER_BOT01_2025-03-12_20250312T210500Z.zip.age"
 

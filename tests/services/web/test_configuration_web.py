@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from bus.clock import utc_ns
 from bus.routes import SERVICES
+from config.bootstrap_token import BootstrapToken
 from config.env_bot import proposals
 from config.env_bot_settings import SETTINGS
 from config.paths import HomePaths
@@ -34,8 +36,13 @@ def provisioned() -> list[Secrets]:
     return []
 
 
+#: The one-time token of the test's home, as a terminal shows it.
+SHOWN: dict[str, str] = {}
+
+
 @pytest.fixture
 def app(home: HomePaths, hub: StatusHub, provisioned: list[Secrets], tmp_path: Path) -> Flask:
+    SHOWN["bootstrap_token"] = BootstrapToken(home, utc_ns).issue()
     made = create_app(home, hub, provisioned.append)
     template = tmp_path / "coa.json"
     template.write_text(json.dumps({"accounts": [{"code": "1000", "name": "Cash"}]}))
@@ -45,7 +52,7 @@ def app(home: HomePaths, hub: StatusHub, provisioned: list[Secrets], tmp_path: P
 
 def form(**changes: str) -> dict[str, str]:
     people = {"admin_name": "ada", "password": PASSWORD, "password_again": PASSWORD}
-    return {**proposals(), **IDENTITY, **people, **changes}
+    return {**proposals(), **IDENTITY, **people, **SHOWN, **changes}
 
 
 @pytest.mark.parametrize("path", ["/", "/configuration"])
@@ -177,10 +184,34 @@ def test_save_when_already_configured_then_conflicts_and_changes_nothing(
     token = late.token("/configuration")
     person.post("/configuration", form())
     before = Vault(home).open()
-    answer = late.post_bare("/configuration", form(csrf_token=token, admin_name="mallory"))
-    assert answer.status_code == 409
+    typed = form(csrf_token=token, admin_name="mallory")
+    assert late.post_bare("/configuration", typed).status_code == 410, "the token was used"
+    assert late.post_bare("/configuration", typed | {"bootstrap_token": ""}).status_code == 409
     assert Vault(home).open() == before
     assert person.get("/configuration").location == "/"
+
+
+def test_save_when_the_one_time_token_is_missing_or_wrong_or_old_then_says_so_and_saves_nothing(
+    person: Any, home: HomePaths, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for typed, words in (("", "not the one-time token"), ("f" * 32, "not the one-time token")):
+        answer = person.post("/configuration", form(bootstrap_token=typed))
+        assert answer.status_code == 422
+        assert words in answer.text
+    older = SHOWN["bootstrap_token"]
+    SHOWN["bootstrap_token"] = BootstrapToken(home, utc_ns).issue()
+    assert person.post("/configuration", form(bootstrap_token=older)).status_code == 422
+    late = BootstrapToken(home, lambda: utc_ns() + 31 * 60 * 1_000_000_000)
+    monkeypatch.setattr(app.extensions["tradebot"], "bootstrap", late)
+    answer = person.post("/configuration", form())
+    assert answer.status_code == 422
+    assert "30 minutes, which are over" in answer.text
+    assert not Vault(home).is_provisioned()
+
+
+def test_token_when_issued_then_is_in_no_file(app: Flask, home: HomePaths) -> None:
+    token = SHOWN["bootstrap_token"].encode()
+    assert [path for path in home.root.rglob("*") if path.is_file() and token in path.read_bytes()] == []
 
 
 def test_save_when_without_form_token_then_is_refused(person: Any, home: HomePaths) -> None:

@@ -17,8 +17,10 @@ from bus.assembly import Setup
 from bus.codec import CommandAnswer
 from bus.control import ControlFolder
 from bus.halt import HaltRecord
+from bus.keys import make_pairs
 from bus.lock import service_lock
 from bus.messages import Message, ResolveStream
+from config import generation_pin
 from config.paths import HomePaths
 from config.vault import Secrets, Vault
 from services.web import server
@@ -132,6 +134,34 @@ def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
     assert made[0].setup.identity.bot_id == "BOT01"
     made[0].publish(say("chain"), "watchdog")
     assert hub.snapshot()["chain"]["state"] == "ACTIVE"
+
+
+def test_ear_when_the_chain_turns_to_another_generation_then_listens_with_its_keys_and_not_before(
+    configured: HomePaths, hub: StatusHub
+) -> None:
+    made: list[FakeListener] = []
+
+    def factory(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> FakeListener:
+        made.append(FakeListener(setup, secrets, publish))
+        return made[-1]
+
+    vault, ear = Vault(configured, new_pairs=make_pairs), server.Ear(configured, hub, factory)
+    generation_pin.move(configured, 1)
+    ear.follow(vault)
+    assert made == [], "what never listened does not begin by itself"
+    ear.start(vault.open())
+    vault.replace(vault.open(), 1)
+    ear.follow(vault)
+    assert len(made) == 1, "a save moves nothing"
+    generation_pin.move(configured, 7)
+    ear.follow(vault)
+    assert [listener.calls for listener in made] == [["start"]], "a generation that is not there is not followed"
+    generation_pin.move(configured, 2)
+    ear.follow(vault)
+    ear.follow(vault)
+    assert [listener.calls for listener in made] == [["start", "stop"], ["start"]]
+    assert made[1].secrets == vault.open(2)
+    assert made[1].setup.generation == 2
 
 
 def test_ear_when_it_listens_then_passes_on_what_pages_say_and_before_and_after_that_nothing(

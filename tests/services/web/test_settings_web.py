@@ -1,5 +1,6 @@
 """Changing settings: nothing is saved unseen, unexplained or unconfirmed, and what two people typed is never lost."""
 
+import fcntl
 import re
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 from flask import Flask
 
+from config import generation_pin
 from config.env_bot import proposals
 from config.env_bot_settings import SETTINGS
 from config.paths import HomePaths
@@ -65,7 +67,17 @@ def test_page_when_opened_then_every_setting_has_its_value_range_unit_proposal_a
     assert "0.1 to 20 percent of the day&#39;s starting equity" in page
     assert "proposal: <code>2</code>" in page
     assert "Saved: generation 1" in page
-    assert "The chain is not armed" in page
+    assert "No chain runs: the next one takes it." in page
+
+
+def test_page_when_a_chain_runs_then_says_with_which_generation_and_what_waits(adam: Any, home: HomePaths) -> None:
+    # A lock on the same file through another descriptor counts as another process does.
+    with (home.run / generation_pin.LOCK_FILE).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        generation_pin.move(home, 1)
+        assert "The chain runs with it." in adam.get("/settings").text
+        assert post(adam, "save", MAX_OPEN_POSITIONS="3", **CONFIRMED).status_code == 303
+        assert "The chain runs with generation 1: what was saved since waits" in adam.get("/settings").text
 
 
 def test_review_when_something_changed_then_shows_old_new_and_when_and_saves_nothing(
