@@ -23,8 +23,8 @@ FIRST = "first words of an admin CANARY"
 
 def paths_of(app: Flask) -> list[str]:
     known = {"/static/<name>": "/static/theme.css", "/vendor/<name>": "/vendor/nothing.js"}
-    rules = [rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())]
-    return [known.get(rule.rule, rule.rule) for rule in rules]
+    rules = [rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())]
+    return [known.get(rule) or re.sub(r"<[^>]+>", "1", rule) for rule in rules]
 
 
 @pytest.mark.parametrize("name", ["nobody", "vera", "adam"])
@@ -55,7 +55,8 @@ def test_state_when_asked_for_by_get_then_only_exports_leave_a_row(
         adam.get(path).close()
     rows = AuditLog(configured).rows(AuditFilter())
     assert Vault(configured).generation() == before[0]
-    assert {row.action for row in rows[: len(rows) - before[1]]} <= {"audit_exported"}
+    added = {row.action for row in rows[: len(rows) - before[1]]}
+    assert [action for action in added if not action.endswith(("_exported", "_downloaded"))] == []
 
 
 @pytest.fixture
