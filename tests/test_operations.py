@@ -24,7 +24,7 @@ RULE = re.compile(
             r"ports\.raise_halt\(\s*\"(\w+)\"",
             r"raise_halt\(\w+, \"(\w+)\"",
             r"source=\"\w+\",\s*rule=\"(\w+)\"",
-            r"found\.append\(\(\"(\w+)\"",
+            r"found\.append\(\(\"([a-z_]+)\"",
             r"\[\(\"(\w+)\", detail\)\]",
             r"rule=\"(operator)\"",
             r"or \"(control_file)\"",

@@ -66,9 +66,34 @@ PAGES: Final[tuple[Page, ...]] = (
         "backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive", "backups.verify_secrets")
     ),
     Page("help.show", "Help", "Bot"),
-    Page("account.show", "My account", "People"),
-    Page("users.show", "Users", "People"),
-    Page("audit.show", "Audit log", "People"),
+    Page(
+        "account.show",
+        "My account",
+        "People",
+        forms=(
+            "account.change_password",
+            "account.begin_second_factor",
+            "account.confirm_second_factor",
+            "account.remove_second_factor",
+            "account.renew_recovery_codes",
+            "account.end_sessions",
+        ),
+    ),
+    Page(
+        "users.show",
+        "Users",
+        "People",
+        forms=(
+            "users.add",
+            "users.change_role",
+            "users.disable",
+            "users.enable",
+            "users.reset_password",
+            "users.remove_second_factor",
+            "users.end_sessions",
+        ),
+    ),
+    Page("audit.show", "Audit log", "People", forms=("audit.verify",)),
 )
 _BY_ENDPOINT: Final = {name: page for page in PAGES for name in (page.endpoint, *page.forms)}
 

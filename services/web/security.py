@@ -73,7 +73,7 @@ _TOKEN_WORDS: Final[dict[State, str | None]] = {
     "none": f"No one-time token was given out yet. {_GET_ANOTHER}",
 }
 #: What somebody whose password an administrator has chosen may do before it is changed.
-_BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "login.choose_theme"})
+_BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "preferences.choose"})
 #: Answered with JSON and a status, never with a page or a redirect.
 FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines"})
 _OPEN_BEFORE: Final = frozenset({"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"})

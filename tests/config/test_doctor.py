@@ -163,7 +163,7 @@ def test_clock_is_judged_by_what_the_kernel_says(
 def test_archives_are_judged_by_the_newest(home: HomePaths) -> None:
     provision(home, **{ARCHIVE_PASSPHRASE: CANARY})
     assert found(home)["archives"].words == "There is no archive yet."
-    (home.root / "backups").mkdir()
+    (home.root / "backups").mkdir(exist_ok=True)
     archive = home.root / "backups" / f"a_2026-01-01_x{SUFFIX}"
     archive.touch()
     assert found(home)["archives"].verdict == "ok"

@@ -150,7 +150,7 @@ def test_home_without_passphrase_makes_none_and_says_why(tmp_path: Path) -> None
 
     assert refused.returncode == 2
     assert "archive_passphrase is not set" in refused.stderr
-    assert not (paths.root / "backups").exists()
+    assert not list((paths.root / "backups").glob("*.age*"))
 
 
 def test_after_the_close_both_are_tried_and_what_failed_is_said(home: HomePaths) -> None:
