@@ -88,13 +88,15 @@ def next_step(night: Night, settings: HoldingsSettings) -> Step:
     portfolio, rates = night.portfolio, rates_of(settings)
     if night.gain_micros is not None:
         return Allocate(allocated=allocate(night.gain_micros, portfolio.cash_micros, portfolio.reserves, rates))
+    if night.is_bought:
+        return Finish()
     if night.is_rebalance and not night.is_rebalance_sold:
         if legs := rebalance_sales(portfolio, settings.float_bps):
             return Sell(legs=legs, is_for_float=False)
-    if night.passes < PASSES_MAX and not night.is_bought:
+    if night.passes < PASSES_MAX:
         if legs := top_up_legs(portfolio, settings.float_bps, rates):
             return Sell(legs=legs, is_for_float=True)
-    if night.may_buy and not night.is_float_sold and not night.is_bought:
+    if night.may_buy and not night.is_float_sold:
         planned = purchase(portfolio, settings.float_bps, without=night.sold, respreads=night.is_rebalance)
         if planned.legs:
             return Buy(purchase=planned)

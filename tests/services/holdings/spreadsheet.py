@@ -23,6 +23,11 @@ def cents(value: Fraction | Decimal) -> Decimal:
     return Decimal(whole) / 100
 
 
+def worth(shares: Decimal, price: Decimal) -> Decimal:
+    """What shares are worth by the broker's rule: rounded to the millionth of a dollar, and that to the cent."""
+    return (shares * price).quantize(Decimal("0.000001"), ROUND_HALF_EVEN).quantize(CENT, ROUND_HALF_EVEN)
+
+
 @dataclass
 class Row:
     """One fund: every purchase ever (shares, cost), and the shares sold of all of them together."""
@@ -38,7 +43,7 @@ class Row:
 
     @property
     def value(self) -> Decimal:
-        return (self.shares * self.price).quantize(CENT, ROUND_HALF_EVEN)
+        return worth(self.shares, self.price)
 
     def cost_until(self, sold: Decimal) -> Decimal:
         """The cost of the first shares ever bought, each purchase's part rounded to the cent."""
@@ -113,7 +118,7 @@ class Sheet:
         gain = Decimal(0)
         for symbol, shares in sales.items():
             row = self.rows[symbol]
-            proceeds = (shares * row.price).quantize(CENT, ROUND_HALF_EVEN)
+            proceeds = worth(shares, row.price)
             gain += row.gain_of(shares, proceeds)
             row.sold += shares
             self.cash += proceeds
@@ -149,14 +154,14 @@ class Sheet:
             proceeds = gain = Decimal(0)
             for symbol, shares in sales.items():
                 row = self.rows[symbol]
-                brought = (shares * row.price).quantize(CENT, ROUND_HALF_EVEN)
+                brought = worth(shares, row.price)
                 proceeds, gain = proceeds + brought, gain + row.gain_of(shares, brought)
             base = max(gain - self.carry, Decimal(0))
             tax = cents(base * self.tax_part)
             owed = due + tax + cents((base - tax) * self.payroll_part)
             held = sum(
                 (
-                    ((row.shares - sales.get(s, Decimal(0))) * row.price).quantize(CENT, ROUND_HALF_EVEN)
+                    worth(row.shares - sales.get(s, Decimal(0)), row.price)
                     for s, row in self.rows.items()
                 ),
                 Decimal(0),
@@ -194,7 +199,7 @@ class Sheet:
                 for symbol, cost in legs.items():
                     row = self.rows[symbol]
                     shares = (cost / row.price).quantize(SHARE, ROUND_FLOOR)
-                    paid = (shares * row.price).quantize(CENT, ROUND_HALF_EVEN)
+                    paid = worth(shares, row.price)
                     if shares:
                         row.purchases.append((shares, paid))
                         self.cash -= paid
