@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 #: Finnhub's API key: the universe is built with it.
 FINNHUB_KEY: Final = "finnhub_api_key"
@@ -12,8 +13,32 @@ ALPACA_DATA_SECRET: Final = "alpaca_data_secret"  # noqa: S105 - the name it is 
 #: Alpaca's key pair for trading: orders go out with it. A paper account's and a live account's are different pairs.
 ALPACA_TRADING_KEY: Final = "alpaca_trading_key"
 ALPACA_TRADING_SECRET: Final = "alpaca_trading_secret"  # noqa: S105 - the name it is kept under, not the secret
+#: The mail server's account for notices; without a user nobody logs in there.
+SMTP_USER: Final = "smtp_user"
+SMTP_PASSWORD: Final = "smtp_password"  # noqa: S105 - the name it is kept under, not the secret
+#: Where notices are posted as JSON. The address itself lets whoever knows it post there.
+WEBHOOK_URL: Final = "webhook_url"
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
+_THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 _API_SECRET: Final = re.compile(r"[A-Za-z0-9_\-/+=.]{8,200}")
+
+
+def webhook_fault(url: str) -> str | None:
+    """Return why this cannot be a webhook's address, without a part of it; None when it can be one.
+
+    Plain http is taken for this machine alone: what is posted says what the bot holds.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        is_whole = bool(host) and parts.port != 0 and parts.username is None and not parts.fragment
+    except ValueError:
+        is_whole, parts, host = False, urlsplit(""), ""
+    if not is_whole or not url.isascii() or any(sign.isspace() for sign in url):
+        return "A webhook is a whole address such as https://host/path, without a user name: copy it again"
+    if parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE):
+        return None
+    return "A webhook begins with https://; http:// is taken for this machine alone"
 
 
 def alpaca_data_pair(kept: Mapping[str, str]) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Rules between settings: each value may be allowed alone and yet the set makes no sense. Pure; part of the parser."""
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
@@ -19,6 +20,7 @@ _SCREENER_RANGES: Final = (
 )
 #: BROKER_NAME -> the switch of that broker; the embedded one has none.
 _BROKER_SWITCHES: Final = {"ALPACA": "ALPACA_ENABLED", "IBKR": "IBKR_ENABLED"}
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+")
 #: Sources whose prices are not those at which a broker trades now.
 _NOT_THE_MARKET: Final = frozenset({"generated", "recorded"})
 #: Each strategy's times, in the order in which they follow each other from its start.
@@ -206,6 +208,21 @@ def _universe_faults(values: Mapping[str, Value]) -> list[str]:
     return [] if types else ["UNIVERSE_TYPES names no type: write at least one, such as Common Stock"]
 
 
+def _mail_faults(values: Mapping[str, Value]) -> list[str]:
+    # SMTP_HOST empty: no mail is sent, and nothing else of it matters.
+    if not values["SMTP_HOST"]:
+        return []
+    faults = []
+    for key in ("SMTP_FROM", "SMTP_TO"):
+        addresses = [part.strip() for part in str(values[key]).split(",")]
+        if not all(_ADDRESS.fullmatch(address) for address in addresses) or (key == "SMTP_FROM" and addresses[1:]):
+            allowed = "one mail address" if key == "SMTP_FROM" else "mail addresses, separated by commas"
+            faults.append(f"{key} is '{values[key]}': SMTP_HOST is set, so it must be {allowed}")
+    if values["SMTP_SECURITY"] == "NONE" and values["SMTP_HOST"] not in ("127.0.0.1", "localhost", "::1"):
+        faults.append("SMTP_SECURITY is NONE: mail to a server on another machine must be encrypted")
+    return faults
+
+
 def _whole(values: Mapping[str, Value], key: str) -> int:
     return int(Decimal(str(values[key])))
 
@@ -252,4 +269,5 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
     (tuple(key for pair in _SCREENER_RANGES for key in pair), _range_faults),
     (("SCREENER_SCAN_MODE", "MARKET_DATA_SOURCE"), _scan_mode_faults),
     (("UNIVERSE_TYPES",), _universe_faults),
+    (("SMTP_HOST", "SMTP_FROM", "SMTP_TO", "SMTP_SECURITY"), _mail_faults),
 )

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from config.settings_table.alerts import ALERTS
 from config.settings_table.broker import BROKER
 from config.settings_table.ledger import LEDGER
 from config.settings_table.market_data import MARKET_DATA
@@ -24,5 +25,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     *MARKET_DATA,
     *SCREENER,
     *UNIVERSE,
+    *ALERTS,
     *SYSTEM,
 )

@@ -48,6 +48,11 @@ class HomePaths:
         return self.root / "state"
 
     @property
+    def audit(self) -> Path:
+        """The audit log: who did what in the web interface; its head is in `state`."""
+        return self.root / "audit"
+
+    @property
     def run(self) -> Path:
         """Sockets, locks and supervisord's own files; mode 0700."""
         return self.root / "run"
@@ -86,6 +91,7 @@ class HomePaths:
                 self.secrets,
                 self.halts,
                 self.state,
+                self.audit,
                 self.run,
                 self.entities,
                 self.logs,

@@ -27,7 +27,9 @@ CURRENT_FILE: Final = "CURRENT"
 PROVISIONED_FILE: Final = "PROVISIONED"
 MANIFEST_FILE: Final = "MANIFEST"
 LOCK_FILE: Final = "LOCK"
-PARTS: Final = ("settings", "identity", "users", "credentials", "coa", "curve")
+PARTS: Final = ("settings", "identity", "users", "credentials", "coa", "curve", "holdings")
+#: Parts that a generation of an older version does not have: it opens with the part's default, and the next has it.
+_LATE_PARTS: Final = frozenset({"holdings"})
 GENERATIONS_KEPT: Final = 3
 _NAME = re.compile(r"g(\d{6})")
 _READ_TRIES_MAX = 2
@@ -62,6 +64,8 @@ class Secrets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     credentials: dict[str, str]
     coa: dict[str, Any]
     curve: dict[str, CurvePair]
+    #: The settings of the long-term holdings, empty until they are set.
+    holdings: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         """Return the generation alone."""
@@ -196,7 +200,11 @@ class Vault:
         folder = self._secrets / _name(number)
         fernet = self._fernet(number)
         manifest = _manifest(folder / MANIFEST_FILE)
-        parts = {name: _decrypted(folder / f"{name}.enc", manifest[f"{name}.enc"], fernet) for name in PARTS}
+        parts = {
+            name: _decrypted(folder / f"{name}.enc", manifest[f"{name}.enc"], fernet)
+            for name in PARTS
+            if f"{name}.enc" in manifest
+        }
         kinds: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Secrets)}
         values: dict[str, Any] = {}
         for name, content in parts.items():
@@ -335,7 +343,8 @@ def _manifest(path: Path) -> dict[str, str]:
         manifest = msgspec.json.decode(_file(path), type=dict[str, str])
     except msgspec.MsgspecError:
         raise VaultError(f"{path} is damaged. Restore this generation from a backup.") from None
-    if set(manifest) != {f"{name}.enc" for name in PARTS}:
+    expected = {f"{name}.enc" for name in PARTS}
+    if not expected - {f"{name}.enc" for name in _LATE_PARTS} <= set(manifest) <= expected:
         raise VaultError(f"{path} does not list exactly the parts {', '.join(PARTS)}. Restore it from a backup.")
     return manifest
 

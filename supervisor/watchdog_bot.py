@@ -40,14 +40,17 @@ from bus.messages import (
     KillSwitchTripped,
     MarketMessage,
     Message,
+    OrderFilled,
     ServiceName,
     SessionPlanned,
     StatusMessage,
 )
+from bus.notifier import Notifier, notifier_of
 from bus.routes import SERVICES
 from bus.service import run_service
 from bus.status_file import StatusFile, bare_record, status_record
 from bus.vital_signs import ARMED_STATES, VitalSigns, mixed_build_words
+from config.vault import Vault, VaultError
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +132,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
         read_sessions: returns its sessions from one day to another.
         free_bytes: returns the free space where a path is.
         ballast: disk space to set aside at the start, in the real process alone.
+        notifier: tells people who do not look at the page.
     """
 
     def __init__(
@@ -139,8 +143,10 @@ class WatchdogShell(Shell[dict[str, Message]]):
         read_sessions: Callable[[str, str], tuple[ExchangeDay, ...]] = read_exchange_sessions,
         free_bytes: Callable[[Path], int] = free_bytes_at,
         ballast: Ballast | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._setup = setup
+        self._notifier = notifier
         self._planner = DayPlanner(setup.env, read_day, read_sessions)
         self._free_bytes = free_bytes
         self._ballast = ballast
@@ -193,8 +199,25 @@ class WatchdogShell(Shell[dict[str, Message]]):
         elif isinstance(event, EntrySuspended):
             self._halt("ledger_suspended", f"the ledger cannot book {event.source_event_id}: {event.detail}")
 
+    def after_commit(self, state: dict[str, Message], event: Message, now_ns: int) -> Sequence[Message]:
+        """Tell people of a halt; it has been on disk and on the bus for long."""
+        if self._notifier and isinstance(event, HaltRaised):
+            self._notifier.hear(event)
+        return ()
+
+    def close(self) -> None:
+        """Send the notices that wait, as far as two seconds reach."""
+        if self._notifier:
+            self._notifier.close()
+
+    def remark(self) -> str:
+        """Return what a person should see: notices that could not be sent."""
+        return self._notifier.remark()[:_TEXT_MAX] if self._notifier else ""
+
     def on_status(self, sender: ServiceName, message: Message) -> None:
-        """Note a heartbeat; the first one of a restarted critical service halts an armed chain."""
+        """Note a heartbeat; the first one of a restarted critical service halts an armed chain. Tell of fills."""
+        if self._notifier and isinstance(message, OrderFilled):
+            self._notifier.hear(message)
         if not isinstance(message, Heartbeat) or message.service != sender:
             return
         is_restart = self._liveness.hear(message, boot_ns())
@@ -370,14 +393,23 @@ class WatchdogShell(Shell[dict[str, Message]]):
 
 
 def build(setup: Setup) -> Assembly[dict[str, Message]]:
-    """Put the watchdog together."""
-    shell = WatchdogShell(setup, ballast=Ballast(setup.paths))
+    """Put the watchdog together.
+
+    Raises:
+        CannotStartError: the secrets cannot be read any more.
+    """
+    try:
+        notifier = notifier_of(setup.env, Vault(setup.paths).open())
+    except VaultError as error:
+        raise CannotStartError(str(error)) from error
+    shell = WatchdogShell(setup, ballast=Ballast(setup.paths), notifier=notifier)
     return Assembly(
         core=WatchdogCore(),
         shell=shell,
         attach=shell.attach,
         on_status=shell.on_status,
         lease_refusal=shell.lease_refusal,
+        remark=shell.remark,
     )
 
 

@@ -1,4 +1,4 @@
-"""Run the web interface: `python -m services.web`, `--self-check` checks and exits."""
+"""Run the web interface: `python -m services.web`; `--self-check` and `verify-audit` check and exit."""
 
 import sys
 

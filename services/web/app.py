@@ -25,6 +25,7 @@ from services.web import (
     configuration_web,
     control_web,
     dashboard_web,
+    forms,
     login_web,
     security,
     streams_web,
@@ -70,6 +71,7 @@ def create_app(
     _add_errors(app)
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
+    app.context_processor(forms.reauth_facts)
     return app
 
 

@@ -139,6 +139,7 @@ def provision(
         )
     )
     here.adopt_session_key()
+    here.audit.record("configured", identity.bot_identity, after=f"administrator {admin.name}", actor=admin.name)
     here.on_provisioned(here.secrets())
 
 

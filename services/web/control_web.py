@@ -11,7 +11,7 @@ from bus.clock import iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState
 from bus.vital_signs import drift_refusal
 from services.web import security
-from services.web.forms import Refusal, given_reason, password_refusal, reason_refusal
+from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
 from services.web.site import site
 
 Action = Literal["arm", "stop", "kill"]
@@ -64,7 +64,7 @@ def arm() -> AnyResponse:
     refusal = reason_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
     if is_for_session:
         refusal = refusal or _session_refusal(session_date)
-    refusal = refusal or password_refusal(user.name)
+    refusal = refusal or reauth_refusal()
     if refusal:
         return _page("arm", refusal)
     record = ArmRecord(
@@ -80,6 +80,7 @@ def arm() -> AnyResponse:
         here.control.arm(record)
     except OSError as error:
         return _page("arm", _unwritten(error))
+    here.audit.record("armed", f"halt counter {state.halt_counter}", after=record.reason)
     return _done("Armed. The chain becomes active when every service is up and its checks pass.")
 
 
@@ -94,6 +95,7 @@ def stop() -> AnyResponse:
         site().control.request_stop(f"{security.current_user().name}: {given_reason()}")
     except OSError as error:
         return _page("stop", _unwritten(error))
+    site().audit.record("stop_requested", "new positions", after=given_reason())
     return _done("Stop requested. No new positions are opened.")
 
 
@@ -114,6 +116,7 @@ def kill() -> AnyResponse:
     except OSError as error:
         return _page("kill", _unwritten(error))
     site().bus.tell_halt(record)
+    site().audit.record("kill_pressed", f"halt {record.counter}", after=given_reason())
     if standing:
         log.warning("%s pressed the kill button again under halt %d: %s", name, record.counter, given_reason())
         return _done(f"The chain is halted already: your halt {record.counter} stands until an operator arms again.")

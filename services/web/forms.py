@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from flask import request
+from flask import request, session
 
 from services.web import security
 from services.web.login_web import LOCKED
@@ -34,11 +34,34 @@ def reason_refusal() -> Refusal | None:
     return None
 
 
-def password_refusal(name: str) -> Refusal | None:
-    """Return why the password of this user does not confirm the order, or None; wrong ones are counted."""
-    if not security.may_try_password(name):
+def reauth_refusal() -> Refusal | None:
+    """Return why whoever is logged in may not do what needs the password again, or None.
+
+    It is typed into the form's `password`, and is good for five minutes in the same session; a wrong one is
+    refused also within them, and counted like one at the log-in. It comes last of a form's checks, so that a
+    form with another fault costs nobody an attempt. While the audit log cannot be written it refuses everything.
+    """
+    here, user, given = site(), security.current_user(), request.form.get("password", "")
+    fault = here.audit.fault()
+    if fault:
+        return Refusal(503, f"{fault} Nothing was changed.")
+    if not given and here.sessions.is_confirmed(session.get(security.SESSION_ID)):
+        return None
+    if not security.may_try_password(user.name):
+        here.audit.record("confirmation_locked", user.name)
         return Refusal(429, LOCKED)
-    if site().authenticate(name, request.form.get("password", "")) is None:
+    if here.authenticate(user.name, given) is None:
+        here.audit.record("confirmation_refused", user.name)
         return Refusal(401, "The password is wrong. Nothing was changed.")
-    security.forget_password_tries(name)
+    security.forget_password_tries(user.name)
+    new_id = here.sessions.confirm(session.get(security.SESSION_ID))
+    if new_id is None:
+        return Refusal(401, "Your session has ended. Log in again; nothing was changed.")
+    session[security.SESSION_ID] = new_id
+    here.audit.record("confirmed", user.name)
     return None
+
+
+def reauth_facts() -> dict[str, bool]:
+    """Return what the template reauth.html needs: whether the password must be typed now."""
+    return {"must_reauth": not site().sessions.is_confirmed(session.get(security.SESSION_ID))}

@@ -32,15 +32,19 @@ def log_in() -> AnyResponse:
     name = request.form.get("name", "").strip()
     if not security.may_try_password(name):
         log.warning("log-in locked for %r from %s", name[:64], request.remote_addr)
+        site().audit.record("login_locked", name[:64], actor=name[:64])
         return _again(LOCKED, name, 429)
     user = site().authenticate(name, request.form.get("password", ""))
     if user is None:
         log.warning("log-in refused for %r from %s", name[:64], request.remote_addr)
+        site().audit.record("login_refused", name[:64], actor=name[:64])
         return _again(WRONG, name, 401)
     security.forget_password_tries(name)
     site().sessions.end(session.get(security.SESSION_ID))
     session.clear()
-    session[security.SESSION_ID] = site().sessions.start(user.name)
+    agent = request.headers.get("User-Agent", "")
+    session[security.SESSION_ID] = site().sessions.start(user.name, request.remote_addr or "", agent)
+    site().audit.record("logged_in", user.name, actor=user.name)
     log.info("%s logged in from %s", user.name, request.remote_addr)
     return redirect(url_for("dashboard.show"), 303)
 
@@ -51,6 +55,7 @@ def log_out() -> AnyResponse:
     """End the session on the server; its cookie is worth nothing from now on."""
     site().sessions.end(session.get(security.SESSION_ID))
     session.clear()
+    site().audit.record("logged_out", security.current_user().name)
     return redirect(url_for("login.show"), 303)
 
 

@@ -13,14 +13,30 @@ from werkzeug.exceptions import Conflict, Forbidden, NotFound, SecurityError, Un
 from config.users import Role, User
 from services.web.site import site
 
-Permission = Literal["public", "bootstrap", "look", "control"]
+Permission = Literal[
+    "public",
+    "bootstrap",
+    "look",
+    "control",
+    "settings",
+    "credentials",
+    "users",
+    "books",
+    "holdings",
+    "export",
+    "audit",
+    "backups",
+]
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: Each role's permissions; "public" needs none, "bootstrap" exists only before the first configuration.
+_VIEWER: Final[frozenset[Permission]] = frozenset({"look", "export"})
+_OPERATOR: Final[frozenset[Permission]] = _VIEWER | {"control", "holdings", "books"}
+#: Each role's permissions; "public" needs none, "bootstrap" exists only before the first configuration. "export" is
+#: for what the page it is taken from shows anyway: a route that exports more needs that page's permission.
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
-    "viewer": frozenset({"look"}),
-    "operator": frozenset({"look", "control"}),
-    "admin": frozenset({"look", "control"}),
+    "viewer": _VIEWER,
+    "operator": _OPERATOR,
+    "admin": _OPERATOR | {"settings", "credentials", "users", "audit", "backups"},
 }
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "

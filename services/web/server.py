@@ -30,6 +30,7 @@ from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
 from services.web.site import Bus
+from services.web.verbs import VERBS
 
 HOST: Final = "127.0.0.1"
 PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
@@ -122,6 +123,8 @@ def main(
     """
     values = dict(os.environ if environment is None else environment)
     paths = home_paths(values)
+    if arguments and arguments[0] in VERBS:
+        return VERBS[arguments[0]](paths)
     faults = self_check(paths, values)
     if faults or "--self-check" in arguments:
         sys.stderr.write("".join(f"web: {fault}\n" for fault in faults) or "web: no fault found\n")

@@ -17,7 +17,9 @@ from bus.halt import HaltRecord
 from bus.messages import ResolveStream
 from config.paths import HomePaths
 from config.users import User, authenticate
-from config.vault import Secrets, Vault
+from config.vault import Secrets, Vault, VaultError
+from services.web.audit import Audit
+from services.web.audit_log import AuditLog
 from services.web.hub import StatusHub
 from services.web.sessions import SessionBook
 
@@ -60,6 +62,7 @@ class Site:
         self.vault = Vault(paths)
         self.control = ControlFolder(paths)
         self.sessions = SessionBook()
+        self.audit = Audit(AuditLog(paths), self._kept_secrets)
         self.limiter = Limiter(get_remote_address, storage_uri="memory://", strategy="moving-window")
         self.on_provisioned = on_provisioned
         self.coa_template = _COA_TEMPLATE
@@ -83,6 +86,14 @@ class Site:
             if self._loaded is None or self._loaded.generation != self.vault.generation():
                 self._loaded = self.vault.open()
             return self._loaded
+
+    def _kept_secrets(self) -> tuple[str, ...]:
+        """Return every secret in force, so that no text of the audit log repeats one."""
+        try:
+            kept = self.secrets() if self.is_configured() else None
+        except VaultError:
+            return ()
+        return (*kept.credentials.values(), *(pair.secret for pair in kept.curve.values())) if kept else ()
 
     def session_key(self) -> str:
         """Return the key that signs cookies: the stored one, or before that this process's own."""

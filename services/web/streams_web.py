@@ -17,7 +17,7 @@ from bus.halt import ControlState
 from bus.messages import ResolveStream, ServiceName, StoppedStream
 from bus.routes import SERVICES, senders_to
 from services.web import security
-from services.web.forms import Refusal, given_reason, password_refusal, reason_refusal
+from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
 from services.web.site import site
 
 Action = Literal["accept_history", "skip_message"]
@@ -107,7 +107,7 @@ def resolve() -> AnyResponse:
     answer = _chosen()
     if isinstance(answer, Refusal):
         return _page(answer)
-    refusal = reason_refusal() or _state_refusal(state) or password_refusal(user.name)
+    refusal = reason_refusal() or _state_refusal(state) or reauth_refusal()
     if refusal:
         return _page(refusal, answer)
     now = utc_ns()
@@ -125,6 +125,11 @@ def resolve() -> AnyResponse:
         seq=answer.seq,
     )
     said = here.bus.command(command, ANSWER_TIMEOUT_S)
+    here.audit.record(
+        "stream_answered",
+        f"{answer.sender} to {answer.receiver}, message {answer.seq}",
+        after=f"{answer.action}: {given_reason()}: {said.detail if said else 'no answer'}",
+    )
     if said is None or not said.is_done:
         return _page(_not_done(answer.receiver, said), answer)
     here.hub.stream_goes_on(answer.receiver, answer.sender)

@@ -1,8 +1,8 @@
-"""The form of an API key."""
+"""The form of what is kept as a credential."""
 
 import pytest
 
-from config.credentials import alpaca_data_pair, api_key_fault
+from config.credentials import alpaca_data_pair, api_key_fault, webhook_fault
 
 
 @pytest.mark.parametrize("key", ["c1abcdefgh", "PK_TEST-00000000", "x" * 200])
@@ -26,3 +26,31 @@ def test_alpaca_data_pair_when_its_own_is_whole_then_it_comes_before_the_one_tha
     assert alpaca_data_pair(trading) == ("TRADEKEYID", "tradeSECRET")
     assert alpaca_data_pair({"alpaca_data_key": "OWNKEYID"} | trading) == ("TRADEKEYID", "tradeSECRET")
     assert alpaca_data_pair({"alpaca_data_key": "OWNKEYID"}) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://hooks.example.org/a/b?c=d", "https://example.org:8443/x", "http://127.0.0.1:9000/x"]
+)
+def test_webhook_that_can_be_one_is_taken(url: str) -> None:
+    assert webhook_fault(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "canary",
+        "https://",
+        "http://example.org/canary",
+        "https://u:canary@example.org/",
+        "https://a b/canary",
+        "https://example.org:99999/canary",
+        "ftp://example.org/canary",
+        "https://example.org/canary#x",
+    ],
+)
+def test_webhook_that_cannot_be_one_is_refused_without_a_part_of_it(url: str) -> None:
+    fault = webhook_fault(url)
+
+    assert fault is not None
+    assert "canary" not in fault

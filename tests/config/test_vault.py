@@ -42,6 +42,7 @@ def secrets_named(label: str) -> Secrets:
         credentials={"web_session_key": CANARY + label},
         coa={"label": label, "accounts": [{"code": "1000"}]},
         curve={"web": CurvePair(public=label, secret=CANARY)},
+        holdings={"label": label},
     )
 
 
@@ -53,6 +54,7 @@ def labels(secrets: Secrets) -> set[str]:
         secrets.credentials["web_session_key"].removeprefix(CANARY),
         secrets.coa["label"],
         secrets.curve["web"].public,
+        secrets.holdings["label"],
     }
 
 
@@ -296,6 +298,21 @@ def test_open_when_parts_of_two_generations_are_mixed_then_refuses_even_with_a_m
     (new / "MANIFEST").write_bytes(msgspec.json.encode(sums))
     with pytest.raises(VaultError, match=r"users\.enc does not belong to its key"):
         vault.open()
+
+
+def test_open_when_written_before_there_were_holdings_then_they_are_empty_and_the_next_has_them(
+    paths: HomePaths,
+) -> None:
+    vault = Vault(paths)
+    vault.provision(secrets_named("one"))
+    folder = paths.secrets / "g000001"
+    (folder / "holdings.enc").unlink()
+    sums = msgspec.json.decode((folder / "MANIFEST").read_bytes())
+    del sums["holdings.enc"]
+    (folder / "MANIFEST").write_bytes(msgspec.json.encode(sums))
+    assert vault.open().holdings == {}
+    vault.replace(secrets_named("two"), 1)
+    assert labels(vault.open()) == {"two"}
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"settings.enc": "00"}', b"[]", b'{"x": 1}'])

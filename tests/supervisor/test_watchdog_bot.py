@@ -11,8 +11,10 @@ from bus.calendar import ExchangeDay
 from bus.lifecycle import effects
 from bus.messages import HaltRaised, Heartbeat, Message, ServiceName
 from bus.status_file import STATUS_FILE, StatusFile, StatusRecord
-from bus.testing import CLOSE_NS, OPEN_NS, a_beat, a_deposit, a_halt, a_plan
+from bus.testing import CLOSE_NS, OPEN_NS, a_beat, a_deposit, a_fill, a_halt, a_plan
 from config.env_bot import parse, proposals
+from config.paths import HomePaths
+from config.vault import Secrets, Vault
 from replay.session import DEMO_IDENTITY
 
 
@@ -208,8 +210,40 @@ def test_the_status_when_asked_for_more_often_is_published_five_times_a_second(r
     assert len(rig.said) == 10
 
 
+def provision(paths: HomePaths, settings: dict[str, str]) -> Setup:
+    secrets = Secrets(
+        generation=0,
+        settings=settings,
+        identity=DEMO_IDENTITY,
+        users=(),
+        credentials={},
+        coa={},
+        curve={},
+    )
+    Vault(paths).provision(secrets)
+    return Setup(paths=paths, env=parse(settings), identity=DEMO_IDENTITY)
+
+
+def test_the_watchdog_when_the_secrets_cannot_be_read_does_not_start(rig: WatchdogRig) -> None:
+    with pytest.raises(CannotStartError, match="not configured"):
+        bot.build(Setup(paths=rig.paths, env=parse(proposals()), identity=DEMO_IDENTITY))
+
+
+def test_the_watchdog_tells_of_a_halt_and_of_fills_and_shows_when_it_could_not(rig: WatchdogRig) -> None:
+    nobody = {"SMTP_HOST": "localhost", "SMTP_PORT": "1", "SMTP_SECURITY": "NONE"}
+    addresses = {"SMTP_FROM": "bot@example.org", "SMTP_TO": "a@example.org"}
+    wishes = {"NOTIFY_ON_FILL": "true"}
+    assembly = bot.build(provision(rig.paths, proposals() | nobody | addresses | wishes))
+
+    assembly.on_status("execution", a_fill())
+    assembly.shell.after_commit({}, a_halt(), 0)
+    assembly.shell.close()
+
+    assert "notices by mail are not sent, 2 are lost: localhost:1 did not take the mail" in assembly.remark()
+
+
 def test_the_watchdog_when_built_is_one_assembly_of_core_and_shell(rig: WatchdogRig) -> None:
-    assembly = bot.build(Setup(paths=rig.paths, env=parse(proposals()), identity=DEMO_IDENTITY))
+    assembly = bot.build(provision(rig.paths, proposals()))
     assert isinstance(assembly.core, bot.WatchdogCore)
     assert "STARTING" in str(assembly.lease_refusal())
     assembly.on_status("risk", a_beat("risk"))

@@ -279,6 +279,8 @@ def test_form_when_larger_than_a_mebibyte_then_is_refused(person: Any) -> None:
     assert person.post_bare("/login", fields).status_code in {403, 413}
 
 
-def test_permissions_when_listed_then_every_role_may_look_and_viewers_only_that() -> None:
-    assert security.PERMISSIONS["viewer"] == {"look"}
-    assert all("look" in found for found in security.PERMISSIONS.values())
+def test_permissions_when_listed_then_each_role_has_exactly_these() -> None:
+    viewer = {"look", "export"}
+    operator = viewer | {"control", "holdings", "books"}
+    admin = operator | {"settings", "credentials", "users", "audit", "backups"}
+    assert {"viewer": viewer, "operator": operator, "admin": admin} == security.PERMISSIONS
