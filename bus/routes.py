@@ -11,13 +11,14 @@ SERVICES: Final[tuple[m.ServiceName, ...]] = (
     "risk",
     "execution",
     "ledger",
+    "holdings",
     "web",
     "watchdog",
 )
 
 #: Reliable messages: (sender, type) -> who receives it, in order, exactly one effect.
 ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, ...]]] = {
-    ("watchdog", m.SessionPlanned): ("screener", "strategy", "risk", "execution"),
+    ("watchdog", m.SessionPlanned): ("screener", "strategy", "risk", "execution", "holdings"),
     ("watchdog", m.HaltRaised): ("strategy", "risk", "execution"),
     ("screener", m.CandidatesRanked): ("strategy", "risk"),
     ("screener", m.OptionsListed): ("strategy", "risk"),
@@ -37,6 +38,15 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("execution", m.IntentClosed): ("risk",),
     ("execution", m.CashMoved): ("ledger",),
     ("ledger", m.EntrySuspended): ("watchdog",),
+    ("risk", m.HoldingsWindowOpened): ("holdings",),
+    ("holdings", m.FundsQuoteRequested): ("risk",),
+    ("risk", m.FundsQuoted): ("holdings",),
+    ("holdings", m.BooksRequested): ("ledger",),
+    ("ledger", m.BooksReported): ("holdings",),
+    ("holdings", m.ReserveAllocated): ("ledger",),
+    ("holdings", m.HoldingsOrderRequested): ("risk",),
+    ("risk", m.HoldingsOrderDenied): ("holdings",),
+    ("execution", m.HoldingsOrderEnded): ("holdings",),
 }
 
 #: Operators' commands: who may give them, to any service with an inbox. They carry an id, a time and a halt counter.
@@ -95,6 +105,9 @@ JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.OrderUnknown: ("execution",),
     m.CancelRequested: ("execution",),
     m.EntryPosted: ("ledger",),
+    m.NightBegan: ("holdings",),
+    m.GainsAllocated: ("holdings",),
+    m.NightEnded: ("holdings",),
     m.StreamResolved: SERVICES,
 }
 
@@ -105,6 +118,7 @@ SNAPSHOTS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.PortfolioSnapshot: ("risk",),
     m.OrdersSnapshot: ("execution",),
     m.LedgerSnapshot: ("ledger",),
+    m.HoldingsSnapshot: ("holdings",),
 }
 
 

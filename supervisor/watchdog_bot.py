@@ -5,7 +5,7 @@ kill switch, the control folder. Says: the session plan, the chain's state, leas
 Owns: state/watchdog.db, state/ballast.bin, run/boots.json, output/status.json.
 Halts on: a dead, frozen, stopped or restarted service, a crash loop, a mixed build, messages that are not
 acknowledged, a full disk, a tripped kill switch, an entry the ledger cannot book, and the file control/kill.txt. The
-web service is watched but does not halt the chain: trading does not depend on it.
+web service and the holdings are watched but do not halt the chain: trading does not depend on them.
 """
 
 import logging
@@ -59,7 +59,8 @@ _FILE_NS: Final = 1_000_000_000
 _PLAN_AGAIN_NS: Final = 600_000_000_000
 _TEXT_MAX: Final = 400
 WATCHED: Final[tuple[ServiceName, ...]] = tuple(s for s in SERVICES if s != "watchdog")
-CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s != "web")
+#: Trading depends on these. A night of the holdings that is interrupted goes on where it was.
+CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s not in {"web", "holdings"})
 
 
 class WatchdogCore:

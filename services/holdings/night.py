@@ -13,7 +13,7 @@ from services.holdings.allocation import Allocated, Rates, allocate, funded
 from services.holdings.portfolio import Leg, Portfolio, bought, sold
 from services.holdings.rebalance import is_due, is_outside_band, rebalance_sales
 from services.holdings.reinvest import Purchase, purchase
-from services.holdings.settings import HoldingsSettings
+from config.holdings import HoldingsSettings
 from services.holdings.top_up import PASSES_MAX, gain_of, top_up_legs
 
 

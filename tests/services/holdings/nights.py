@@ -9,7 +9,7 @@ from bus.messages import MICROS, NANOS
 from services.holdings.night import begin
 from services.holdings.plan import Plan, plan_night
 from services.holdings.portfolio import Fund, Lot, Portfolio, Reserves, portfolio_of
-from services.holdings.settings import HoldingsSettings
+from config.holdings import HoldingsSettings
 
 SETTINGS = HoldingsSettings(
     is_enabled=True,
