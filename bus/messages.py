@@ -1026,7 +1026,7 @@ class PositionLine(Item, frozen=True, kw_only=True):
     """One open position with its mark; `stop_micros` 0 = no stop rests yet."""
 
     intent_id: Id
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: Symbol
     qty_nanos: Nanos
     entry_micros: PriceMicros

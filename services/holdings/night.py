@@ -9,11 +9,11 @@ from datetime import date
 
 from msgspec import Struct, structs
 
+from config.holdings import HoldingsSettings
 from services.holdings.allocation import Allocated, Rates, allocate, funded
 from services.holdings.portfolio import Leg, Portfolio, bought, sold
 from services.holdings.rebalance import is_due, is_outside_band, rebalance_sales
 from services.holdings.reinvest import Purchase, purchase
-from config.holdings import HoldingsSettings
 from services.holdings.top_up import PASSES_MAX, gain_of, top_up_legs
 
 
@@ -90,12 +90,10 @@ def next_step(night: Night, settings: HoldingsSettings) -> Step:
         return Allocate(allocated=allocate(night.gain_micros, portfolio.cash_micros, portfolio.reserves, rates))
     if night.is_bought:
         return Finish()
-    if night.is_rebalance and not night.is_rebalance_sold:
-        if legs := rebalance_sales(portfolio, settings.float_bps):
-            return Sell(legs=legs, is_for_float=False)
-    if night.passes < PASSES_MAX:
-        if legs := top_up_legs(portfolio, settings.float_bps, rates):
-            return Sell(legs=legs, is_for_float=True)
+    if night.is_rebalance and not night.is_rebalance_sold and (legs := rebalance_sales(portfolio, settings.float_bps)):
+        return Sell(legs=legs, is_for_float=False)
+    if night.passes < PASSES_MAX and (legs := top_up_legs(portfolio, settings.float_bps, rates)):
+        return Sell(legs=legs, is_for_float=True)
     if night.may_buy and not night.is_float_sold:
         planned = purchase(portfolio, settings.float_bps, without=night.sold, respreads=night.is_rebalance)
         if planned.legs:

@@ -4,9 +4,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from config.holdings import HoldingsSettings
 from services.holdings.night import Allocate, Buy, Finish, Night, Sell, Step, next_step, played
 from services.holdings.portfolio import Portfolio
-from config.holdings import HoldingsSettings
 
 #: One allocation before each of the sales and one after, a rebalance, four sales for the float, one purchase.
 _STEPS_MAX: Final = 16

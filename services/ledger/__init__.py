@@ -1,8 +1,9 @@
 """The ledger: keeps the books of one broker account, in double entry.
 
 Decides how a fill or a movement of cash is booked: which accounts, which lots at what cost, which gain.
-Hears: OrderFilled and CashMoved from execution.
-Says: EntryPosted (kept in its own journal), EntrySuspended to the watchdog, LedgerSnapshot for status.
+Hears: OrderFilled and CashMoved from execution, ReserveAllocated and BooksRequested from the holdings.
+Says: EntryPosted (kept in its own journal), EntrySuspended to the watchdog, BooksReported to the holdings,
+LedgerSnapshot for status.
 Owns: entities/{ENTITY}_{JURISDICTION}/{BOT_IDENTITY}_BOT_ledger.db, its backups/ beside it and its head in state/; it
 alone writes there. It takes
 control/provision_ledger.json, the web interface's request to open a new ledger.

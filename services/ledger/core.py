@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from bus.messages import (
+    BooksRequested,
     CashMoved,
     EntryPosted,
     EntrySuspended,
@@ -14,9 +15,10 @@ from bus.messages import (
     MarketMessage,
     Message,
     OrderFilled,
+    ReserveAllocated,
     StatusMessage,
 )
-from services.ledger import accounts
+from services.ledger import accounts, holdings_facts
 from services.ledger.events import LedgerEvent, OptionExercised, Reversed, event_of
 from services.ledger.lots import BrokenEntryError, Lot, after_change, lot_changes
 from services.ledger.recipes import (
@@ -52,7 +54,8 @@ class LedgerState(Struct, kw_only=True):
 
     `lots` holds open lots by commodity, oldest first; `undo` their latest changes, newest last; `sums` the total of
     each commodity over all accounts; `suspended` the reason by source event id; `unsettled` what waits to be settled
-    by its day, sales and purchases; `reversed_seqs` the entries that were taken back.
+    by its day, sales and purchases; `reversed_seqs` the entries that were taken back; `holdings` what the long-term
+    holdings are told.
     """
 
     last_seq: int = 0
@@ -64,6 +67,7 @@ class LedgerState(Struct, kw_only=True):
     sums: dict[str, int] = field(default_factory=dict)
     unsettled: dict[int, tuple[int, int]] = field(default_factory=dict)
     reversed_seqs: set[int] = field(default_factory=set)
+    holdings: holdings_facts.HoldingsFacts = field(default_factory=holdings_facts.HoldingsFacts)
     cash_micros: int = 0
     realized_micros: int = 0
 
@@ -89,6 +93,10 @@ class LedgerCore:
 
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
         """Book a fill or a cash movement, once; what cannot be booked is suspended with its reason."""
+        if isinstance(message, ReserveAllocated):
+            return self.book(state, holdings_facts.reserve_of(message), now_ns)
+        if isinstance(message, BooksRequested):
+            return (holdings_facts.report(state, message, self._settings.broker_name, now_ns),)
         if not isinstance(message, OrderFilled | CashMoved):
             # The routes let nothing else through, so there is nothing else to book.
             return ()
@@ -257,6 +265,7 @@ def _fold(state: LedgerState, entry: EntryPosted, settlement_day: int) -> None:
             "or doubled. Restore state/ledger.db from a backup."
         )
     _fold_lots(state, entry)
+    state.holdings.fold(entry)
     _fold_unsettled(state, entry, settlement_day)
     for line in entry.lines:
         state.sums[line.commodity] = state.sums.get(line.commodity, 0) + line.amount

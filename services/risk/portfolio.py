@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.instruments import multiplier_of, notional_of
-from bus.messages import NANOS, OrderFilled, StrategyName, SubmitOrder
+from bus.messages import NANOS, OrderFilled, OrderOwner, SubmitOrder
 from services.risk.seen import Seen
 
 #: How many execution ids are kept. The bus's cursor is the first net against repeats, this is the second.
@@ -25,7 +25,7 @@ class Exposure(Struct, frozen=True, kw_only=True):
     """
 
     intent_id: str
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: str
     ask_micros: int
     unfilled_nanos: int
