@@ -1,8 +1,8 @@
 """What a service hands to the runtime that runs it, and what the runtime gives it to start from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bus.decider import Core, Gate, Shell
 from bus.live_feed import LiveFeed
@@ -26,13 +26,14 @@ class Setup:
     """What every service starts from: the home, the checked settings, and who this bot is.
 
     `is_buffered`: a replay, which nobody resumes. The paper broker's books and the ledger are committed once, when
-    they are closed, and not with each change.
+    they are closed, and not with each change. `holdings` is the vault's part of that name: see config/holdings.py.
     """
 
     paths: HomePaths
     env: EnvBot
     identity: Identity
     is_buffered: bool = False
+    holdings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -770,14 +770,47 @@ class BooksReported(Message, frozen=True, kw_only=True):
     suspended: int
 
 
+class FundLine(Item, frozen=True, kw_only=True):
+    """One fund of the holdings: what it is worth, and its weight beside its target, in basis points of all funds."""
+
+    symbol: Symbol
+    qty_nanos: Nanos
+    price_micros: PriceMicros
+    value_micros: Micros
+    weight_bps: int
+    target_bps: int
+
+
+NightStep = Literal["ALLOCATE", "SELL_FOR_REBALANCE", "SELL_FOR_FLOAT", "BUY"]
+
+
+class NightStepped(Message, frozen=True, kw_only=True):
+    """A run of the holdings takes a step, on these facts: the portfolio before it, with every weight and target.
+
+    `step` numbers them from 1. `total_micros` is free cash and funds, what the float is a part of; `unplaced` says what
+    of a purchase no order can be made for.
+    """
+
+    run_id: Id
+    step: int
+    kind: NightStep
+    is_rebalance: bool
+    cash_micros: Micros
+    unsettled_micros: Micros
+    total_micros: Micros
+    float_target_micros: Micros
+    due_micros: Micros
+    funds: tuple[FundLine, ...]
+    unplaced: Text
+
+
 class NightBegan(Message, frozen=True, kw_only=True):
     """A run of the holdings begins; one for each trading day, and those that an operator asks for."""
 
     run_id: Id
     session_date: Id
-    is_rebalance: bool
+    is_rebalance_due: bool
     until_ns: Ns
-    asked_by: Text
 
 
 class GainsAllocated(Message, frozen=True, kw_only=True):
@@ -990,17 +1023,6 @@ class ChainStatus(Message, frozen=True, kw_only=True):
     clock_drift_ms: int = 0
 
 
-class FundLine(Item, frozen=True, kw_only=True):
-    """One fund of the holdings: what it is worth, and its weight beside its target, in basis points of all funds."""
-
-    symbol: Symbol
-    qty_nanos: Nanos
-    price_micros: PriceMicros
-    value_micros: Micros
-    weight_bps: int
-    target_bps: int
-
-
 class HoldingsSnapshot(Message, frozen=True, kw_only=True):
     """The long-term holdings as their service knew them last; `as_of_date` is empty before the first night.
 
@@ -1140,6 +1162,7 @@ ReliableMessage = (
     | BooksRequested
     | BooksReported
     | NightBegan
+    | NightStepped
     | GainsAllocated
     | ReserveAllocated
     | HoldingsOrderRequested

@@ -106,6 +106,7 @@ JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.CancelRequested: ("execution",),
     m.EntryPosted: ("ledger",),
     m.NightBegan: ("holdings",),
+    m.NightStepped: ("holdings",),
     m.GainsAllocated: ("holdings",),
     m.NightEnded: ("holdings",),
     m.StreamResolved: SERVICES,

@@ -34,7 +34,7 @@ def load_setup(paths: HomePaths, secrets: Secrets) -> Setup:
         env = parse(secrets.settings)
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
-    return Setup(paths=paths, env=env, identity=secrets.identity)
+    return Setup(paths=paths, env=env, identity=secrets.identity, holdings=secrets.holdings)
 
 
 def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = True) -> tuple[Setup, KeyRing]:

@@ -46,6 +46,11 @@ class HoldingsSettings(Struct, frozen=True, kw_only=True):
         return frozenset(target.symbol for target in self.targets)
 
     @property
+    def active_symbols(self) -> frozenset[str]:
+        """Return the funds that are dealt in, none while the holdings are not enabled."""
+        return self.symbols if self.is_enabled else frozenset()
+
+    @property
     def weights_bps(self) -> dict[str, int]:
         """Return the target weights by symbol."""
         return {target.symbol: target.weight_bps for target in self.targets}

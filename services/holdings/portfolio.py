@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
-from bus.messages import CENT_MICROS, MICROS, cash_micros, round_to_cent
+from bus.messages import CENT_MICROS, MICROS, NANOS, cash_micros, round_to_cent
 
 #: What no order may be below, save for one that sells all of a fund.
 #: Source: https://docs.alpaca.markets/docs/fractional-trading (2026-11-27): notional of at least $1.
@@ -33,7 +33,8 @@ class Fund(Struct, frozen=True, kw_only=True):
     """One fund: its target weight, its price, its open lots with the oldest first.
 
     `step_nanos` is the smallest quantity that the broker deals in: 1, or a whole share where it takes no fractions.
-    `is_tradable` False: it is held and valued, and nothing of it is bought or sold tonight.
+    `is_tradable` False: it is held and valued, and nothing of it is bought or sold tonight. `price_micros` values and
+    sells; `ask_micros` is what a purchase pays, 0 = the same.
     """
 
     symbol: str
@@ -42,6 +43,7 @@ class Fund(Struct, frozen=True, kw_only=True):
     lots: tuple[Lot, ...] = ()
     step_nanos: int = 1
     is_tradable: bool = True
+    ask_micros: int = 0
 
     @property
     def qty_nanos(self) -> int:
@@ -137,22 +139,36 @@ def qty_to_sell(fund: Fund, amount_micros: int) -> int:
     held = fund.qty_nanos
     if fund.value_micros - amount_micros < ORDER_MIN_MICROS:
         return held
-    needed = -(-amount_micros * 1_000_000_000 // fund.price_micros)
+    needed = -(-amount_micros * NANOS // fund.price_micros)
     return min(-(-needed // fund.step_nanos) * fund.step_nanos, held)
 
 
 def qty_to_buy(fund: Fund, amount_micros: int) -> int:
     """Return the shares that an amount pays for: down to the broker's step, so never more than is paid for."""
-    return amount_micros * 1_000_000_000 // fund.price_micros // fund.step_nanos * fund.step_nanos
+    return amount_micros * NANOS // buying_price(fund) // fund.step_nanos * fund.step_nanos
+
+
+def buying_price(fund: Fund) -> int:
+    """Return what a share costs now."""
+    return fund.ask_micros or fund.price_micros
 
 
 def leg_of(fund: Fund, qty_nanos: int) -> Leg:
-    """Return the order for a quantity at the fund's price."""
+    """Return the sale of a quantity at the fund's price."""
+    return _leg(fund.symbol, qty_nanos, fund.price_micros)
+
+
+def purchase_of(fund: Fund, amount_micros: int) -> Leg:
+    """Return the purchase that an amount pays for, at the ask."""
+    return _leg(fund.symbol, qty_to_buy(fund, amount_micros), buying_price(fund))
+
+
+def _leg(symbol: str, qty_nanos: int, price_micros: int) -> Leg:
     return Leg(
-        symbol=fund.symbol,
+        symbol=symbol,
         qty_nanos=qty_nanos,
-        amount_micros=cash_micros(fund.price_micros, qty_nanos),
-        price_micros=fund.price_micros,
+        amount_micros=cash_micros(price_micros, qty_nanos),
+        price_micros=price_micros,
     )
 
 

@@ -11,8 +11,7 @@ from services.holdings.portfolio import (
     Portfolio,
     down_to_cent,
     float_target_micros,
-    leg_of,
-    qty_to_buy,
+    purchase_of,
 )
 
 
@@ -48,7 +47,7 @@ def purchase(portfolio: Portfolio, float_bps: int, *, without: Collection[str], 
     unplaced: list[tuple[str, int]] = []
     for symbol, amount in purchase_legs(excess, stands).items():
         fund = funds[symbol]
-        leg = leg_of(fund, qty_to_buy(fund, amount) if fund.is_tradable else 0)
+        leg = purchase_of(fund, amount if fund.is_tradable else 0)
         if leg.qty_nanos:
             legs.append(leg)
         if amount > leg.amount_micros:

@@ -160,10 +160,7 @@ class Sheet:
             tax = cents(base * self.tax_part)
             owed = due + tax + cents((base - tax) * self.payroll_part)
             held = sum(
-                (
-                    worth(row.shares - sales.get(s, Decimal(0)), row.price)
-                    for s, row in self.rows.items()
-                ),
+                (worth(row.shares - sales.get(s, Decimal(0)), row.price) for s, row in self.rows.items()),
                 Decimal(0),
             )
             missing = self.wanted_float(self.cash + proceeds, held, owed) + owed - self.cash - proceeds

@@ -140,9 +140,7 @@ def test_reserves_that_cash_cannot_fund_are_met_by_a_sale() -> None:
 
 
 def test_a_rebalance_sells_what_has_grown_and_buys_with_what_the_tax_leaves() -> None:
-    plan = plan_of(
-        1_000, [fund("AAA", 6_000, 100, 6_300, 4_200), fund("BBB", 4_000, 50, 2_700)], is_rebalance=True
-    )
+    plan = plan_of(1_000, [fund("AAA", 6_000, 100, 6_300, 4_200), fund("BBB", 4_000, 50, 2_700)], is_rebalance=True)
     assert sales(plan) == [{"AAA": 900}]
     assert allocated(plan)[1:] == [(300, 60, 24)]
     assert purchases(plan) == [{"BBB": 824.40}]

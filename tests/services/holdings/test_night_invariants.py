@@ -49,7 +49,9 @@ def _fund(draw: st.DrawFn, symbol: str, weight_bps: int) -> Fund:
         Lot(qty_nanos=draw(st.integers(10**8, 60 * NANOS)), cost_micros=draw(st.integers(100, 300_000)) * CENT_MICROS)
         for _ in range(draw(st.integers(0, 2)))
     )
-    return Fund(symbol=symbol, weight_bps=weight_bps, price_micros=draw(st.integers(500, 50_000)) * CENT_MICROS, lots=lots)
+    return Fund(
+        symbol=symbol, weight_bps=weight_bps, price_micros=draw(st.integers(500, 50_000)) * CENT_MICROS, lots=lots
+    )
 
 
 #: A night's move of each price in per mille, the bot's gain in cents, and whether the funds are rebalanced.
@@ -228,7 +230,9 @@ def agrees_with_the_sheet(chain: Chain) -> None:
     assert chain.funded == (sheet.tax + sheet.payroll) * MICROS
     assert after.reserves.carry_micros == sheet.carry * MICROS
     assert after.reserves.due_micros == (sheet.tax_due + sheet.payroll_due) * MICROS
-    assert {held.symbol: held.qty_nanos for held in after.funds} == {s: row.shares * NANOS for s, row in sheet.rows.items()}
+    assert {held.symbol: held.qty_nanos for held in after.funds} == {
+        s: row.shares * NANOS for s, row in sheet.rows.items()
+    }
 
 
 @given(accounts(), st.integers(-50_000, 100_000), st.booleans(), st.randoms(use_true_random=False))
