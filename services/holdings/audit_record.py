@@ -118,9 +118,7 @@ class AuditFolder:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._put(path, content)
         except OSError as error:
-            raise AuditError(
-                f"The record {path} cannot be written: {error}. Free the disk, start again."
-            ) from error
+            raise AuditError(f"The record {path} cannot be written: {error}. Free the disk, start again.") from error
         return path
 
     def faults(self) -> Iterator[str]:

@@ -18,7 +18,7 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, part: Mapping[str, Any], env: EnvBot) -> "ServiceSettings":
-        """Read the part `holdings` of the vault and the settings; the inverse funds that the strategies buy may not be among the holdings.
+        """Read the part `holdings` of the vault; the inverse funds that the strategies buy may not be among them.
 
         Raises:
             HoldingsSettingsError: what is wrong, all faults at once.

@@ -6,10 +6,10 @@ from msgspec import structs
 from spreadsheet import Row, Sheet
 
 from bus.messages import MICROS, NANOS
+from config.holdings import HoldingsSettings
 from services.holdings.night import begin
 from services.holdings.plan import Plan, plan_night
 from services.holdings.portfolio import Fund, Lot, Portfolio, Reserves, portfolio_of
-from config.holdings import HoldingsSettings
 
 SETTINGS = HoldingsSettings(
     is_enabled=True,

@@ -1,8 +1,8 @@
-"""A second implementation of a night, written like a spreadsheet: dollars as Decimal, exact fractions, other algorithms.
+"""A second implementation of a night, written like a spreadsheet: dollars as Decimal, exact fractions.
 
-It shares nothing with the code that it judges. Where the code looks for the water level by sorting, this takes the
-funds out that stand on the wrong side until none does; where the code keeps lots of integers, this keeps rows of
-decimals and replays each sale from the first purchase on.
+It shares nothing with the code that it judges, and no algorithm. Where the code looks for the water level by sorting,
+this takes the funds out that stand on the wrong side until none does; where the code keeps lots of integers, this
+keeps rows of decimals and replays each sale from the first purchase on.
 """
 
 from dataclasses import dataclass, field
@@ -222,7 +222,7 @@ def split(total: Decimal, exact: dict[str, Fraction]) -> dict[str, Decimal]:
     """Round exact parts to cents: down first, then one cent each to the largest rests."""
     down = {s: Decimal(part.numerator * 100 // part.denominator) / 100 for s, part in exact.items()}
     parts_total = sum(exact.values(), Fraction(0))
-    left = int((Decimal(parts_total.numerator * 100 // parts_total.denominator) - sum(down.values()) * 100))
+    left = int(Decimal(parts_total.numerator * 100 // parts_total.denominator) - sum(down.values()) * 100)
     for symbol in sorted(exact, key=lambda s: (Fraction(down[s]) - exact[s], s))[:left]:
         down[symbol] += CENT
     return down

@@ -10,10 +10,10 @@ from nights import SETTINGS, repriced, sheet_of
 from spreadsheet import Sheet
 
 from bus.messages import CENT_MICROS, MICROS, NANOS
+from config.holdings import HoldingsSettings, equal_weights
 from services.holdings.night import Allocate, Buy, Sell, begin
 from services.holdings.plan import Plan, plan_night
 from services.holdings.portfolio import ORDER_MIN_MICROS, Fund, Lot, Portfolio, Reserves, portfolio_of
-from config.holdings import HoldingsSettings, equal_weights
 from services.holdings.top_up import shortfall_micros
 
 NIGHTS = 12
