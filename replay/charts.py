@@ -26,7 +26,7 @@ from replay.report import Trade
 _INK: Final = {"#010101": "--ink", "#020202": "--soft", "#030303": "--line", "#040404": "--up", "#050505": "--down",
                "#060606": "--one", "#070707": "--two", "#080808": "--three", "#090909": "--panel"}  # fmt: skip
 _TEXT, _SOFT, _LINE, _UP, _DOWN, _PANEL = "#010101", "#020202", "#030303", "#040404", "#050505", "#090909"
-_STRATEGY_STYLES: Final = (("#060606", "-"), ("#070707", "--"), ("#080808", ":"))
+LINE_STYLES: Final = (("#060606", "-"), ("#070707", "--"), ("#080808", ":"))
 _POINTS_MAX: Final = 1_500
 _HATCHED_MAX: Final = 60
 _STYLE: Final[Any] = {
@@ -68,7 +68,7 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
     closed = [trade for trade in trades if not trade.is_open]
     pnl = found.day_pnl(found.whole)
     return [
-        _chart(
+        draw_chart(
             "equity",
             "Equity and drawdown",
             f"Equity went from {dollars(found.start_micros)} to {dollars(equity[-1])}, between "
@@ -76,21 +76,21 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
             f"Its largest fall below an earlier high was {dollars(max(falls))}.",
             lambda figure, shape: _draw_equity(figure, shape, found, falls),
         ),
-        _chart(
+        draw_chart(
             "days",
             "Result of each day",
             f"{sum(gain > 0 for gain in pnl)} of {len(pnl)} days ended higher. The best day made {dollars(max(pnl))}, "
             f"the worst {dollars(min(pnl))}.",
             lambda figure, shape: _draw_days(figure, shape, found),
         ),
-        _chart(
+        draw_chart(
             "strategies",
             "Result by strategy",
             " ".join(f"{name} made {dollars(curve.pnl[-1])}." for name, curve in found.by_strategy.items())
             or "No strategy ran.",
             lambda figure, shape: _draw_strategies(figure, shape, found),
         ),
-        _chart(
+        draw_chart(
             "trades",
             "Trades by time held",
             f"{len(closed)} closed trades: {sum(t.pnl_micros > 0 for t in closed)} won (triangles up), "
@@ -100,7 +100,8 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
     ]
 
 
-def _chart(key: str, title: str, words: str, draw: Callable[[Figure, Shape], None]) -> Chart:
+def draw_chart(key: str, title: str, words: str, draw: Callable[[Figure, Shape], None]) -> Chart:
+    """Draw one chart in both sizes; `draw` puts it on a figure."""
     svgs = {}
     for shape in SHAPES:
         with rc_context(_STYLE):
@@ -131,14 +132,14 @@ def _for_page(text: str, prefix: str, words: str) -> str:
 def _draw_equity(figure: Figure, shape: Shape, found: Curves, falls: Sequence[int]) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     equity = found.equity()
-    kept = _kept(equity)
-    above.plot(kept, [equity[i] / MICROS for i in kept], color=_STRATEGY_STYLES[0][0])
-    deepest = _kept([-fall for fall in falls])
+    kept = kept_points(equity)
+    above.plot(kept, [equity[i] / MICROS for i in kept], color=LINE_STYLES[0][0])
+    deepest = kept_points([-fall for fall in falls])
     below.fill_between(deepest, [-falls[i] / MICROS for i in deepest], color=_DOWN, alpha=0.35, linewidth=0.8)
     above.set_ylabel("equity, $")
     below.set_ylabel("drawdown, $")
-    _money_axis(above)
-    _money_axis(below, ticks=2)
+    money_axis(above)
+    money_axis(below, ticks=2)
     above.tick_params(labelbottom=False)
     _time_axis(below, found, shape)
 
@@ -156,21 +157,21 @@ def _draw_days(figure: Figure, shape: Shape, found: Curves) -> None:
     axes.axhline(0, color=_SOFT, linewidth=0.8)
     axes.set_xlim(-max(0.6, 4 - len(gains)), len(gains) - 1 + max(0.6, 4 - len(gains)))
     axes.set_ylabel("result, $")
-    _money_axis(axes)
+    money_axis(axes)
     step = max(1, -(-len(gains) // shape.ticks))
     axes.set_xticks(list(places)[::step], [_short(day, found) for day in found.days[::step]])
 
 
 def _draw_strategies(figure: Figure, shape: Shape, found: Curves) -> None:
     axes = figure.subplots()
-    for (name, curve), (colour, line) in zip(found.by_strategy.items(), _STRATEGY_STYLES, strict=False):
-        kept = _kept(curve.pnl)
+    for (name, curve), (colour, line) in zip(found.by_strategy.items(), LINE_STYLES, strict=False):
+        kept = kept_points(curve.pnl)
         axes.plot(kept, [curve.pnl[i] / MICROS for i in kept], color=colour, linestyle=line, label=name)
     axes.axhline(0, color=_SOFT, linewidth=0.8)
     axes.set_ylabel("result so far, $")
     if found.by_strategy:
         axes.legend(loc="best", ncols=3)
-    _money_axis(axes)
+    money_axis(axes)
     _time_axis(axes, found, shape)
 
 
@@ -184,10 +185,11 @@ def _draw_trades(figure: Figure, closed: Sequence[Trade]) -> None:
     axes.axhline(0, color=_SOFT, linewidth=0.8)
     axes.set_xlabel("minutes held")
     axes.set_ylabel("result, $")
-    _money_axis(axes)
+    money_axis(axes)
 
 
-def _money_axis(axes: Axes, ticks: int = 5) -> None:
+def money_axis(axes: Axes, ticks: int = 5) -> None:
+    """Write whole dollars beside an axis."""
     axes.yaxis.set_major_locator(MaxNLocator(ticks))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
@@ -218,7 +220,7 @@ def _falls(equity: Sequence[int], start: int) -> list[int]:
     return falls
 
 
-def _kept(values: Sequence[int]) -> list[int]:
+def kept_points(values: Sequence[int]) -> list[int]:
     """Return which points to draw: all, or of each stretch its lowest, highest and last, so that no extreme is lost."""
     if len(values) <= _POINTS_MAX:
         return list(range(len(values)))

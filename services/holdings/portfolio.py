@@ -4,6 +4,7 @@ Money is integers in micro-dollars, quantities integers in billionths of a share
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from msgspec import Struct, structs
 
@@ -29,7 +30,7 @@ class Lot(Struct, frozen=True, kw_only=True):
         return self.qty_nanos - self.closed_nanos
 
 
-class Fund(Struct, frozen=True, kw_only=True):
+class Fund(Struct, frozen=True, kw_only=True, dict=True):
     """One fund: its target weight, its price, its open lots with the oldest first.
 
     `step_nanos` is the smallest quantity that the broker deals in: 1, or a whole share where it takes no fractions.
@@ -45,12 +46,12 @@ class Fund(Struct, frozen=True, kw_only=True):
     is_tradable: bool = True
     ask_micros: int = 0
 
-    @property
+    @cached_property
     def qty_nanos(self) -> int:
         """Return the shares held."""
         return sum(lot.left_nanos for lot in self.lots)
 
-    @property
+    @cached_property
     def value_micros(self) -> int:
         """Return what the shares are worth, in whole cents."""
         return cash_micros(self.price_micros, self.qty_nanos)
@@ -181,17 +182,19 @@ def cost_of_sale(lots: Sequence[Lot], qty_nanos: int) -> tuple[int, tuple[Lot, .
     Raises:
         ValueError: more is sold than the lots hold.
     """
-    cost, left, remaining = 0, list[Lot](), qty_nanos
-    for lot in lots:
+    cost, remaining, place = 0, qty_nanos, 0
+    changed: tuple[Lot, ...] = ()
+    while remaining and place < len(lots):
+        lot = lots[place]
         part = min(lot.left_nanos, remaining)
-        remaining -= part
         closed = lot.closed_nanos + part
         cost += cost_through(lot, closed) - cost_through(lot, lot.closed_nanos)
-        if closed < lot.qty_nanos:
-            left.append(structs.replace(lot, closed_nanos=closed))
+        changed = (structs.replace(lot, closed_nanos=closed),) if closed < lot.qty_nanos else ()
+        remaining -= part
+        place += 1
     if remaining:
         raise ValueError(f"{qty_nanos} billionths of a share are sold from lots that hold {qty_nanos - remaining}.")
-    return cost, tuple(left)
+    return cost, (*changed, *lots[place:])
 
 
 def cost_through(lot: Lot, closed_nanos: int) -> int:

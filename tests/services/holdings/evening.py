@@ -67,7 +67,7 @@ class Evening:
         self.setup = Setup(paths=self.paths, env=parse(settings), identity=DEMO_IDENTITY, holdings=holdings or HOLDINGS)
         self.events: list[tuple[ServiceName, Message]] = []
         self.day = FIRST_DAY
-        self.prices = {"AAA": 100.0, "BBB": 50.0, "CCC": 10.0}
+        self.prices = {"AAA": 100.0, "BBB": 50.0, "CCC": 5.0}
         self.step = 0
         self.assemblies: dict[ServiceName, Assembly[Any]] = {
             "screener": Assembly(core=RecorderCore()),
@@ -93,7 +93,7 @@ class Evening:
             self.chain.play(self._batches(plan.open_ns + MINUTE + 2 * SECOND, 3))
             self.prices["CCC"] += gain / 100
             self.chain.play(self._batches(plan.open_ns + 3 * MINUTE, 5))
-            self.prices["CCC"] = 10.0
+            self.prices["CCC"] = 5.0
         self.chain.play(self._batches(plan.flatten_ns + first * SECOND, last - first))
         self.day += timedelta(days=3 if self.day.weekday() == 4 else 1)
         return self.of("holdings")

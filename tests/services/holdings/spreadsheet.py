@@ -36,10 +36,18 @@ class Row:
     price: Decimal = Decimal(0)
     purchases: list[tuple[Decimal, Decimal]] = field(default_factory=list)
     sold: Decimal = Decimal(0)
+    bought: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        self.bought = sum((shares for shares, _ in self.purchases), Decimal(0))
+
+    def buy(self, shares: Decimal, paid: Decimal) -> None:
+        self.purchases.append((shares, paid))
+        self.bought += shares
 
     @property
     def shares(self) -> Decimal:
-        return sum((shares for shares, _ in self.purchases), Decimal(0)) - self.sold
+        return self.bought - self.sold
 
     @property
     def value(self) -> Decimal:
@@ -198,7 +206,7 @@ class Sheet:
                     shares = (cost / row.price).quantize(SHARE, ROUND_FLOOR)
                     paid = worth(shares, row.price)
                     if shares:
-                        row.purchases.append((shares, paid))
+                        row.buy(shares, paid)
                         self.cash -= paid
                 return
             least = min(legs.values())

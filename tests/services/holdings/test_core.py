@@ -190,11 +190,11 @@ def test_shares_that_the_books_do_not_know_skip_the_night(evening: Evening) -> N
 
 def test_after_a_kill_switch_there_is_no_night_and_the_next_one_takes_the_loss(evening: Evening) -> None:
     evening.night()
-    evening.night(gain=-500)
+    evening.night(gain=-300)
     assert evening.of("risk", KillSwitchTripped)
     assert evening.of("holdings", NightBegan) == []
     evening.night()
-    assert evening.holdings.reserves.carry_micros == 500_000_000
+    assert evening.holdings.reserves.carry_micros == 300_000_000
 
 
 def test_a_chain_that_is_disarmed_has_no_night(evening: Evening) -> None:
