@@ -20,6 +20,7 @@ from services.screener.lean_lines import lines_of, price
 
 _DAILY_FIELDS = 6
 _WEEKDAYS = 5
+_SPLIT_MAX = 1_000
 #: A made market's drift and spread of one day, in parts of one.
 _DRIFT, _SPREAD = 0.0003, 0.011
 
@@ -77,7 +78,7 @@ def made_market(symbols: Sequence[str], years: int, seed: int) -> Market:
             close *= math.exp(draw.gauss(_DRIFT, _SPREAD))
             # A dividend each quarter; a fund that has become dear is split.
             dividend = Fraction(round(close * 0.005 * 100)) * CENT_MICROS if place and place % 63 == 0 else Fraction(0)
-            split = Fraction(2) if close > 250 else Fraction(1)
+            split = Fraction(2) if close > 100 else Fraction(1)
             close /= float(split)
             rows.append(FundDay(round(close * 100) * CENT_MICROS, split, dividend))
         funds[symbol] = rows
@@ -101,7 +102,8 @@ def _with_factors(days: Sequence[date], closes: Mapping[date, int], path: Path) 
     for place, day in enumerate(days):
         now = next(((p, s) for until, p, s in rows if day <= until), (Fraction(1), Fraction(1)))
         was, before = before or now, now
-        split = now[1] / was[1]
+        # The factors have few digits: a split is a ratio of small numbers.
+        split = (now[1] / was[1]).limit_denominator(_SPLIT_MAX)
         dividend = Fraction(0)
         if now[0] != was[0]:
             # The reduction of the price factor is the dividend in parts of the close before it.
