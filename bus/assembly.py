@@ -8,6 +8,7 @@ from bus.decider import Core, Gate, Shell
 from bus.live_feed import LiveFeed
 from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
 from config.env_bot import EnvBot
+from config.holdings import HoldingsSettings, HoldingsSettingsError
 from config.identity import Identity
 from config.paths import HomePaths
 
@@ -34,6 +35,17 @@ class Setup:
     identity: Identity
     is_buffered: bool = False
     holdings: Mapping[str, Any] = field(default_factory=dict)
+
+    def funds(self) -> frozenset[str]:
+        """Return the funds of the long-term holdings, which no strategy may trade; none while they are not enabled.
+
+        Raises:
+            CannotStartError: the settings of the holdings have faults, so the funds are not known.
+        """
+        try:
+            return HoldingsSettings.from_vault(self.holdings).active_symbols
+        except HoldingsSettingsError as error:
+            raise CannotStartError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from bus.assembly import Assembly, CannotStartError, Ports, Setup
+from bus.assembly import Assembly, Ports, Setup
 from bus.decider import Shell
 from bus.messages import MICROS, NANOS, HaltRaised, MarketMessage, Message, SignalRaised
-from config.holdings import HoldingsSettings, HoldingsSettingsError
 from services.risk import day as days
 from services.risk import market as markets
 from services.risk import portfolio as book
@@ -70,11 +69,7 @@ def build(setup: Setup) -> Assembly[RiskState]:
     Raises:
         CannotStartError: the settings of the holdings have faults, so their funds are not known.
     """
-    try:
-        funds = HoldingsSettings.from_vault(setup.holdings).active_symbols
-    except HoldingsSettingsError as error:
-        raise CannotStartError(str(error)) from error
-    settings = RiskSettings.from_env(setup.env, funds)
+    settings = RiskSettings.from_env(setup.env, setup.funds())
     shell = RiskShell()
     return Assembly(
         core=RiskCore(settings),

@@ -158,7 +158,7 @@ class LiveDesk:
             return None
         names = watched(
             candidates,
-            sorted(self._held),
+            sorted(self._held | self._settings.funds),
             leverage_max=self._settings.max_inverse_leverage,
             symbols_max=self._settings.stream_symbols_max,
         )

@@ -223,7 +223,7 @@ def _desk(setup: Setup, settings: ScreenerSettings) -> "LiveDesk | None":
 
 def build(setup: Setup) -> Assembly[ScreenerState]:
     """Assemble the screener from the settings; nothing is opened before a session is planned."""
-    settings = ScreenerSettings.from_env(setup.env)
+    settings = ScreenerSettings.from_env(setup.env, setup.funds())
     feed = MarketFeed(settings)
     vix = VixSource(setup.env)
     desk = _desk(setup, settings)
