@@ -38,9 +38,9 @@ def test_a_night_whose_service_is_killed_at_its_steps_ends_with_everything_done_
         stage.stage.wait_for_end(60)
     finally:
         stage.stage.stop()
-    assert killed
+    assert len(killed) >= 2
     assert ended.outcome == "DONE"
-    fills = [one for one in stage.journal("execution") if isinstance(one, OrderFilled)]
+    fills = [one for one in stage.journal("execution") if isinstance(one, OrderFilled) and one.leg == "fund"]
     assert sorted({fill.symbol for fill in fills}) == ["IWM", "QQQ"]
     assert book_faults(stage) == []
 
