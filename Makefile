@@ -62,13 +62,15 @@ seed: setup ## play one seed of the simulation and tell what happens: SEED=n PRO
 soak: setup ## play many seeds of the simulation: SEEDS=n FIRST=n PROFILE=name
 	@$(PY) tests/simulation/soak.py --seeds $(or $(SEEDS),20000) --first $(or $(FIRST),1) $(if $(PROFILE),--profile $(PROFILE))
 
-bench: setup ## bus, replay, halts, delivery, a stall and the ledger, against bare limits of the same run (half an hour)
+bench: setup ## bus, replay, halts, delivery, a stall, the ledger and the pages (half an hour)
 	@$(PY) bench/bus_bench.py
 	@$(PY) bench/replay_bench.py
 	@$(PY) bench/halt_bench.py
 	@$(PY) bench/delivery_bench.py
 	@$(PY) bench/stall_bench.py
 	@$(PY) bench/ledger_bench.py
+	@$(PY) bench/sse_bench.py
+	@$(PY) bench/page_bench.py
 
 chaos: setup ## kill, freeze and halt real chains: SEED=n
 	@$(PY) tests/chaos/play.py --seed $(or $(SEED),1)

@@ -61,7 +61,7 @@ class Actor(ABC, Generic[S]):
         self.clock.heard(data.ts_event)
         core, shell = self.assembly.core, self.assembly.shell
         self.state = core.observe(self.state, data)
-        self._follow(core.decide(self.state, data, self.clock.now_ns()))
+        self.follow(core.decide(self.state, data, self.clock.now_ns()))
         self._run(shell.on_market(self.state, data, self.clock.now_ns()))
 
     def on_input(self, message: Message) -> None:
@@ -71,6 +71,15 @@ class Actor(ABC, Generic[S]):
     def on_idle(self) -> None:
         """Let the shell report what became due by itself."""
         self._run(self.assembly.shell.on_idle(self.state, self.clock.now_ns()))
+
+    def decided(self, message: Message) -> Sequence[Message]:
+        """Return what the core decides on a message; nothing is committed."""
+        return self.assembly.core.decide(self.state, message, self.clock.now_ns())
+
+    def follow(self, events: Sequence[Message]) -> None:
+        """Commit what was decided, if it is anything, and decide what follows."""
+        if events:
+            self._run(self._run_events(events, None))
 
     def on_gap(self) -> None:
         """Let the shell find out what happened while this process stood still."""
@@ -82,7 +91,7 @@ class Actor(ABC, Generic[S]):
 
     def settle(self) -> None:
         """Let the core decide what needs a complete step."""
-        self._follow(self.assembly.core.settle(self.state, self.clock.now_ns()))
+        self.follow(self.assembly.core.settle(self.state, self.clock.now_ns()))
 
     def is_settled(self) -> bool:
         """Tell whether nothing of the present step waits for a permission or an answer."""
@@ -95,11 +104,6 @@ class Actor(ABC, Generic[S]):
     @abstractmethod
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
         """Commit events, and what caused them, all or nothing; return them as they were committed."""
-
-    def _follow(self, events: Sequence[Message]) -> None:
-        """Commit what was decided, if it is anything, and decide what follows."""
-        if events:
-            self._run(self._run_events(events, None))
 
     def _run(self, messages: Iterable[Message], cause: Cause | None = None) -> int:
         """Decide each message and, before the next one, every report that follows; the cause goes with the first.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from bus.commands import OnRequest, refuse_request
 from bus.decider import Core, Gate, Shell
 from bus.live_feed import LiveFeed
 from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
@@ -94,6 +95,7 @@ class Assembly(Generic[S]):
             or nobody has compared them.
         remark: what else a person should see of this service at this moment; empty = nothing.
         unready: why this service does not let the chain be armed, in at most 400 characters; empty when it does.
+        on_request: carries out an operator's command or answers a question, beyond what the runtime does itself.
     """
 
     core: Core[S]
@@ -108,6 +110,7 @@ class Assembly(Generic[S]):
     reconciled_ms: Callable[[], int] = lambda: -1
     remark: Callable[[], str] = lambda: ""
     unready: Callable[[], str] = lambda: ""
+    on_request: OnRequest = refuse_request
 
     def checked(self) -> "Assembly[S]":
         """Return this assembly after its self-check.

@@ -79,17 +79,18 @@ class Welcome(Struct, frozen=True, array_like=True, tag="w", forbid_unknown_fiel
 
 
 class Command(Struct, frozen=True, array_like=True, tag="c", forbid_unknown_fields=True):
-    """An operator's command. It is not repeated by itself and carries its own id, time and halt counter."""
+    """An operator's command or question. It is not repeated by itself and carries its own id and time."""
 
     payload: bytes
 
 
 class CommandAnswer(Struct, frozen=True, array_like=True, tag="o", forbid_unknown_fields=True):
-    """What became of a command; `detail` is for the operator."""
+    """What became of a command or a question; `detail` is for the operator, `body` is the answer's data."""
 
     command_id: str
     is_done: bool
     detail: str
+    body: bytes = b""
 
 
 class Refusal(Struct, frozen=True, array_like=True, tag="r", forbid_unknown_fields=True):

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from bus.answer_desk import AnswerDesk
 from bus.clock import boot_ns
 from bus.codec import (
     Ack,
     Command,
-    CommandAnswer,
     Data,
     Frame,
     Greet,
@@ -26,10 +26,10 @@ from bus.codec import (
     decode_message,
     encode_frame,
 )
-from bus.commands import command_refusal
+from bus.commands import Outcome, Pending, command_refusal
 from bus.delivery import Standing, StepBoard, StopRule, Verdict
 from bus.failpoints import Failpoint
-from bus.messages import ResolveStream, ServiceName, StoppedStream, StreamResolved
+from bus.messages import OperatorCommand, OperatorRequest, ResolveStream, ServiceName, StoppedStream, StreamResolved
 from bus.node import Node
 from bus.routes import MARKET_SUBSCRIBERS, STEP_MARKS, may_command, may_send, peers_of
 from bus.transport import Received, Transport
@@ -76,6 +76,7 @@ class Courier:
         self._life = life
         self._halt = halt
         self._halt_counter = halt_counter
+        self._desk = AnswerDesk(sockets)
         self._nonces: dict[ServiceName, str] = {}
         self._nonce_count = 0
         #: The connection on which each sender's standing was agreed, and what it said.
@@ -93,7 +94,7 @@ class Courier:
     # --- the sending end ----------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        """Say Hello where a connection is new, send what is due, and acknowledge what was taken.
+        """Say Hello where a connection is new, send what is due, acknowledge what was taken, answer what was asked.
 
         Acknowledgements come last: nobody waits for them, and the next service waits for the message.
         """
@@ -114,6 +115,7 @@ class Courier:
                     self._sockets.send(peer, encode_frame(frame))
         for sender in tuple(self._owed):
             self._acknowledge(sender)
+        self._desk.look()
 
     def _say_hello(self, peer: ServiceName, nonce: str) -> None:
         link = self._node.links[peer]
@@ -337,23 +339,32 @@ class Courier:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _hear_command(self, sender: ServiceName, item: Received, frame: Command) -> None:
-        """Carry out an operator's command once, while it is fresh and no halt came after it."""
+        """Carry out an operator's request once, while it is fresh and no halt came after a command."""
         try:
             message = decode_message(frame.payload)
         except MalformedMessageError as error:
             self.reject(sender, error, frame.payload)
             return
-        if not isinstance(message, ResolveStream) or not may_command(sender, type(message)):
+        if not isinstance(message, OperatorRequest) or not may_command(sender, type(message)):
             words = f"{sender} may not command {type(message).__name__}"
             self.reject(sender, MalformedMessageError(words), frame.payload)
             self._halt("forbidden_message", f"{words} to {self._node.name}")
             return
         refusal = command_refusal(
             message, receiver=self._node.name, halt_counter=self._halt_counter(), now_ns=boot_ns()
-        ) or self._resolve(message)
-        logger.warning("command %s of %s: %s", message.command_id, message.operator, refusal or "done")
-        answer = CommandAnswer(message.command_id, refusal is None, refusal or "The stream goes on.")
-        self._sockets.answer(item.routing_id, encode_frame(answer))
+        )
+        outcome = Outcome(is_done=False, detail=refusal) if refusal else self._carry_out(message)
+        self._desk.give(item.routing_id, message, outcome)
+
+    def _carry_out(self, request: OperatorRequest) -> Outcome | Pending:
+        """Do what is asked; the id of a command is on disk before, so it is never done twice."""
+        if isinstance(request, ResolveStream):
+            refusal = self._resolve(request)
+            return Outcome(is_done=refusal is None, detail=refusal or "The stream goes on.")
+        if isinstance(request, OperatorCommand) and not self._node.store.take_command(request.command_id):
+            return Outcome(is_done=False, detail="this command was carried out before")
+        self.is_changed = True
+        return self._node.assembly.on_request(request, self._node)
 
     def _resolve(self, command: ResolveStream) -> str | None:
         """Let a stopped stream go on; return why not, or None when it does."""

@@ -29,7 +29,7 @@ from bus.codec import (
 from bus.endpoints import Endpoints
 from bus.halt import HaltRecord
 from bus.keys import KeyRing
-from bus.messages import HaltRaised, Heartbeat, Message, ResolveStream, ServiceName
+from bus.messages import HaltRaised, Heartbeat, Message, OperatorRequest, ServiceName
 from bus.routes import SERVICES, may_publish, senders_to
 from bus.sockets import BindError, BusSockets
 from bus.transport import TOPIC_HALT, TOPIC_STATUS
@@ -148,7 +148,7 @@ class StatusListener:
         if not self._put(None, encode_message(notice)):
             logger.error("halt %d is on disk and could not be told at once", record.counter)
 
-    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+    def command(self, message: OperatorRequest, timeout_s: float) -> CommandAnswer | None:
         """Give an operator's command to its receiver, once, and wait for what became of it.
 
         Returns:

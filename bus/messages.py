@@ -49,6 +49,26 @@ CashKind = Literal[
     "DATA_COST",
 ]
 ServiceName = Literal["screener", "strategy", "risk", "execution", "ledger", "holdings", "web", "watchdog"]
+
+LedgerKind = Literal[
+    "journal",
+    "entry",
+    "accounts",
+    "trades",
+    "trace",
+    "trial_balance",
+    "income_statement",
+    "balance_sheet",
+    "gains",
+    "coa",
+    "coa_versions",
+    "coa_diff",
+    "reconciliation",
+    "audit",
+]
+LedgerCell = str | int | bool | None
+#: What one answer of the books may hold, so that it fits into a frame.
+LEDGER_ROWS_MAX = 200
 ChainState = Literal["STARTING", "DISARMED", "ACTIVE", "REDUCING", "HALTED"]
 BotState = Literal[
     "UNCONFIGURED",
@@ -107,6 +127,28 @@ class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields
 
     ts_event: Ns
     ts_init: Ns
+
+
+class OperatorRequest(Message, frozen=True, kw_only=True):
+    """What a person asks of one service from the web UI: answered once or not at all, and void when it is old.
+
+    `expires_boot_ns` is CLOCK_BOOTTIME. Base of questions and commands; never sent itself.
+    """
+
+    command_id: Id
+    expires_boot_ns: Ns
+    operator: Id
+    receiver: ServiceName
+
+
+class OperatorCommand(OperatorRequest, frozen=True, kw_only=True):
+    """A request that changes something: carried out once, and not after a halt that its giver did not know of.
+
+    Base of commands; never sent itself.
+    """
+
+    halt_counter: int
+    reason: Text
 
 
 class Item(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
@@ -888,6 +930,85 @@ class NightEnded(Message, frozen=True, kw_only=True):
     is_rebalance: bool
 
 
+# --- what operators ask of the ledger ----------------------------------------------------------------------------
+
+
+class ChangeCoa(OperatorCommand, frozen=True, kw_only=True):
+    """Change one account of the chart of accounts: the ledger checks it, and makes it the next version.
+
+    `coa_version` is the version that the operator saw; another one by now is a refusal. `add` takes everything;
+    `rename` takes `name`, `move` takes `parent` (empty = the top), `deactivate` and `activate` take the code alone.
+    `is_heading`: the new account groups others and takes no postings.
+    """
+
+    coa_version: int
+    action: Literal["add", "rename", "move", "deactivate", "activate"]
+    code: Id
+    name: Text = ""
+    parent: Text = ""
+    account_type: Literal["ASSET", "LIABILITY", "EQUITY", "INCOME", "EXPENSE"] = "ASSET"
+    is_heading: bool = False
+
+
+class ReverseEntry(OperatorCommand, frozen=True, kw_only=True):
+    """Take one entry of the ledger back whole; nothing is edited, and the right figures are told anew."""
+
+    entry_seq: Annotated[int, Meta(ge=1)]
+
+
+class ExplainSuspense(OperatorCommand, frozen=True, kw_only=True):
+    """Move an amount from suspense (1900) to the account where it belongs; `reason` says what it was."""
+
+    amount_micros: Micros
+    account: Id
+
+
+class ReconcileNow(OperatorCommand, frozen=True, kw_only=True):
+    """Ask the broker for cash and positions now, and let the ledger compare them with the books."""
+
+
+class AskLedger(OperatorRequest, frozen=True, kw_only=True):
+    """A question to the books; the answer is a LedgerPage of at most `rows_max` rows. docs/protocol.md has the kinds.
+
+    Days are UTC days as text, such as 2025-03-12, first and last included; empty = no limit. `text` is searched in
+    descriptions, symbols and source ids. Amounts are dollars on one line, without its sign. `order` is a client order
+    id; `trace` takes several, with commas. `version` and `version_before` are versions of the chart of accounts, 0 =
+    the newest and the one before.
+    """
+
+    kind: LedgerKind
+    first_day: Text = ""
+    last_day: Text = ""
+    account: Text = ""
+    symbol: Text = ""
+    text: Text = ""
+    amount_min_micros: Micros | None = None
+    amount_max_micros: Micros | None = None
+    order: Text = ""
+    entry_seq: int = 0
+    version: int = 0
+    version_before: int = 0
+    page: Annotated[int, Meta(ge=1, le=10**9)] = 1
+    rows_max: Annotated[int, Meta(ge=1, le=LEDGER_ROWS_MAX)] = 50
+
+
+class LedgerPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One page of an answer of the books, as JSON in the answer's body.
+
+    A row has a cell for each column. Money is in micro-dollars, units are text, times are UTC text. `totals` are rows
+    of their own over all pages.
+    """
+
+    kind: LedgerKind
+    page: int
+    pages: int
+    rows_total: int
+    columns: tuple[str, ...]
+    rows: tuple[tuple[LedgerCell, ...], ...]
+    totals: tuple[tuple[LedgerCell, ...], ...] = ()
+    note: str = ""
+
+
 # --- halt, liveness, status --------------------------------------------------------------------------------------
 
 
@@ -914,19 +1035,13 @@ class ChainDisarmed(Message, frozen=True, kw_only=True):
     detail: Text
 
 
-class ResolveStream(Message, frozen=True, kw_only=True):
+class ResolveStream(OperatorCommand, frozen=True, kw_only=True):
     """An operator's command to a receiver: go on with a stopped stream. Taken once, and only while it is fresh.
 
     `accept_history` takes the sender's present numbering as the truth after the books were compared;
-    `skip_message` passes over the one message at `seq` that could not be taken. `expires_boot_ns` is CLOCK_BOOTTIME.
+    `skip_message` passes over the one message at `seq` that could not be taken.
     """
 
-    command_id: Id
-    expires_boot_ns: Ns
-    halt_counter: int
-    operator: Id
-    reason: Text
-    receiver: ServiceName
     sender: ServiceName
     action: Literal["accept_history", "skip_message"]
     seq: int
@@ -1059,7 +1174,8 @@ class PositionLine(Item, frozen=True, kw_only=True):
 class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     """Risk's view of the account: equity, the day's result and the limits it is measured against.
 
-    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0.
+    The loss is counted from `peak_micros`: the day's best result with DAILY_LOSS_FROM peak, otherwise 0. `trades` is
+    how many entries were approved in the session, of `trades_max` (MAX_TRADES_PER_DAY).
     """
 
     session_date: str
@@ -1074,6 +1190,8 @@ class PortfolioSnapshot(Message, frozen=True, kw_only=True):
     denied: tuple[OrderDenied, ...]
     denied_total: int
     peak_micros: Micros = 0
+    trades: int = 0
+    trades_max: int = 0
 
 
 class OrderLine(Item, frozen=True, kw_only=True):
@@ -1095,13 +1213,27 @@ class OrderLine(Item, frozen=True, kw_only=True):
     ts_ns: Ns
 
 
+class StopLine(Item, frozen=True, kw_only=True):
+    """What protects an open position: where its stop stands now, the lowest one where there are several.
+
+    `trail_bps` is how far it follows below the best price. `broker_nanos` is how much of the position a stop order at
+    the broker covers, `bot_nanos` how much the bot alone watches.
+    """
+
+    intent_id: Id
+    stop_micros: PriceMicros
+    trail_bps: int
+    broker_nanos: Nanos
+    bot_nanos: Nanos
+
+
 class OrdersSnapshot(Message, frozen=True, kw_only=True):
     """Execution's orders of the day: the newest 150, oldest first.
 
     `drain` says how far the cancelling of open orders is after a halt or without leases; empty when nothing is
     cancelled. `external` says what is at the broker that is not the bot's; it is counted and never touched. `warnings`
     says what else keeps entries back or needs a person: the broker's clock, its rate, its fence, a sale that is late,
-    and which positions only this process protects.
+    and which positions only this process protects. `stops` has one line for each open position that is protected.
     """
 
     orders: tuple[OrderLine, ...]
@@ -1109,6 +1241,7 @@ class OrdersSnapshot(Message, frozen=True, kw_only=True):
     drain: Text = ""
     external: Text = ""
     warnings: Text = ""
+    stops: tuple[StopLine, ...] = ()
 
 
 class LedgerSnapshot(Message, frozen=True, kw_only=True):
@@ -1169,6 +1302,11 @@ ReliableMessage = (
     | HoldingsOrderDenied
     | HoldingsOrderEnded
     | NightEnded
+    | ChangeCoa
+    | ReverseEntry
+    | ExplainSuspense
+    | ReconcileNow
+    | AskLedger
 )
 StatusMessage = Heartbeat | Lease | ChainStatus | PortfolioSnapshot | OrdersSnapshot | LedgerSnapshot | HoldingsSnapshot
 AnyMessage = MarketMessage | ReliableMessage | StatusMessage

@@ -8,7 +8,7 @@ lost, and what happened is in the journals, the logs and on the page in any case
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -168,25 +168,34 @@ class Notifier:
 
 def notifier_of(env: EnvBot, secrets: Secrets) -> Notifier:
     """Return the notifier that the settings ask for; without a server or a webhook it tells nobody."""
-    # Mail and TLS are a few megabytes of a process that has no other use for them.
-    from bus.notice_ways import MailAccount, MailWay, WebhookWay
-
     wishes = Wishes(
         fills=env.flag("NOTIFY_ON_FILL"), exits=env.flag("NOTIFY_ON_EXIT"), failures=env.flag("NOTIFY_ON_FAILURE")
     )
-    ways: list[LetterWay] = []
-    kept = secrets.credentials
-    if env.word("SMTP_HOST"):
-        account = MailAccount(
-            host=env.word("SMTP_HOST"),
-            port=env.whole("SMTP_PORT"),
-            security=env.word("SMTP_SECURITY"),
-            sender=env.word("SMTP_FROM"),
-            receivers=tuple(part.strip() for part in env.word("SMTP_TO").split(",") if part.strip()),
-            user=kept.get(SMTP_USER, ""),
-            password=kept.get(SMTP_PASSWORD, ""),
-        )
-        ways.append(MailWay(account))
-    if kept.get(WEBHOOK_URL):
-        ways.append(WebhookWay(kept[WEBHOOK_URL]))
-    return Notifier(secrets.identity.bot_identity, wishes, ways)
+    found = mail_way(env, secrets.credentials), webhook_way(secrets.credentials)
+    return Notifier(secrets.identity.bot_identity, wishes, [way for way in found if way is not None])
+
+
+def mail_way(env: EnvBot, kept: Mapping[str, str]) -> LetterWay | None:
+    """Return the way through the mail server; None where SMTP_HOST is empty."""
+    # Mail and TLS are a few megabytes of a process that has no other use for them.
+    from bus.notice_ways import MailAccount, MailWay
+
+    if not env.word("SMTP_HOST"):
+        return None
+    account = MailAccount(
+        host=env.word("SMTP_HOST"),
+        port=env.whole("SMTP_PORT"),
+        security=env.word("SMTP_SECURITY"),
+        sender=env.word("SMTP_FROM"),
+        receivers=tuple(part.strip() for part in env.word("SMTP_TO").split(",") if part.strip()),
+        user=kept.get(SMTP_USER, ""),
+        password=kept.get(SMTP_PASSWORD, ""),
+    )
+    return MailWay(account)
+
+
+def webhook_way(kept: Mapping[str, str]) -> LetterWay | None:
+    """Return the way through the webhook; None where there is none."""
+    from bus.notice_ways import WebhookWay
+
+    return WebhookWay(kept[WEBHOOK_URL]) if kept.get(WEBHOOK_URL) else None

@@ -49,8 +49,15 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("execution", m.HoldingsOrderEnded): ("holdings",),
 }
 
-#: Operators' commands: who may give them, to any service with an inbox. They carry an id, a time and a halt counter.
-COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {m.ResolveStream: ("web",)}
+#: Operators' commands and questions: who may give them. They carry an id and a time, commands a halt counter as well.
+COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
+    m.ResolveStream: ("web",),
+    m.ChangeCoa: ("web",),
+    m.ReverseEntry: ("web",),
+    m.ExplainSuspense: ("web",),
+    m.ReconcileNow: ("web",),
+    m.AskLedger: ("web",),
+}
 
 #: Every core hears what the control folder says; the watchdog alone tells it to people.
 CONTROL_ORIGINS: Final[dict[type[m.Message], set[m.ServiceName]]] = {

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from bus.assembly import Setup
 from bus.clock import boot_ns
@@ -11,7 +11,7 @@ from bus.keys import KeyRing
 from bus.messages import ServiceName
 from bus.orphan import Parent
 from bus.status_file import VALID_FOR_MS, StatusFile, bare_record
-from config.env_bot import SettingsError, parse
+from config.env_bot import PendingUpgradeError, SettingsError, parse
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomePaths
 from config.vault import Secrets, Vault, VaultError
@@ -40,33 +40,66 @@ def load_setup(paths: HomePaths, secrets: Secrets) -> Setup:
 def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = True) -> tuple[Setup, KeyRing]:
     """Wait until a person has configured this home, then return what the service starts from.
 
+    It waits as well where another version wrote the settings, until a person has confirmed those that are new.
+
     Raises:
-        ConfigurationError: the vault does not open, its settings have faults, or nothing is configured and
+        ConfigurationError: the vault does not open, its settings have faults, or there is something to wait for and
             `is_waiting` is false.
     """
-    vault, parent = Vault(paths), Parent()
-    is_said = False
-    status, status_due = StatusFile(paths), 0
-    while not vault.is_provisioned():
-        if not is_waiting:
-            raise ConfigurationError(f"{paths.root} is not configured: open the configuration page of the web UI first")
-        if not is_said:
-            sys.stderr.write(
-                f"{service} waits for the configuration of {paths.root}: open the configuration page of the web UI.\n"
-            )
-            is_said = True
-        if parent.has_died():
-            raise ConfigurationError("supervisord is gone")
-        if service == "watchdog" and boot_ns() >= status_due:
-            # Nobody else can tell readers outside what this home waits for.
-            status.write(bare_record("UNCONFIGURED"))
-            status_due = boot_ns() + VALID_FOR_MS // 3 * 1_000_000
-        time.sleep(_WAIT_S)
-    try:
-        secrets = vault.open()
-    except VaultError as error:
-        raise ConfigurationError(str(error)) from error
+    secrets = _await_secrets(service, paths, is_waiting=is_waiting)
     setup = load_setup(paths, secrets)
     log_format: LogFormat = "CSV" if setup.env.word("LOG_FORMAT") == "CSV" else "JSON"
     set_up_logs(service, log_format, paths.output / setup.identity.bot_identity / "logs")
     return setup, KeyRing.of(service, secrets.curve)
+
+
+def _await_secrets(service: ServiceName, paths: HomePaths, *, is_waiting: bool) -> Secrets:
+    vault, parent = Vault(paths), Parent()
+    said = ""
+    status, status_due = StatusFile(paths), 0
+    while isinstance(found := _secrets_or_wish(vault, paths), _Wish):
+        if not is_waiting:
+            raise ConfigurationError(f"{found.lacks}: {found.remedy} first")
+        if found.remedy != said:
+            sys.stderr.write(f"{service} waits for {found.awaited}: {found.remedy}.\n")
+            said = found.remedy
+        if parent.has_died():
+            raise ConfigurationError("supervisord is gone")
+        if service == "watchdog" and boot_ns() >= status_due:
+            # Nobody else can tell readers outside what this home waits for.
+            status.write(bare_record("UNCONFIGURED", found.words))
+            status_due = boot_ns() + VALID_FOR_MS // 3 * 1_000_000
+        time.sleep(_WAIT_S)
+    return found
+
+
+class _Wish(NamedTuple):
+    """What a person has to do before a service can start; `words` replace the state's own for readers outside."""
+
+    awaited: str
+    lacks: str
+    remedy: str
+    words: str = ""
+
+
+def _secrets_or_wish(vault: Vault, paths: HomePaths) -> Secrets | _Wish:
+    if not vault.is_provisioned():
+        return _Wish(
+            f"the configuration of {paths.root}",
+            f"{paths.root} is not configured",
+            "open the configuration page of the web UI",
+        )
+    try:
+        secrets = vault.open()
+    except VaultError as error:
+        raise ConfigurationError(str(error)) from error
+    try:
+        parse(secrets.settings)
+    except PendingUpgradeError as error:
+        lacks = f"{len(error.faults)} settings of {paths.root} are not those of this version"
+        remedy = "look at them on the page of settings of the web UI, and save"
+        return _Wish("its new settings", lacks, remedy, f"{lacks}: {remedy}.")
+    except SettingsError:
+        # load_setup says what is wrong with them.
+        return secrets
+    return secrets

@@ -151,6 +151,11 @@ class Store:
                 db.execute("DELETE FROM stopped WHERE sender=?", (event.sender,))
         return is_new
 
+    def take_command(self, command_id: str) -> bool:
+        """Keep the id of an operator's command before it is carried out; False when it was there already."""
+        with self._transaction() as db:
+            return db.execute("INSERT OR IGNORE INTO command VALUES (?)", (command_id,)).rowcount == 1
+
     def cursors(self, senders: Sequence[str]) -> dict[str, InboxCursor]:
         """Return the receiving end of each stream as it was committed."""
         known = {s: (e, q) for s, e, q in self._db.execute("SELECT sender, epoch, seq FROM cursor")}
@@ -254,8 +259,12 @@ def roll_back(db: sqlite3.Connection, error: BaseException) -> None:
         db.close()
 
 
-def read_journal(path: Path) -> list[Message]:
-    """Return every event of a service's journal, read-only: for reports and tests after the service has stopped.
+def read_journal(path: Path, kinds: Sequence[type[Message]] = ()) -> list[Message]:
+    """Return the events of a service's journal in order, read-only: for reports, beside a service that goes on.
+
+    Args:
+        path: the service's file.
+        kinds: the types wanted; none = all.
 
     Raises:
         StoreError: no such file, or it is not a journal.
@@ -265,15 +274,17 @@ def read_journal(path: Path) -> list[Message]:
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            return list(_decoded(db, path))
+            return list(_decoded(db, path, [kind.__name__ for kind in kinds]))
         finally:
             db.close()
     except sqlite3.DatabaseError as error:
         raise StoreError(f"The journal {path} cannot be read: {error}") from error
 
 
-def _decoded(db: sqlite3.Connection, path: Path | str) -> Iterator[Message]:
-    for row, payload in db.execute("SELECT id, payload FROM journal ORDER BY id"):
+def _decoded(db: sqlite3.Connection, path: Path | str, names: Sequence[str] = ()) -> Iterator[Message]:
+    where = f" WHERE type IN ({','.join('?' * len(names))})" if names else ""
+    query = f"SELECT id, payload FROM journal{where} ORDER BY id"  # noqa: S608 - question marks only
+    for row, payload in db.execute(query, names):
         try:
             yield decode_message(payload)
         except MalformedMessageError as error:

@@ -1,7 +1,8 @@
 """The bot's settings: the parser that accepts all of them or lists ALL faults. The table is in env_bot_settings.py.
 
 Pure: text in, values out. The values come from the vault's encrypted `.env_bot`. A setting has a *proposal* that the
-configuration page fills in; it is not a default: a key that is missing from the stored settings is a fault.
+configuration page fills in; it is not a default: a key that is missing from the stored settings is a fault. Where
+that is all that is wrong, another version wrote them: `PendingUpgradeError` says what a person has to confirm.
 """
 
 import re
@@ -25,8 +26,31 @@ class SettingsError(Exception):
 
     def __init__(self, faults: tuple[str, ...]) -> None:
         self.faults = faults
-        listed = "\n".join(f"  - {fault}" for fault in faults)
-        super().__init__(f"The settings have {len(faults)} fault(s). Correct them on the configuration page:\n{listed}")
+        super().__init__(f"{self._opening()}:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+    def _opening(self) -> str:
+        return f"The settings have {len(self.faults)} fault(s). Correct them on the page of settings"
+
+
+class PendingUpgradeError(SettingsError):
+    """Another version wrote the settings: keys of this one are missing or keys of that one are left, and no more."""
+
+    def _opening(self) -> str:
+        return (
+            f"The settings are those of another version, and {len(self.faults)} of them differ. Look at them on the "
+            "page of settings and save: nothing else has to be entered again"
+        )
+
+
+class Upgrade(Struct, frozen=True, kw_only=True):
+    """What this version needs of settings that another version wrote; empty where they are its own."""
+
+    added: tuple[Setting, ...]
+    removed: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Tell whether anything has to be confirmed."""
+        return bool(self.added or self.removed)
 
 
 BY_KEY: dict[str, Setting] = {setting.key: setting for setting in SETTINGS}
@@ -85,23 +109,35 @@ def parse(raw: Mapping[str, str]) -> EnvBot:
 
     Raises:
         SettingsError: with one sentence for each missing, malformed, unknown or contradictory setting.
+        PendingUpgradeError: the same, where keys are missing or unknown and all else is right.
     """
     values: dict[str, Value] = {}
+    absent: list[str] = []
     faults: list[str] = []
     for setting in SETTINGS:
         text = raw.get(setting.key)
         if text is None:
-            faults.append(f"{setting.key} is missing: {setting.description}")
+            absent.append(f"{setting.key} is missing: {setting.description}")
             continue
         try:
             values[setting.key] = parse_value(setting, text.strip())
         except ValueError as error:
             faults.append(str(error))
-    faults.extend(f"{key} is not a setting of this bot: remove it" for key in raw if key not in BY_KEY)
+    absent.extend(f"{key} is not a setting of this bot: remove it" for key in raw if key not in BY_KEY)
     faults.extend(contradictions(values))
     if faults:
-        raise SettingsError(tuple(faults))
+        raise SettingsError((*absent, *faults))
+    if absent:
+        raise PendingUpgradeError(tuple(absent))
     return EnvBot(values)
+
+
+def upgrade_of(raw: Mapping[str, str]) -> Upgrade:
+    """Return which settings of this version are missing from what is stored, and which it does not know any more."""
+    return Upgrade(
+        added=tuple(setting for setting in SETTINGS if setting.key not in raw),
+        removed=tuple(key for key in raw if key not in BY_KEY),
+    )
 
 
 def proposals() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from config.settings_table.alerts import ALERTS
+from config.settings_table.archives import ARCHIVES
 from config.settings_table.broker import BROKER
 from config.settings_table.ledger import LEDGER
 from config.settings_table.market_data import MARKET_DATA
@@ -26,5 +27,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     *SCREENER,
     *UNIVERSE,
     *ALERTS,
+    *ARCHIVES,
     *SYSTEM,
 )

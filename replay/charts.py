@@ -26,7 +26,7 @@ from replay.report import Trade
 _INK: Final = {"#010101": "--ink", "#020202": "--soft", "#030303": "--line", "#040404": "--up", "#050505": "--down",
                "#060606": "--one", "#070707": "--two", "#080808": "--three", "#090909": "--panel"}  # fmt: skip
 _TEXT, _SOFT, _LINE, _UP, _DOWN, _PANEL = "#010101", "#020202", "#030303", "#040404", "#050505", "#090909"
-LINE_STYLES: Final = (("#060606", "-"), ("#070707", "--"), ("#080808", ":"))
+_STRATEGY_STYLES: Final = (("#060606", "-"), ("#070707", "--"), ("#080808", ":"))
 _POINTS_MAX: Final = 1_500
 _HATCHED_MAX: Final = 60
 _STYLE: Final[Any] = {
@@ -68,7 +68,7 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
     closed = [trade for trade in trades if not trade.is_open]
     pnl = found.day_pnl(found.whole)
     return [
-        draw_chart(
+        chart(
             "equity",
             "Equity and drawdown",
             f"Equity went from {dollars(found.start_micros)} to {dollars(equity[-1])}, between "
@@ -76,21 +76,21 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
             f"Its largest fall below an earlier high was {dollars(max(falls))}.",
             lambda figure, shape: _draw_equity(figure, shape, found, falls),
         ),
-        draw_chart(
+        chart(
             "days",
             "Result of each day",
             f"{sum(gain > 0 for gain in pnl)} of {len(pnl)} days ended higher. The best day made {dollars(max(pnl))}, "
             f"the worst {dollars(min(pnl))}.",
             lambda figure, shape: _draw_days(figure, shape, found),
         ),
-        draw_chart(
+        chart(
             "strategies",
             "Result by strategy",
             " ".join(f"{name} made {dollars(curve.pnl[-1])}." for name, curve in found.by_strategy.items())
             or "No strategy ran.",
             lambda figure, shape: _draw_strategies(figure, shape, found),
         ),
-        draw_chart(
+        chart(
             "trades",
             "Trades by time held",
             f"{len(closed)} closed trades: {sum(t.pnl_micros > 0 for t in closed)} won (triangles up), "
@@ -100,8 +100,15 @@ def charts(found: Curves, trades: Sequence[Trade]) -> list[Chart]:
     ]
 
 
-def draw_chart(key: str, title: str, words: str, draw: Callable[[Figure, Shape], None]) -> Chart:
-    """Draw one chart in both sizes; `draw` puts it on a figure."""
+def chart(key: str, title: str, words: str, draw: Callable[[Figure, Shape], None]) -> Chart:
+    """Draw one chart in each of its shapes.
+
+    Args:
+        key: makes its ids differ from those of other charts on the page.
+        title: stands above it.
+        words: say what it shows.
+        draw: draws it into a figure.
+    """
     svgs = {}
     for shape in SHAPES:
         with rc_context(_STYLE):
@@ -133,7 +140,7 @@ def _draw_equity(figure: Figure, shape: Shape, found: Curves, falls: Sequence[in
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     equity = found.equity()
     kept = kept_points(equity)
-    above.plot(kept, [equity[i] / MICROS for i in kept], color=LINE_STYLES[0][0])
+    above.plot(kept, [equity[i] / MICROS for i in kept], color=_STRATEGY_STYLES[0][0])
     deepest = kept_points([-fall for fall in falls])
     below.fill_between(deepest, [-falls[i] / MICROS for i in deepest], color=_DOWN, alpha=0.35, linewidth=0.8)
     above.set_ylabel("equity, $")
@@ -154,7 +161,7 @@ def _draw_days(figure: Figure, shape: Shape, found: Curves) -> None:
         if gain <= 0 and len(gains) <= _HATCHED_MAX:
             bar.set_hatch("////")
             bar.set_edgecolor(_PANEL)
-    axes.axhline(0, color=_SOFT, linewidth=0.8)
+    zero_line(axes)
     axes.set_xlim(-max(0.6, 4 - len(gains)), len(gains) - 1 + max(0.6, 4 - len(gains)))
     axes.set_ylabel("result, $")
     money_axis(axes)
@@ -164,10 +171,10 @@ def _draw_days(figure: Figure, shape: Shape, found: Curves) -> None:
 
 def _draw_strategies(figure: Figure, shape: Shape, found: Curves) -> None:
     axes = figure.subplots()
-    for (name, curve), (colour, line) in zip(found.by_strategy.items(), LINE_STYLES, strict=False):
+    for (name, curve), (colour, line) in zip(found.by_strategy.items(), _STRATEGY_STYLES, strict=False):
         kept = kept_points(curve.pnl)
         axes.plot(kept, [curve.pnl[i] / MICROS for i in kept], color=colour, linestyle=line, label=name)
-    axes.axhline(0, color=_SOFT, linewidth=0.8)
+    zero_line(axes)
     axes.set_ylabel("result so far, $")
     if found.by_strategy:
         axes.legend(loc="best", ncols=3)
@@ -182,14 +189,24 @@ def _draw_trades(figure: Figure, closed: Sequence[Trade]) -> None:
         minutes = [(trade.left_ns - trade.entered_ns) / NS_PER_MINUTE for trade in some]
         gains = [trade.pnl_micros / MICROS for trade in some]
         axes.scatter(minutes, gains, s=16, marker=marker, color=colour, alpha=0.75, linewidths=0)
-    axes.axhline(0, color=_SOFT, linewidth=0.8)
+    zero_line(axes)
     axes.set_xlabel("minutes held")
     axes.set_ylabel("result, $")
     money_axis(axes)
 
 
+def zero_line(axes: Axes) -> None:
+    """Draw where neither gain nor loss is."""
+    axes.axhline(0, color=_SOFT, linewidth=0.8)
+
+
+def strategy_styles() -> tuple[dict[str, Any], ...]:
+    """Return the colour and line of the first, second and third strategy; lines differ where colours do not."""
+    return tuple({"color": colour, "linestyle": line} for colour, line in _STRATEGY_STYLES)
+
+
 def money_axis(axes: Axes, ticks: int = 5) -> None:
-    """Write whole dollars beside an axis."""
+    """Write dollars along the upright axis."""
     axes.yaxis.set_major_locator(MaxNLocator(ticks))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 

@@ -23,6 +23,8 @@ from config.paths import HOME_VARIABLE, HomeError, HomePaths
 from replay import demo_night
 from replay.books import BrokerBooks, compare_books, paper_books
 from replay.browser import PageError
+from replay.day_record import last_session, read_day
+from replay.day_report import write_report
 from replay.report import refusals_table, trades, trades_table
 from replay.session import DEMO_IDENTITY, OpenedSession, SessionChoice, open_session
 from replay.simulated import Disturbance, SimulatedChoice, Simulator, SimulatorError
@@ -224,6 +226,9 @@ def _played(
 def _reported(stage: Stage, identity: Identity, broker: BrokerBooks) -> int:
     paths = stage.chain.paths
     code = print_report(paths, identity, broker)
+    day = read_day(paths.state, last_session(paths.state))
+    faults = compare_books(paths, identity, broker)
+    print(f"Summary     {write_report(day, identity, paths.output / identity.bot_identity, faults)[-1]}")
     print(f"Page        make run HOME_DIR={paths.root}  (user admin, password {stage.password})")
     return code
 

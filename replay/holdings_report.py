@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from bus.messages import MICROS
 from config.holdings import HoldingsSettings, percent_text
-from replay.charts import LINE_STYLES, Chart, Shape, draw_chart, kept_points, money_axis
+from replay.charts import Chart, Shape, chart, kept_points, money_axis, strategy_styles
 from replay.figures import dollars
 from replay.holdings_nights import NightResult, totals
 from replay.page import figure, page, paragraph, section, table, tiles
@@ -26,7 +26,7 @@ def holdings_page(source: str, settings: HoldingsSettings, nights: Sequence[Nigh
             "<h1>Long-term holdings, simulated</h1>",
             paragraph(f"{source}. {targets}; {rates}.", "soft"),
             tiles([figures[1], figures[2], figures[4], figures[5]]),
-            *(section(chart.title, figure(chart.svgs, chart.words)) for chart in _charts(nights)),
+            *(section(drawn.title, figure(drawn.svgs, drawn.words)) for drawn in _charts(nights)),
             section("Figures", table("Money in dollars", [("figure", "value"), *figures])),
             section("Rebalances", table("What was sold and bought", _rebalance_rows(nights), tall=True)),
             paragraph(
@@ -43,22 +43,23 @@ def _charts(nights: Sequence[NightResult]) -> list[Chart]:
     tax, payroll = [night.tax_micros for night in nights], [night.payroll_micros for night in nights]
     symbols = [fund.symbol for fund in nights[0].plan.after.funds]
     weights = {
-        symbol: [_weight(night, place) for night in nights] for place, symbol in enumerate(symbols[: len(LINE_STYLES)])
+        symbol: [_weight(night, place) for night in nights]
+        for place, symbol in enumerate(symbols[: len(strategy_styles())])
     }
     return [
-        draw_chart(
+        chart(
             "value",
             "Value of the account",
             f"Everything went from {dollars(value[0])} to {dollars(value[-1])}; {dollars(funds[-1])} of it in funds.",
             lambda figure, shape: _lines(figure, shape, nights, {"all": value, "funds": funds, "free cash": cash}),
         ),
-        draw_chart(
+        chart(
             "reserves",
             "Reserves",
             f"{dollars(tax[-1])} for tax and {dollars(payroll[-1])} for payroll were set aside; a reserve only grows.",
             lambda figure, shape: _lines(figure, shape, nights, {"tax": tax, "payroll": payroll}),
         ),
-        draw_chart(
+        chart(
             "weights",
             "Weights of the funds, %",
             "; ".join(f"{symbol} ends at {row[-1] / MICROS:.2f} %" for symbol, row in weights.items()) or "No fund.",
@@ -76,9 +77,9 @@ def _weight(night: NightResult, place: int) -> int:
 
 def _lines(figure: Figure, shape: Shape, nights: Sequence[NightResult], rows: dict[str, list[int]]) -> None:
     axes = figure.subplots()
-    for (name, values), (colour, line) in zip(rows.items(), LINE_STYLES, strict=False):
+    for (name, values), style in zip(rows.items(), strategy_styles(), strict=False):
         kept = kept_points(values)
-        axes.plot(kept, [values[i] / MICROS for i in kept], color=colour, linestyle=line, label=name)
+        axes.plot(kept, [values[i] / MICROS for i in kept], label=name, **style)
     axes.legend(loc="best", ncols=3)
     money_axis(axes)
     step = max(1, -(-len(nights) // shape.ticks))

@@ -153,7 +153,7 @@ def rules_text(reasons: Iterable[Reason]) -> str:
 def denied_rows(outcome: Outcome) -> list[Row]:
     """Return a header and a row for each name, signal or order that came to nothing, with the rule that decided."""
     head = ("time_utc", "session", "kind", "strategy", "symbol", "rule", "value", "limit")
-    return [head, *(row for day in outcome.days for row in _denied(day.plan.session_date, day.events))]
+    return [head, *(row for day in outcome.days for row in refusal_rows(day.plan.session_date, day.events))]
 
 
 def without_candidates(outcome: Outcome) -> dict[str, str]:
@@ -177,7 +177,8 @@ def _screened_out(session: str, ranked: CandidatesRanked) -> list[Row]:
     ]
 
 
-def _denied(session: str, events: Sequence[Event]) -> list[Row]:
+def refusal_rows(session: str, events: Sequence[Event]) -> list[Row]:
+    """Return the rows of `denied_rows` for the events of one day, without the head."""
     orders = {event.client_order_id: event for _, event in events if isinstance(event, OrderPrepared)}
     rows: list[Row] = []
     for service, event in events:

@@ -27,8 +27,9 @@ from config.env_bot_settings import SETTINGS, Setting
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 COMMAND: Final = ".venv/bin/python scripts/make_reference.py"
 _MADE: Final = f"<!-- Made by scripts/make_reference.py. Do not edit; run: {COMMAND} -->"
-_SETTINGS_HEAD: Final = ("Key", "Kind, unit", "Range or choices", "Proposal", "Description")
+_SETTINGS_HEAD: Final = ("Key", "Kind, unit", "Range or choices", "Proposal", "What it does", "Mind")
 _MESSAGES_HEAD: Final = ("Message", "Meaning", "From -> to")
+_RISKIER: Final = {"up": "higher", "down": "lower", "shorter": "with fewer names"}
 #: Kinds whose unit only repeats the kind or its choices.
 _UNIT_IS_KIND: Final = ("bool", "choice")
 
@@ -59,8 +60,12 @@ def settings_page(settings: Sequence[Setting]) -> str:
     parts = [
         _MADE,
         "# Settings",
-        "All settings of the bot, in the order of the first configuration page. Every key must be set. A proposal is "
-        "what that page fills in; it is not a default. The values are stored encrypted.",
+        "All settings of the bot, in the order of the first configuration page and of the page of settings. Every key "
+        "must be set. A proposal is what the first page fills in; it is not a default. The values are stored "
+        "encrypted, each save in a generation of its own ([web.md](web.md)).",
+        "A change is in force from the next session start on, or once all processes are started again where *Mind* "
+        "says so; never in mid-session. *Riskier* names the way in which a change lets the bot risk more: the page "
+        "asks for a second look before it saves one.",
     ]
     for group, members in groupby(settings, key=lambda setting: setting.group):
         parts += [f"## {group}", _table(_SETTINGS_HEAD, map(_setting_row, members))]
@@ -105,7 +110,14 @@ def main(arguments: Sequence[str]) -> int:
 def _setting_row(setting: Setting) -> tuple[str, ...]:
     unit = "" if setting.kind in _UNIT_IS_KIND else setting.unit
     kind = ", ".join(part for part in (setting.kind, unit) if part)
-    return (f"`{setting.key}`", kind, _allowed(setting), _code(setting.proposal), setting.description)
+    return (f"`{setting.key}`", kind, _allowed(setting), _code(setting.proposal), setting.description, _mind(setting))
+
+
+def _mind(setting: Setting) -> str:
+    parts = [f"Riskier: {_RISKIER[setting.riskier]}." if setting.riskier else ""]
+    parts += [f"{_code(value)}: {words}" for value, words in setting.dangers]
+    parts.append("In force after a new start." if setting.takes_effect == "start" else "")
+    return " ".join(part for part in parts if part)
 
 
 def _allowed(setting: Setting) -> str:

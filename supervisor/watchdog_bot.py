@@ -11,10 +11,12 @@ web service and the holdings are watched but do not halt the chain: trading does
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from bus.after_close import AfterClose
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.ballast import BALLAST_BYTES, Ballast, free_bytes_at
 from bus.boot_book import BootBook
@@ -27,7 +29,7 @@ from bus.decider import Shell
 from bus.halt import ControlState
 from bus.halt_acks import HaltAcks
 from bus.heartbeat import CRASH_LOOP_RESTARTS_MAX, Liveness
-from bus.lifecycle import MEANING, SessionWindows, Trigger, bot_state, effects, moment_at, next_state
+from bus.lifecycle import MEANING, Moment, SessionWindows, Trigger, bot_state, effects, moment_at, next_state
 from bus.messages import (
     MICROS,
     ChainArmed,
@@ -124,6 +126,21 @@ def _same_plan(first: SessionPlanned, second: SessionPlanned) -> bool:
     return all(getattr(first, name) == getattr(second, name) for name in first.__struct_fields__ if name != "ts_init")
 
 
+@dataclass(frozen=True)
+class Attendants:
+    """What the real process has beside its watch.
+
+    Args:
+        ballast: disk space to set aside at the start.
+        notifier: tells people who do not look at the page.
+        after_close: does what is due once after each session.
+    """
+
+    ballast: Ballast | None = None
+    notifier: Notifier | None = None
+    after_close: AfterClose | None = None
+
+
 class WatchdogShell(Shell[dict[str, Message]]):
     """Reads the calendar, listens to heartbeats, raises halts, publishes the chain's state.
 
@@ -132,8 +149,7 @@ class WatchdogShell(Shell[dict[str, Message]]):
         read_day: returns a day of the exchange's calendar.
         read_sessions: returns its sessions from one day to another.
         free_bytes: returns the free space where a path is.
-        ballast: disk space to set aside at the start, in the real process alone.
-        notifier: tells people who do not look at the page.
+        attendants: what the real process alone has.
     """
 
     def __init__(
@@ -143,14 +159,15 @@ class WatchdogShell(Shell[dict[str, Message]]):
         read_day: Callable[[str], ExchangeDay] = read_exchange_day,
         read_sessions: Callable[[str, str], tuple[ExchangeDay, ...]] = read_exchange_sessions,
         free_bytes: Callable[[Path], int] = free_bytes_at,
-        ballast: Ballast | None = None,
-        notifier: Notifier | None = None,
+        attendants: Attendants | None = None,
     ) -> None:
         self._setup = setup
-        self._notifier = notifier
+        attendants = attendants or Attendants()
+        self._notifier = attendants.notifier
+        self._after_close = attendants.after_close
+        self._ballast = attendants.ballast
         self._planner = DayPlanner(setup.env, read_day, read_sessions)
         self._free_bytes = free_bytes
-        self._ballast = ballast
         self._control = ControlFolder(setup.paths)
         self._liveness = Liveness(setup.env.whole("HEARTBEAT_TIMEOUT"))
         self._boots = BootBook(setup.paths.run, CRITICAL)
@@ -211,9 +228,16 @@ class WatchdogShell(Shell[dict[str, Message]]):
         if self._notifier:
             self._notifier.close()
 
+        if self._after_close:
+            self._after_close.close()
+
     def remark(self) -> str:
-        """Return what a person should see: notices that could not be sent."""
-        return self._notifier.remark()[:_TEXT_MAX] if self._notifier else ""
+        """Return what a person should see: notices that could not be sent, a report or archive that failed."""
+        words = (
+            self._after_close.words if self._after_close else "",
+            self._notifier.remark() if self._notifier else "",
+        )
+        return "; ".join(word for word in words if word)[:_TEXT_MAX]
 
     def on_status(self, sender: ServiceName, message: Message) -> None:
         """Note a heartbeat; the first one of a restarted critical service halts an armed chain. Tell of fills."""
@@ -250,6 +274,10 @@ class WatchdogShell(Shell[dict[str, Message]]):
         if self._ports:
             self._ports.publish(status)
         self._write_file(status)
+        if self._after_close:
+            # A halted chain has a bot state of its own: the session is over all the same.
+            is_over = moment_at(self._windows, self._session_ns) is Moment.AFTER
+            self._after_close.look(status.session_date, is_over=is_over, now_ns=boot_ns())
         return self._plan_next()
 
     def _plan_next(self) -> Sequence[Message]:
@@ -403,7 +431,9 @@ def build(setup: Setup) -> Assembly[dict[str, Message]]:
         notifier = notifier_of(setup.env, Vault(setup.paths).open())
     except VaultError as error:
         raise CannotStartError(str(error)) from error
-    shell = WatchdogShell(setup, ballast=Ballast(setup.paths), notifier=notifier)
+    after_close = AfterClose(setup.paths.state, (sys.executable, str(Path(__file__).with_name("after_close.py"))))
+    attendants = Attendants(ballast=Ballast(setup.paths), notifier=notifier, after_close=after_close)
+    shell = WatchdogShell(setup, attendants=attendants)
     return Assembly(
         core=WatchdogCore(),
         shell=shell,

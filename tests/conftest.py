@@ -7,7 +7,7 @@ import pytest
 
 from config.paths import HomePaths
 
-#: Stand-ins of whom the bot talks to: `from exchange import Exchange`.
+#: Stand-ins of whom the bot talks to, and a day of what a chain says: `from exchange import Exchange`.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "fakes"))
 
 

@@ -12,6 +12,10 @@ BROKER: Final[tuple[Setting, ...]] = (
         proposal="PAPER",
         unit="one of",
         choices=("PAPER", "ALPACA", "IBKR"),
+        dangers=(
+            ("ALPACA", "Orders go to Alpaca, to the account that ALPACA_ENDPOINT names."),
+            ("IBKR", "Orders go to Interactive Brokers, to the account that its gateway is logged in to."),
+        ),
         description="The broker that this bot trades through.",
     ),
     Setting(
@@ -20,6 +24,7 @@ BROKER: Final[tuple[Setting, ...]] = (
         kind="bool",
         proposal="false",
         unit="true or false",
+        dangers=(("true", "Orders may go to Alpaca."),),
         description="Allow orders to Alpaca.",
     ),
     Setting(
@@ -29,6 +34,7 @@ BROKER: Final[tuple[Setting, ...]] = (
         proposal="paper",
         unit="one of",
         choices=("paper", "live", "simulator"),
+        dangers=(("live", "REAL MONEY: orders go to the live account at Alpaca."),),
         description="Which of Alpaca's accounts orders go to. paper: its account without money. live: REAL MONEY. "
         "simulator: a stand-in on this machine, which never gets the keys. Each of the first two has keys of its own.",
     ),
@@ -47,6 +53,7 @@ BROKER: Final[tuple[Setting, ...]] = (
         kind="bool",
         proposal="false",
         unit="true or false",
+        dangers=(("true", "Orders may go to Interactive Brokers."),),
         description="Allow orders to Interactive Brokers.",
     ),
     Setting(
@@ -56,6 +63,7 @@ BROKER: Final[tuple[Setting, ...]] = (
         proposal="paper",
         unit="one of",
         choices=("paper", "live"),
+        dangers=(("live", "REAL MONEY: orders go to the live account at Interactive Brokers."),),
         description="Which kind of account the gateway is logged in to. paper: the one without money, whose number "
         "begins with D. live: REAL MONEY. The bot does not trade an account of the other kind.",
     ),

@@ -107,6 +107,7 @@ MARKET_DATA: Final[tuple[Setting, ...]] = (
         proposal="15",
         unit="seconds",
         bounds=("2", "600"),
+        riskier="up",
         description=(
             "For live data: after so much silence in the exchange's hours the connection is made anew, and the missed "
             "minutes are fetched."

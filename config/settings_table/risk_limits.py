@@ -12,6 +12,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="50",
         unit="percent of the day's starting equity",
         bounds=("0.1", "100"),
+        riskier="up",
         description="The most that all open positions and orders together may cost.",
     ),
     Setting(
@@ -21,6 +22,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="0.25",
         unit="percent of the day's starting equity",
         bounds=("0.01", "5"),
+        riskier="up",
         description="The most one trade may lose if its stop is hit.",
     ),
     Setting(
@@ -30,6 +32,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="8",
         unit="positions",
         bounds=("1", "50"),
+        riskier="up",
         description="The most positions and entries that may be open together.",
     ),
     Setting(
@@ -39,6 +42,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="25",
         unit="percent of the day's starting equity",
         bounds=("0.1", "100"),
+        riskier="up",
         description=(
             "The most that one symbol may be worth: what the bot holds and has ordered, and what the account had "
             "before."
@@ -51,6 +55,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="25000",
         unit="dollars",
         bounds=("1", "10000000"),
+        riskier="up",
         description="The most that one entry may cost at the ask.",
     ),
     Setting(
@@ -60,6 +65,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="10000",
         unit="shares",
         bounds=("1", "1000000"),
+        riskier="up",
         description="The most shares, or contracts of an option, of one entry.",
     ),
     Setting(
@@ -68,6 +74,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         kind="bool",
         proposal="false",
         unit="true or false",
+        dangers=(("true", "No broker keeps a stop for a fraction of a share: it is guarded only while the bot runs."),),
         description=(
             "Size entries to a ten-thousandth of a share where the broker allows fractions of the symbol. Brokers take "
             "no stop for a fraction: execution guards it, and only while it runs."
@@ -80,6 +87,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="2",
         unit="percent of the day's starting equity",
         bounds=("0.1", "20"),
+        riskier="up",
         description="A day's loss, realized and not, beyond which the kill switch halts the chain.",
     ),
     Setting(
@@ -89,6 +97,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="start",
         unit="one of",
         choices=("start", "peak"),
+        dangers=(("start", "What was gained in the day may be lost again before the kill switch acts."),),
         description=(
             "What DAILY_LOSS_LIMIT is counted from. start: the day's beginning. peak: the day's best result so far."
         ),
@@ -100,6 +109,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="100",
         unit="entries a session",
         bounds=("1", "10000"),
+        riskier="up",
         description="After so many approved entries, filled or not, no more is bought that day.",
     ),
     Setting(
@@ -109,6 +119,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="10",
         unit="entries",
         bounds=("1", "100"),
+        riskier="up",
         description="More entries than this are not approved within one second of the session's clock.",
     ),
     Setting(
@@ -118,6 +129,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="60",
         unit="entries",
         bounds=("1", "1000"),
+        riskier="up",
         description="More entries than this are not approved within one minute of the session's clock.",
     ),
     Setting(
@@ -127,6 +139,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="3",
         unit="entries in 10 seconds",
         bounds=("1", "10"),
+        riskier="up",
         description=(
             "The same symbol, side, quantity and price more often than this within 10 seconds halts the chain."
         ),
@@ -138,6 +151,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="5",
         unit="rejections in 60 seconds",
         bounds=("1", "20"),
+        riskier="up",
         description="More orders that the broker refuses within 60 seconds than this halt the chain.",
     ),
     Setting(
@@ -147,6 +161,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="50000",
         unit="shares traded today",
         bounds=("0", "1000000000"),
+        riskier="down",
         description=(
             "A name with less volume since the open is not bought. Of a put, PUT_OPEN_INTEREST_MIN counts instead."
         ),
@@ -158,6 +173,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="1.5",
         unit="percent of the entry price",
         bounds=("0.01", "1.5"),
+        riskier="up",
         description=(
             "A name with a wider market is not bought. 1.5 is the most the bot allows; of a put, PUT_SPREAD_MAX counts."
         ),
@@ -169,6 +185,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="2",
         unit="seconds",
         bounds=("1", "2"),
+        riskier="up",
         description=("An entry needs a quote no older than this on the session's clock. 2 is the most the bot allows."),
     ),
     Setting(
@@ -178,6 +195,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="5",
         unit="percent of the signal's price",
         bounds=("0.01", "50"),
+        riskier="up",
         description=(
             "An entry whose ask is further than this from the price that the signal was made at is not bought."
         ),
@@ -189,6 +207,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="",
         unit="symbols, comma separated, or empty",
         optional=True,
+        riskier="shorter",
         description="What the bot never buys: neither as the name of a signal nor as what is bought for it.",
     ),
     Setting(
@@ -197,6 +216,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         kind="bool",
         proposal="false",
         unit="true or false",
+        dangers=(("false", "New positions may be opened again."),),
         description="When true nothing new is bought; stops and exits go on.",
     ),
     Setting(
@@ -206,6 +226,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="500",
         unit="dollars a trade",
         bounds=("1", "1000000"),
+        riskier="up",
         description="The most premium that one option trade may cost.",
     ),
     Setting(
@@ -215,6 +236,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="keep",
         unit="one of",
         choices=("keep", "flatten"),
+        dangers=(("flatten", "A halt sells every position at the market, whatever the price."),),
         description=(
             "What a halt does with open positions. keep: they stay, protected by their stops. flatten: they are sold."
         ),
@@ -226,6 +248,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="keep",
         unit="one of",
         choices=("keep", "flatten"),
+        dangers=(("flatten", "Stopping the processes in the session sells every position at the market."),),
         description=(
             "What stopping the processes in the session does with open positions. keep: their protective stops rest at "
             "the broker. flatten: they are sold first."
@@ -238,6 +261,7 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         proposal="never",
         unit="one of",
         choices=("never", "session"),
+        dangers=(("never", "Once armed, the bot trades on every trading day until somebody stops it."),),
         description=(
             "How long arming lasts. never: from day to day, until the chain is stopped or halts. session: to the close "
             "of the session it was armed for."

@@ -138,6 +138,7 @@ SESSION_TIMES: Final[tuple[Setting, ...]] = (
         proposal="5",
         unit="minutes before the close",
         bounds=("1", "60"),
+        riskier="down",
         description="When all intraday positions are sold. Follows the real close, also on half-days.",
     ),
     Setting(

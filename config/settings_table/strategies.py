@@ -82,6 +82,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="1",
         unit="times",
         bounds=("1", "3"),
+        riskier="up",
         description=(
             "The most leverage an inverse fund may have. A fund of more than 1 is used only where no smaller one "
             "is known; its stop is wider and its size smaller by as much."
@@ -125,6 +126,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="100",
         unit="contracts",
         bounds=("0", "1000000"),
+        riskier="down",
         description="A put with less open interest is not chosen.",
     ),
     Setting(
@@ -135,6 +137,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         unit="percent of the ask",
         bounds=("0.1", "100"),
         decimals=2,
+        riskier="up",
         description="A put with a wider market is not chosen.",
     ),
     Setting(
@@ -145,6 +148,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         unit="percent of the premium",
         decimals=2,
         bounds=("1", "50"),
+        riskier="up",
         description="Distance of a put's stop from its best bid since the entry; no broker keeps it, the bot does.",
     ),
     Setting(
@@ -211,6 +215,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         unit="average true ranges",
         bounds=("0.1", "100"),
         decimals=3,
+        riskier="up",
         description="Distance of the mid strategy's trailing stop, at most TRAILING_STOP.",
     ),
     Setting(
@@ -240,6 +245,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         unit="percent",
         decimals=2,
         bounds=("0.1", "20"),
+        riskier="up",
         description="Distance of the protective trailing stop from the best price since the entry.",
     ),
     Setting(
@@ -249,6 +255,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="5",
         unit="seconds",
         bounds=("1", "60"),
+        riskier="up",
         description="A signal, or an entry not yet sent, older than this on the session's clock is dropped.",
     ),
     Setting(
@@ -258,6 +265,7 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         proposal="60",
         unit="seconds",
         bounds=("5", "600"),
+        riskier="up",
         description="What is unfilled of an entry after this is cancelled.",
     ),
 )

@@ -12,6 +12,7 @@ SYSTEM: Final[tuple[Setting, ...]] = (
         proposal="JSON",
         unit="one of",
         choices=("JSON", "CSV"),
+        takes_effect="start",
         description="How log lines are written.",
     ),
     Setting(
@@ -21,6 +22,7 @@ SYSTEM: Final[tuple[Setting, ...]] = (
         proposal="ipc",
         unit="one of",
         choices=("ipc", "tcp"),
+        takes_effect="start",
         description="ipc: unix sockets in the home's run folder. tcp: ports on BUS_TCP_HOST from BUS_TCP_PORT.",
     ),
     Setting(
@@ -29,6 +31,7 @@ SYSTEM: Final[tuple[Setting, ...]] = (
         kind="text",
         proposal="127.0.0.1",
         unit="address",
+        takes_effect="start",
         description="Address of the bus when BUS_TRANSPORT is tcp.",
     ),
     Setting(
@@ -38,6 +41,7 @@ SYSTEM: Final[tuple[Setting, ...]] = (
         proposal="5750",
         unit="first of 14 ports",
         bounds=("1024", "65400"),
+        takes_effect="start",
         description="First port of the bus when BUS_TRANSPORT is tcp: two for each service.",
     ),
     Setting(
@@ -47,6 +51,7 @@ SYSTEM: Final[tuple[Setting, ...]] = (
         proposal="-1",
         unit="number of a processor",
         bounds=("-1", "1023"),
+        takes_effect="start",
         description=(
             "Strategy, risk and execution run on this processor alone, which shortens the way of an order. -1: as the "
             "system places them. Linux only."
@@ -59,6 +64,8 @@ SYSTEM: Final[tuple[Setting, ...]] = (
         proposal="750",
         unit="milliseconds",
         bounds=("500", "10000"),
+        riskier="up",
+        takes_effect="start",
         description="A service silent for longer is dead or frozen, and the chain halts.",
     ),
 )

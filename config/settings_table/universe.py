@@ -40,6 +40,7 @@ UNIVERSE: Final[tuple[Setting, ...]] = (
         proposal="",
         unit="symbols, comma separated",
         optional=True,
+        riskier="shorter",
         description="Names that are never candidates, whatever their numbers.",
     ),
     Setting(

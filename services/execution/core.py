@@ -108,6 +108,7 @@ class ExecutionCore:
                 drain=state.drain,
                 external=state.external,
                 warnings=d.warnings(state, now_ns),
+                stops=telling.stop_lines(state.open_intents(), state.stops, state.peaks_micros),
             ),
         )
 

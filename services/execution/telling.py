@@ -5,6 +5,8 @@ from typing import Final
 
 from bus import messages as m
 from services.execution.brokers import reports as r
+from services.execution.guarding import stop_micros
+from services.execution.intents import Intent
 from services.execution.orders import Order
 
 #: A reason is cut in the snapshot, so that a full one fits a frame; the journal keeps all of it.
@@ -54,6 +56,39 @@ def order_lines(orders: Sequence[Order], stops: Mapping[str, int]) -> tuple[m.Or
     return tuple(_line(order, stops) for order in orders)
 
 
+def stop_lines(
+    intents: Sequence[Intent], stops: Mapping[str, int], peaks_micros: Mapping[str, int]
+) -> tuple[m.StopLine, ...]:
+    """Return what protects each open position; a position without a stop has no line.
+
+    `stops` says where stops rest at the broker now, by client order id; `peaks_micros` the best bid of what execution
+    guards itself, by intent id.
+    """
+    lines = (_stop_line(intent, stops, peaks_micros.get(intent.intent_id, 0)) for intent in intents)
+    return tuple(line for line in lines if line is not None)
+
+
+def _stop_line(intent: Intent, stops: Mapping[str, int], peak_micros: int) -> m.StopLine | None:
+    held = intent.held_nanos
+    guarded = min(intent.guarded_nanos, held) if held > 0 else 0
+    resting = [order for order in intent.orders if order.leg == "stop" and order.is_resting] if held > 0 else []
+    if not guarded and not resting:
+        return None
+    levels = [_stop_of(order, stops) for order in resting]
+    levels += [stop_micros(intent, peak_micros)] if guarded else []
+    return m.StopLine(
+        intent_id=intent.intent_id,
+        stop_micros=min(levels),
+        trail_bps=intent.trail_bps,
+        broker_nanos=sum(order.prepared.qty_nanos - order.filled_nanos for order in resting),
+        bot_nanos=guarded,
+    )
+
+
+def _stop_of(order: Order, stops: Mapping[str, int]) -> int:
+    return max(order.prepared.stop_micros, stops.get(order.client_order_id, 0))
+
+
 def _line(order: Order, stops: Mapping[str, int]) -> m.OrderLine:
     prepared = order.prepared
     return m.OrderLine(
@@ -67,7 +102,7 @@ def _line(order: Order, stops: Mapping[str, int]) -> m.OrderLine:
         filled_nanos=order.filled_nanos,
         average_micros=order.average_micros,
         order_type=prepared.order_type,
-        stop_micros=max(prepared.stop_micros, stops.get(prepared.client_order_id, 0)),
+        stop_micros=_stop_of(order, stops),
         state=order.state.value,
         reason=prepared.reason[:_SNAPSHOT_REASON_MAX],
         ts_ns=order.ts_ns,

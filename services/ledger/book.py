@@ -14,7 +14,7 @@ from bus.messages import EntryPosted
 from bus.store import roll_back
 from config.identity import Identity
 from services.ledger import accounts
-from services.ledger.coa_utils_ledger import Account, coa_faults, content_hash, schema_faults
+from services.ledger.coa_utils_ledger import Account, coa_faults, content_hash, schema_faults, stored_accounts
 from services.ledger.entry_rows import insert_link, links_of, read_entry
 from services.ledger.failures import BackupError, LedgerError
 from services.ledger.hash_chain import Head, Kind, Link, Value, genesis_hash, sealed, sha256_hex
@@ -123,6 +123,19 @@ class Book:
         """Yield every entry, oldest first; `ts_init` is when it was recorded."""
         for (seq,) in self._db.execute("SELECT seq FROM tx ORDER BY seq"):
             yield read_entry(self._db, seq)
+
+    def entry(self, seq: int) -> EntryPosted | None:
+        """Return one entry; None where there is none of this number."""
+        return read_entry(self._db, seq) if 0 < seq <= self.last_seq() else None
+
+    def chart(self) -> tuple[int, tuple[Account, ...]]:
+        """Return the number and the accounts of the active chart of accounts."""
+        version = self._number("SELECT coa_version FROM coa_metadata")
+        return version, stored_accounts(self._db, version)
+
+    def used_accounts(self) -> frozenset[str]:
+        """Return the codes of the accounts that have postings."""
+        return frozenset(code for (code,) in self._db.execute("SELECT DISTINCT account_code FROM posting"))
 
     def balances(self) -> tuple[Balance, ...]:
         """Return every account that was used, by code, and by commodity within it."""

@@ -1,6 +1,7 @@
 """The chart of accounts and the schema that a ledger must have: load, validate, compare."""
 
 import sqlite3
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from bus.messages import ChangeCoa
 from config.identity import Identity
 from services.ledger import accounts
 
@@ -91,6 +93,83 @@ def validate(coa: ChartOfAccounts) -> tuple[str, ...]:
                 f"{found.type}, {found.unit_rule}, {found.lot_rule}, {found.status}."
             )
     return tuple(faults)
+
+
+def changed_chart(chart: Sequence[Account], change: ChangeCoa, used: Collection[str]) -> tuple[Account, ...]:
+    """Return a chart with one account changed as an operator asks, validated whole.
+
+    Args:
+        chart: the active version.
+        change: what to do.
+        used: codes of accounts with postings; the schema refuses as well what must not happen to them.
+
+    Raises:
+        CoaError: with every reason why it cannot be.
+    """
+    by_code = {account.code: account for account in chart}
+    known = by_code.get(change.code)
+    if change.action == "add":
+        faults = [f"Account {change.code} exists already: {known.name}."] if known else []
+        changed = _new_account(change)
+    elif known is None:
+        raise CoaError((f"There is no account {change.code}.",))
+    else:
+        faults, changed = _change_faults(known, change, by_code), _changed(known, change)
+        if changed == known:
+            faults.append(f"Account {known.code} is so already.")
+    parent = by_code.get(changed.parent)
+    if parent is not None and parent.code != changed.code and change.action in ("add", "move"):
+        faults += _parent_faults(parent, changed, used)
+    whole = {**by_code, changed.code: changed}
+    ordered = tuple(whole[code] for code in sorted(whole))
+    faults += validate(ChartOfAccounts(title="", accounts=ordered))
+    if faults:
+        raise CoaError(tuple(dict.fromkeys(faults)))
+    return ordered
+
+
+def _new_account(change: ChangeCoa) -> Account:
+    return Account(
+        code=change.code,
+        name=change.name.strip(),
+        type=change.account_type,
+        unit_rule="NONE" if change.is_heading else "BASE",
+        lot_rule="NONE",
+        parent=change.parent,
+    )
+
+
+def _changed(known: Account, change: ChangeCoa) -> Account:
+    match change.action:
+        case "rename":
+            return msgspec.structs.replace(known, name=change.name.strip())
+        case "move":
+            return msgspec.structs.replace(known, parent=change.parent)
+        case _:
+            return msgspec.structs.replace(known, status="CLOSED" if change.action == "deactivate" else "OPEN")
+
+
+def _change_faults(known: Account, change: ChangeCoa, by_code: Mapping[str, Account]) -> list[str]:
+    if change.action != "deactivate":
+        return []
+    faults = []
+    if known.code in accounts.REQUIRED:
+        faults.append(f"Account {known.code} is needed by the posting recipes: it cannot be deactivated.")
+    below = sorted(a.code for a in by_code.values() if a.parent == known.code and a.status == "OPEN")
+    if below:
+        faults.append(f"Account {known.code} has open accounts below it: {', '.join(below)}. Deactivate those first.")
+    return faults
+
+
+def _parent_faults(parent: Account, child: Account, used: Collection[str]) -> list[str]:
+    faults = []
+    if parent.status != "OPEN":
+        faults.append(f"Account {parent.code} is not open, so nothing can go below it.")
+    if parent.type != child.type:
+        faults.append(f"Account {child.code} is {child.type} and cannot go below {parent.code}, a {parent.type}.")
+    if parent.unit_rule != "NONE" and parent.code in used:
+        faults.append(f"Account {parent.code} has postings, so it is no heading: choose a heading.")
+    return faults
 
 
 def content_hash(coa_accounts: tuple[Account, ...]) -> str:

@@ -19,7 +19,15 @@ from bus.messages import (
     StatusMessage,
 )
 from services.ledger import accounts, holdings_facts
-from services.ledger.events import LedgerEvent, OptionExercised, Reversed, event_of
+from services.ledger.events import (
+    EntryReversed,
+    LedgerEvent,
+    OptionExercised,
+    Reversed,
+    SuspenseExplained,
+    event_of,
+    ordered_event,
+)
 from services.ledger.lots import BrokenEntryError, Lot, after_change, lot_changes
 from services.ledger.recipes import (
     Booking,
@@ -92,11 +100,13 @@ class LedgerCore:
         return self._settlements(state, now_ns)
 
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
-        """Book a fill or a cash movement, once; what cannot be booked is suspended with its reason."""
+        """Book a fill, a movement of cash or an order, once; what cannot be booked is suspended with its reason."""
         if isinstance(message, ReserveAllocated):
             return self.book(state, holdings_facts.reserve_of(message), now_ns)
         if isinstance(message, BooksRequested):
             return (holdings_facts.report(state, message, self._settings.broker_name, now_ns),)
+        if isinstance(message, EntryReversed | SuspenseExplained):
+            return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
         if not isinstance(message, OrderFilled | CashMoved):
             # The routes let nothing else through, so there is nothing else to book.
             return ()

@@ -4,7 +4,16 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bus.messages import CashKind, CashMoved, EntryPosted, OrderFilled, Side
+from bus.messages import (
+    CashKind,
+    CashMoved,
+    EntryPosted,
+    ExplainSuspense,
+    Message,
+    OrderFilled,
+    ReverseEntry,
+    Side,
+)
 
 
 class BookEvent(Struct, frozen=True, kw_only=True):
@@ -106,6 +115,50 @@ class Reversed(BookEvent, frozen=True, kw_only=True):
     reason: str
 
 
+class EntryReversed(Message, frozen=True, kw_only=True):
+    """A report of the shell: an operator takes this entry back. Not in the catalogue, for nobody says it on the bus."""
+
+    command_id: str
+    operator: str
+    reason: str
+    original: EntryPosted
+
+    @classmethod
+    def of(cls, command: ReverseEntry, original: EntryPosted) -> "EntryReversed":
+        """Return the report of a command and the entry that it names."""
+        return cls(
+            ts_event=command.ts_event,
+            ts_init=command.ts_init,
+            command_id=command.command_id,
+            operator=command.operator,
+            reason=command.reason,
+            original=original,
+        )
+
+
+class SuspenseExplained(Message, frozen=True, kw_only=True):
+    """A report of the shell: an operator knows where an amount in suspense belongs."""
+
+    command_id: str
+    operator: str
+    reason: str
+    amount_micros: int
+    account: str
+
+    @classmethod
+    def of(cls, command: ExplainSuspense) -> "SuspenseExplained":
+        """Return the report of a command."""
+        return cls(
+            ts_event=command.ts_event,
+            ts_init=command.ts_init,
+            command_id=command.command_id,
+            operator=command.operator,
+            reason=command.reason,
+            amount_micros=command.amount_micros,
+            account=command.account,
+        )
+
+
 LedgerEvent = (
     Traded
     | CashChanged
@@ -147,4 +200,25 @@ def event_of(message: OrderFilled | CashMoved) -> Traded | CashChanged:
         strategy=message.strategy,
         leg=message.leg,
         reason=message.reason,
+    )
+
+
+def ordered_event(report: EntryReversed | SuspenseExplained, broker: str, now_ns: int) -> Reversed | SuspenseCleared:
+    """Return what an operator's order tells the books; it happens now, on the session's clock."""
+    reason = f"{report.reason} ({report.operator})"
+    # A replay that was just started has heard of no time yet: then it is the time of the order.
+    now_ns = now_ns or report.ts_init
+    if isinstance(report, EntryReversed):
+        at_ns = max(now_ns, report.original.ts_event)
+        return Reversed(
+            broker=broker, key=report.command_id, ts_ns=at_ns, told_ns=now_ns, original=report.original, reason=reason
+        )
+    return SuspenseCleared(
+        broker=broker,
+        key=report.command_id,
+        ts_ns=now_ns,
+        told_ns=now_ns,
+        amount_micros=report.amount_micros,
+        account=report.account,
+        reason=reason,
     )

@@ -10,18 +10,29 @@ from typing import Final
 
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.clock import NS_PER_SECOND, utc_now
+from bus.commands import Deciding, Outcome, Pending, refuse_request
 from bus.decider import Shell
-from bus.messages import EntryPosted, Message
+from bus.messages import (
+    AskLedger,
+    ChangeCoa,
+    EntryPosted,
+    ExplainSuspense,
+    Message,
+    OperatorRequest,
+    ReverseEntry,
+)
 from config.identity import Identity
 from config.paths import HomePaths
 from services.ledger.backup_ledgers import prune
 from services.ledger.book import Book, LedgerError, open_book
+from services.ledger.commands import carry_out
 from services.ledger.core import LedgerCore, LedgerState
 from services.ledger.failures import BackupError
 from services.ledger.figures import dollars
 from services.ledger.head_file import head_path
 from services.ledger.lots import units_open
 from services.ledger.provision import ensure_ledger, ledger_path, pending_request, read_request
+from services.ledger.question_desk import QuestionDesk
 from services.ledger.safekeeping import Safekeeping
 from services.ledger.settings import BackupSettings, LedgerSettings
 
@@ -47,6 +58,7 @@ class LedgerShell(Shell[LedgerState]):
         self._keeping: Safekeeping | None = None
         self._copying: subprocess.Popen[bytes] | None = None
         self._ports: Ports | None = None
+        self._questions: QuestionDesk | None = None
 
     def attach(self, ports: Ports) -> None:
         """Take the runtime's ports: a base that cannot be made halts the chain."""
@@ -110,8 +122,23 @@ class LedgerShell(Shell[LedgerState]):
             self._copying = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=_CHECKOUT)  # noqa: S603 - own verb
         return ()
 
+    def on_request(self, request: OperatorRequest, deciding: Deciding) -> Outcome | Pending:
+        """Answer a question about the books, or carry out an operator's command on them."""
+        if self._book is None:
+            return Outcome(is_done=False, detail="the ledger is not open: see why on the status page")
+        match request:
+            case AskLedger():
+                return self._question_desk().ask(request)
+            case ChangeCoa() | ReverseEntry() | ExplainSuspense():
+                return carry_out(request, self._book, deciding)
+            case _:
+                return refuse_request(request, deciding)
+
     def close(self) -> None:
         """Release the ledger file and its backups."""
+        if self._questions is not None:
+            self._questions.close()
+            self._questions = None
         if self._copying is not None:
             # An unfinished copy has no manifest, so it does not count.
             self._copying.terminate()
@@ -123,6 +150,12 @@ class LedgerShell(Shell[LedgerState]):
         if self._keeping is not None:
             self._keeping.close()
             self._keeping = None
+
+    def _question_desk(self) -> QuestionDesk:
+        # Most ledgers are never asked in a run: the thread begins with the first question.
+        if self._questions is None:
+            self._questions = QuestionDesk(ledger_path(self._paths, self._identity))
+        return self._questions
 
     def _creation_time(self, now_ns: int) -> datetime:
         # A replayed day does not change when a ledger was created, but a replay's own ledger is the same every time.
@@ -178,6 +211,7 @@ def build(setup: Setup) -> Assembly[LedgerState]:
         shell=shell,
         self_check=self_check,
         attach=shell.attach,
+        on_request=shell.on_request,
     )
 
 

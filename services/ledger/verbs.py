@@ -23,6 +23,7 @@ VERBS: Final = {
     "export-beancount": ("services.ledger.export_beancount", "write the books for beancount, a second bookkeeper"),
     "verify": ("services.ledger.verify_command", "check every row of the ledger, and name the first that is broken"),
     "backup": ("services.ledger.backup_command", "make a whole, verified copy of the ledger now"),
+    "backups": ("services.ledger.backups_command", "list the copies and the redo log, and say how far they reach"),
     "restore": ("services.ledger.restore_command", "build the ledger as it was after an entry or at a time"),
     "drill": ("services.ledger.drill", "restore a spread of points, and compare each with the living ledger"),
     "export-hledger": ("services.ledger.export_hledger", "write the books for hledger, a second bookkeeper"),

@@ -214,6 +214,8 @@ class RiskCore:
                 denied=day.denied,
                 denied_total=day.denied_total,
                 peak_micros=kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros),
+                trades=day.pace.total,
+                trades_max=self._limits.trades_per_day_max,
             ),
         )
 

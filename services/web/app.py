@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from flask import (
     Flask,
     Response,
     abort,
+    current_app,
     g,
     jsonify,
     make_response,
@@ -21,20 +23,60 @@ from werkzeug.exceptions import HTTPException
 from config.paths import HomePaths
 from config.vault import Secrets, VaultError
 from services.web import (
+    alerts_web,
     assets,
+    backups_web,
+    candidates_web,
+    coa_web,
     configuration_web,
     control_web,
+    credentials_web,
     dashboard_web,
     forms,
+    help_web,
+    journal_web,
     login_web,
+    logs_web,
+    navigation,
+    orders_web,
+    preferences_web,
+    reconciliation_web,
+    reports_web,
     security,
+    settings_web,
     streams_web,
+    styleguide_web,
+    trades_web,
 )
+from services.web.frames import grouped
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
+from services.web.times import ZONES, chosen_zone, when
 from services.web.venue import venue_of
 
 REQUEST_BYTES_MAX = 1024 * 1024
+_VIEWS: Final = (
+    configuration_web,
+    login_web,
+    preferences_web,
+    dashboard_web,
+    control_web,
+    candidates_web,
+    trades_web,
+    orders_web,
+    alerts_web,
+    logs_web,
+    streams_web,
+    coa_web,
+    journal_web,
+    reconciliation_web,
+    reports_web,
+    settings_web,
+    credentials_web,
+    backups_web,
+    help_web,
+)
+_OK: Final = 200
 _YEAR_S = 365 * 24 * 3600
 log = logging.getLogger(__name__)
 
@@ -49,8 +91,12 @@ def create_app(
     on_provisioned: Callable[[Secrets], None] = _nothing,
     *,
     bus: Bus | None = None,
+    has_styleguide: bool = False,
 ) -> Flask:
-    """Return the application for one home; `on_provisioned` is called once, after the first configuration."""
+    """Return the application for one home; `on_provisioned` is called once, after the first configuration.
+
+    With `has_styleguide` the page /styleguide shows every component that pages are made of.
+    """
     app = Flask(__name__, static_folder=None)
     found = Site(paths, hub, on_provisioned, bus=bus or NoBus())
     app.extensions["tradebot"] = found
@@ -65,12 +111,16 @@ def create_app(
     CSRFProtect(app)
     found.limiter.init_app(app)
     app.after_request(security.add_headers)
-    for view in (configuration_web, login_web, dashboard_web, control_web, streams_web):
+    for view in _VIEWS:
         app.register_blueprint(view.pages)
+    if has_styleguide:
+        app.register_blueprint(styleguide_web.pages)
     _add_fixed_files(app)
     _add_errors(app)
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.context_processor(_page_facts)
+    app.jinja_env.globals["when"] = when
+    app.jinja_env.filters["grouped"] = grouped
     app.context_processor(forms.reauth_facts)
     return app
 
@@ -85,14 +135,13 @@ def _add_fixed_files(app: Flask) -> None:
 
     @security.require("public")
     def static_file(name: str) -> Response:
-        return _fixed(send_from_directory(assets.STATIC_FOLDER, name), versions.get(f"static/{name}"))
+        return _fixed(assets.STATIC_FOLDER, name, versions.get(f"static/{name}"))
 
     @security.require("public")
     def vendor_file(name: str) -> Response:
         if name not in assets.VENDOR:
             abort(404)
-        path = assets.VENDOR[name]
-        return _fixed(send_from_directory(assets.PACKAGES_FOLDER, path), versions.get(f"vendor/{name}"))
+        return _fixed(assets.PACKAGES_FOLDER, assets.VENDOR[name], versions.get(f"vendor/{name}"))
 
     def asset(name: str) -> str:
         return f"/{name}?v={versions.get(name, 'missing')}"
@@ -102,8 +151,15 @@ def _add_fixed_files(app: Flask) -> None:
     app.jinja_env.globals["asset"] = asset
 
 
-def _fixed(response: Response, version: str | None) -> Response:
-    """Let browsers keep a file for good when its address carries the version of its content."""
+def _fixed(folder: Path, name: str, version: str | None) -> Response:
+    """Send a file, compressed for who takes it so; for good when its address carries the version of its content."""
+    response = send_from_directory(folder, name)
+    response.headers["Vary"] = "Accept-Encoding"
+    if version is not None and request.accept_encodings.quality("gzip") > 0 and response.status_code == _OK:
+        response.direct_passthrough = False
+        response.set_data(assets.compressed(folder / name, version))
+        response.headers["Content-Encoding"] = "gzip"
+        response.set_etag(f"{version}-gz")
     if version is not None and request.args.get("v") == version:
         response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
     else:
@@ -149,13 +205,21 @@ def _error_page(code: int, text: str) -> Response:
 
 
 def _page_facts() -> dict[str, Any]:
-    """Return what every page shows: who is logged in, where orders go, the theme."""
-    theme = request.cookies.get("theme", "")
-    user = g.get("user")
-    facts: dict[str, Any] = {"user": user, "theme": theme if theme in {"dark", "light"} else ""}
-    facts["may_control"] = security.may("control")
+    """Return what every page shows: who is logged in, where orders go, where this page stands, how it is to look."""
+    theme, user, zone = preferences_web.chosen("theme"), g.get("user"), chosen_zone()
+    facts: dict[str, Any] = {
+        "user": user,
+        "theme": "" if theme == "auto" else theme,
+        "gain": preferences_web.chosen("gain"),
+        "zone": zone,
+        "zones": ZONES,
+        "may_control": security.may("control"),
+    }
     if user is not None:
         facts["venue"] = venue_of(site().secrets().settings)
         facts["chain"] = site().hub.chain()
+        facts["unseen_alerts"] = site().hub.alerts.unseen()
         facts["bot_identity"] = site().secrets().identity.bot_identity
+        facts["menu"] = navigation.menu(current_app, request.endpoint)
+        facts["place"] = navigation.place(request.endpoint)
     return facts

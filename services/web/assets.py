@@ -1,5 +1,7 @@
 """The fixed files of the pages: our own, and by allow-list the few that come from the front-end packages."""
 
+import functools
+import gzip
 import hashlib
 from pathlib import Path
 from typing import Final
@@ -25,3 +27,12 @@ def versions(folder: Path = PACKAGES_FOLDER) -> dict[str, str]:
     files = {f"vendor/{name}": folder / path for name, path in VENDOR.items()}
     files |= {f"static/{path.name}": path for path in STATIC_FOLDER.iterdir() if path.is_file()}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for name, path in files.items() if path.is_file()}
+
+
+@functools.cache
+def compressed(path: Path, _version: str) -> bytes:
+    """Return a fixed file's content in gzip; made once for each version. Pages themselves are never compressed.
+
+    A page carries form tokens beside words from outside, whose compressed length could be measured.
+    """
+    return gzip.compress(path.read_bytes(), compresslevel=9, mtime=0)

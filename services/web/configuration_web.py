@@ -3,7 +3,6 @@
 import secrets as random_secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -12,20 +11,14 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from bus.keys import make_pairs
-from config import env_bot, env_bot_settings
-from config.credentials import (
-    ALPACA_DATA_KEY,
-    ALPACA_DATA_SECRET,
-    ALPACA_TRADING_KEY,
-    ALPACA_TRADING_SECRET,
-    FINNHUB_KEY,
-    api_key_fault,
-    api_secret_fault,
-)
+from config import env_bot
+from config.credentials import needs_of
 from config.identity import Identity
 from config.users import User, hash_password, password_fault, user_name_fault
 from config.vault import Disk, Secrets, VaultConflictError, VaultError
 from services.web import security
+from services.web.credential_fields import PROVIDERS, Provider, malformed, typed_credentials
+from services.web.settings_fields import Faults, broker_fault, groups, setting_faults, typed_settings
 from services.web.site import SESSION_KEY_NAME, Site, site
 
 LEDGER_REQUEST_FILE: Final = "provision_ledger.json"
@@ -38,25 +31,6 @@ _IDENTITY: Final = {
     "broker_code": ("PAPER", f"The broker, the same word as BROKER_NAME: {_BROKERS}"),
     "bot_id": ("BOT01", "This bot among others: 2 to 12 capital letters or digits"),
 }
-#: The credentials of the form: name -> label, help, and what tells whether it can be one.
-_KEYS: Final = {
-    FINNHUB_KEY: ("Finnhub API key", "Needed where UNIVERSE_SOURCE is finnhub; else leave it empty", api_key_fault),
-    ALPACA_TRADING_KEY: (
-        "Alpaca trading key",
-        "Needed where BROKER_NAME is ALPACA: the key id of the account that ALPACA_ENDPOINT names",
-        api_key_fault,
-    ),
-    ALPACA_TRADING_SECRET: ("Alpaca trading secret", "The secret that belongs to this key id", api_secret_fault),
-    ALPACA_DATA_KEY: (
-        "Alpaca market data key",
-        "Needed for live prices (MARKET_DATA_SOURCE is alpaca, or the screener's command screen), unless the pair that "
-        "trades is entered",
-        api_key_fault,
-    ),
-    ALPACA_DATA_SECRET: ("Alpaca market data secret", "The secret that belongs to this key id", api_secret_fault),
-}
-_TRADING_PAIR: Final = (ALPACA_TRADING_KEY, ALPACA_TRADING_SECRET)
-_DATA_PAIR: Final = (ALPACA_DATA_KEY, ALPACA_DATA_SECRET)
 pages = Blueprint("configuration", __name__)
 
 
@@ -67,7 +41,7 @@ class _Typed:
     settings: dict[str, str]
     identity: dict[str, str]
     admin_name: str
-    faults: dict[str, list[str]] = field(default_factory=dict)
+    faults: Faults = field(default_factory=dict)
 
     def add(self, name: str, fault: str) -> None:
         self.faults.setdefault(name, []).append(fault)
@@ -93,7 +67,7 @@ def save() -> AnyResponse:
         return _page(typed, 422)
     try:
         with here.configuring:
-            provision(here, typed.settings, Identity(**typed.identity), _admin(typed), credentials=_typed_credentials())
+            provision(here, typed.settings, Identity(**typed.identity), _admin(typed), credentials=typed_credentials())
     except VaultConflictError as error:
         return _message(409, str(error))
     except VaultError as error:
@@ -169,25 +143,20 @@ def _request_ledger(here: Site, coa: dict[str, Any]) -> None:
 def _read_form() -> _Typed:
     form = request.form
     return _Typed(
-        settings={key: form[key].strip() for key in env_bot.BY_KEY if key in form},
+        settings=typed_settings(),
         identity={name: form.get(name, "").strip() for name in _IDENTITY},
         admin_name=form.get("admin_name", "").strip(),
     )
 
 
 def _check(typed: _Typed) -> None:
-    try:
-        env_bot.parse(typed.settings)
-    except env_bot.SettingsError as error:
-        for fault in error.faults:
-            key = fault.split(" ", 1)[0]
-            typed.add(key if key in env_bot.BY_KEY else "", fault)
-    for fault in Identity(**typed.identity).faults():
+    typed.faults = setting_faults(typed.settings)
+    identity = Identity(**typed.identity)
+    for fault in identity.faults():
         typed.add(fault.split(" ", 1)[0], fault)
-    broker, code = typed.settings.get("BROKER_NAME", ""), typed.identity["broker_code"]
-    # A BROKER_NAME that is no broker has a fault of its own.
-    if broker in env_bot.BY_KEY["BROKER_NAME"].choices and code != broker:
-        typed.add("broker_code", f"broker_code is '{code}': it must be BROKER_NAME, {broker}")
+    wrong_broker = broker_fault(typed.settings, identity)
+    if wrong_broker:
+        typed.add("broker_code", wrong_broker)
     name_fault = user_name_fault(typed.admin_name)
     if name_fault:
         typed.add("admin_name", name_fault)
@@ -201,44 +170,21 @@ def _check(typed: _Typed) -> None:
 
 
 def _check_credentials(typed: _Typed) -> None:
-    typed_keys = _typed_credentials()
-    for name, key in typed_keys.items():
-        fault = _KEYS[name][2](key)
-        if fault:
-            typed.add(name, fault)
-    if typed.settings.get("UNIVERSE_SOURCE") == "finnhub" and FINNHUB_KEY not in typed_keys:
-        typed.add(FINNHUB_KEY, "UNIVERSE_SOURCE is finnhub, which needs an API key of Finnhub")
-    trading_need, data_need = _alpaca_needs(typed.settings, typed_keys)
-    _check_pair(typed, _TRADING_PAIR, typed_keys, trading_need)
-    _check_pair(typed, _DATA_PAIR, typed_keys, data_need)
+    keys = typed_credentials()
+    for name, fault in malformed(keys).items():
+        typed.add(name, fault)
+    needs = {need.credentials: need.words for need in needs_of(typed.settings, keys)}
+    for provider in PROVIDERS:
+        _check_whole(typed, provider, keys, needs.get(provider.names, ""))
 
 
-def _alpaca_needs(settings: Mapping[str, str], typed_keys: Mapping[str, str]) -> tuple[str, str]:
-    """Return why Alpaca's pair for trading is needed, and why that for market data; empty where it is not."""
-    # ALPACA_ENDPOINT: the simulator is never given keys.
-    if settings.get("ALPACA_ENDPOINT") == "simulator":
-        return "", ""
-    trades = settings.get("BROKER_NAME") == "ALPACA"
-    # MARKET_DATA_SOURCE alpaca: the pair that trades gives prices too, and what is wrong with it is said there.
-    streams = settings.get("MARKET_DATA_SOURCE") == "alpaca" and not (trades or typed_keys.keys() & set(_TRADING_PAIR))
-    return (
-        "BROKER_NAME is ALPACA, which needs a key and its secret for trading" if trades else "",
-        "MARKET_DATA_SOURCE is alpaca, which needs a key and its secret for market data" if streams else "",
-    )
-
-
-def _check_pair(typed: _Typed, pair: tuple[str, str], typed_keys: Mapping[str, str], need: str) -> None:
-    missing = [name for name in pair if name not in typed_keys]
-    if len(missing) == len(pair) and not need:
+def _check_whole(typed: _Typed, provider: Provider, keys: Mapping[str, str], need: str) -> None:
+    """Add a fault to what is missing of a provider: because a setting needs it, or because the rest was typed."""
+    missing = [name for name in provider.names if name not in keys]
+    if len(missing) == len(provider.names) and not need:
         return
     for name in missing:
-        typed.add(name, need or "A key and its secret belong together: enter both, or neither")
-
-
-def _typed_credentials() -> dict[str, str]:
-    """Return the keys that were typed; a field that is left empty is no key. Like passwords, they are never shown."""
-    typed = {name: request.form.get(name, "").strip() for name in _KEYS}
-    return {name: key for name, key in typed.items() if key}
+        typed.add(name, need or "They belong together: enter each of them, or none")
 
 
 def _admin(typed: _Typed) -> User:
@@ -246,14 +192,11 @@ def _admin(typed: _Typed) -> User:
 
 
 def _page(typed: _Typed, code: int) -> Response:
-    groups = [
-        (name, list(found)) for name, found in groupby(env_bot_settings.SETTINGS, key=lambda setting: setting.group)
-    ]
     page = render_template(
         "configuration.html",
         typed=typed,
-        groups=groups,
-        key_fields={name: (label, text) for name, (label, text, _) in _KEYS.items()},
+        groups=groups(),
+        providers=[provider for provider in PROVIDERS if provider.fields],
         identity_fields={name: text for name, (_, text) in _IDENTITY.items()},
         faults_total=sum(len(found) for found in typed.faults.values()),
     )

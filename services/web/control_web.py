@@ -10,6 +10,7 @@ from bus.build import build_id
 from bus.clock import iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState
 from bus.vital_signs import drift_refusal
+from config import env_bot
 from services.web import security
 from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
 from services.web.site import site
@@ -61,7 +62,7 @@ def arm() -> AnyResponse:
     # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
     is_for_session = here.secrets().settings.get("ARM_EXPIRES") == "session"
     session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
-    refusal = reason_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
+    refusal = reason_refusal() or _settings_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
     if is_for_session:
         refusal = refusal or _session_refusal(session_date)
     refusal = refusal or reauth_refusal()
@@ -127,6 +128,14 @@ def _word_refusal() -> Refusal | None:
     if request.form.get("word", "").strip() == KILL_WORD:
         return None
     return Refusal(400, f"Type the word {KILL_WORD} in capital letters to confirm. Nothing was changed.")
+
+
+def _settings_refusal() -> Refusal | None:
+    try:
+        env_bot.parse(site().secrets().settings)
+    except env_bot.SettingsError as error:
+        return Refusal(409, f"The chain cannot be armed. {error} Nothing was changed.")
+    return None
 
 
 def _state_refusal(state: ControlState) -> Refusal | None:

@@ -5,12 +5,14 @@ milliseconds since 1970. A field's unit ending goes with the unit: `equity_micro
 becomes `ts_ms`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from bus import messages as m
+from bus.clock import iso_utc
+from bus.instruments import notional_of
 
 NS_PER_MS: Final = 1_000_000
 _SUFFIX_MICROS, _SUFFIX_NANOS, _SUFFIX_NS = "_micros", "_nanos", "_ns"
@@ -36,6 +38,17 @@ def decimal_text(scaled: int, scale: int, places_min: int = 0) -> str:
 def dollars(micros: int) -> str:
     """Return micro-dollars as dollars, at least two places."""
     return decimal_text(micros, m.MICROS, 2)
+
+
+def grouped(text: str) -> str:
+    """Return exact decimal text with its thousands apart, for people.
+
+    >>> grouped("-1234567.5"), grouped("999")
+    ('-1,234,567.5', '999')
+    """
+    whole, point, rest = text.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.lstrip('-')):,d}{point}{rest}"
 
 
 def shares(nanos: int) -> str:
@@ -65,10 +78,13 @@ def _named(name: str, value: Any) -> tuple[str, Any]:
     return name, plain(value)
 
 
-def portfolio_view(snapshot: m.PortfolioSnapshot) -> dict[str, Any]:
+def portfolio_view(
+    snapshot: m.PortfolioSnapshot, stops: Mapping[str, m.StopLine], moved_ns: Mapping[str, int]
+) -> dict[str, Any]:
     """Return the portfolio with the day's result and the used share of each limit in basis points.
 
-    The loss is counted from the day's peak where the snapshot has one; `loss_line` is the equity where it ends.
+    The loss is counted from the day's peak where the snapshot has one; `loss_line` is the equity where it ends. Each
+    position has its stop from `stops`, and when that last moved from `moved_ns`; both are by intent id.
     """
     day_micros = snapshot.equity_micros - snapshot.start_equity_micros
     limit_micros = abs(snapshot.loss_limit_micros)
@@ -79,7 +95,44 @@ def portfolio_view(snapshot: m.PortfolioSnapshot) -> dict[str, Any]:
         "allocation_used_bps": _share_bps(snapshot.allocated_micros, snapshot.allocation_limit_micros),
         "loss_used_bps": _share_bps(max(0, snapshot.peak_micros - day_micros), limit_micros),
         "loss_line": dollars(snapshot.start_equity_micros + snapshot.peak_micros - limit_micros),
+        "at_risk": dollars(sum(at_risk_micros(one, stops.get(one.intent_id)) for one in snapshot.positions)),
+        "positions": [
+            position_view(one, stops.get(one.intent_id), moved_ns.get(one.intent_id, 0)) for one in snapshot.positions
+        ],
     }
+
+
+def position_view(line: m.PositionLine, stop: m.StopLine | None, moved_ns: int) -> dict[str, Any]:
+    """Return a position with its protection: where the stop is, who keeps it, how far away it is and what is at risk.
+
+    `room_bps` is the way from the last price down to the stop, `trail_bps` the whole way when the price is at its best;
+    `uncovered` is what no stop covers.
+    """
+    covered = stop.broker_nanos + stop.bot_nanos if stop else 0
+    return {
+        **plain(line),
+        "stop": dollars(stop.stop_micros) if stop else "0.00",
+        "room_bps": _share_bps(line.last_micros - stop.stop_micros, line.last_micros) if stop else 0,
+        "trail_bps": stop.trail_bps if stop else 0,
+        "at_risk": dollars(at_risk_micros(line, stop)),
+        "rests": _rests(stop),
+        "uncovered": shares(max(0, line.qty_nanos - covered)),
+        "moved_ms": moved_ns // NS_PER_MS,
+    }
+
+
+def at_risk_micros(line: m.PositionLine, stop: m.StopLine | None) -> int:
+    """Return what is lost from the last price on when the stop is hit where it stands; all of it without a stop."""
+    floor = stop.stop_micros if stop else 0
+    return max(0, notional_of(line.symbol, max(0, line.last_micros - floor), line.qty_nanos))
+
+
+def _rests(stop: m.StopLine | None) -> str:
+    if stop is None:
+        return ""
+    if stop.broker_nanos and stop.bot_nanos:
+        return "both"
+    return "broker" if stop.broker_nanos else "bot"
 
 
 def _share_bps(part: int, whole: int) -> int:
@@ -89,17 +142,21 @@ def _share_bps(part: int, whole: int) -> int:
     return -share if part < 0 else share
 
 
+def sentence(message: m.Message) -> str:
+    """Return what a message says, in a sentence."""
+    return _SENTENCES.get(type(message), _any_message)(message)
+
+
 def event_line(message: m.Message, number: int) -> dict[str, Any]:
     """Return one line of the event log: number, time, level, kind, symbol and a sentence."""
     level = "bad" if isinstance(message, _BAD) else "warn" if isinstance(message, _WARN) else "info"
-    say = _SENTENCES.get(type(message), _any_message)
     return {
         "n": number,
         "ts_ms": message.ts_event // NS_PER_MS,
         "level": level,
         "kind": type(message).__name__,
         "symbol": str(getattr(message, "symbol", "")),
-        "text": say(message),
+        "text": sentence(message),
     }
 
 
@@ -109,6 +166,14 @@ def _any_message(message: Any) -> str:
         for name, value in plain(message).items()
         if name not in {"ts_event_ms", "ts_init_ms"} and value != ""
     )
+
+
+def _planned(e: m.SessionPlanned) -> str:
+    if not e.is_trading_day:
+        return f"No session on {e.session_date}"
+    opens, sells, closes = (iso_utc(at)[11:16] for at in (e.open_ns, e.flatten_ns, e.close_ns))
+    half = ", a half day" if e.is_half_day else ""
+    return f"Session of {e.session_date}{half}: {opens} to {closes} UTC, everything is sold at {sells}"
 
 
 def _candidates(e: m.CandidatesRanked) -> str:
@@ -194,6 +259,7 @@ def _cash(e: m.CashMoved) -> str:
 
 
 _SENTENCES: Final[dict[type, Callable[[Any], str]]] = {
+    m.SessionPlanned: _planned,
     m.CandidatesRanked: _candidates,
     m.OptionsListed: _listed,
     m.SignalRaised: _signal,

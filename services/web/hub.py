@@ -14,8 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from bus import messages as m
-from bus.clock import boot_ns
+from bus.clock import boot_ns, utc_ns
 from services.web import frames
+from services.web.alerts import SILENCE_MS_MAX, Alert, AlertBook, Level, alert_of, stopped_words
+from services.web.traces import Trace, TraceBook
 
 EVENTS_KEPT: Final = 500
 FILLS_KEPT: Final = 500
@@ -81,7 +83,14 @@ class Subscription:
 class StatusHub:
     """Thread-safe store of what the bus says, and the fan-out to the open streams."""
 
-    def __init__(self, *, clients_max: int = CLIENTS_MAX, queue_frames: int = CLIENT_QUEUE_FRAMES) -> None:
+    def __init__(
+        self,
+        *,
+        alerts: AlertBook | None = None,
+        clients_max: int = CLIENTS_MAX,
+        queue_frames: int = CLIENT_QUEUE_FRAMES,
+    ) -> None:
+        self.alerts = alerts or AlertBook()
         self._clients_max = clients_max
         self._queue_frames = queue_frames
         self._lock = threading.Lock()
@@ -96,16 +105,25 @@ class StatusHub:
         self._events_total = 0
         self._chain_heard_boot_ns: int | None = None
         self._stopped: dict[m.ServiceName, tuple[m.StoppedStream, ...]] = {}
+        self._lag_ms: dict[str, int] = {}
+        self._status_of: dict[str, str] = {}
+        self._traces = TraceBook()
+        self._candidates: m.CandidatesRanked | None = None
+        self._stops: dict[str, m.StopLine] = {}
+        self._stop_moved_ns: dict[str, int] = {}
+        self.listens_since_ms = utc_ns() // frames.NS_PER_MS
 
-    def publish(self, message: msgspec.Struct) -> None:
+    def publish(self, message: msgspec.Struct, sender: str = "") -> None:
         """Keep a message of the catalogue and tell every open stream. Never blocks on a browser."""
         if not isinstance(message, m.Message) or isinstance(message, _NOT_SHOWN):
             return
         with self._lock:
             if isinstance(message, m.Heartbeat):
                 # Of a heartbeat only this is shown: the watchdog's ChainStatus already says what the rest means.
+                self._lag_ms[message.service] = message.oldest_unacked_ms
                 self._keep_stopped(message.service, message.stopped_streams)
                 return
+            self._alert_for(message, sender)
             name = _STATUS_NAMES.get(type(message))
             changes = self._keep_status(name, message) if name else self._keep_event(message)
             for kind, value in changes:
@@ -151,6 +169,7 @@ class StatusHub:
             self._clients.clear()
         for client in clients:
             client.end()
+        self.alerts.close()
 
     def chain(self) -> dict[str, Any] | None:
         """Return the newest ChainStatus as the pages show it; None before the watchdog was heard."""
@@ -170,6 +189,34 @@ class StatusHub:
             portfolio = self._newest.get("portfolio")
         return (len(portfolio["positions"]), portfolio["allocated"]) if portfolio else (0, "0.00")
 
+    def candidates(self) -> m.CandidatesRanked | None:
+        """Return the newest list of the screener as it was said, None before one was heard."""
+        with self._lock:
+            return self._candidates
+
+    def chain_age_ms(self) -> int | None:
+        """Return how long ago the watchdog was heard, None when it never was."""
+        with self._lock:
+            heard = self._chain_heard_boot_ns
+        return None if heard is None else (boot_ns() - heard) // frames.NS_PER_MS
+
+    def trace(self, intent_id: str) -> Trace | None:
+        """Return what is known of one intent, None when nothing is."""
+        with self._lock:
+            return self._traces.trace(intent_id)
+
+    def traces(self) -> list[Trace]:
+        """Return what is known of every intent, oldest first."""
+        with self._lock:
+            return self._traces.traces()
+
+    def acknowledge(self, number: int | None, by: str) -> int:
+        """Mark one alert as seen by somebody, or all with None, and tell every open page; return how many."""
+        count = self.alerts.acknowledge(number, by, utc_ns() // frames.NS_PER_MS)
+        with self._lock:
+            self._send(_frame("alerts", self._alerts_view(None)))
+        return count
+
     def stopped_streams(self) -> tuple[tuple[m.ServiceName, m.StoppedStream], ...]:
         """Return the receiver and the state of every stopped stream, as last heard."""
         with self._lock:
@@ -182,9 +229,13 @@ class StatusHub:
             self._keep_stopped(receiver, rest)
 
     def _keep_stopped(self, receiver: m.ServiceName, stops: tuple[m.StoppedStream, ...]) -> None:
-        if stops != self._stopped.get(receiver, ()):
+        before = self._stopped.get(receiver, ())
+        if stops != before:
             self._stopped[receiver] = stops
             self._send(_frame("stopped_streams", self._stopped_view()))
+            for stop in stops:
+                if (stop.sender, stop.rule) not in {(known.sender, known.rule) for known in before}:
+                    self._alert("bad", "stopped stream", receiver, stopped_words(receiver, stop))
 
     def _stopped_view(self) -> list[dict[str, Any]]:
         return [
@@ -196,17 +247,75 @@ class StatusHub:
     def _keep_status(self, name: str, message: m.Message) -> list[tuple[str, Any]]:
         changes: list[tuple[str, Any]] = []
         if isinstance(message, m.ChainStatus):
-            self._chain_heard_boot_ns = boot_ns()
-            self._newest[name] = frames.plain(message)
+            self._newest[name] = self._chain_view(message)
         elif isinstance(message, m.PortfolioSnapshot):
-            self._newest[name] = frames.portfolio_view(message)
+            self._newest[name] = frames.portfolio_view(message, self._stops, self._stop_moved_ns)
             changes.append(("equity", self._add_point(message)))
+        elif isinstance(message, m.OrdersSnapshot):
+            self._keep_stops(message)
+            self._newest[name] = self._orders_view(message)
         else:
             self._newest[name] = frames.plain(message)
         return [(name, self._newest[name]), *changes]
 
+    def _chain_view(self, message: m.ChainStatus) -> dict[str, Any]:
+        """Return the watchdog's status with what heartbeats and alerts say of each service."""
+        heard, now = self._chain_heard_boot_ns, boot_ns()
+        self._chain_heard_boot_ns = now
+        silent_ms = 0 if heard is None else (now - heard) // frames.NS_PER_MS
+        if silent_ms > SILENCE_MS_MAX:
+            words = f"The watchdog was not heard for {silent_ms / 1000:.1f} s: what was shown then was old."
+            self._alert("warn", "lost link", "watchdog", words)
+        for line in message.services:
+            before = self._status_of.get(line.service, "up")
+            self._status_of[line.service] = line.status
+            if line.status in {"stale", "down"} and before == "up":
+                self._alert("bad", "service", line.service, f"{line.service} is {line.status}: {line.detail}")
+        view: dict[str, Any] = frames.plain(message)
+        for row in view["services"]:
+            last = self.alerts.last_bad_of(row["service"])
+            row["lag_ms"] = self._lag_ms.get(row["service"], 0)
+            row["last_error"] = last.text if last else ""
+        return view
+
+    def _keep_stops(self, message: m.OrdersSnapshot) -> None:
+        """Remember where each stop stands, and when it was last seen to move; the first sight is no move."""
+        stops = {line.intent_id: line for line in message.stops}
+        for intent_id, line in stops.items():
+            before = self._stops.get(intent_id)
+            if before is not None and before.stop_micros != line.stop_micros:
+                self._stop_moved_ns[intent_id] = message.ts_event
+        self._stops = stops
+        self._stop_moved_ns = {key: at for key, at in self._stop_moved_ns.items() if key in stops}
+
+    def _orders_view(self, message: m.OrdersSnapshot) -> dict[str, Any]:
+        """Return the orders, each with the newest words about it that were heard of the broker's side."""
+        view: dict[str, Any] = frames.plain(message)
+        for row in view["orders"]:
+            row["broker_words"] = self._traces.broker_words(row["client_order_id"])
+        return view
+
+    def _alert_for(self, message: m.Message, sender: str) -> None:
+        order_id = getattr(message, "client_order_id", "")
+        trace = self._traces.trace(self._traces.intent_of(order_id)) if order_id else None
+        prepared = trace.first(m.OrderPrepared) if trace else None
+        found = alert_of(message, prepared.symbol if isinstance(prepared, m.OrderPrepared) else "")
+        if found:
+            level, kind, text = found
+            self._alert(level, kind, sender or str(getattr(message, "source", "")), text)
+
+    def _alert(self, level: Level, kind: str, source: str, text: str) -> None:
+        made = self.alerts.add(level, kind, source, text, ts_ms=utc_ns() // frames.NS_PER_MS)
+        if made.times == 1:
+            self._send(_frame("alerts", self._alerts_view(made)))
+
+    def _alerts_view(self, newest: Alert | None) -> dict[str, Any]:
+        """Return how many alerts nobody has seen, and the one that is new; a snapshot has no new one."""
+        return {"unseen": self.alerts.unseen(), "newest": frames.plain(newest)}
+
     def _keep_event(self, message: m.Message) -> list[tuple[str, Any]]:
         self._events_total += 1
+        self._traces.add(message)
         line = frames.event_line(message, self._events_total)
         self._events.append(line)
         changes: list[tuple[str, Any]] = [("event", line)]
@@ -217,6 +326,7 @@ class StatusHub:
             self._denied.append(frames.plain(message))
             changes.append(("denied", self._denied[-1]))
         elif isinstance(message, m.CandidatesRanked):
+            self._candidates = message
             self._newest["candidates"] = frames.plain(message)
             changes.append(("candidates", self._newest["candidates"]))
         elif isinstance(message, m.SessionPlanned):
@@ -248,6 +358,7 @@ class StatusHub:
             "denied": list(self._denied),
             "events": list(self._events),
             "stopped_streams": self._stopped_view(),
+            "alerts": self._alerts_view(None),
         }
 
     def _send(self, frame: bytes) -> None:

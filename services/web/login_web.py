@@ -1,4 +1,4 @@
-"""Log in, log out, and the choice of colours."""
+"""Log in and log out."""
 
 import logging
 
@@ -10,8 +10,6 @@ from services.web.site import site
 
 WRONG = "The user name or the password is wrong."
 LOCKED = "Too many attempts for this user. Wait 15 minutes, then try again."
-_THEMES = ("dark", "light")
-_YEAR_S = 365 * 24 * 3600
 log = logging.getLogger(__name__)
 pages = Blueprint("login", __name__)
 
@@ -57,19 +55,6 @@ def log_out() -> AnyResponse:
     session.clear()
     site().audit.record("logged_out", security.current_user().name)
     return redirect(url_for("login.show"), 303)
-
-
-@pages.post("/theme")
-@security.require("public")
-def choose_theme() -> AnyResponse:
-    """Remember dark or light in a cookie; anything else follows the system."""
-    response = redirect(url_for("dashboard.show"), 303)
-    theme = request.form.get("theme", "")
-    if theme in _THEMES:
-        response.set_cookie("theme", theme, max_age=_YEAR_S, httponly=True, samesite="Strict")
-    else:
-        response.delete_cookie("theme", httponly=True, samesite="Strict")
-    return response
 
 
 def _again(fault: str, name: str, code: int) -> Response:

@@ -59,7 +59,7 @@ COOKIES: Final = {
 TRUSTED_HOSTS: Final = ["127.0.0.1", "localhost"]
 SESSION_ID: Final = "sid"
 #: Answered with JSON and a status, never with a page or a redirect.
-FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot"})
+FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines"})
 _OPEN_BEFORE: Final = frozenset({"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"})
 _MARK: Final = "tradebot_permission"
 _PASSWORD_TRIES: Final = RateLimitItemPerMinute(5, 15)

@@ -18,7 +18,7 @@ from bus.codec import CommandAnswer
 from bus.halt import HaltRecord
 from bus.keys import KeyRing
 from bus.lock import LockTakenError, service_lock
-from bus.messages import Message, ResolveStream, ServiceName
+from bus.messages import Message, OperatorRequest, ServiceName
 from bus.orphan import Parent
 from bus.sockets import BindError
 from config import env_bot
@@ -26,6 +26,7 @@ from config.env_bot import SettingsError
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomeError, HomePaths, home_paths
 from config.vault import Secrets, Vault, VaultError
+from services.web.alerts import AlertBook
 from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
@@ -35,6 +36,9 @@ from services.web.verbs import VERBS
 HOST: Final = "127.0.0.1"
 PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
 PORT_DEFAULT: Final = 8780
+#: Set to 1 by whoever works on the pages: /styleguide shows the components.
+STYLEGUIDE_VARIABLE: Final = "TRADEBOT_WEB_STYLEGUIDE"
+ALERTS_FILE: Final = "web_alerts.json"
 THREADS: Final = 64
 _PARENT_EVERY_S: Final = 0.5
 CONNECTIONS_MAX: Final = 500
@@ -54,7 +58,9 @@ class Listener(Bus, Protocol):
         """Stop listening; returns soon."""
 
 
-ListenerFactory = Callable[[Setup, Secrets, Callable[[Message], None]], Listener]
+#: Takes a message and the service that said it.
+Publish = Callable[[Message, ServiceName], None]
+ListenerFactory = Callable[[Setup, Secrets, Publish], Listener]
 
 
 class Ear:
@@ -84,7 +90,7 @@ class Ear:
                 self._listener = listener
 
     def start_late(self, secrets: Secrets) -> None:
-        """Listen from the first configuration on; what keeps it from that goes to the log."""
+        """Listen from now on, when there are usable settings at last; what keeps it from that goes to the log."""
         try:
             self.start(secrets)
         except (SettingsError, BindError):
@@ -98,7 +104,7 @@ class Ear:
         if listener is not None:
             listener.tell_halt(record)
 
-    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+    def command(self, message: OperatorRequest, timeout_s: float) -> CommandAnswer | None:
         """Give a command where there is a bus; None when nobody answered."""
         listener = self._listener
         return None if listener is None else listener.command(message, timeout_s)
@@ -125,22 +131,29 @@ def main(
     paths = home_paths(values)
     if arguments and arguments[0] in VERBS:
         return VERBS[arguments[0]](paths)
-    faults = self_check(paths, values)
-    if faults or "--self-check" in arguments:
+    faults, is_check = start_faults(paths, values), "--self-check" in arguments
+    if is_check:
+        faults += settings_faults(paths)
+    if faults or is_check:
         sys.stderr.write("".join(f"web: {fault}\n" for fault in faults) or "web: no fault found\n")
         if not faults:
             return EXIT_OK
-        return EXIT_FAULT if "--self-check" in arguments else EXIT_CANNOT_START
+        return EXIT_FAULT if is_check else EXIT_CANNOT_START
     try:
         with service_lock(paths, "web"):
-            return serve(paths, int(values.get(PORT_VARIABLE) or PORT_DEFAULT), listener_factory or _bus_listener)
+            return serve(
+                paths,
+                int(values.get(PORT_VARIABLE) or PORT_DEFAULT),
+                listener_factory or _bus_listener,
+                has_styleguide=values.get(STYLEGUIDE_VARIABLE) == "1",
+            )
     except LockTakenError as error:
         sys.stderr.write(f"web: {error}\n")
         return EXIT_LOCKED
 
 
-def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return one sentence for everything that would keep the web interface from its work."""
+def start_faults(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return one sentence for everything that keeps the web interface from its start."""
     faults = list(asset_faults())
     port = environment.get(PORT_VARIABLE) or str(PORT_DEFAULT)
     if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
@@ -149,17 +162,31 @@ def self_check(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str, .
         paths.make()
         vault = Vault(paths)
         if vault.is_provisioned():
-            env_bot.parse(vault.open().settings)
-    except (HomeError, VaultError, SettingsError) as error:
+            vault.open()
+    except (HomeError, VaultError) as error:
         faults.append(str(error))
     return tuple(faults)
 
 
-def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int:
+def settings_faults(paths: HomePaths) -> tuple[str, ...]:
+    """Return what is wrong with the stored settings: the web interface starts with it, for there it is corrected."""
+    vault = Vault(paths)
+    try:
+        if vault.is_provisioned():
+            env_bot.parse(vault.open().settings)
+    except VaultError:
+        # start_faults has said it.
+        return ()
+    except SettingsError as error:
+        return (str(error),)
+    return ()
+
+
+def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has_styleguide: bool = False) -> int:
     """Serve one home on one port until SIGTERM or SIGINT."""
-    hub, vault = StatusHub(), Vault(paths)
+    hub, vault = StatusHub(alerts=AlertBook(paths.state / ALERTS_FILE)), Vault(paths)
     ear = Ear(paths, hub, listener_factory)
-    app = create_app(paths, hub, ear.start_late, bus=ear)
+    app = create_app(paths, hub, ear.start_late, bus=ear, has_styleguide=has_styleguide)
     try:
         server = waitress.create_server(
             app,
@@ -178,6 +205,9 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory) -> int
     except BindError as error:
         sys.stderr.write(f"web: {error}\n")
         return EXIT_CANNOT_START
+    except SettingsError as error:
+        # The page of settings is where they are corrected; the bus is listened to once they are saved.
+        sys.stderr.write(f"web: {error}\n")
 
     def end(_number: int, _frame: FrameType | None) -> None:
         # Open streams hold a thread each; they must end first, or the server waits five seconds for them.
@@ -213,10 +243,10 @@ def _port_refused(error: OSError, port: int) -> int:
     return EXIT_CANNOT_START
 
 
-def _bus_listener(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> Listener:
+def _bus_listener(setup: Setup, secrets: Secrets, publish: Publish) -> Listener:
     from bus.listener import StatusListener
 
-    def heard(_sender: ServiceName, message: Message) -> None:
-        publish(message)
+    def heard(sender: ServiceName, message: Message) -> None:
+        publish(message, sender)
 
     return StatusListener(setup, KeyRing.of("web", secrets.curve), heard)

@@ -14,7 +14,7 @@ import services
 from bus.codec import CommandAnswer
 from bus.control import ControlFolder
 from bus.halt import HaltRecord
-from bus.messages import ResolveStream
+from bus.messages import OperatorRequest
 from config.paths import HomePaths
 from config.users import User, authenticate
 from config.vault import Secrets, Vault, VaultError
@@ -35,7 +35,7 @@ class Bus(Protocol):
     def tell_halt(self, record: HaltRecord) -> None:
         """Tell every service of a halt that is on disk; without a bus they find it there by themselves."""
 
-    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+    def command(self, message: OperatorRequest, timeout_s: float) -> CommandAnswer | None:
         """Give a command and return what became of it; None when nobody answered in time."""
 
 
@@ -45,7 +45,7 @@ class NoBus:
     def tell_halt(self, record: HaltRecord) -> None:
         """Do nothing: the halt is on disk."""
 
-    def command(self, message: ResolveStream, timeout_s: float) -> CommandAnswer | None:
+    def command(self, message: OperatorRequest, timeout_s: float) -> CommandAnswer | None:
         """Return None: nobody can answer."""
         return None
 

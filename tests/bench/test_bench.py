@@ -59,3 +59,30 @@ def test_a_stream_when_its_ends_are_killed_on_a_bad_line_loses_and_doubles_nothi
     said = _run_quickly("delivery_bench.py")
     _check_rows(said, DELIVERY, least=0.001)
     assert said[-1] == "4,000 messages: 0 lost, 0 doubled, in order"
+
+
+def _lines_of(script: str, *arguments: str) -> list[str]:
+    """Return what a bench says; how fast the machine was is its exit code's to say."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / script), *arguments],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_streams_when_benched_then_every_client_hears_and_the_server_stops_clean() -> None:
+    said = _lines_of("sse_bench.py", "--clients", "4", "--seconds", "3")
+    assert said[0].startswith("4 streams, ")
+    assert said[0].endswith("4 streams open at the end")
+    assert said[-1].endswith("exit code 0")
+
+
+@pytest.mark.browser
+def test_page_when_benched_then_is_painted_and_shows_live_figures() -> None:
+    assert [line.split(":")[0] for line in _lines_of("page_bench.py", "--rounds", "1")] == ["cold", "warm"]

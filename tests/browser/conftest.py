@@ -21,6 +21,7 @@ from config.users import User, hash_password
 from config.vault import Secrets, Vault
 from services.web.app import create_app
 from services.web.hub import StatusHub
+from services.web.site import Bus
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery"
@@ -63,12 +64,20 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start a web interface on a free port; it stops when the test ends."""
     stops: list[Callable[[], None]] = []
 
-    def start(*, users: tuple[User, ...] = (), settings: Mapping[str, str] = MappingProxyType({})) -> Served:
+    def start(
+        *,
+        users: tuple[User, ...] = (),
+        settings: Mapping[str, str] = MappingProxyType({}),
+        has_styleguide: bool = False,
+        bus_of: Callable[[HomePaths], Bus] | None = None,
+    ) -> Served:
         paths, hub = HomePaths(tmp_path / "home"), StatusHub()
         paths.make()
         if users:
             Vault(paths).provision(_secrets(users, {**proposals(), **settings}))
-        server = waitress.create_server(create_app(paths, hub), host="127.0.0.1", port=0, threads=16)
+        bus = bus_of(paths) if bus_of else None
+        app = create_app(paths, hub, has_styleguide=has_styleguide, bus=bus)
+        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=16)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
 
@@ -130,8 +139,8 @@ def log_in_at(clean_page: Page) -> Callable[[Served, str], Page]:
 
 
 @pytest.fixture
-def log_in(log_in_at: Callable[[Served, str], Page], site: Served) -> Callable[..., Page]:
-    """Log a user of `site` in and return the page, on the dashboard."""
+def log_in(site: Served, log_in_at: Callable[[Served, str], Page]) -> Callable[..., Page]:
+    """Log a user of `site` in and return the page, on the dashboard; the page closes before the site does."""
     return lambda name="olga": log_in_at(site, name)
 
 
@@ -152,6 +161,7 @@ def check_page(axe_source: str) -> Callable[[Page, str], None]:
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 page.wait_for_function("s => document.documentElement.dataset.bsTheme === s", arg=scheme)
+                page.evaluate("scrollTo(0, 0)")
                 page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
                 too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
                 assert too_wide <= 0, f"{name} at {width} px is {too_wide} px too wide"

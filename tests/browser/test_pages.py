@@ -4,186 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from chain_day import OPEN_NS, chain, denied, heard, play_a_day, play_trades, portfolio
 from playwright.sync_api import Page, expect
 
 from bus import messages as m
 from bus.control import ControlFolder
-from bus.lifecycle import EFFECTS, MEANING
+from bus.lifecycle import EFFECTS
 from config.vault import Vault
-from services.web.hub import StatusHub
 
 pytestmark = pytest.mark.browser
-OPEN_NS = 1_741_786_200_000_000_000
-MINUTE_NS = 60 * 1_000_000_000
 PASSWORD = "correct horse battery"
-
-
-def reason(rule: str, *, passed: bool) -> m.Reason:
-    return m.Reason(rule=rule, value="$101.50", threshold="$5.00 to $1000.00", passed=passed)
-
-
-def position(symbol: str, pnl: int) -> m.PositionLine:
-    return m.PositionLine(
-        intent_id=f"i-{symbol}",
-        strategy="open",
-        symbol=symbol,
-        qty_nanos=40 * m.NANOS,
-        entry_micros=101_500_000,
-        last_micros=101_500_000 + pnl // 40,
-        pnl_micros=pnl,
-    )
-
-
-def portfolio(equity: int, minute: int) -> m.PortfolioSnapshot:
-    at = OPEN_NS + minute * MINUTE_NS
-    return m.PortfolioSnapshot(
-        ts_event=at,
-        ts_init=at,
-        session_date="2025-03-12",
-        start_equity_micros=100_000 * m.MICROS,
-        equity_micros=equity,
-        realized_micros=210 * m.MICROS,
-        unrealized_micros=equity - 100_210 * m.MICROS,
-        loss_limit_micros=2_000 * m.MICROS,
-        allocated_micros=12_180 * m.MICROS,
-        allocation_limit_micros=50_000 * m.MICROS,
-        positions=(position("AAPL", 84_200_000), position("BRK.B", -12_600_000)),
-        denied=(),
-        denied_total=1,
-    )
-
-
-def order(symbol: str, leg: m.Leg, state: str, why: str) -> m.OrderLine:
-    return m.OrderLine(
-        client_order_id=f"tb1-{symbol}-{leg}",
-        intent_id=f"i-{symbol}",
-        leg=leg,
-        strategy="open",
-        symbol=symbol,
-        side="BUY" if leg == "entry" else "SELL",
-        qty_nanos=40 * m.NANOS,
-        filled_nanos=40 * m.NANOS if state == "FILLED" else 0,
-        average_micros=101_500_000 if state == "FILLED" else 0,
-        order_type="LIMIT" if leg == "entry" else "TRAILING_STOP",
-        stop_micros=0 if leg == "entry" else 99_470_000,
-        state=state,
-        reason=why,
-        ts_ns=OPEN_NS + 16 * MINUTE_NS,
-    )
-
-
-def service(name: m.ServiceName) -> m.ServiceHealth:
-    return m.ServiceHealth(
-        service=name, status="up", pid=100, age_ms=120, restarts=0, step=390, outbox_depth=0, detail="ready"
-    )
-
-
-def chain(state: m.ChainState = "ACTIVE") -> m.ChainStatus:
-    return m.ChainStatus(
-        ts_event=OPEN_NS,
-        ts_init=OPEN_NS,
-        state=state,
-        bot_state="TRADING",
-        stopped=EFFECTS[state].stopped,
-        goes_on=EFFECTS[state].goes_on,
-        detail=MEANING[state],
-        session_date="2025-03-12",
-        halt_counter=0,
-        armed_by="olga",
-        services=tuple(service(name) for name in ("screener", "strategy", "risk", "execution", "ledger")),
-    )
-
-
-def candidates() -> m.CandidatesRanked:
-    names = ("AAPL", "BRK.B", "MSFT", "NVDA")
-    return m.CandidatesRanked(
-        ts_event=OPEN_NS,
-        ts_init=OPEN_NS,
-        session_date="2025-03-12",
-        source="generated",
-        candidates=tuple(
-            m.Candidate(
-                symbol=name,
-                rank=rank,
-                score=100 - rank,
-                prior_close_micros=100_000_000,
-                price_micros=101_500_000,
-                gap_bps=150 * rank - 300,
-                reasons=(reason("price", passed=True), reason("gap", passed=True)),
-            )
-            for rank, name in enumerate(names, 1)
-        ),
-        rejected=(m.Rejection(symbol="PENNY", reasons=(reason("price", passed=False),)),),
-        rejected_total=6_961,
-    )
-
-
-def denied(value: str = "2.10 %") -> m.OrderDenied:
-    return m.OrderDenied(
-        ts_event=OPEN_NS + 20 * MINUTE_NS,
-        ts_init=OPEN_NS,
-        intent_id="i-X",
-        session_date="2025-03-12",
-        strategy="open",
-        symbol="MSFT",
-        side="BUY",
-        rule="max_spread",
-        value=value,
-        limit="1.50 %",
-    )
-
-
-def fill(symbol: str) -> m.OrderFilled:
-    return m.OrderFilled(
-        ts_event=OPEN_NS + 16 * MINUTE_NS,
-        ts_init=OPEN_NS,
-        execution_id=f"e-{symbol}",
-        client_order_id=f"tb1-{symbol}-entry",
-        broker_order_id="b1",
-        intent_id=f"i-{symbol}",
-        leg="entry",
-        session_date="2025-03-12",
-        strategy="open",
-        symbol=symbol,
-        side="BUY",
-        qty_nanos=40 * m.NANOS,
-        price_micros=101_500_000,
-        commission_micros=0,
-        cumulative_qty_nanos=40 * m.NANOS,
-        order_qty_nanos=40 * m.NANOS,
-        broker="PAPER",
-        reason="closed above the range of 09:30 to 09:45",
-    )
-
-
-def play_a_day(hub: StatusHub) -> None:
-    """Publish what a chain says by late morning."""
-    hub.publish(candidates())
-    for minute in range(120):
-        wave = (minute % 17 - 8) * 11 + minute * 3 - 100
-        hub.publish(portfolio((100_000 + wave) * m.MICROS, minute))
-    for symbol in ("AAPL", "BRK.B"):
-        hub.publish(fill(symbol))
-    lines = [order(symbol, "entry", "FILLED", "breakout above 101.20") for symbol in ("AAPL", "BRK.B")]
-    lines += [order(symbol, "stop", "WORKING", "trailing stop 2 %") for symbol in ("AAPL",)]
-    lines += [order("NVDA", "entry", "REJECTED", "insufficient buying power")]
-    hub.publish(
-        m.OrdersSnapshot(ts_event=OPEN_NS + 119 * MINUTE_NS, ts_init=OPEN_NS, orders=tuple(lines), orders_total=4)
-    )
-    hub.publish(denied())
-    hub.publish(
-        m.LedgerSnapshot(
-            ts_event=OPEN_NS,
-            ts_init=OPEN_NS,
-            ledger="TBOT_USA_main_PAPER_BOT01_BOT_ledger.db",
-            entries=3,
-            imbalance=0,
-            cash_micros=87_820 * m.MICROS,
-            realized_micros=210 * m.MICROS,
-            suspended=0,
-        )
-    )
-    hub.publish(chain())
 
 
 def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
@@ -216,6 +46,7 @@ def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
 def test_dashboard_when_the_chain_speaks_then_shows_it_without_a_reload(
     site: Any, log_in: Callable[..., Page], check_page: Callable[[Page, str], None]
 ) -> None:
+    play_trades(site.hub)
     play_a_day(site.hub)
     page = log_in()
     expect(page.locator("#chain-pill")).to_have_text("ACTIVE")
@@ -242,8 +73,10 @@ def test_dashboard_when_the_chain_speaks_then_shows_it_without_a_reload(
     expect(page.locator("#chain-words")).to_contain_text("Only an operator can arm again")
     expect(page.locator("#stopped-words")).to_have_text(EFFECTS["HALTED"].stopped)
     expect(page.locator("#goes-on-words")).to_have_text(EFFECTS["HALTED"].goes_on)
-    site.hub.publish(chain())
-    check_page(page, "dashboard")
+    site.hub.publish(portfolio(100_169 * m.MICROS, 121))
+    with heard(site.hub):
+        expect(page.locator("#chain-pill")).to_have_text("ACTIVE")
+        check_page(page, "dashboard")
 
 
 def test_filters_when_changed_then_tables_follow(site: Any, log_in: Callable[..., Page]) -> None:

@@ -156,6 +156,37 @@ def test_the_watchdog_when_nothing_is_configured_says_so_to_readers_outside(
     assert not waiting.is_alive()
 
 
+def _of_another_version() -> Secrets:
+    secrets = _secrets(SETTING_OF_OLD="1")
+    del secrets.settings["MARKET_DATA_SEED"]
+    return secrets
+
+
+def test_a_service_when_settings_are_of_another_version_then_waits_until_they_are_confirmed(
+    paths: HomePaths, logs: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Vault(paths).provision(_of_another_version())
+    waiting = threading.Thread(target=lambda: await_setup("watchdog", paths), daemon=True)
+    waiting.start()
+    for _ in range(1000):
+        if (paths.output / STATUS_FILE).exists():
+            break
+        waiting.join(0.01)
+    assert waiting.is_alive()
+    said = json.loads((paths.output / STATUS_FILE).read_bytes())
+    assert said["detail"].startswith(f"2 settings of {paths.root} are not those of this version: look at them")
+    assert capsys.readouterr().err.count("watchdog waits for its new settings") == 1
+    Vault(paths).replace(_secrets(), expected_generation=1)
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_a_check_when_settings_are_of_another_version_does_not_wait(paths: HomePaths) -> None:
+    Vault(paths).provision(_of_another_version())
+    with pytest.raises(ConfigurationError, match=r"2 settings of .* are not those of this version"):
+        await_setup("risk", paths, is_waiting=False)
+
+
 def test_a_check_when_nothing_is_configured_does_not_wait(paths: HomePaths) -> None:
     with pytest.raises(ConfigurationError, match="is not configured"):
         await_setup("risk", paths, is_waiting=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.credentials import alpaca_data_pair, api_key_fault, webhook_fault
+from config.credentials import alpaca_data_pair, api_key_fault, needs_of, webhook_fault
 
 
 @pytest.mark.parametrize("key", ["c1abcdefgh", "PK_TEST-00000000", "x" * 200])
@@ -26,6 +26,31 @@ def test_alpaca_data_pair_when_its_own_is_whole_then_it_comes_before_the_one_tha
     assert alpaca_data_pair(trading) == ("TRADEKEYID", "tradeSECRET")
     assert alpaca_data_pair({"alpaca_data_key": "OWNKEYID"} | trading) == ("TRADEKEYID", "tradeSECRET")
     assert alpaca_data_pair({"alpaca_data_key": "OWNKEYID"}) == ("", "")
+
+
+TRADES = {"BROKER_NAME": "ALPACA", "ALPACA_ENDPOINT": "paper"}
+STREAMS = {"MARKET_DATA_SOURCE": "alpaca"}
+TRADING = {"alpaca_trading_key": "TRADEKEYID", "alpaca_trading_secret": "tradeSECRET"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept", "needed"),
+    [
+        ({}, {}, []),
+        ({"UNIVERSE_SOURCE": "finnhub"}, {}, [("finnhub_api_key",)]),
+        (TRADES, TRADING, [tuple(TRADING)]),
+        (TRADES | STREAMS, {}, [tuple(TRADING)]),
+        (STREAMS, {}, [("alpaca_data_key", "alpaca_data_secret")]),
+        (STREAMS, TRADING, []),
+        (TRADES | STREAMS | {"ALPACA_ENDPOINT": "simulator"}, {}, []),
+    ],
+)
+def test_needs_when_settings_name_a_provider_then_the_credentials_they_cannot_do_without(
+    settings: dict[str, str], kept: dict[str, str], needed: list[tuple[str, ...]]
+) -> None:
+    found = needs_of(settings, kept)
+    assert [need.credentials for need in found] == needed
+    assert all(need.words.startswith(need.setting) for need in found)
 
 
 @pytest.mark.parametrize(

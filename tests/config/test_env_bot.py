@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from config.env_bot import BY_KEY, SettingsError, parse, proposals
+from config.env_bot import BY_KEY, PendingUpgradeError, SettingsError, parse, proposals, upgrade_of
 from config.env_bot_settings import SETTINGS, Setting
 
 _SPECIFIED = [
@@ -185,3 +185,23 @@ def test_an_optional_number_when_left_empty_is_no_limit() -> None:
         parse(proposals() | {key: "much"})
     with pytest.raises(TypeError):
         parse(proposals()).scaled_or_none("MARKET_DATA_SOURCE", 1)
+
+
+def test_settings_when_another_version_wrote_them_then_say_what_is_to_be_confirmed() -> None:
+    stored = {key: text for key, text in proposals().items() if key not in {"MAX_SPREAD", "LOG_FORMAT"}}
+    stored["SETTING_OF_OLD"] = "7"
+    with pytest.raises(PendingUpgradeError, match="nothing else has to be entered again") as caught:
+        parse(stored)
+    assert [fault.split()[0] for fault in caught.value.faults] == ["MAX_SPREAD", "LOG_FORMAT", "SETTING_OF_OLD"]
+    upgrade = upgrade_of(stored)
+    assert [setting.key for setting in upgrade.added] == ["MAX_SPREAD", "LOG_FORMAT"]
+    assert upgrade.removed == ("SETTING_OF_OLD",)
+    assert upgrade
+    assert not upgrade_of(proposals())
+
+
+def test_settings_when_another_version_wrote_them_and_one_is_wrong_then_that_is_a_fault_and_no_upgrade() -> None:
+    stored = {key: text for key, text in proposals().items() if key != "LOG_FORMAT"} | {"MAX_SPREAD": "9"}
+    with pytest.raises(SettingsError, match="MAX_SPREAD is 9") as caught:
+        parse(stored)
+    assert not isinstance(caught.value, PendingUpgradeError)

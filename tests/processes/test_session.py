@@ -5,14 +5,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from bus.messages import OrderFilled, QuoteBatch
+from bus.messages import MICROS, OrderFilled, QuoteBatch
 from bus.processes import ROOT
 from bus.store import read_journal
 from config.paths import HOME_VARIABLE, HomePaths
+from replay.__main__ import main as replay_main
 from replay.books import compare_books
 from replay.local import play
 from replay.report import fill_keys, trades
@@ -54,6 +56,23 @@ def test_the_processes_when_they_play_a_session_make_the_trades_of_one_process(e
 
 def test_the_books_when_the_session_is_over_agree_with_the_broker(ended: Stage) -> None:
     assert compare_books(ended.chain.paths, DEMO_IDENTITY) == []
+
+
+def test_the_report_of_the_running_home_has_every_trade_of_the_session(
+    ended: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = ended.chain.paths
+    assert replay_main(["report", "--home", str(paths.root)]) == 0
+
+    written = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [path.suffix for path in written] == [".csv", ".json", ".json", ".html"]
+    told = json.loads(written[1].read_text())
+    found = trades(read_journal(paths.state / "execution.db"))
+    assert sorted(line["intent_id"] for line in told if not line["error_code"]) == sorted(t.intent_id for t in found)
+    assert (
+        sum(Decimal(line["PnL"]) for line in told if line["PnL"])
+        == Decimal(sum(trade.pnl_micros for trade in found if not trade.is_open)) / MICROS
+    )
 
 
 def test_every_fill_lies_within_the_quotes_of_its_minute(ended: Stage) -> None:

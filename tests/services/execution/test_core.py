@@ -408,6 +408,12 @@ def test_snapshot_when_filled_then_shows_average_and_stop(desk: Any, kit: Any) -
     [snapshot] = desk.core.snapshot(desk.state, desk.now)
     assert snapshot.orders[0].average_micros == 100_500_000
     assert [line.stop_micros for line in snapshot.orders] == [0, 98_000_000, 98_980_000]
+    assert snapshot.stops == (), "the broker has not taken them yet"
+    for attempt in (1, 2):
+        desk.accepted(kit.order_id("stop", attempt=attempt))
+    [snapshot] = desk.core.snapshot(desk.state, desk.now)
+    [stop] = snapshot.stops
+    assert (stop.stop_micros, stop.broker_nanos, stop.bot_nanos) == (98_000_000, 100 * m.NANOS, 0)
 
 
 def test_restart_when_the_journal_is_folded_then_the_state_is_the_same(desk: Any, kit: Any) -> None:

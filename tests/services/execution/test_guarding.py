@@ -78,6 +78,8 @@ def test_fraction_when_bought_then_no_stop_is_sent_and_the_page_says_who_protect
     rig.market(kit.spy(3, bid=110))
     (snapshot,) = rig.core.snapshot(rig.state, rig.now_ns)
     assert snapshot.warnings.endswith("10.5 SPY at 107.80")
+    [stop] = snapshot.stops
+    assert (stop.stop_micros, stop.broker_nanos, stop.bot_nanos) == (107_800_000, 0, 10 * m.NANOS + HALF)
 
 
 def test_fraction_when_the_bid_falls_a_trail_below_its_peak_then_is_sold(rig: Any, kit: Any) -> None:

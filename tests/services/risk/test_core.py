@@ -184,6 +184,7 @@ def test_snapshot_when_a_position_is_open_then_result_limits_and_marks(new_world
         200 * MICROS,
     )
     assert [denied.rule for denied in shown.denied] == ["signal_expired"]
+    assert (shown.trades, shown.trades_max) == (1, 10_000)
 
 
 def test_snapshot_when_nothing_is_known_then_zeros(new_world: type[Any]) -> None:

@@ -16,6 +16,7 @@ from config.paths import HomePaths
 from config.users import BCRYPT_COST, verify_password
 from config.vault import Secrets, Vault
 from services.web.app import create_app
+from services.web.credential_fields import FIELDS
 from services.web.hub import StatusHub
 
 PASSWORD = "a long enough password"
@@ -55,7 +56,7 @@ def test_page_when_unconfigured_then_shows_every_setting_with_its_proposal(perso
         assert f'name="{setting.key}"' in answer.text
         assert f'for="{setting.key}"' in answer.text
     assert 'value="TBOT"' in answer.text
-    assert answer.text.count('type="password"') == 7
+    assert answer.text.count('type="password"') == 2 + len(FIELDS)
 
 
 @pytest.mark.parametrize("path", ["/login", "/control/arm", "/nope", "/api"])

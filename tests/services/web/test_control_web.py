@@ -172,13 +172,14 @@ def test_arm_when_a_stream_is_stopped_as_last_heard_then_is_refused_until_it_goe
 ) -> None:
     stop = StoppedStream(sender="risk", rule="poison_message", seq=2, detail="execution cannot read message 2 of risk")
     hub.publish(say("beat", stopped_streams=(stop,)))
-    assert 'href="/control/streams"' in olga.get("/control/arm").text
+    said = "The chain can be armed when it is <a"
+    assert said in " ".join(olga.get("/control/arm").text.split())
     answer = arm(olga)
     assert answer.status_code == 409
     assert "A stream is stopped. Resolve it first" in answer.text
     assert control.read().arm is None
     hub.publish(say("beat"))
-    assert "/control/streams" not in olga.get("/control/arm").text
+    assert said not in " ".join(olga.get("/control/arm").text.split())
     assert arm(olga).status_code == 303
 
 
@@ -209,7 +210,7 @@ def test_pages_when_shown_then_tell_the_consequence_and_what_is_at_stake(
     assert "Open positions keep their protective stops" in olga.get("/control/stop").text
     kill = olga.get("/control/kill").text
     assert "working orders are cancelled" in kill
-    assert "$12500.00 allocated" in kill
+    assert "$12,500.00 allocated" in kill
 
 
 def test_reason_when_it_is_markup_then_is_shown_as_text(olga: Any) -> None:

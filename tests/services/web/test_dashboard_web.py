@@ -27,9 +27,9 @@ def test_dashboard_when_shown_then_names_the_mode_and_what_the_role_may_do(
 def test_dashboard_when_a_theme_is_chosen_then_page_has_it(person_of: Callable[[str], Any]) -> None:
     person = person_of("vera")
     assert "theme.js" in person.get("/").text
-    person.post("/theme", {"theme": "dark"}, form_on="/")
+    person.post("/preferences", {"theme": "dark"}, form_on="/")
     assert 'data-bs-theme="dark"' in person.get("/").text
-    person.post("/theme", {"theme": '"><b>'}, form_on="/")
+    person.post("/preferences", {"theme": '"><b>'}, form_on="/")
     assert "data-bs-theme" not in person.get("/").text
 
 

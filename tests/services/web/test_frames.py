@@ -70,7 +70,7 @@ def test_share_when_whole_is_zero_then_is_zero() -> None:
         denied=(),
         denied_total=0,
     )
-    view = frames.portfolio_view(snapshot)
+    view = frames.portfolio_view(snapshot, {}, {})
     assert (view["day_pnl_bps"], view["loss_used_bps"], view["allocation_used_bps"]) == (0, 0, 0)
 
 
@@ -132,7 +132,7 @@ def test_portfolio_when_the_loss_is_counted_from_a_peak_then_the_used_share_and_
         "denied": (),
         "denied_total": 0,
     }
-    from_start = frames.portfolio_view(m.PortfolioSnapshot(**day))
+    from_start = frames.portfolio_view(m.PortfolioSnapshot(**day), {}, {})
     assert (from_start["peak"], from_start["loss_used_bps"], from_start["loss_line"]) == ("0.00", 0, "98000.00")
-    from_peak = frames.portfolio_view(m.PortfolioSnapshot(**day, peak_micros=600 * m.MICROS))
+    from_peak = frames.portfolio_view(m.PortfolioSnapshot(**day, peak_micros=600 * m.MICROS), {}, {})
     assert (from_peak["peak"], from_peak["loss_used_bps"], from_peak["loss_line"]) == ("600.00", 2_500, "98600.00")

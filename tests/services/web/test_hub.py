@@ -164,9 +164,10 @@ def test_heartbeat_when_it_tells_of_a_stopped_stream_then_snapshot_and_streams_h
     assert hub.snapshot()["stopped_streams"] == [line]
     assert hub.stopped_streams() == (("execution", a_stop()),)
     hub.publish(say("chain"))
-    frames = take(client, 3)
-    assert [kind for kind, _ in frames] == ["snapshot", "stopped_streams", "chain"]
+    frames = take(client, 4)
+    assert [kind for kind, _ in frames] == ["snapshot", "stopped_streams", "alerts", "chain"]
     assert frames[1][1] == [line]
+    assert frames[2][1]["newest"]["text"].startswith("execution takes nothing more from risk: cannot be read")
     assert hub.snapshot()["events"] == []
 
 

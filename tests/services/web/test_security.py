@@ -24,7 +24,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/login"): (200, 303, 303, 303),
     ("POST", "/login"): (401, 401, 401, 401),
     ("POST", "/logout"): (401, 303, 303, 303),
-    ("POST", "/theme"): (303, 303, 303, 303),
+    ("POST", "/preferences"): (303, 303, 303, 303),
     ("GET", "/control/arm"): (303, 403, 200, 200),
     ("GET", "/control/stop"): (303, 403, 200, 200),
     ("GET", "/control/kill"): (303, 403, 200, 200),
@@ -33,6 +33,43 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/control/kill"): (401, 403, 400, 400),
     ("GET", "/control/streams"): (303, 403, 200, 200),
     ("POST", "/control/streams"): (401, 403, 400, 400),
+    ("GET", "/candidates"): (303, 200, 200, 200),
+    ("GET", "/trades"): (303, 200, 200, 200),
+    ("GET", "/trades.csv"): (303, 200, 200, 200),
+    ("GET", "/orders/chain"): (303, 404, 404, 404),
+    ("GET", "/alerts"): (303, 200, 200, 200),
+    ("POST", "/alerts"): (401, 403, 400, 400),
+    ("GET", "/logs"): (303, 200, 200, 200),
+    ("GET", "/logs/lines"): (401, 200, 200, 200),
+    ("GET", "/logs/download"): (303, 404, 404, 404),
+    ("GET", "/help"): (303, 200, 200, 200),
+    ("GET", "/settings"): (303, 403, 403, 200),
+    ("GET", "/settings/history"): (303, 403, 403, 200),
+    ("GET", "/settings/identity"): (303, 403, 403, 200),
+    ("POST", "/settings/review"): (401, 403, 403, 409),
+    ("POST", "/settings/edit"): (401, 403, 403, 409),
+    ("POST", "/settings/save"): (401, 403, 403, 409),
+    ("GET", "/credentials"): (303, 403, 403, 200),
+    ("POST", "/credentials/<key>/test"): (401, 403, 403, 404),
+    ("POST", "/credentials/<key>/replace"): (401, 403, 403, 404),
+    ("POST", "/credentials/<key>/forget"): (401, 403, 403, 404),
+    ("GET", "/backups"): (303, 403, 403, 200),
+    ("POST", "/backups/verify/<what>"): (401, 403, 403, 404),
+    ("GET", "/journal"): (303, 200, 200, 200),
+    ("GET", "/journal/csv"): (303, 200, 200, 200),
+    ("GET", "/journal/<int:seq>"): (303, 200, 200, 200),
+    ("POST", "/journal/<int:seq>/reverse"): (401, 403, 400, 400),
+    ("GET", "/coa"): (303, 200, 200, 200),
+    ("POST", "/coa"): (401, 403, 400, 400),
+    ("GET", "/coa/versions"): (303, 200, 200, 200),
+    ("POST", "/coa/export"): (401, 303, 303, 303),
+    ("GET", "/coa/download/<suffix>"): (303, 404, 404, 404),
+    ("GET", "/reconciliation"): (303, 200, 200, 200),
+    ("POST", "/reconciliation/compare"): (401, 403, 400, 400),
+    ("POST", "/reconciliation/explain"): (401, 403, 400, 400),
+    ("GET", "/reports"): (303, 200, 200, 200),
+    ("GET", "/reports/csv"): (303, 200, 200, 200),
+    ("POST", "/reports/file/<key>"): (401, 404, 404, 404),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
     ("GET", "/healthz"): (200, 200, 200, 200),
@@ -49,6 +86,8 @@ def routes(app: Flask) -> Iterator[tuple[str, str]]:
 
 def path_of(route: str) -> str:
     names = {"/static/<name>": "/static/theme.css", "/vendor/<name>": "/vendor/package.json"}
+    for part, word in (("<key>", "nobody"), ("<what>", "nothing"), ("<suffix>", "exe"), ("<int:seq>", "1")):
+        route = route.replace(part, word)
     return names.get(route, route)
 
 
@@ -143,7 +182,7 @@ def test_fixed_file_when_asked_with_its_version_then_is_kept_for_good(person: An
 
 def test_cookies_when_set_then_are_http_only_and_same_site_strict(person: Any) -> None:
     cookies = person.get("/login").headers.getlist("Set-Cookie")
-    cookies += person.post("/theme", {"theme": "dark"}, form_on="/login").headers.getlist("Set-Cookie")
+    cookies += person.post("/preferences", {"theme": "dark"}, form_on="/login").headers.getlist("Set-Cookie")
     assert len(cookies) >= 2
     for cookie in cookies:
         assert "HttpOnly" in cookie

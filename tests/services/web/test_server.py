@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bus.assembly import Setup
@@ -23,6 +24,7 @@ from config.vault import Secrets, Vault
 from services.web import server
 from services.web.assets import VENDOR, asset_faults
 from services.web.hub import StatusHub
+from services.web.server import Publish
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -82,10 +84,18 @@ def test_self_check_when_something_is_wrong_then_returns_one(
     assert "users.enc is missing" in capsys.readouterr().err
 
 
+def test_self_check_when_a_setting_is_wrong_then_returns_one_and_names_it(
+    configured: HomePaths, front_end: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _spoil(configured)
+    assert server.main(["--self-check"], {"TRADEBOT_HOME": str(configured.root)}) == 1
+    assert "MAX_SPREAD is missing" in capsys.readouterr().err
+
+
 class FakeListener:
     """Remembers what it was made with and how often it started and stopped."""
 
-    def __init__(self, setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> None:
+    def __init__(self, setup: Setup, secrets: Secrets, publish: Publish) -> None:
         self.setup, self.secrets, self.publish = setup, secrets, publish
         self.calls: list[str] = []
 
@@ -108,7 +118,7 @@ def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
     monkeypatch.setattr(server, "set_up_logs", lambda *_arguments: None)
     made: list[FakeListener] = []
 
-    def factory(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> FakeListener:
+    def factory(setup: Setup, secrets: Secrets, publish: Publish) -> FakeListener:
         made.append(FakeListener(setup, secrets, publish))
         return made[-1]
 
@@ -120,7 +130,7 @@ def test_ear_when_started_twice_then_one_listener_feeds_the_hub(
     ear.stop()
     assert [listener.calls for listener in made] == [["start", "stop"]]
     assert made[0].setup.identity.bot_id == "BOT01"
-    made[0].publish(say("chain"))
+    made[0].publish(say("chain"), "watchdog")
     assert hub.snapshot()["chain"]["state"] == "ACTIVE"
 
 
@@ -130,7 +140,7 @@ def test_ear_when_it_listens_then_passes_on_what_pages_say_and_before_and_after_
     monkeypatch.setattr(server, "set_up_logs", lambda *_arguments: None)
     made: list[FakeListener] = []
 
-    def factory(setup: Setup, secrets: Secrets, publish: Callable[[Message], None]) -> FakeListener:
+    def factory(setup: Setup, secrets: Secrets, publish: Publish) -> FakeListener:
         made.append(FakeListener(setup, secrets, publish))
         return made[-1]
 
@@ -190,6 +200,34 @@ def process(home: HomePaths) -> Iterator[tuple[subprocess.Popen[str], int]]:
     child.kill()
     child.wait()
     child.stderr.close()
+
+
+def _spoil(home: HomePaths) -> None:
+    """Take a setting out, as a home has it that an older version configured."""
+    secrets = Vault(home).open()
+    settings = {key: text for key, text in secrets.settings.items() if key != "MAX_SPREAD"}
+    Vault(home).replace(msgspec.structs.replace(secrets, settings=settings), secrets.generation)
+
+
+def test_process_when_settings_are_of_an_older_version_then_it_starts_and_shows_where_to_confirm_them(
+    configured: HomePaths,
+) -> None:
+    _spoil(configured)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TRADEBOT_HOME": str(configured.root), "TRADEBOT_WEB_PORT": str(port)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stderr is not None
+        assert "those of another version" in child.stderr.readline()
+        assert "MAX_SPREAD is missing" in child.stderr.readline()
+        assert "open http://127.0.0.1" in child.stderr.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+            assert b'"configured":true' in answer.read()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=10) == 0
 
 
 def test_server_when_told_to_stop_with_streams_open_then_ends_cleanly_at_once(
