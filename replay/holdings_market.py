@@ -72,7 +72,7 @@ def made_market(symbols: Sequence[str], years: int, seed: int) -> Market:
     days = [day for day in (start + timedelta(n) for n in range(years * 365)) if day.weekday() < _WEEKDAYS]
     funds: dict[str, list[FundDay]] = {}
     for symbol in symbols:
-        close = draw.uniform(20, 200)
+        close = draw.uniform(60, 200)
         rows = []
         for place, _ in enumerate(days):
             close *= math.exp(draw.gauss(_DRIFT, _SPREAD))

@@ -41,11 +41,8 @@ def _charts(nights: Sequence[NightResult]) -> list[Chart]:
     funds = [night.plan.after.holdings_micros for night in nights]
     cash = [night.plan.after.cash_micros for night in nights]
     tax, payroll = [night.tax_micros for night in nights], [night.payroll_micros for night in nights]
-    symbols = [fund.symbol for fund in nights[0].plan.after.funds]
-    weights = {
-        symbol: [_weight(night, place) for night in nights]
-        for place, symbol in enumerate(symbols[: len(strategy_styles())])
-    }
+    drawn = [fund.symbol for fund in nights[0].plan.after.funds][: len(strategy_styles())]
+    weights = {symbol: [_weight(night, place) for night in nights] for place, symbol in enumerate(drawn)}
     return [
         chart(
             "value",
