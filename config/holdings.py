@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from msgspec import Struct
@@ -181,3 +182,29 @@ def percent_text(bps: int) -> str:
     ('98.50', '0.05')
     """
     return f"{bps // 100}.{bps % 100:02d}"
+
+
+def rescaled(etfs: Mapping[str, str]) -> dict[str, str]:
+    """Return the same weights in proportion, as percentages that fill the whole; what is no number counts as nothing.
+
+    Each gets its whole hundredths of a percent; those left over go to the largest remainders, ties to the first symbol.
+
+    >>> rescaled({"AAA": "1", "BBB": "2"})
+    {'AAA': '33.33', 'BBB': '66.67'}
+    """
+    parts = {symbol: _hundredths(text) for symbol, text in sorted(etfs.items())}
+    whole = sum(parts.values())
+    if not whole:
+        return {target.symbol: percent_text(target.weight_bps) for target in equal_weights(etfs)}
+    shares = {symbol: divmod(part * _BPS, whole) for symbol, part in parts.items()}
+    left = _BPS - sum(bps for bps, _ in shares.values())
+    first = sorted(shares, key=lambda symbol: (-shares[symbol][1], symbol))[:left]
+    return {symbol: percent_text(bps + (symbol in first)) for symbol, (bps, _) in shares.items()}
+
+
+def _hundredths(text: str) -> int:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return 0
+    return int(value * 100) if value.is_finite() and 0 <= value <= _BPS else 0

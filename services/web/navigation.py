@@ -44,6 +44,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("coa.versions", "Versions", "Books", parent="coa.show"),
     Page("reconciliation.show", "Reconciliation", "Books", forms=("reconciliation.compare", "reconciliation.explain")),
     Page("reports.show", "Reports", "Books"),
+    Page("holdings.show", "Holdings", "Books", forms=("holdings.save",)),
     Page("alerts.show", "Alerts", "Bot", forms=("alerts.acknowledge",)),
     Page("logs.show", "Logs", "Bot"),
     Page("streams.show", "Stopped streams", "Bot", forms=("streams.resolve",)),
