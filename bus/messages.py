@@ -846,6 +846,14 @@ class NightStepped(Message, frozen=True, kw_only=True):
     unplaced: Text
 
 
+class HoldingsRunAsked(Message, frozen=True, kw_only=True):
+    """An operator asked for a run of the holdings, and whether it puts the funds on their targets."""
+
+    operator: Id
+    reason: Text
+    is_rebalance: bool
+
+
 class NightBegan(Message, frozen=True, kw_only=True):
     """A run of the holdings begins; one for each trading day, and those that an operator asks for."""
 
@@ -853,6 +861,7 @@ class NightBegan(Message, frozen=True, kw_only=True):
     session_date: Id
     is_rebalance_due: bool
     until_ns: Ns
+    is_asked: bool = False
 
 
 class GainsAllocated(Message, frozen=True, kw_only=True):
@@ -965,6 +974,18 @@ class ExplainSuspense(OperatorCommand, frozen=True, kw_only=True):
 
 class ReconcileNow(OperatorCommand, frozen=True, kw_only=True):
     """Ask the broker for cash and positions now, and let the ledger compare them with the books."""
+
+
+class RunHoldings(OperatorCommand, frozen=True, kw_only=True):
+    """Run the long-term holdings now where their window is open, else in the next one; `is_rebalance`: on target."""
+
+    is_rebalance: bool
+
+
+class PreviewHoldings(OperatorRequest, frozen=True, kw_only=True):
+    """Ask what a run would do at the newest books and prices that the holdings know; the body is lines of JSON text."""
+
+    is_rebalance: bool
 
 
 class AskLedger(OperatorRequest, frozen=True, kw_only=True):
@@ -1294,6 +1315,7 @@ ReliableMessage = (
     | FundsQuoted
     | BooksRequested
     | BooksReported
+    | HoldingsRunAsked
     | NightBegan
     | NightStepped
     | GainsAllocated
@@ -1306,6 +1328,8 @@ ReliableMessage = (
     | ReverseEntry
     | ExplainSuspense
     | ReconcileNow
+    | RunHoldings
+    | PreviewHoldings
     | AskLedger
 )
 StatusMessage = Heartbeat | Lease | ChainStatus | PortfolioSnapshot | OrdersSnapshot | LedgerSnapshot | HoldingsSnapshot

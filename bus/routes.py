@@ -56,6 +56,8 @@ COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.ReverseEntry: ("web",),
     m.ExplainSuspense: ("web",),
     m.ReconcileNow: ("web",),
+    m.RunHoldings: ("web",),
+    m.PreviewHoldings: ("web",),
     m.AskLedger: ("web",),
 }
 
@@ -112,6 +114,7 @@ JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.OrderUnknown: ("execution",),
     m.CancelRequested: ("execution",),
     m.EntryPosted: ("ledger",),
+    m.HoldingsRunAsked: ("holdings",),
     m.NightBegan: ("holdings",),
     m.NightStepped: ("holdings",),
     m.GainsAllocated: ("holdings",),

@@ -22,6 +22,7 @@ from bus.messages import (
     HoldingsOrderDenied,
     HoldingsOrderEnded,
     HoldingsOrderRequested,
+    HoldingsRunAsked,
     HoldingsSnapshot,
     HoldingsWindowOpened,
     MarketMessage,
@@ -37,7 +38,8 @@ from bus.messages import (
 )
 from config.holdings import percent_text
 from services.holdings import run as runs
-from services.holdings.night import Allocate, Buy, Finish, Night, Sell, Step, next_step
+from services.holdings.night import Allocate, Buy, Finish, Night, Sell, Step, begin, next_step
+from services.holdings.plan import plan_night, plan_words
 from services.holdings.portfolio import Leg, Portfolio, Reserves, float_target_micros
 from services.holdings.rebalance import is_due, is_outside_band, next_rebalance
 from services.holdings.run import Run
@@ -57,7 +59,8 @@ class HoldingsState(Struct, frozen=True, kw_only=True):
     """Folded from the journal.
 
     `gain_mark_micros` is the sum of all gains that were ever allocated, None before the first night; `record` are the
-    events of the present run, or of the last. `nights` counts the runs that have ended.
+    events of the present run, or of the last. `nights` counts the runs that have ended. `asked` is what an operator
+    wants done in the next run; `window` is the newest that was opened.
     """
 
     run: Run | None = None
@@ -71,6 +74,10 @@ class HoldingsState(Struct, frozen=True, kw_only=True):
     seen: NightStepped | None = None
     ended: NightEnded | None = None
     record: tuple[Message, ...] = ()
+    asked: HoldingsRunAsked | None = None
+    window: HoldingsWindowOpened | None = None
+    quotes: FundsQuoted | None = None
+    runs_of_session: int = 0
 
 
 class HoldingsCore:
@@ -96,7 +103,10 @@ class HoldingsCore:
             case SessionPlanned():
                 return (message,)
             case HoldingsWindowOpened():
-                return self._begin(state, message, now)
+                kept = () if message == state.window else (message,)
+                return (*kept, *self._begin(state, message, now))
+            case HoldingsRunAsked():
+                return self._asked(state, message, now)
             case BooksReported() if run is not None and message.request_id == run.request_id:
                 return (message, *self._heard_books(run, message, now))
             case FundsQuoted() if run is not None and message.request_id == run.request_id:
@@ -119,8 +129,14 @@ class HoldingsCore:
                 session_date=event.session_date,
                 until_ns=event.until_ns,
                 is_rebalance_due=event.is_rebalance_due,
+                is_asked=event.is_asked,
             )
-            return replace(state, run=run, record=(event,))
+            number = state.runs_of_session + 1 if state.last_session == event.session_date else 1
+            return replace(state, run=run, record=(event,), asked=None, runs_of_session=number)
+        if isinstance(event, HoldingsRunAsked):
+            return replace(state, asked=event)
+        if isinstance(event, HoldingsWindowOpened):
+            return replace(state, window=event)
         state = replace(state, record=(*state.record, event)[-RECORD_MAX:]) if state.run else state
         match event:
             case NightEnded():
@@ -130,7 +146,8 @@ class HoldingsCore:
             case _ if state.run is not None:
                 seen = event if isinstance(event, NightStepped) else state.seen
                 books = event if isinstance(event, BooksReported) else state.books
-                return replace(state, run=_fold_run(state.run, event), seen=seen, books=books)
+                quotes = event if isinstance(event, FundsQuoted) else state.quotes
+                return replace(state, run=_fold_run(state.run, event), seen=seen, books=books, quotes=quotes)
             case _:
                 return state
 
@@ -173,19 +190,36 @@ class HoldingsCore:
         if state.run is not None and state.run.session_date >= window.session_date:
             return ()
         left = () if state.run is None else (self._end(state.run, "the session ended before the night did", now),)
+        return (*left, *self._begun(state, window, window.session_date, now))
+
+    def _asked(self, state: HoldingsState, message: HoldingsRunAsked, now: int) -> Sequence[Message]:
+        """Keep an operator's wish for the next run, and begin one at once after the night where the window is open."""
+        if not self._settings.is_enabled:
+            return ()
+        window = state.window
+        is_over = window is None or now >= window.until_ns or state.last_session != window.session_date
+        if window is None or is_over or state.run is not None:
+            return (message,)
+        run_id = f"{window.session_date}-{state.runs_of_session + 1}"
+        return (message, *self._begun(self.evolve(state, message), window, run_id, now))
+
+    def _begun(self, state: HoldingsState, window: HoldingsWindowOpened, run_id: str, now: int) -> Sequence[Message]:
         last = date.fromisoformat(state.last_rebalance) if state.last_rebalance else None
         today = date.fromisoformat(window.session_date)
+        is_asked = state.asked is not None and state.asked.is_rebalance
         began = NightBegan(
             ts_event=now,
             ts_init=now,
-            run_id=window.session_date,
+            run_id=run_id,
             session_date=window.session_date,
             # REBALANCE: the clock begins with the first night; a rebalance that was missed is done once.
-            is_rebalance_due=self._settings.is_auto_rebalance and is_due(last, today, self._settings.rebalance_months),
+            is_rebalance_due=is_asked
+            or (self._settings.is_auto_rebalance and is_due(last, today, self._settings.rebalance_months)),
             until_ns=window.until_ns,
+            is_asked=is_asked,
         )
         run = self.evolve(state, began).run
-        return (*left, began) if run is None else (*left, began, self._ask_books(run, (), now))
+        return (began,) if run is None else (began, self._ask_books(run, (), now))
 
     def _heard_books(self, run: Run, books: BooksReported, now: int) -> Sequence[Message]:
         if books.suspended:
@@ -234,8 +268,21 @@ class HoldingsCore:
         return (stepped, *(_request(run, leg, now) for leg in legs))
 
     def _rebalances(self, run: Run, portfolio: Portfolio) -> bool:
-        """Tell whether a rebalance that is due deals in anything: a band that no fund has left lets all stand."""
-        return run.is_rebalance_due and is_outside_band(portfolio, self._settings.float_bps, self._settings.band_bps)
+        """Tell whether a rebalance that is due deals in anything: a band that no fund has left lets all stand.
+
+        One that an operator asks for knows no band.
+        """
+        band_bps = 0 if run.is_asked else self._settings.band_bps
+        return run.is_rebalance_due and is_outside_band(portfolio, self._settings.float_bps, band_bps)
+
+    def preview(self, state: HoldingsState, *, is_rebalance: bool) -> tuple[str, ...]:
+        """Return in words what a run would do at the newest books and prices, if each order filled whole."""
+        if state.books is None or state.quotes is None or state.run is not None:
+            return ()
+        portfolio = runs.portfolio_from(state.books, state.quotes, state.reserves, self._settings)
+        mark = state.books.gain_micros if state.gain_mark_micros is None else state.gain_mark_micros
+        night = begin(portfolio, state.books.gain_micros - mark, is_rebalance=is_rebalance)
+        return plan_words(plan_night(night, self._settings), state.quotes.session_date)
 
     def _allocate(self, state: HoldingsState, stepped: NightStepped, step: Allocate, now: int) -> Sequence[Message]:
         found, run_id = step.allocated, stepped.run_id

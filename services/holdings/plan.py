@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from bus.messages import CENT_MICROS
 from config.holdings import HoldingsSettings
 from services.holdings.night import Allocate, Buy, Finish, Night, Sell, Step, next_step, played
 from services.holdings.portfolio import Portfolio
@@ -57,3 +58,28 @@ def plan_night(night: Night, settings: HoldingsSettings) -> Plan:
         steps.append(step)
         portfolios.append(night.portfolio)
     raise RuntimeError(f"A night has more than {_STEPS_MAX} steps: {steps}")
+
+
+def plan_words(plan: Plan, as_of: str) -> tuple[str, ...]:
+    """Return the plan as people read it: one line for each movement, and the cash after all of them."""
+    lines = [f"at the prices of {as_of}"]
+    for step in plan.steps:
+        match step:
+            case Allocate(allocated=found):
+                if found.funded_micros:
+                    lines.append(f"set aside {_money(found.tax_funded_micros)} for tax")
+                    lines.append(f"set aside {_money(found.payroll_funded_micros)} for payroll")
+            case Sell():
+                lines += (f"sell {_money(leg.amount_micros)} of {leg.symbol}" for leg in step.legs)
+            case Buy():
+                lines += (f"buy {_money(leg.amount_micros)} of {leg.symbol}" for leg in step.purchase.legs)
+            case Finish():
+                break
+    if len(lines) == 1:
+        lines.append("nothing is to be done")
+    return (*lines, f"cash then {_money(plan.after.cash_micros)}")
+
+
+def _money(micros: int) -> str:
+    sign, cents = ("-" if micros < 0 else ""), abs(micros) // CENT_MICROS
+    return f"{sign}${cents // 100:,}.{cents % 100:02d}"

@@ -77,13 +77,14 @@ class Run(Struct, frozen=True, kw_only=True):
 
     `round` numbers the questions that were asked; `books` and `quotes` are the answers to the newest, None until they
     are there. `kind` is the step that was taken last and `orders` are those of it. `sold` are the funds sold so far.
-    `unfilled` says in words what was ordered and not filled.
+    `unfilled` says in words what was ordered and not filled. `is_asked`: an operator asked for its rebalance.
     """
 
     run_id: str
     session_date: str
     until_ns: int
     is_rebalance_due: bool
+    is_asked: bool = False
     phase: Phase = Phase.PLANNED
     round: int = 0
     books: BooksReported | None = None

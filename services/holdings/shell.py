@@ -5,11 +5,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from bus.assembly import Assembly, CannotStartError, Setup
 from bus.clock import boot_ns
+from bus.commands import Deciding, Outcome, refuse_request
 from bus.decider import Shell
 from bus.failpoints import Failpoint
-from bus.messages import Message, NightEnded
+from bus.messages import (
+    HoldingsRunAsked,
+    Message,
+    NightEnded,
+    OperatorRequest,
+    PreviewHoldings,
+    RunHoldings,
+)
 from config.holdings import HoldingsSettingsError
 from services.holdings.audit_record import AuditError, AuditFolder
 from services.holdings.core import AskAgain, HoldingsCore, HoldingsState
@@ -25,12 +35,14 @@ class HoldingsShell(Shell[HoldingsState]):
     """Asks again where the books lack something, and writes each night's record once.
 
     Args:
+        core: what decides; it is asked for previews.
         folder: where the records are.
         head: the file in which the ledger keeps its head, outside of its own.
         clock: boot time.
     """
 
-    def __init__(self, folder: Path, head: Path, clock: Callable[[], int] = boot_ns) -> None:
+    def __init__(self, core: HoldingsCore, folder: Path, head: Path, clock: Callable[[], int] = boot_ns) -> None:
+        self._core = core
         self._records = AuditFolder(folder)
         self._head = head
         self._boot_ns = clock
@@ -63,6 +75,32 @@ class HoldingsShell(Shell[HoldingsState]):
         self._asked_ns = self._boot_ns()
         return (AskAgain(ts_event=now_ns, ts_init=now_ns),)
 
+    def on_request(self, request: OperatorRequest, deciding: Deciding) -> Outcome:
+        """Carry out an operator's wish for a run, or say what one would do."""
+        state: HoldingsState = deciding.state
+        match request:
+            case PreviewHoldings():
+                lines = self._core.preview(state, is_rebalance=request.is_rebalance)
+                if not lines:
+                    return Outcome(is_done=False, detail="nothing is known before the first night, or one is under way")
+                return Outcome(is_done=True, detail="; ".join(lines)[:400], body=msgspec.json.encode(lines))
+            case RunHoldings():
+                asked = HoldingsRunAsked(
+                    ts_event=request.ts_event,
+                    ts_init=request.ts_init,
+                    operator=request.operator,
+                    reason=request.reason,
+                    is_rebalance=request.is_rebalance,
+                )
+                events = deciding.decided(asked)
+                if not events:
+                    return Outcome(is_done=False, detail="the holdings are switched off")
+                deciding.follow(events)
+                when = "begins now" if len(events) > 1 else "is done in the next window, before the close of a session"
+                return Outcome(is_done=True, detail=f"The run {when}")
+            case _:
+                return refuse_request(request, deciding)
+
     def _keep(self, state: HoldingsState) -> None:
         if state.run is not None or not state.record or not isinstance(state.record[-1], NightEnded):
             return
@@ -93,4 +131,6 @@ def build(setup: Setup) -> Assembly[HoldingsState]:
         raise CannotStartError(str(error)) from error
     folder = setup.paths.output / setup.identity.bot_identity / "holdings"
     head = setup.paths.state / f"{Path(setup.identity.ledger_file).stem}.head"
-    return Assembly(core=HoldingsCore(settings), shell=HoldingsShell(folder, head))
+    core = HoldingsCore(settings)
+    shell = HoldingsShell(core, folder, head)
+    return Assembly(core=core, shell=shell, on_request=shell.on_request)

@@ -21,6 +21,7 @@ from bus.messages import (
     LedgerKind,
     LedgerPage,
     ReconcileNow,
+    RunHoldings,
     ReverseEntry,
     ServiceName,
 )
@@ -36,7 +37,7 @@ NO_ANSWER: Final = (
     "The ledger does not answer: is it up? The dashboard's table of services says so. Load the page again in a moment."
 )
 CellKind = Literal["text", "money", "number", "time", "flag"]
-Order = ChangeCoa | ReverseEntry | ExplainSuspense | ReconcileNow
+Order = ChangeCoa | ReverseEntry | ExplainSuspense | ReconcileNow | RunHoldings
 
 
 class Column(Struct, frozen=True, kw_only=True):

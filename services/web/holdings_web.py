@@ -1,13 +1,14 @@
 """The long-term holdings: what they are worth beside their targets, what is set, and what each night did.
 
 Settings go into the vault's part `holdings` and count from the next start of the services. The records of the nights
-are read as the holdings service wrote them; nothing here moves money or orders.
+are read as the holdings service wrote them; a run is ordered from that service, in its window.
 """
 
 import csv
 import io
 import json
 import re
+import secrets as random_ids
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,10 @@ import msgspec
 from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from bus.clock import boot_ns, utc_ns
+from bus.commands import COMMAND_VALID_NS
 from bus.inverse_etfs import INVERSE_ETFS
+from bus.messages import PreviewHoldings, RunHoldings
 from config.holdings import (
     DEFAULTS,
     ETFS_MAX,
@@ -29,12 +33,14 @@ from config.holdings import (
 )
 from config.vault import VaultConflictError
 from services.web import security
+from services.web.books import ANSWER_S, order
 from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
 from services.web.frames import dollars, grouped, shares
 from services.web.site import site
 
 #: How many nights the page lists; a filter looks at as many.
 NIGHTS_SHOWN: Final = 60
+_RUNS: Final = {"rebalance": "Rebalance", "top-up": "Top up the float"}
 _RECORD: Final = re.compile(r"^\d{6}-\d{4}-\d{2}-\d{2}\.json$")
 _PERCENTS: Final = ("float_percent", "tax_percent", "payroll_percent", "band_percent")
 _COLUMNS: Final = (
@@ -67,6 +73,49 @@ def save() -> AnyResponse:
     if refusal:
         return _page(part, (), refusal)
     return _saved(part)
+
+
+@pages.get("/run/<kind>")
+@security.require("holdings")
+def preview(kind: str) -> Response:
+    """Show what a run would do, and ask for the confirmation."""
+    return _run_page(kind)
+
+
+@pages.post("/run/<kind>")
+@security.require("holdings")
+def run(kind: str) -> AnyResponse:
+    """Order a run: a rebalance, or a night without one, which restores the float."""
+    if kind not in _RUNS:
+        abort(404)
+    refusal = reason_refusal() or reauth_refusal()
+    if refusal:
+        return _run_page(kind, refusal)
+    said = order(RunHoldings, receiver="holdings", is_rebalance=kind == "rebalance")
+    if isinstance(said, Refusal):
+        return _run_page(kind, said)
+    flash(f"{said}.")
+    return redirect(url_for("holdings.show"), 303)
+
+
+def _run_page(kind: str, refusal: Refusal | None = None) -> Response:
+    if kind not in _RUNS:
+        abort(404)
+    now = utc_ns()
+    question = PreviewHoldings(
+        ts_event=now,
+        ts_init=now,
+        command_id=random_ids.token_hex(16),
+        expires_boot_ns=boot_ns() + COMMAND_VALID_NS,
+        operator=security.current_user().name,
+        receiver="holdings",
+        is_rebalance=kind == "rebalance",
+    )
+    answer = site().bus.command(question, ANSWER_S)
+    lines = msgspec.json.decode(answer.body, type=list[str]) if answer and answer.is_done and answer.body else []
+    fault = "" if lines else answer.detail if answer else "the holdings service does not answer"
+    text = render_template("holdings_run.html", kind=kind, title=_RUNS[kind], lines=lines, fault=fault, refusal=refusal)
+    return make_response(text, refusal.code if refusal else 200)
 
 
 @pages.get("/report.<kind>")

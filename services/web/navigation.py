@@ -45,6 +45,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("reconciliation.show", "Reconciliation", "Books", forms=("reconciliation.compare", "reconciliation.explain")),
     Page("reports.show", "Reports", "Books"),
     Page("holdings.show", "Holdings", "Books", forms=("holdings.save",)),
+    Page("holdings.preview", "Run", "Books", parent="holdings.show", forms=("holdings.run",)),
     Page("alerts.show", "Alerts", "Bot", forms=("alerts.acknowledge",)),
     Page("logs.show", "Logs", "Bot"),
     Page("streams.show", "Stopped streams", "Bot", forms=("streams.resolve",)),

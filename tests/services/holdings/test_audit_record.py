@@ -4,6 +4,7 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evening import Evening
@@ -21,6 +22,10 @@ def evening(tmp_path: Path) -> Iterator[Evening]:
     made.night(gain=100)
     yield made
     made.close()
+
+
+def core_of(evening: Evening) -> Any:
+    return evening.chain.nodes["holdings"].assembly.core
 
 
 def folder_of(evening: Evening) -> AuditFolder:
@@ -64,14 +69,14 @@ def test_a_service_does_not_start_on_records_that_were_changed(evening: Evening)
     first.chmod(0o600)
     first.write_bytes(first.read_bytes().replace(b"DONE", b"GONE"))
     with pytest.raises(CannotStartError, match="not as they were written"):
-        HoldingsShell(first.parent, first).on_start(evening.holdings, 0)
+        HoldingsShell(core_of(evening), first.parent, first).on_start(evening.holdings, 0)
 
 
 def test_a_record_that_a_crash_kept_from_the_disk_is_written_at_the_start(evening: Evening) -> None:
     last = evening.records()[-1]
     before = json.loads(last.read_bytes())
     last.unlink()
-    HoldingsShell(last.parent, last).on_start(evening.holdings, 0)
+    HoldingsShell(core_of(evening), last.parent, last).on_start(evening.holdings, 0)
     after = json.loads(last.read_bytes())
     assert {**after, "ledger_head": ""} == {**before, "ledger_head": ""}
 

@@ -30,7 +30,9 @@ from bus.messages import (
     NightStepped,
     OrderFilled,
     OrderPrepared,
+    PreviewHoldings,
     ReserveAllocated,
+    RunHoldings,
 )
 from services.holdings.core import AskAgain
 from services.holdings.run import TABLE, Phase, next_phase
@@ -364,3 +366,80 @@ def test_what_was_gained_before_the_first_night_is_not_set_aside(evening: Evenin
     (first,) = evening.of("holdings", GainsAllocated)
     assert first.gain_micros == 0
     assert evening.balance("1030") == 0
+
+
+# --- what operators ask for ----------------------------------------------------------------------------------------
+
+
+class Asked:
+    """What a command has to carry it out: the node decides and commits as the runtime does."""
+
+    def __init__(self, evening: Evening) -> None:
+        self._node = evening.chain.nodes["holdings"]
+
+    @property
+    def state(self) -> Any:
+        return self._node.state
+
+    def decided(self, message: Any) -> Any:
+        return self._node.assembly.core.decide(self._node.state, message, message.ts_init)
+
+    def follow(self, events: Any) -> None:
+        for event in events:
+            self._node.state = self._node.assembly.core.evolve(self._node.state, event)
+
+
+def request_of(kind: type[Any], evening: Evening, seconds: int, *, is_rebalance: bool) -> Any:
+    at = plan_of(FIRST_DAY).flatten_ns + seconds * 1_000_000_000
+    fields = {"command_id": "c", "expires_boot_ns": 1, "operator": "olga", "receiver": "holdings"}
+    more = {"halt_counter": 0, "reason": "a test"} if kind is RunHoldings else {}
+    return kind(ts_event=at, ts_init=at, is_rebalance=is_rebalance, **fields, **more)
+
+
+def test_a_rebalance_that_an_operator_asks_for_is_done_in_the_next_night_without_a_band(tmp_path: Path) -> None:
+    evening = Evening(tmp_path, {**HOLDINGS, "band_percent": "20", "is_auto_rebalance": False})
+    evening.night()
+    shell: Any = evening.chain.nodes["holdings"].assembly
+    command = request_of(RunHoldings, evening, 3_600, is_rebalance=True)
+    assert "next window" in shell.on_request(command, Asked(evening)).detail
+    evening.prices["AAA"] = 110.0
+    evening.night()
+    kinds = [one.kind for one in evening.of("holdings", NightStepped)]
+    assert kinds == ["ALLOCATE", "SELL_FOR_REBALANCE", "ALLOCATE", "BUY"]
+    assert evening.holdings.last_rebalance == "2025-03-11"
+    evening.prices["AAA"] = 121.0
+    evening.night()
+    assert "SELL_FOR_REBALANCE" not in [one.kind for one in evening.of("holdings", NightStepped)]
+    evening.close()
+
+
+def test_a_run_that_an_operator_asks_for_in_the_window_begins_at_once(evening: Evening) -> None:
+    evening.night(last=60)
+    node = evening.chain.nodes["holdings"]
+    command = request_of(RunHoldings, evening, 61, is_rebalance=True)
+    deciding = Asked(evening)
+    seen: list[Any] = []
+    deciding.follow = seen.extend  # type: ignore[method-assign] # looked at, not carried out
+    assert "begins now" in node.assembly.on_request(command, deciding).detail
+    began = next(event for event in seen if isinstance(event, NightBegan))
+    assert (began.run_id, began.is_asked, began.is_rebalance_due) == ("2025-03-10-2", True, True)
+    assert isinstance(seen[-1], BooksRequested)
+
+
+def test_a_preview_says_what_the_next_run_would_do_and_changes_nothing(evening: Evening) -> None:
+    node = evening.chain.nodes["holdings"]
+    question = request_of(PreviewHoldings, evening, 61, is_rebalance=False)
+    assert not node.assembly.on_request(question, Asked(evening)).is_done
+    evening.night()
+    before = evening.holdings
+    said = node.assembly.on_request(question, Asked(evening))
+    assert json.loads(said.body) == ["at the prices of 2025-03-10", "nothing is to be done", "cash then $1,000.00"]
+    assert evening.holdings is before
+
+
+def test_an_order_to_holdings_that_are_switched_off_is_refused(tmp_path: Path) -> None:
+    evening = Evening(tmp_path, {"is_enabled": False})
+    command = request_of(RunHoldings, evening, 0, is_rebalance=True)
+    said = evening.chain.nodes["holdings"].assembly.on_request(command, Asked(evening))
+    assert (said.is_done, said.detail) == (False, "the holdings are switched off")
+    evening.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot
+from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot, RunHoldings
 from config.holdings import DEFAULTS, HoldingsSettings
 from config.paths import HomePaths
 from config.vault import Vault
@@ -185,3 +185,25 @@ def test_a_viewer_sees_and_does_not_change(person_of: Callable[[str], Any], conf
 
 def test_the_form_knows_every_setting() -> None:
     assert set(DEFAULTS) <= {*FORM, "etfs"}
+
+
+@pytest.mark.parametrize("kind", ["rebalance", "top-up"])
+def test_a_run_is_previewed_and_then_ordered_with_a_reason_and_the_password(olga: Any, bus: Any, kind: str) -> None:
+    page = f"/holdings/run/{kind}"
+    assert "There is no preview" in olga.get(page).text
+    bus.commands.clear()
+    assert olga.post(page, {"reason": "", "password": FORM["password"]}).status_code == 400
+    answer = olga.post(page, {"reason": "a test", "password": FORM["password"]})
+    assert answer.status_code == 303
+    ordered = [one for one in bus.commands if isinstance(one, RunHoldings)]
+    assert [(one.is_rebalance, one.receiver, one.operator) for one in ordered] == [
+        (kind == "rebalance", "holdings", "olga")
+    ]
+
+
+def test_a_run_that_is_refused_or_unanswered_says_so(olga: Any, bus: Any) -> None:
+    form = {"reason": "a test", "password": FORM["password"]}
+    bus.answer = (False, "the holdings are switched off")
+    assert "switched off" in olga.post("/holdings/run/rebalance", form).text
+    bus.answer = None
+    assert olga.post("/holdings/run/rebalance", form).status_code == 504

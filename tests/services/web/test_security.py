@@ -57,6 +57,8 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/backups/verify/<what>"): (401, 403, 403, 404),
     ("GET", "/holdings"): (303, 200, 200, 200),
     ("POST", "/holdings/settings"): (401, 403, 422, 422),
+    ("GET", "/holdings/run/<kind>"): (303, 403, 404, 404),
+    ("POST", "/holdings/run/<kind>"): (401, 403, 404, 404),
     ("GET", "/holdings/report.<kind>"): (303, 404, 404, 404),
     ("GET", "/holdings/nights/<name>"): (303, 404, 404, 404),
     ("GET", "/journal"): (303, 200, 200, 200),
