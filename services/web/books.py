@@ -21,8 +21,8 @@ from bus.messages import (
     LedgerKind,
     LedgerPage,
     ReconcileNow,
-    RunHoldings,
     ReverseEntry,
+    RunHoldings,
     ServiceName,
 )
 from services.web import security
