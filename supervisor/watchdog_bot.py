@@ -48,7 +48,7 @@ from bus.messages import (
     StatusMessage,
 )
 from bus.notifier import Notifier, notifier_of
-from bus.routes import SERVICES
+from bus.routes import OPTIONAL_SERVICES, SERVICES
 from bus.service import run_service
 from bus.status_file import StatusFile, bare_record, status_record
 from bus.vital_signs import ARMED_STATES, VitalSigns, mixed_build_words
@@ -61,8 +61,7 @@ _FILE_NS: Final = 1_000_000_000
 _PLAN_AGAIN_NS: Final = 600_000_000_000
 _TEXT_MAX: Final = 400
 WATCHED: Final[tuple[ServiceName, ...]] = tuple(s for s in SERVICES if s != "watchdog")
-#: Trading depends on these. A night of the holdings that is interrupted goes on where it was.
-CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s not in {"web", "holdings"})
+CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s not in OPTIONAL_SERVICES)
 
 
 class WatchdogCore:
