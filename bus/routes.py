@@ -16,7 +16,7 @@ SERVICES: Final[tuple[m.ServiceName, ...]] = (
     "watchdog",
 )
 
-#: Trading does not depend on these: the chain neither halts nor waits for one that is down, and what it is told is kept.
+#: Trading does not depend on these: the chain neither halts nor waits for one that is down; what it is told is kept.
 OPTIONAL_SERVICES: Final[tuple[m.ServiceName, ...]] = ("holdings", "web")
 
 #: Reliable messages: (sender, type) -> who receives it, in order, exactly one effect.
