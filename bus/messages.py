@@ -31,8 +31,11 @@ Id = Annotated[str, Meta(min_length=1, max_length=96)]
 Side = Literal["BUY", "SELL"]
 Direction = Literal["BULLISH", "BEARISH"]
 StrategyName = Literal["open", "mid", "close"]
+#: Whose an order is: a strategy's, or the long-term holdings'.
+OrderOwner = Literal["open", "mid", "close", "holdings"]
 OrderType = Literal["MARKET", "LIMIT", "STOP", "TRAILING_STOP"]
-Leg = Literal["entry", "stop", "exit"]
+#: `fund`: a purchase or a sale of the long-term holdings, which has no stop and no exit.
+Leg = Literal["entry", "stop", "exit", "fund"]
 CashKind = Literal[
     "DEPOSIT",
     "WITHDRAWAL",
@@ -45,7 +48,8 @@ CashKind = Literal[
     "SHORT_DIVIDEND",
     "DATA_COST",
 ]
-ServiceName = Literal["screener", "strategy", "risk", "execution", "ledger", "web", "watchdog"]
+ServiceName = Literal["screener", "strategy", "risk", "execution", "ledger", "holdings", "web", "watchdog"]
+
 LedgerKind = Literal[
     "journal",
     "entry",
@@ -474,7 +478,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
 
     intent_id: Id
     session_date: Id
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: Symbol
     side: Side
     qty_nanos: Nanos
@@ -547,7 +551,7 @@ class OrderPrepared(Message, frozen=True, kw_only=True):
     leg: Leg
     attempt: int
     session_date: Id
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: Symbol
     side: Side
     qty_nanos: Nanos
@@ -600,7 +604,7 @@ class OrderFilled(Message, frozen=True, kw_only=True):
     intent_id: Id
     leg: Leg
     session_date: Id
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: Symbol
     side: Side
     qty_nanos: Nanos
@@ -624,7 +628,7 @@ class FillReversed(Message, frozen=True, kw_only=True):
     intent_id: Id
     leg: Leg
     session_date: Id
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: Symbol
     side: Side
     qty_nanos: Nanos
@@ -815,6 +819,225 @@ class EntrySuspended(Message, frozen=True, kw_only=True):
     detail: Text
 
 
+# --- holdings ----------------------------------------------------------------------------------------------------
+
+Purpose = Literal["TAX", "PAYROLL"]
+
+
+class HoldingsWindowOpened(Message, frozen=True, kw_only=True):
+    """The strategies are out of the market for this session: the holdings may be dealt in until `until_ns`."""
+
+    session_date: Id
+    until_ns: Ns
+
+
+class FundsQuoteRequested(Message, frozen=True, kw_only=True):
+    """The holdings ask risk for the market and the account as it knows them; answered once, by `request_id`."""
+
+    request_id: Id
+    session_date: Id
+    symbols: Annotated[tuple[Symbol, ...], Meta(max_length=40)]
+
+
+class FundQuote(Item, frozen=True, kw_only=True):
+    """One fund as risk knows it. A price of 0 = there is none that is fresh; `held_nanos` is what the broker holds."""
+
+    symbol: Symbol
+    bid_micros: PriceMicros
+    ask_micros: PriceMicros
+    is_tradable: bool
+    is_fractionable: bool
+    held_nanos: SignedNanos
+
+
+class FundsQuoted(Message, frozen=True, kw_only=True):
+    """Risk's answer. `refusal` says why nothing may be dealt in now, and is empty when it may.
+
+    `cash_micros` is the account's cash, reserves included, by the broker's report and the fills since.
+    """
+
+    request_id: Id
+    session_date: Id
+    quotes: tuple[FundQuote, ...]
+    cash_micros: Micros
+    refusal: Text
+
+
+class BooksRequested(Message, frozen=True, kw_only=True):
+    """The holdings ask the ledger how the books stand; `booked` are events that should be in them by now."""
+
+    request_id: Id
+    session_date: Id
+    booked: tuple[Id, ...]
+
+
+class LotLine(Item, frozen=True, kw_only=True):
+    """An open lot, oldest first within its symbol; `closed_nanos` is what sales have taken of it."""
+
+    symbol: Symbol
+    qty_nanos: Nanos
+    cost_micros: Micros
+    closed_nanos: Nanos
+
+
+class BookedFill(Item, frozen=True, kw_only=True):
+    """An event that was asked for, as it is booked: the entry's number, what it moved in cash, and its gain."""
+
+    event_id: Id
+    seq: int
+    amount_micros: Micros
+    gain_micros: Micros
+
+
+class BooksReported(Message, frozen=True, kw_only=True):
+    """The ledger's answer, as of entry `seq`. `missing` are the events asked for that are not booked yet.
+
+    `cash_micros` is what may be spent: settled and outside of the reserves. `gain_micros` is every realized gain ever
+    booked, less commissions and fees, without dividends and interest. `lots` are those of the holdings' book;
+    `suspended` counts what the ledger could not book.
+    """
+
+    request_id: Id
+    session_date: Id
+    seq: int
+    cash_micros: Micros
+    unsettled_micros: Micros
+    tax_reserve_micros: Micros
+    payroll_reserve_micros: Micros
+    gain_micros: Micros
+    lots: tuple[LotLine, ...]
+    booked: tuple[BookedFill, ...]
+    missing: tuple[Id, ...]
+    suspended: int
+
+
+class FundLine(Item, frozen=True, kw_only=True):
+    """One fund of the holdings: what it is worth, and its weight beside its target, in basis points of all funds."""
+
+    symbol: Symbol
+    qty_nanos: Nanos
+    price_micros: PriceMicros
+    value_micros: Micros
+    weight_bps: int
+    target_bps: int
+
+
+NightStep = Literal["ALLOCATE", "SELL_FOR_REBALANCE", "SELL_FOR_FLOAT", "BUY"]
+
+
+class NightStepped(Message, frozen=True, kw_only=True):
+    """A run of the holdings takes a step, on these facts: the portfolio before it, with every weight and target.
+
+    `step` numbers them from 1. `total_micros` is free cash and funds, what the float is a part of; `unplaced` says what
+    of a purchase no order can be made for.
+    """
+
+    run_id: Id
+    step: int
+    kind: NightStep
+    is_rebalance: bool
+    cash_micros: Micros
+    unsettled_micros: Micros
+    total_micros: Micros
+    float_target_micros: Micros
+    due_micros: Micros
+    funds: tuple[FundLine, ...]
+    unplaced: Text
+
+
+class HoldingsRunAsked(Message, frozen=True, kw_only=True):
+    """An operator asked for a run of the holdings, and whether it puts the funds on their targets."""
+
+    operator: Id
+    reason: Text
+    is_rebalance: bool
+
+
+class NightBegan(Message, frozen=True, kw_only=True):
+    """A run of the holdings begins; one for each trading day, and those that an operator asks for."""
+
+    run_id: Id
+    session_date: Id
+    is_rebalance_due: bool
+    until_ns: Ns
+    is_asked: bool = False
+
+
+class GainsAllocated(Message, frozen=True, kw_only=True):
+    """A gain was allocated, with every figure of it; what is `_funded` moves into the reserves."""
+
+    run_id: Id
+    step: int
+    gain_micros: Micros
+    carry_before_micros: Micros
+    base_micros: Micros
+    tax_micros: Micros
+    payroll_micros: Micros
+    tax_funded_micros: Micros
+    payroll_funded_micros: Micros
+    carry_micros: Micros
+    tax_due_micros: Micros
+    payroll_due_micros: Micros
+
+
+class ReserveAllocated(Message, frozen=True, kw_only=True):
+    """Cash is set aside for a purpose: the ledger books it under `activity_id`. `basis` says from what."""
+
+    activity_id: Id
+    session_date: Id
+    purpose: Purpose
+    amount_micros: Micros
+    basis: Text
+    broker: Id
+
+
+class HoldingsOrderRequested(Message, frozen=True, kw_only=True):
+    """The holdings want to buy or sell a fund at the market. One order per `intent_id`, ever; each gets an answer."""
+
+    intent_id: Id
+    session_date: Id
+    symbol: Symbol
+    side: Side
+    qty_nanos: Nanos
+    reference_micros: PriceMicros
+    reason: Text
+
+
+class HoldingsOrderDenied(Message, frozen=True, kw_only=True):
+    """Risk's refusal of an order of the holdings: the rule, what was found, and the limit it broke."""
+
+    intent_id: Id
+    session_date: Id
+    symbol: Symbol
+    side: Side
+    rule: Id
+    value: Text
+    limit: Text
+
+
+class HoldingsOrderEnded(Message, frozen=True, kw_only=True):
+    """Nothing of an order of the holdings can fill any more; `detail` says why it ended when it is not filled whole."""
+
+    intent_id: Id
+    session_date: Id
+    symbol: Symbol
+    side: Side
+    filled_nanos: Nanos
+    execution_ids: tuple[Id, ...]
+    detail: Text
+
+
+class NightEnded(Message, frozen=True, kw_only=True):
+    """A run is over: done, or skipped because of what `detail` says. `watermark_seq` is the last entry it allocated."""
+
+    run_id: Id
+    session_date: Id
+    outcome: Literal["DONE", "SKIPPED"]
+    detail: Text
+    watermark_seq: int
+    is_rebalance: bool
+
+
 # --- what operators ask of the ledger ----------------------------------------------------------------------------
 
 
@@ -860,6 +1083,18 @@ class BookWashSales(OperatorCommand, frozen=True, kw_only=True):
 
 class ReconcileNow(OperatorCommand, frozen=True, kw_only=True):
     """Ask the broker for cash and positions now, and let the ledger compare them with the books."""
+
+
+class RunHoldings(OperatorCommand, frozen=True, kw_only=True):
+    """Run the long-term holdings now where their window is open, else in the next one; `is_rebalance`: on target."""
+
+    is_rebalance: bool
+
+
+class PreviewHoldings(OperatorRequest, frozen=True, kw_only=True):
+    """Ask what a run would do at the newest books and prices that the holdings know; the body is lines of JSON text."""
+
+    is_rebalance: bool
 
 
 class AskLedger(OperatorRequest, frozen=True, kw_only=True):
@@ -1036,11 +1271,32 @@ class ChainStatus(Message, frozen=True, kw_only=True):
     clock_drift_ms: int = 0
 
 
+class HoldingsSnapshot(Message, frozen=True, kw_only=True):
+    """The long-term holdings as their service knew them last; `as_of_date` is empty before the first night.
+
+    `cash_micros` is free cash without the reserves; `due_micros` is owed to them and not funded yet. `phase` says what
+    the night waits for, `outcome` how the last one ended, `next_rebalance` from which day the next one is due.
+    """
+
+    as_of_date: str
+    phase: Text
+    outcome: Text
+    cash_micros: Micros
+    float_target_micros: Micros
+    tax_reserve_micros: Micros
+    payroll_reserve_micros: Micros
+    due_micros: Micros
+    carry_micros: Micros
+    funds: tuple[FundLine, ...]
+    last_rebalance: str
+    next_rebalance: str
+
+
 class PositionLine(Item, frozen=True, kw_only=True):
     """One open position with its mark; `stop_micros` 0 = no stop rests yet."""
 
     intent_id: Id
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: Symbol
     qty_nanos: Nanos
     entry_micros: PriceMicros
@@ -1077,7 +1333,7 @@ class OrderLine(Item, frozen=True, kw_only=True):
     client_order_id: Id
     intent_id: Id
     leg: Leg
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: Symbol
     side: Side
     qty_nanos: Nanos
@@ -1172,12 +1428,28 @@ ReliableMessage = (
     | ChainDisarmed
     | ResolveStream
     | StreamResolved
+    | HoldingsWindowOpened
+    | FundsQuoteRequested
+    | FundsQuoted
+    | BooksRequested
+    | BooksReported
+    | HoldingsRunAsked
+    | NightBegan
+    | NightStepped
+    | GainsAllocated
+    | ReserveAllocated
+    | HoldingsOrderRequested
+    | HoldingsOrderDenied
+    | HoldingsOrderEnded
+    | NightEnded
     | ChangeCoa
     | ReverseEntry
     | ExplainSuspense
     | BookWashSales
     | ReconcileNow
+    | RunHoldings
+    | PreviewHoldings
     | AskLedger
 )
-StatusMessage = Heartbeat | Lease | ChainStatus | PortfolioSnapshot | OrdersSnapshot | LedgerSnapshot
+StatusMessage = Heartbeat | Lease | ChainStatus | PortfolioSnapshot | OrdersSnapshot | LedgerSnapshot | HoldingsSnapshot
 AnyMessage = MarketMessage | ReliableMessage | StatusMessage

@@ -10,7 +10,7 @@ from bus.codec import encode_message
 from bus.delivery import STALLED_NS, InboxCursor, OutboxLink, OutboxRow, Verdict
 from bus.failpoints import Failpoint
 from bus.messages import Message, ServiceName
-from bus.routes import peers_of, receivers, senders_to
+from bus.routes import OPTIONAL_SERVICES, peers_of, receivers, senders_to
 from bus.store import Store
 
 S = TypeVar("S")
@@ -122,13 +122,16 @@ class Node(Actor[S]):
         self.store.close()
 
     def outbox_depth(self) -> int:
-        """Return how many messages are not acknowledged yet."""
-        return sum(link.depth() for link in self.links.values())
+        """Return how many messages are not acknowledged yet by the services that trading depends on."""
+        return sum(link.depth() for link in self._waited_for())
 
     def oldest_unacked_ms(self) -> int:
-        """Return the age of the oldest unacknowledged message in milliseconds."""
+        """Return the age of the oldest message that is waited for in milliseconds."""
         now = boot_ns()
-        return max((link.oldest_age_ns(now) for link in self.links.values()), default=0) // 1_000_000
+        return max((link.oldest_age_ns(now) for link in self._waited_for()), default=0) // 1_000_000
+
+    def _waited_for(self) -> list[OutboxLink]:
+        return [link for name, link in self.links.items() if name not in OPTIONAL_SERVICES]
 
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
         """Commit events, their outbox rows and the sender's cursor in one transaction."""

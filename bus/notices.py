@@ -34,7 +34,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
 def notice_of(message: Message, wishes: Wishes) -> Notice | None:
     """Return what to tell of a message, or None when nobody asked for it."""
     match message:
-        case OrderFilled(leg="entry"):
+        case OrderFilled(leg="entry" | "fund"):
             return _of_fill(message, "fill") if wishes.fills else None
         case OrderFilled():
             return _of_fill(message, "exit") if wishes.exits else None

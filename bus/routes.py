@@ -11,13 +11,17 @@ SERVICES: Final[tuple[m.ServiceName, ...]] = (
     "risk",
     "execution",
     "ledger",
+    "holdings",
     "web",
     "watchdog",
 )
 
+#: Trading does not depend on these: the chain neither halts nor waits for one that is down; what it is told is kept.
+OPTIONAL_SERVICES: Final[tuple[m.ServiceName, ...]] = ("holdings", "web")
+
 #: Reliable messages: (sender, type) -> who receives it, in order, exactly one effect.
 ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, ...]]] = {
-    ("watchdog", m.SessionPlanned): ("screener", "strategy", "risk", "execution"),
+    ("watchdog", m.SessionPlanned): ("screener", "strategy", "risk", "execution", "holdings"),
     ("watchdog", m.HaltRaised): ("strategy", "risk", "execution"),
     ("screener", m.CandidatesRanked): ("strategy", "risk"),
     ("screener", m.OptionsListed): ("strategy", "risk"),
@@ -42,6 +46,15 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("execution", m.ContractsExercised): ("ledger",),
     ("execution", m.SharesSplit): ("ledger",),
     ("ledger", m.EntrySuspended): ("watchdog",),
+    ("risk", m.HoldingsWindowOpened): ("holdings",),
+    ("holdings", m.FundsQuoteRequested): ("risk",),
+    ("risk", m.FundsQuoted): ("holdings",),
+    ("holdings", m.BooksRequested): ("ledger",),
+    ("ledger", m.BooksReported): ("holdings",),
+    ("holdings", m.ReserveAllocated): ("ledger",),
+    ("holdings", m.HoldingsOrderRequested): ("risk",),
+    ("risk", m.HoldingsOrderDenied): ("holdings",),
+    ("execution", m.HoldingsOrderEnded): ("holdings",),
 }
 
 #: Operators' commands and questions: who may give them. They carry an id and a time, commands a halt counter as well.
@@ -52,6 +65,8 @@ COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.ExplainSuspense: ("web",),
     m.BookWashSales: ("web",),
     m.ReconcileNow: ("web",),
+    m.RunHoldings: ("web",),
+    m.PreviewHoldings: ("web",),
     m.AskLedger: ("web",),
 }
 
@@ -109,6 +124,11 @@ JOURNALED: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.CancelRequested: ("execution",),
     m.EntryPosted: ("ledger",),
     m.BooksCompared: ("ledger",),
+    m.HoldingsRunAsked: ("holdings",),
+    m.NightBegan: ("holdings",),
+    m.NightStepped: ("holdings",),
+    m.GainsAllocated: ("holdings",),
+    m.NightEnded: ("holdings",),
     m.StreamResolved: SERVICES,
 }
 
@@ -119,6 +139,7 @@ SNAPSHOTS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.PortfolioSnapshot: ("risk",),
     m.OrdersSnapshot: ("execution",),
     m.LedgerSnapshot: ("ledger",),
+    m.HoldingsSnapshot: ("holdings",),
 }
 
 

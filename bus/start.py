@@ -35,7 +35,13 @@ def load_setup(paths: HomePaths, secrets: Secrets) -> Setup:
         env = parse(secrets.settings)
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
-    return Setup(paths=paths, env=env, identity=secrets.identity, generation=secrets.generation)
+    return Setup(
+        paths=paths,
+        env=env,
+        identity=secrets.identity,
+        generation=secrets.generation,
+        holdings=secrets.holdings,
+    )
 
 
 def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = True) -> tuple[Setup, KeyRing]:

@@ -1,4 +1,4 @@
-"""Replay recorded or generated sessions: `python -m replay run|compare|sweep|report`; `--help` has the options."""
+"""Replay sessions: `python -m replay run|compare|sweep|report|holdings`; `--help` has the options."""
 
 import argparse
 import http.client
@@ -9,7 +9,7 @@ from bus.processes import ChainError
 from bus.store import StoreError
 from config.env_bot import SettingsError
 from config.paths import HomeError
-from replay import command_compare, command_report, command_run, command_sweep
+from replay import command_compare, command_holdings, command_report, command_run, command_sweep
 from replay.browser import PageError
 from replay.faults import ReplayError
 from replay.stage import StageError
@@ -24,12 +24,16 @@ def main(arguments: list[str]) -> int:
         commands.add_parser("compare", help="play one day through the real processes too, and compare")
     )
     command_sweep.add_sweep(commands.add_parser("sweep", help="try settings side by side and rank them"))
+    command_holdings.add_holdings(
+        commands.add_parser("holdings", help="play years of nights of the long-term holdings over daily prices")
+    )
     command_report.add_report(commands.add_parser("report", help="write trades and summary of a home's session"))
     options = parser.parse_args(arguments)
     command = {
         "run": command_run.run,
         "compare": command_compare.run,
         "sweep": command_sweep.run,
+        "holdings": command_holdings.run,
         "report": command_report.run,
     }[options.command]
     try:

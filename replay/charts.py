@@ -139,9 +139,9 @@ def _for_page(text: str, prefix: str, words: str) -> str:
 def _draw_equity(figure: Figure, shape: Shape, found: Curves, falls: Sequence[int]) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     equity = found.equity()
-    kept = _kept(equity)
+    kept = kept_points(equity)
     above.plot(kept, [equity[i] / MICROS for i in kept], color=_STRATEGY_STYLES[0][0])
-    deepest = _kept([-fall for fall in falls])
+    deepest = kept_points([-fall for fall in falls])
     below.fill_between(deepest, [-falls[i] / MICROS for i in deepest], color=_DOWN, alpha=0.35, linewidth=0.8)
     above.set_ylabel("equity, $")
     below.set_ylabel("drawdown, $")
@@ -172,7 +172,7 @@ def _draw_days(figure: Figure, shape: Shape, found: Curves) -> None:
 def _draw_strategies(figure: Figure, shape: Shape, found: Curves) -> None:
     axes = figure.subplots()
     for (name, curve), (colour, line) in zip(found.by_strategy.items(), _STRATEGY_STYLES, strict=False):
-        kept = _kept(curve.pnl)
+        kept = kept_points(curve.pnl)
         axes.plot(kept, [curve.pnl[i] / MICROS for i in kept], color=colour, linestyle=line, label=name)
     zero_line(axes)
     axes.set_ylabel("result so far, $")
@@ -237,7 +237,7 @@ def _falls(equity: Sequence[int], start: int) -> list[int]:
     return falls
 
 
-def _kept(values: Sequence[int]) -> list[int]:
+def kept_points(values: Sequence[int]) -> list[int]:
     """Return which points to draw: all, or of each stretch its lowest, highest and last, so that no extreme is lost."""
     if len(values) <= _POINTS_MAX:
         return list(range(len(values)))

@@ -20,6 +20,7 @@ from bus.store import StoreError, read_journal
 from config.env_bot import SettingsError
 from config.identity import Identity
 from config.paths import HOME_VARIABLE, HomeError, HomePaths
+from replay import demo_night
 from replay.books import BrokerBooks, compare_books, paper_books
 from replay.browser import PageError
 from replay.day_record import last_session, read_day
@@ -168,6 +169,24 @@ def run(choice: SessionChoice, home: str, port: int) -> int:
     return _reported(stage, DEMO_IDENTITY, paper_books(stage.chain.paths))
 
 
+def run_night(choice: SessionChoice, home: str, port: int) -> int:
+    """Play a night and a rebalance of the long-term holdings; return the exit code.
+
+    Raises:
+        SettingsError, CannotStartError, HomeError, ChainError, StageError: with what is wrong and what to do.
+    """
+    settings = demo_night.settings_of(choice)
+    open_session(settings, HomePaths(Path(home or DEFAULT_DEMO_HOME).absolute()))
+    port = port or free_port()
+    check_port(port)
+    stage = demo_night.NightStage(prepare_home(home), port, settings)
+    print(f"Home        {stage.paths.root}", flush=True)
+    try:
+        return demo_night.play(stage, lambda line: print(line, flush=True))
+    finally:
+        stage.stage.stop()
+
+
 def run_simulated(choice: SimulatedChoice, home: str, port: int) -> int:
     """Play the demonstration against a simulated broker, with broken lines and a killed service; return the exit code.
 
@@ -220,12 +239,15 @@ def main(arguments: list[str]) -> int:
     for name in ("data", "date", "symbols", "seed", "speed", "home"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--night", action="store_true", help="a night and a rebalance of the long-term holdings")
     parser.add_argument("--broker", choices=("paper", "alpaca-sim", "ibkr-sim"), default="paper")
     options = parser.parse_args(arguments)
     stop_on_signals()
     data = str(Path(options.data).absolute()) if options.data else ""
     choice = SessionChoice(data, options.date, options.symbols, options.seed, options.speed)
     try:
+        if options.night:
+            return run_night(choice, options.home, options.port)
         if options.broker == "paper":
             return run(choice, options.home, options.port)
         simulated = SimulatedChoice(options.broker.removesuffix("-sim"), choice)

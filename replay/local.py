@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 import services.execution.shell
+import services.holdings.shell
 import services.ledger.shell
 import services.risk.shell
 import services.screener.shell
@@ -26,6 +27,7 @@ BUILDERS: Final[dict[ServiceName, Callable[[Setup], Assembly[Any]]]] = {
     "risk": services.risk.shell.build,
     "execution": services.execution.shell.build,
     "ledger": services.ledger.shell.build,
+    "holdings": services.holdings.shell.build,
 }
 
 

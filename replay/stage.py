@@ -57,6 +57,19 @@ class Stage:
         except PageError as error:
             raise StageError(str(error)) from error
 
+    def resume(self) -> None:
+        """Start the processes on the home that was configured before, and log in.
+
+        Raises:
+            StageError: the web UI does not answer, or refuses.
+        """
+        self.chain.start(quiet=True)
+        self._wait_for(self.browser.is_up, _UP_TIMEOUT_S, "the web UI does not answer")
+        try:
+            self.browser.fill_in("/login", {"name": ADMIN, "password": self.password})
+        except PageError as error:
+            raise StageError(str(error)) from error
+
     def arm(self, reason: str) -> None:
         """Wait until every service is ready, then arm.
 

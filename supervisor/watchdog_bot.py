@@ -5,7 +5,7 @@ kill switch, the control folder. Says: the session plan, the chain's state, leas
 Owns: state/watchdog.db, state/ballast.bin, run/boots.json, output/status.json.
 Halts on: a dead, frozen, stopped or restarted service, a crash loop, a mixed build, messages that are not
 acknowledged, a full disk, a tripped kill switch, an entry the ledger cannot book, and the file control/kill.txt. The
-web service is watched but does not halt the chain: trading does not depend on it.
+web service and the holdings are watched but do not halt the chain: trading does not depend on them.
 """
 
 import logging
@@ -49,7 +49,7 @@ from bus.messages import (
 )
 from bus.new_settings import waiting_generation
 from bus.notifier import Notifier, notifier_of
-from bus.routes import SERVICES
+from bus.routes import OPTIONAL_SERVICES, SERVICES
 from bus.service import run_service
 from bus.status_file import StatusFile, bare_record, status_record
 from bus.vital_signs import ARMED_STATES, VitalSigns, mixed_build_words
@@ -63,7 +63,7 @@ _FILE_NS: Final = 1_000_000_000
 _PLAN_AGAIN_NS: Final = 600_000_000_000
 _TEXT_MAX: Final = 400
 WATCHED: Final[tuple[ServiceName, ...]] = tuple(s for s in SERVICES if s != "watchdog")
-CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s != "web")
+CRITICAL: Final[tuple[ServiceName, ...]] = tuple(s for s in WATCHED if s not in OPTIONAL_SERVICES)
 
 
 class WatchdogCore:

@@ -208,7 +208,7 @@ class ExecutionCore(Core[ExecutionState]):
         if order is None or not order.is_open:
             return ()
         step = self._step(state.intent_with(order), now_ns)
-        if order.leg == "entry":
+        if order.is_opening:
             step.cancel_entries(report.detail)
             step.close_when_over()
         elif state.is_flattening:
@@ -272,7 +272,7 @@ class ExecutionCore(Core[ExecutionState]):
         if step is None:
             return self._contradiction(state, order, event, now_ns)
         step.close_when_over()
-        if order.leg == "entry":
+        if order.is_opening:
             return step.events
         # A stop or an exit that is refused leaves a position that nothing protects: a person must know.
         # The next market data sells what the stop does not guard, up to EXIT_ATTEMPTS_MAX times.
@@ -403,7 +403,7 @@ class ExecutionCore(Core[ExecutionState]):
         if order is None or order.is_open:
             return ()
         asked: Sequence[m.Message] = ()
-        if order.leg == "entry" and order.state in _MAY_BE_ASKED_AGAIN:
+        if order.is_opening and order.state in _MAY_BE_ASKED_AGAIN:
             asked = (
                 m.CancelRequested(
                     ts_event=now_ns, ts_init=now_ns, client_order_id=order.client_order_id, detail=report.detail

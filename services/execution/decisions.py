@@ -3,11 +3,11 @@
 from typing import Final
 
 from bus import messages as m
-from services.execution import closing, guarding
+from services.execution import closing, funds, guarding
 from services.execution.brokers import reports as r
 from services.execution.closing import is_late
 from services.execution.intents import Intent, IntentEvent, fold, intent_of
-from services.execution.orders import Order, OrderState, client_order_id
+from services.execution.orders import OPENING_LEGS, Order, OrderState, client_order_id
 from services.execution.quantities import shares
 from services.execution.state import KILL_SWITCH_REASON, ExecutionState
 
@@ -31,7 +31,7 @@ def anomaly_halt(detail: str, now_ns: int) -> m.HaltRaised:
 
 def stands_refusal(state: ExecutionState, order: m.OrderPrepared, now_ns: int) -> str | None:
     """Return why an entry may not stand at the broker now; None when it may, and for stops and exits."""
-    if order.leg != "entry":
+    if order.leg not in OPENING_LEGS:
         return None
     if state.is_killed:
         return KILL_SWITCH_REASON
@@ -46,6 +46,8 @@ def stands_refusal(state: ExecutionState, order: m.OrderPrepared, now_ns: int) -
 
 def send_refusal(state: ExecutionState, order: m.OrderPrepared, now_ns: int) -> str | None:
     """Return why an order may not be sent now, before the gate is asked; None when it may."""
+    if order.leg == "fund":
+        return funds.time_refusal(state, order, now_ns) or stands_refusal(state, order, now_ns)
     if order.leg != "entry":
         return None
     if order.side != "BUY" or order.qty_nanos <= 0:
@@ -67,7 +69,7 @@ def is_market_open(state: ExecutionState, now_ns: int) -> bool:
 
 def exit_reason(state: ExecutionState, intent: Intent, now_ns: int) -> str:
     """Return why the intent has to end now; empty when it has not."""
-    if intent.exit_reason:
+    if intent.exit_reason or intent.is_of_holdings:
         return intent.exit_reason
     plan = state.plan
     if plan is not None and plan.session_date == intent.session_date and now_ns >= plan.flatten_ns:
@@ -128,13 +130,14 @@ def _guard_words(state: ExecutionState, guarded: str, now_ns: int) -> str:
 
 
 def entry_of(message: m.SubmitOrder, account: str, now_ns: int) -> m.OrderPrepared:
-    """Return the entry order of an approved intent."""
+    """Return the entry order of an approved intent, or the one order of the holdings that it is."""
+    leg: m.Leg = "fund" if message.strategy == "holdings" else "entry"
     return m.OrderPrepared(
         ts_event=now_ns,
         ts_init=now_ns,
-        client_order_id=client_order_id(account, message.intent_id, "entry", attempt=1),
+        client_order_id=client_order_id(account, message.intent_id, leg, attempt=1),
         intent_id=message.intent_id,
-        leg="entry",
+        leg=leg,
         attempt=1,
         session_date=message.session_date,
         strategy=message.strategy,
@@ -224,7 +227,7 @@ class Decision:
     def cancel_entries(self, reason: str) -> None:
         """Stop what could still add to the position."""
         for order in self.intent.open_orders:
-            if order.leg == "entry":
+            if order.is_opening:
                 self._cancel(order, reason)
 
     def leave(self, state: ExecutionState, reason: str) -> None:
@@ -259,6 +262,8 @@ class Decision:
             return
         now = self._now_ns
         self.say(m.IntentClosed(ts_event=now, ts_init=now, intent_id=intent.intent_id, symbol=intent.symbol))
+        if intent.is_of_holdings:
+            self.events.append(funds.ended(intent, now))
 
     def stop_for(self, filled: m.OrderFilled) -> m.OrderPrepared:
         """Return the protective stop of one fill of an entry; it begins one trail below that fill."""

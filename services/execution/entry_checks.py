@@ -9,6 +9,7 @@ from typing import Final
 from bus.instruments import notional_of
 from bus.messages import OrderPrepared, Quote, QuoteBatch, SessionPlanned
 from bus.quote_board import QuoteBoard
+from services.execution import funds
 from services.execution.quantities import shares
 from services.execution.settings import EntryLimits
 from services.execution.state import ExecutionState
@@ -46,6 +47,14 @@ class EntryChecks:
     def refusal(self, state: ExecutionState, entry: OrderPrepared, now_ns: int, *, is_external: bool) -> str | None:
         """Return why an entry may not leave now, or None when it may."""
         quote = self._board.quote_of(entry.symbol)
+        if entry.leg == "fund":
+            return (
+                self._doubled(entry)
+                or _restricted(state, entry.symbol, is_external=False)
+                or funds.amount_refusal(state, entry, quote)
+                or _off_the_market(entry, quote, now_ns)
+                or self._too_many(now_ns)
+            )
         return (
             _outside_session(state.plan, now_ns)
             or self._doubled(entry)

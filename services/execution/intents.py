@@ -20,6 +20,7 @@ OrderEvent = (
     | m.CancelRequested
     | m.OrderCancelled
 )
+_ENDS = (m.OrderRejected, m.OrderExpired, m.OrderCancelled)
 IntentEvent = OrderEvent | m.CloseIntent | m.IntentClosed
 
 
@@ -34,12 +35,13 @@ class Intent(Struct, frozen=True, kw_only=True):
     `exit_reason` is set once something other than the time wants the position sold, and stays set. `guarded_nanos` is
     what was bought of an option or in fractions of a share, for which execution keeps the stop itself, and
     `guarded_from_micros` the highest price that was paid for it. `gone_nanos` left without a trade, as by an expiry;
-    below zero = it came, as by a split.
+    below zero = it came, as by a split. `end_detail` is what was said of the order that ended last without being filled
+    whole.
     """
 
     intent_id: str
     session_date: str
-    strategy: m.StrategyName
+    strategy: m.OrderOwner
     symbol: str
     trail_bps: int
     cancel_at_ns: int
@@ -50,13 +52,22 @@ class Intent(Struct, frozen=True, kw_only=True):
     guarded_from_micros: int = 0
     gone_nanos: int = 0
     exit_reason: str = ""
+    end_detail: str = ""
     is_closed: bool = False
 
     @property
     def held_nanos(self) -> int:
-        """Return what was bought and not yet sold; negative only when a broker contradicts us."""
-        traded = sum(o.filled_nanos if o.prepared.side == "BUY" else -o.filled_nanos for o in self.orders)
-        return traded - self.gone_nanos
+        """Return what was bought and not yet sold; negative only when a broker contradicts us.
+
+        What an order of the holdings has bought is none of it: nothing here protects or sells that.
+        """
+        own = (order for order in self.orders if order.leg != "fund")
+        return sum(o.filled_nanos if o.prepared.side == "BUY" else -o.filled_nanos for o in own) - self.gone_nanos
+
+    @property
+    def is_of_holdings(self) -> bool:
+        """Tell whether it is an order of the long-term holdings, and no position of a strategy."""
+        return self.strategy == "holdings"
 
     @property
     def open_orders(self) -> tuple[Order, ...]:
@@ -66,7 +77,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     @property
     def has_open_entry(self) -> bool:
         """Tell whether more may still be bought."""
-        return any(order.leg == "entry" and order.is_open for order in self.orders)
+        return any(order.is_opening and order.is_open for order in self.orders)
 
     def order(self, client_order_id: str) -> Order:
         """Return one of its orders.
@@ -161,6 +172,7 @@ def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
     return replace(
         intent,
         orders=orders,
+        end_detail=event.detail if isinstance(event, _ENDS) else intent.end_detail,
         exit_reason=intent.exit_reason or _lost_protection(before, after) or _given_up_protection(before, event),
         # A fill after the end, or the loss of one, re-opens the intent: what it holds has to be protected and sold.
         is_closed=intent.is_closed and not isinstance(event, m.OrderFilled | m.FillReversed) and not after.is_open,

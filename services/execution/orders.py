@@ -129,6 +129,9 @@ def next_state(state: OrderState, trigger: Trigger) -> OrderState:
         raise IllegalTransitionError(f"an order that is {state} cannot become anything by {trigger}") from None
 
 
+#: The legs that begin something, and not only lower what a strategy holds.
+OPENING_LEGS: Final[frozenset[Leg]] = frozenset({"entry", "fund"})
+
 #: What every order of a bot begins with at the broker; whatever does not is somebody else's.
 ID_PREFIX: Final = "tb1-"
 
@@ -171,6 +174,11 @@ class Order(Struct, frozen=True, kw_only=True):
     def leg(self) -> Leg:
         """Return its part in the intent."""
         return self.prepared.leg
+
+    @property
+    def is_opening(self) -> bool:
+        """Tell whether it needs the whole gate and is cancelled on a halt: an entry, or an order of the holdings."""
+        return self.leg in OPENING_LEGS
 
     @property
     def is_open(self) -> bool:

@@ -20,7 +20,7 @@ from services.execution.decisions import send_refusal
 from services.execution.entry_checks import EntryChecks
 from services.execution.fence import Fence
 from services.execution.gate import ClosedGate
-from services.execution.orders import Order, OrderState
+from services.execution.orders import OPENING_LEGS, Order, OrderState
 from services.execution.recovery import Recovery, broker_halt, unknown
 from services.execution.state import ExecutionState
 from services.execution.watch import Watch
@@ -103,7 +103,7 @@ class Sending:
     def has_waiting_sale(self, state: ExecutionState) -> bool:
         """Tell whether an order that only lowers exposure waits to be sent."""
         orders = (state.find(key) for key in self.unsent)
-        return any(order is not None and order.is_open and order.leg != "entry" for order in orders)
+        return any(order is not None and order.is_open and not order.is_opening for order in orders)
 
     def send_or_give_up(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message]:
         """Send an order that has waited, or report that its time is over."""
@@ -168,7 +168,7 @@ class Sending:
         """Return why an order may not be sent, before the gate is asked: its times, and what only the shell knows."""
         prepared = order.prepared
         refusal = send_refusal(state, prepared, now_ns)
-        if refusal or order.leg != "entry":
+        if refusal or not order.is_opening:
             return refusal
         words = self.degraded_words() or self.entry_refusal()
         if words:
@@ -191,7 +191,7 @@ class Sending:
         if order.leg == "stop" and self._broker.refuses_opposite_sides and state.intent_with(order).has_open_entry:
             # The core has asked for the cancel of what is left of the entry.
             return True
-        return is_in_doubt or (self.is_stopping and order.leg == "entry")
+        return is_in_doubt or (self.is_stopping and order.is_opening)
 
     def _turned_away(self, key: str, error: NotSentError, *, is_held_back: bool) -> None:
         """Wait as long as the broker or its adapter said; what our own gate held back is no fault of theirs."""
@@ -219,7 +219,7 @@ class Sending:
 
         A request is heard within its time to live. What is prepared longer after the beginning was made after it.
         """
-        return order.leg == "entry" and order.prepared.ts_init < self._began_ns + LIFE_OVERLAP_NS
+        return order.is_opening and order.prepared.ts_init < self._began_ns + LIFE_OVERLAP_NS
 
     def _found_before_sending(self, state: ExecutionState, order: Order, now_ns: int) -> Sequence[m.Message] | None:
         """Ask whether the broker has an order that this process has never sent; None when it does not.
@@ -257,5 +257,5 @@ def request_of(prepared: m.OrderPrepared, now_ns: int) -> OrderRequest:
         stop_micros=prepared.stop_micros,
         trail_bps=prepared.trail_bps,
         ts_ns=now_ns,
-        reduces=prepared.leg != "entry",
+        reduces=prepared.leg not in OPENING_LEGS,
     )

@@ -201,9 +201,7 @@ class ExecutionState:
                 self._fold_activity(event)
             case m.OrderPrepared():
                 self._prepare(event)
-            case m.CloseIntent():
-                self._put(fold(self._intents[event.intent_id], event))
-            case m.IntentClosed():
+            case m.CloseIntent() | m.IntentClosed():
                 self._put(fold(self._intents[event.intent_id], event))
             case (
                 m.OrderUnknown()
@@ -216,6 +214,9 @@ class ExecutionState:
                 | m.OrderCancelled()
             ):
                 self._fold_order(event)
+            case m.HoldingsOrderEnded():
+                # Said to the holdings; the intent's own end was folded right before.
+                pass
             case _:
                 raise TypeError(f"{type(event).__name__} is no event of execution")
         return self
@@ -341,10 +342,11 @@ class ExecutionState:
         if intent.exit_reason:
             return 0
         due = intent.exit_at_ns
+        if intent.is_of_holdings:
+            return intent.cancel_at_ns
         if self.plan is not None and self.plan.session_date == intent.session_date:
             due = min(due, self.plan.flatten_ns)
-        has_entry = any(order.leg == "entry" and order.is_open for order in intent.orders)
-        return min(due, intent.cancel_at_ns) if has_entry else due
+        return min(due, intent.cancel_at_ns) if intent.has_open_entry else due
 
 
 def _note(notes: dict[str, None], key: str, *, is_there: bool) -> None:

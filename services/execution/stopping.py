@@ -32,7 +32,7 @@ def words_of_stop(state: ExecutionState, policy: StopPositions, now_ns: int) -> 
     guarded = [intent for intent in held if _resting_nanos(intent, "stop") >= intent.held_nanos]
     leaving = [intent for intent in held if intent not in guarded and _resting_nanos(intent, "exit") > 0]
     bare = len(held) - len(guarded) - len(leaving)
-    entries = sum(1 for order in state.open_orders() if order.leg == "entry")
+    entries = sum(1 for order in state.open_orders() if order.is_opening)
     parts = []
     if guarded:
         under = "its protective stop" if len(guarded) == 1 else "their protective stops"
@@ -51,7 +51,7 @@ def words_of_stop(state: ExecutionState, policy: StopPositions, now_ns: int) -> 
 
 
 def _waits(order: Order, *, sells: bool) -> bool:
-    return order.leg == "entry" or order.state in _UNSETTLED or (sells and order.leg == "stop")
+    return order.is_opening or order.state in _UNSETTLED or (sells and order.leg == "stop")
 
 
 def _is_to_be_sold(intent: Intent) -> bool:

@@ -270,4 +270,4 @@ def _may_not_stand(state: ExecutionState, item: OpenOrder) -> bool:
     order = state.find(item.client_order_id)
     if order is None:
         return item.side == "BUY"
-    return state.is_flattening or order.leg == "entry"
+    return state.is_flattening or order.is_opening

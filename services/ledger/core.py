@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from bus.messages import (
     AccountStated,
+    BooksRequested,
     CashMoved,
     ContractsExercised,
     ContractsExpired,
@@ -18,10 +19,11 @@ from bus.messages import (
     MarketMessage,
     Message,
     OrderFilled,
+    ReserveAllocated,
     SharesSplit,
     StatusMessage,
 )
-from services.ledger import accounts
+from services.ledger import accounts, holdings_facts
 from services.ledger.comparing import compared, suspense_of
 from services.ledger.events import (
     EntryReversed,
@@ -71,8 +73,9 @@ class LedgerState(Struct, kw_only=True):
     `lots` holds open lots by commodity, oldest first; `undo` their latest changes, newest last; `sums` the total of
     each commodity over all accounts; `suspended` the reason by source event id; `unsettled` what waits to be settled
     by its day, sales and purchases; `reversed_seqs` the entries that were taken back; `recent_fills` the entries of the
-    newest fills by their source id, oldest first, for the broker may take one back; `account_cash_micros` what the
-    broker account holds in cash, settled or not, envelopes included, and `cash_micros` the float alone.
+    newest fills by their source id, oldest first, for the broker may take one back; `holdings` what the long-term
+    holdings are told; `account_cash_micros` what the broker account holds in cash, settled or not, envelopes included,
+    and `cash_micros` the float alone.
     """
 
     last_seq: int = 0
@@ -85,6 +88,7 @@ class LedgerState(Struct, kw_only=True):
     unsettled: dict[int, tuple[int, int]] = field(default_factory=dict)
     reversed_seqs: set[int] = field(default_factory=set)
     recent_fills: dict[str, EntryPosted] = field(default_factory=dict)
+    holdings: holdings_facts.HoldingsFacts = field(default_factory=holdings_facts.HoldingsFacts)
     cash_micros: int = 0
     account_cash_micros: int = 0
     realized_micros: int = 0
@@ -116,6 +120,10 @@ class LedgerCore:
                 return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
             case AccountStated():
                 return self._compare(state, message, now_ns)
+            case ReserveAllocated():
+                return self.book(state, holdings_facts.reserve_of(message), now_ns)
+            case BooksRequested():
+                return (holdings_facts.report(state, message, self._settings.broker_name, now_ns),)
             case SharesSplit() if not state.lots.get(accounts.unit_commodity(message.symbol)):
                 # The account may hold shares that are not of these books.
                 return ()
@@ -316,6 +324,7 @@ def _fold(state: LedgerState, entry: EntryPosted, settlement_day: int) -> None:
             "or doubled. Restore state/ledger.db from a backup."
         )
     _fold_lots(state, entry)
+    state.holdings.fold(entry)
     _fold_unsettled(state, entry, settlement_day)
     for line in entry.lines:
         state.sums[line.commodity] = state.sums.get(line.commodity, 0) + line.amount

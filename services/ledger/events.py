@@ -236,6 +236,7 @@ def _traded(message: OrderFilled) -> Traded:
         qty_nanos=message.qty_nanos,
         price_micros=message.price_micros,
         commission_micros=message.commission_micros,
+        for_holdings=message.leg == "fund",
         order_id=message.client_order_id,
         strategy=message.strategy,
         leg=message.leg,

@@ -91,19 +91,22 @@ def source_id(event: LedgerEvent) -> str:
     if isinstance(event, Reversed):
         # Whatever key a person gives it: one entry is taken back once.
         return _short(event.original.source_event_id, "REVERSAL")
-    if isinstance(event, Traded):
-        return fill_id(event.broker, event.key)
-    return _short(f"{event.broker}:{event.key}", _event_type(event))
+    return source_key(event.broker, event.key, "FILL" if isinstance(event, Traded) else _event_type(event))
+
+
+def source_key(broker: str, key: str, event_type: str) -> str:
+    """Return the idempotency key of a source's own id and what it is: FILL, or the type of its entry."""
+    return _short(f"{broker}:{key}", event_type)
 
 
 def fill_id(broker: str, execution_id: str) -> str:
     """Return the idempotency key of a fill."""
-    return _short(f"{broker}:{execution_id}", "FILL")
+    return source_key(broker, execution_id, "FILL")
 
 
 def settlement_id(broker: str, day: int) -> str:
     """Return the idempotency key of the settlement of one day, by its number since 1 January of year 1."""
-    return _short(f"{broker}:{day}", "SETTLEMENT")
+    return source_key(broker, str(day), "SETTLEMENT")
 
 
 def gross_micros(trade: Traded) -> int:

@@ -4,8 +4,9 @@ Decides: whether a signal becomes an order, how many shares, and whether the day
 path without a fact denies.
 Hears: SessionPlanned, HaltRaised, ChainArmed, ChainDisarmed, CandidatesRanked, OptionsListed, SignalRaised,
 ExitSignalled, AccountReported, AssetsReported, OrderRejected, OrderExpired, OrderCancelled, OrderFilled, FillReversed,
-IntentClosed, and the market's quotes and bars.
-Says: SubmitOrder, CloseIntent, OrderDenied, KillSwitchTripped, ResultPeaked, halts of its own, and
+IntentClosed, FundsQuoteRequested, HoldingsOrderRequested, and the market's quotes and bars.
+Says: SubmitOrder, CloseIntent, OrderDenied, KillSwitchTripped, ResultPeaked, HoldingsWindowOpened, FundsQuoted,
+HoldingsOrderDenied, halts of its own, and
 PortfolioSnapshot on the status topic.
 Owns: state/risk.db, its journal, outbox and cursors.
 """

@@ -17,7 +17,9 @@ from bus.messages import (
     ExitSignalled,
     FeedEnded,
     FillReversed,
+    FundsQuoteRequested,
     HaltRaised,
+    HoldingsOrderRequested,
     IntentClosed,
     MarketMessage,
     Message,
@@ -38,11 +40,13 @@ from bus.messages import (
 )
 from services.risk import day as days
 from services.risk import halts, kill_switch
+from services.risk import holdings_checks as holdings
 from services.risk import market as markets
 from services.risk import portfolio as book
 from services.risk.checks import first_denial
 from services.risk.day import Day
 from services.risk.facts import Denial, Facts
+from services.risk.holdings_checks import FundBook
 from services.risk.market import Market
 from services.risk.options import round_up_to_cent
 from services.risk.portfolio import Exposure
@@ -73,10 +77,11 @@ _STATE_INPUTS = (
 
 
 class RiskState(Struct, frozen=True, kw_only=True):
-    """`day` comes back after a restart, from the journal; `market` does not."""
+    """`day` and `funds` come back after a restart, from the journal; `market` does not."""
 
     day: Day
     market: Market
+    funds: FundBook = FundBook()
 
 
 class RiskCore:
@@ -121,7 +126,13 @@ class RiskCore:
             return _closing(state, message, now_ns)
         if isinstance(message, OrderRejected):
             return self._on_rejected(state, message, now_ns)
+        if isinstance(message, FundsQuoteRequested):
+            return (holdings.quoted(self._fund_facts(state, now_ns), message),)
+        if isinstance(message, HoldingsOrderRequested):
+            return holdings.verdict(self._fund_facts(state, now_ns), message)
         if isinstance(message, _STATE_INPUTS):
+            if holdings.is_of_holdings(message) or holdings.fold(state.funds, message) != state.funds:
+                return (message,)
             folded = days.fold(state.day, message)
             # What is decided is folded next; the same day and the same event need not be folded twice.
             self._folded = (state.day, message, folded)
@@ -130,11 +141,15 @@ class RiskCore:
 
     def evolve(self, state: RiskState, event: Message) -> RiskState:
         """Fold one event."""
+        funds = holdings.fold(state.funds, event)
+        if holdings.is_of_holdings(event):
+            return replace(state, funds=funds)
         match event:
             case SessionPlanned():
                 is_new = days.is_new_session(state.day, event)
                 market = markets.blank() if is_new else state.market
-                return RiskState(day=days.fold(state.day, event), market=market)
+                funds = holdings.begin_session(funds) if is_new else funds
+                return RiskState(day=days.fold(state.day, event), market=market, funds=funds)
             case SubmitOrder():
                 day = days.approve(state.day, event)
             case _ if self._folded[0] is state.day and self._folded[1] is event:
@@ -143,23 +158,30 @@ class RiskCore:
                 day = days.fold(state.day, event)
         if day.portfolio is not state.day.portfolio:
             self._valuation = self._valuation_of(state.day.portfolio).after(day.portfolio, event)
-        return RiskState(day=day, market=state.market)
+        return replace(state, day=day, funds=funds)
+
+    def _fund_facts(self, state: RiskState, now_ns: int) -> holdings.FundFacts:
+        return holdings.FundFacts(
+            now_ns=now_ns, limits=self._limits, day=state.day, market=state.market, book=state.funds
+        )
 
     def settle(self, state: RiskState, now_ns: int) -> Sequence[Message]:
-        """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT; keep a new peak."""
+        """Trip the kill switch, once a session, when the day's loss is beyond DAILY_LOSS_LIMIT; keep a new peak.
+
+        When the strategies are out of the market, let the holdings begin.
+        """
         day = state.day
-        account = day.account
-        if day.plan is None or account is None or day.is_tripped:
+        if day.plan is None or day.account is None or day.is_tripped:
             return ()
         date = day.plan.session_date
-        limit = kill_switch.loss_limit_micros(account.cash_micros, self._limits.daily_loss_limit_ppm)
+        limit = self._loss_limit(day)
         pnl = self._pnl(day.portfolio, state.market)
         peak = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros)
         if kill_switch.is_breached(pnl - peak, limit):
             return (kill_switch.trip(date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns, peak_micros=peak),)
         if self._is_peak(state, pnl):
             return (kill_switch.peak(date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
-        return ()
+        return holdings.window(self._fund_facts(state, now_ns)) if self._limits.funds else ()
 
     def _is_peak(self, state: RiskState, pnl_micros: int) -> bool:
         # DAILY_LOSS_FROM=peak. A position without a bid counts at its cost, which may be better than it is.

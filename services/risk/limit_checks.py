@@ -15,7 +15,7 @@ _REPEATS_WORDS: Final = f"at most {{}} equal orders in {seconds(REPEAT_WINDOW_NS
 
 def room(_: SignalRaised, facts: Facts) -> Finding | None:
     """Deny when MAX_OPEN_POSITIONS are open or ordered."""
-    count, most = book.open_count(facts.day.portfolio), facts.limits.max_open_positions
+    count, most = book.open_count(facts.day.portfolio, facts.limits.funds), facts.limits.max_open_positions
     return None if count < most else (f"{count} positions and entries are open", f"at most {most}")
 
 

@@ -3,13 +3,13 @@
 Fills are counted in exact micro-dollars; a broker that books whole cents may differ by half a cent a fill.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.instruments import multiplier_of, notional_of
-from bus.messages import NANOS, FillReversed, OrderFilled, StrategyName, SubmitOrder
+from bus.messages import NANOS, FillReversed, OrderFilled, OrderOwner, SubmitOrder
 from services.risk.seen import Seen
 
 #: How many execution ids are kept. The bus's cursor is the first net against repeats, this is the second.
@@ -24,7 +24,7 @@ class Exposure(Struct, frozen=True, kw_only=True):
     """
 
     intent_id: str
-    strategy: StrategyName
+    strategy: OrderOwner
     symbol: str
     ask_micros: int
     unfilled_nanos: int
@@ -165,9 +165,12 @@ def open_symbols(portfolio: Portfolio) -> list[str]:
     return [exposure.symbol for exposure in portfolio.exposures.values()]
 
 
-def open_count(portfolio: Portfolio) -> int:
-    """Return how many positions and entries are open, positions that are not the bot's included."""
-    return len(portfolio.exposures) + len(portfolio.externals)
+def open_count(portfolio: Portfolio, funds: Collection[str] = ()) -> int:
+    """Return how many positions and entries are open, positions that are not the bot's included.
+
+    `funds` are the long-term holdings: they are the bot's, and none of the strategies' positions.
+    """
+    return len(portfolio.exposures) + sum(symbol not in funds for symbol in portfolio.externals)
 
 
 def has_intent(portfolio: Portfolio, intent_id: str) -> bool:

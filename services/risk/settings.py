@@ -20,7 +20,8 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
     """Limits on money.
 
     `_ppm` are millionths: of the day's starting equity, of the ask for the spread, of the signal's price for the
-    collar. `restricted` holds the symbols as `plain_symbol` writes them.
+    collar. `restricted` holds the symbols as `plain_symbol` writes them. `funds` are those of the long-term holdings,
+    which are restricted for the strategies: both would share one queue of tax lots.
     """
 
     total_allocation_ppm: int
@@ -48,9 +49,10 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
     broker_name: str
     is_broker_enabled: bool
     entry_timeout_ns: int
+    funds: frozenset[str]
 
     @classmethod
-    def from_env(cls, env: EnvBot) -> "RiskSettings":
+    def from_env(cls, env: EnvBot, funds: frozenset[str] = frozenset()) -> "RiskSettings":
         """Read the limits from the checked settings."""
         broker = env.word("BROKER_NAME")
         return cls(
@@ -72,13 +74,14 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
             max_spread_ppm=env.scaled("MAX_SPREAD", _PPM_PER_PERCENT),
             max_quote_age_ns=env.whole("MAX_QUOTE_AGE") * _NS_PER_SECOND,
             price_collar_ppm=env.scaled("PRICE_COLLAR", _PPM_PER_PERCENT),
-            restricted=frozenset(map(plain_symbol, env.words("RESTRICTED_SYMBOLS"))),
+            restricted=frozenset(map(plain_symbol, (*env.words("RESTRICTED_SYMBOLS"), *funds))),
             is_defending=env.flag("DEFENSE_MODE"),
             options=OptionLimits.from_env(env),
             enabled_strategies=_enabled_strategies(env),
             broker_name=broker,
             is_broker_enabled=_is_enabled(broker, env),
             entry_timeout_ns=env.whole("ENTRY_TIMEOUT") * _NS_PER_SECOND,
+            funds=funds,
         )
 
 

@@ -64,8 +64,12 @@ def _nobody_hears(rule: str, _detail: str) -> None:
 
 
 def build(setup: Setup) -> Assembly[RiskState]:
-    """Return the risk service for these settings."""
-    settings = RiskSettings.from_env(setup.env)
+    """Return the risk service for these settings.
+
+    Raises:
+        CannotStartError: the settings of the holdings have faults, so their funds are not known.
+    """
+    settings = RiskSettings.from_env(setup.env, setup.funds())
     shell = RiskShell()
     return Assembly(
         core=RiskCore(settings),

@@ -95,7 +95,7 @@ class LiveDesk:
             return None
         names = watched(
             candidates,
-            sorted(symbol for symbol in self._held if not is_option(symbol)),
+            sorted({symbol for symbol in self._held if not is_option(symbol)} | self._settings.funds),
             leverage_max=self._settings.max_inverse_leverage,
             symbols_max=self._settings.stream_symbols_max,
         )

@@ -97,10 +97,11 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     ibkr: IbkrDataAccess | None = None
     ibkr_lines_max: int = 100
     ibkr_list_symbols_max: int = 300
+    funds: frozenset[str] = frozenset()
 
     @classmethod
-    def from_env(cls, env: EnvBot) -> "ScreenerSettings":
-        """Take the screener's slice of the parsed settings."""
+    def from_env(cls, env: EnvBot, funds: frozenset[str] = frozenset()) -> "ScreenerSettings":
+        """Take the screener's slice of the parsed settings; `funds` are those of the long-term holdings."""
         return cls(
             source=env.word("MARKET_DATA_SOURCE"),
             data_dir=env.word("MARKET_DATA_DIR"),
@@ -123,7 +124,9 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             universe_source=env.word("UNIVERSE_SOURCE"),
             mics=env.words("UNIVERSE_MICS"),
             security_types=tuple(word.strip() for word in env.word("UNIVERSE_TYPES").split(",") if word.strip()),
-            block_list=env.words("UNIVERSE_BLOCK_LIST"),
+            # The strategies may not trade funds: both would share one queue of tax lots. Their quotes are needed.
+            block_list=(*env.words("UNIVERSE_BLOCK_LIST"), *sorted(funds)),
+            funds=funds,
             universe_age_days_max=env.whole("UNIVERSE_MAX_AGE"),
             fundamentals_age_days_max=env.whole("FUNDAMENTALS_MAX_AGE"),
             finnhub_calls_per_minute=env.whole("FINNHUB_CALLS_PER_MINUTE"),

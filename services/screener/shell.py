@@ -242,7 +242,7 @@ def _desk(settings: ScreenerSettings, world: "LiveWorld | None") -> "LiveDesk | 
 
 def build(setup: Setup) -> Assembly[ScreenerState]:
     """Assemble the screener from the settings; nothing is opened before a session is planned."""
-    settings = ScreenerSettings.from_env(setup.env)
+    settings = ScreenerSettings.from_env(setup.env, setup.funds())
     feed = MarketFeed(settings)
     vix = VixSource(setup.env)
     world = _world(setup, settings)

@@ -32,6 +32,7 @@ _STATUS_NAMES: Final[dict[type[m.Message], str]] = {
     m.PortfolioSnapshot: "portfolio",
     m.OrdersSnapshot: "orders",
     m.LedgerSnapshot: "ledger",
+    m.HoldingsSnapshot: "holdings",
 }
 #: Heard many times a second; ChainStatus and the snapshots already say what they mean. PastBars are said again at each
 #: start, for the services that missed them: nothing happens with them that a person has to see.

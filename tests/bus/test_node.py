@@ -10,7 +10,7 @@ from bus.clock import SessionClock, on_host
 from bus.codec import decode_message
 from bus.decider import Shell
 from bus.delivery import ROWS_IN_MEMORY, STALLED_NS, Verdict
-from bus.messages import Message, OrderFilled
+from bus.messages import HoldingsOrderEnded, Message, OrderFilled
 from bus.node import Node
 from bus.store import Store
 from bus.testing import RecorderCore, RecorderState, a_deposit, a_fill, a_plan, a_quote_batch
@@ -66,9 +66,28 @@ def test_an_event_when_it_has_receivers_stands_in_the_outbox_of_each(tmp_path: P
         "screener": 0,
         "risk": 1,
         "ledger": 1,
+        "holdings": 0,
     }
     row = node.links["ledger"].rows[0]
     assert (row.seq, row.step, decode_message(row.payload)) == (1, 7, a_fill())
+
+
+def test_a_message_when_to_a_service_that_trading_does_not_depend_on_is_kept_and_not_waited_for(tmp_path: Path) -> None:
+    node, _ = _node(tmp_path)
+    ended = HoldingsOrderEnded(
+        ts_event=0,
+        ts_init=0,
+        intent_id="holdings:1",
+        session_date="2013-10-08",
+        symbol="SCHD",
+        side="BUY",
+        filled_nanos=0,
+        execution_ids=(),
+        detail="",
+    )
+    node.on_input(ended)
+    assert [decode_message(row.payload) for row in node.links["holdings"].rows] == [ended]
+    assert (node.outbox_depth(), node.oldest_unacked_ms()) == (0, 0)
 
 
 def test_a_node_when_restarted_has_the_same_state_and_repeats_what_was_not_acknowledged(

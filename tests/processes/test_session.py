@@ -110,7 +110,7 @@ def test_the_dashboard_when_the_session_is_over_shows_all_of_it(ended: Stage) ->
     assert shown["chain"]["state"] == "ACTIVE"
     assert shown["chain"]["bot_state"] == "CLOSED"
     assert {line["service"] for line in shown["chain"]["services"] if line["status"] == "up"} == {
-        "screener", "strategy", "risk", "execution", "ledger", "web",
+        "screener", "strategy", "risk", "execution", "ledger", "holdings", "web",
     }  # fmt: skip
     fills = [e for e in read_journal(ended.chain.paths.state / "execution.db") if isinstance(e, OrderFilled)]
     assert len(shown["fills"]) == len(fills)

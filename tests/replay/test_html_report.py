@@ -7,7 +7,7 @@ import pytest
 
 from bus.messages import CashMoved
 from config.paths import HomePaths
-from replay.charts import _POINTS_MAX, _kept, charts
+from replay.charts import _POINTS_MAX, charts, kept_points
 from replay.choice import RunChoice, prepare
 from replay.html_report import html_report, percent, two_decimals
 from replay.page import page, table
@@ -95,11 +95,11 @@ def test_charts_when_drawn_tell_in_words_what_they_show(week: Results, quiet: Re
 def test_points_when_there_are_too_many_to_draw_keep_every_extreme() -> None:
     values = [0] * 100_000
     values[77_777], values[33_333] = 9, -9
-    kept = _kept(values)
+    kept = kept_points(values)
     assert {77_777, 33_333, 99_999} <= set(kept)
     assert kept == sorted(kept)
     assert len(kept) <= _POINTS_MAX + 1
-    assert _kept([5, 4, 3]) == [0, 1, 2]
+    assert kept_points([5, 4, 3]) == [0, 1, 2]
 
 
 def test_text_when_it_is_markup_is_shown_and_not_obeyed() -> None:

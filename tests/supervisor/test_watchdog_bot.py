@@ -275,7 +275,7 @@ def test_the_status_file_when_nothing_changes_is_written_once_a_second(
     assert written[11:] == ["HALTED"]
     said = rig.status_file()
     assert (said["state"], said["halt"]["detail"], said["armed_by"]) == ("HALTED", "a test", "ann")
-    assert [line["service"] for line in said["services"]] == [*CRITICAL, "web"]
+    assert [line["service"] for line in said["services"]] == [*CRITICAL, "holdings", "web"]
     assert said["services"][0]["status"] == "up"
 
 

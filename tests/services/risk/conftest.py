@@ -66,6 +66,7 @@ LIMITS: dict[str, Any] = {
     "broker_name": "PAPER",
     "is_broker_enabled": True,
     "entry_timeout_ns": 60 * SECOND,
+    "funds": frozenset(),
 }
 
 

@@ -174,6 +174,7 @@ NOT_A_LIMIT: Final = {
     "options",
     "broker_name",
     "entry_timeout_ns",
+    "funds",
 }
 
 

@@ -42,6 +42,7 @@ def test_settings_when_the_proposals_are_read_then_in_the_units_of_their_names()
         broker_name="PAPER",
         is_broker_enabled=True,
         entry_timeout_ns=60_000_000_000,
+        funds=frozenset(),
     )
 
 

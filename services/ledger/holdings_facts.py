@@ -1,0 +1,120 @@
+"""What the ledger tells the long-term holdings: lots, reserves, all gains; and what they tell it. Pure."""
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+
+from bus.messages import BookedFill, BooksReported, BooksRequested, EntryPosted, LotLine, ReserveAllocated
+from services.ledger import accounts
+from services.ledger.events import ReserveMoved
+from services.ledger.lots import Lot
+from services.ledger.recipes import source_key
+
+if TYPE_CHECKING:
+    from services.ledger.core import LedgerState
+
+#: Entries of the holdings that can still be asked for: a run has at most about a hundred.
+ENTRIES_MAX: Final = 1_000
+#: Lots that are told one by one, of each fund; the younger ones after them are told as one. A sale takes the oldest.
+LOTS_MAX: Final = 40
+_EVENT_TYPES: Final = ("FILL", "TAX_RESERVE", "PAYROLL_RESERVE")
+_OF_HOLDINGS: Final = frozenset(
+    {accounts.HOLDINGS_AT_COST, accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE},
+)
+#: What the gains are less by: the costs of trading.
+_COSTS: Final = (accounts.COMMISSIONS, accounts.FEES)
+
+
+class HoldingsFacts(Struct, kw_only=True):
+    """Folded beside the books, in place: dollars by account, and the newest entries that touch the holdings."""
+
+    balances: dict[str, int] = field(default_factory=dict)
+    entries: dict[str, BookedFill] = field(default_factory=dict)
+    symbols: set[str] = field(default_factory=set)
+
+    def fold(self, entry: EntryPosted) -> None:
+        """Fold one entry."""
+        touched: set[str] = set()
+        cash = 0
+        for line in entry.lines:
+            if line.commodity != accounts.CURRENCY:
+                continue
+            self.balances[line.account] = self.balances.get(line.account, 0) + line.amount
+            touched.add(line.account)
+            if line.account in accounts.FLOAT_ACCOUNTS:
+                cash += line.amount
+        if accounts.HOLDINGS_AT_COST in touched and entry.symbol:
+            self.symbols.add(entry.symbol)
+        if touched & _OF_HOLDINGS:
+            gain = -sum(line.amount for line in entry.lines if line.account in (*accounts.GAIN_ACCOUNTS, *_COSTS))
+            self.entries[entry.source_event_id] = BookedFill(
+                event_id=entry.source_event_id, seq=entry.seq, amount_micros=cash, gain_micros=gain
+            )
+            if len(self.entries) > ENTRIES_MAX:
+                del self.entries[next(iter(self.entries))]
+
+    def of(self, code: str) -> int:
+        """Return an account's balance in micro-dollars, debit positive."""
+        return self.balances.get(code, 0)
+
+
+def reserve_of(message: ReserveAllocated) -> ReserveMoved:
+    """Return what an allocation of the holdings tells the books."""
+    return ReserveMoved(
+        broker=message.broker,
+        key=message.activity_id,
+        ts_ns=message.ts_event,
+        told_ns=message.ts_init,
+        purpose=message.purpose,
+        amount_micros=message.amount_micros,
+        basis=message.basis,
+    )
+
+
+def report(state: "LedgerState", message: BooksRequested, broker: str, now_ns: int) -> BooksReported:
+    """Return how the books stand, and which of the events asked for are in them."""
+    facts = state.holdings
+    found = {asked: entry for asked in message.booked if (entry := _entry(facts, broker, asked)) is not None}
+    owed = min(facts.of(accounts.UNSETTLED_PURCHASES), 0)
+    at_ns = max(now_ns, message.ts_init)
+    return BooksReported(
+        ts_event=at_ns,
+        ts_init=at_ns,
+        request_id=message.request_id,
+        session_date=message.session_date,
+        seq=state.last_seq,
+        cash_micros=facts.of(accounts.CASH) + owed,
+        unsettled_micros=facts.of(accounts.UNSETTLED_SALES),
+        tax_reserve_micros=facts.of(accounts.CASH_TAX_RESERVE),
+        payroll_reserve_micros=facts.of(accounts.CASH_PAYROLL_RESERVE),
+        gain_micros=-sum(map(facts.of, (*accounts.GAIN_ACCOUNTS, *_COSTS))),
+        lots=tuple(
+            line
+            for symbol in sorted(facts.symbols)
+            for line in _lines(symbol, state.lots.get(accounts.unit_commodity(symbol), ()))
+        ),
+        booked=tuple(
+            BookedFill(event_id=asked, seq=entry.seq, amount_micros=entry.amount_micros, gain_micros=entry.gain_micros)
+            for asked, entry in found.items()
+        ),
+        missing=tuple(asked for asked in message.booked if asked not in found),
+        suspended=len(state.suspended),
+    )
+
+
+def _entry(facts: HoldingsFacts, broker: str, asked: str) -> BookedFill | None:
+    keys = (source_key(broker, asked, event_type) for event_type in _EVENT_TYPES)
+    return next((facts.entries[key] for key in keys if key in facts.entries), None)
+
+
+def _lines(symbol: str, lots: tuple[Lot, ...]) -> list[LotLine]:
+    told = [
+        LotLine(symbol=symbol, qty_nanos=lot.qty_nanos, cost_micros=lot.cost_micros, closed_nanos=lot.closed_nanos)
+        for lot in lots[:LOTS_MAX]
+    ]
+    younger = lots[LOTS_MAX:]
+    if younger:
+        qty = sum(lot.left_nanos for lot in younger)
+        cost = sum(lot.left_micros for lot in younger)
+        told.append(LotLine(symbol=symbol, qty_nanos=qty, cost_micros=cost, closed_nanos=0))
+    return told

@@ -1,0 +1,209 @@
+"""The page of the holdings: what is held, what is set, what the nights did, and what leaves it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot, RunHoldings
+from config.holdings import DEFAULTS, HoldingsSettings
+from config.paths import HomePaths
+from config.vault import Vault
+from services.web.hub import StatusHub
+
+FORM = {
+    "is_enabled": "yes",
+    "is_auto_rebalance": "yes",
+    "float_percent": "12.5",
+    "tax_percent": "25",
+    "payroll_percent": "10",
+    "band_percent": "5",
+    "rebalance_months": "3",
+    "weights": "custom",
+    "symbol_0": "schd",
+    "weight_0": "60",
+    "symbol_1": "SCHY",
+    "weight_1": "40",
+    "how": "save",
+    "reason": "a test",
+    "password": "correct horse battery",
+}
+
+
+def snapshot() -> HoldingsSnapshot:
+    funds = (
+        FundLine(
+            symbol="SCHD", qty_nanos=2 * NANOS, price_micros=80 * MICROS, value_micros=160 * MICROS, weight_bps=6_400,
+            target_bps=5_000,
+        ),
+        FundLine(
+            symbol="SCHY", qty_nanos=3 * NANOS, price_micros=30 * MICROS, value_micros=90 * MICROS, weight_bps=3_600,
+            target_bps=5_000,
+        ),
+    )  # fmt: skip
+    return HoldingsSnapshot(
+        ts_event=0,
+        ts_init=0,
+        as_of_date="2025-03-10",
+        phase="waits for the end of the session",
+        outcome="2025-03-10: done",
+        cash_micros=1_072 * MICROS,
+        float_target_micros=1_000 * MICROS,
+        tax_reserve_micros=200 * MICROS,
+        payroll_reserve_micros=80 * MICROS,
+        due_micros=0,
+        carry_micros=0,
+        funds=funds,
+        last_rebalance="2025-03-10",
+        next_rebalance="2025-09-10",
+    )
+
+
+def write_record(home: HomePaths, **changes: Any) -> None:
+    folder = home.output / "TBOT_USA_main_PAPER_BOT01" / "holdings"
+    folder.mkdir(parents=True, exist_ok=True)
+    action = {
+        "at_utc": "2025-03-10T19:55:01.000Z",
+        "action": "BUY",
+        "symbol": "SCHD",
+        "qty_nanos": 2 * NANOS,
+        "price_micros": 80 * MICROS,
+        "total_micros": 160 * MICROS,
+        "gain_micros": 0,
+        "cash_micros": 1_072 * MICROS,
+        "tax_reserve_micros": 200 * MICROS,
+        "payroll_reserve_micros": 80 * MICROS,
+        "context": "cash is above the float",
+    }
+    other = {**action, "action": "TAX_ALLOCATION", "symbol": "", "qty_nanos": 0, "context": "20.00 % of $1,000.00"}
+    record = {"session_date": "2025-03-10", "outcome": "DONE", "detail": "", "actions": [action, other], **changes}
+    (folder / "000001-2025-03-10.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def olga(person_of: Callable[[str], Any]) -> Any:
+    return person_of("olga")
+
+
+def test_the_page_shows_what_is_held_beside_its_targets(olga: Any, hub: StatusHub) -> None:
+    hub.publish(snapshot())
+    text = olga.get("/holdings").text
+    for words in ("1,072.00", "200.00", "80.00", "2025-09-10", "SCHD", "14.00 % above", "14.00 % below"):
+        assert words in text
+
+
+def test_the_page_without_a_night_says_so(olga: Any) -> None:
+    text = olga.get("/holdings").text
+    assert "No night has been yet" in text
+    assert "switched off" in text
+    assert 'value="SCHD"' in text
+
+
+def test_settings_when_saved_are_in_the_vault_and_in_the_audit_log(olga: Any, configured: HomePaths) -> None:
+    before = Vault(configured).open()
+    answer = olga.post("/holdings/settings", FORM, form_on="/holdings")
+    assert answer.status_code == 303
+    after = Vault(configured).open()
+    assert after.generation == before.generation + 1
+    found = HoldingsSettings.from_vault(after.holdings)
+    assert found.weights_bps == {"SCHD": 6_000, "SCHY": 4_000}
+    assert (found.float_bps, found.rebalance_months, found.band_bps, found.is_enabled) == (1_250, 3, 500, True)
+    assert after.settings == before.settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weight_1": "30"}, "add up to 90.00 %"),
+        ({"symbol_1": "SH"}, "SH is traded by the strategies too"),
+        ({"tax_percent": "<b>"}, "tax_percent is"),
+        ({"rebalance_months": "4"}, "set 3, 6 or 12"),
+    ],
+)
+def test_settings_when_wrong_change_nothing_and_are_shown_again(
+    olga: Any, configured: HomePaths, changes: dict[str, str], words: str
+) -> None:
+    answer = olga.post("/holdings/settings", {**FORM, **changes}, form_on="/holdings")
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "<b>" not in answer.text
+    assert 'value="12.5"' in answer.text
+    assert Vault(configured).open().holdings == {}
+
+
+@pytest.mark.parametrize("changes", [{"reason": ""}, {"password": "wrong"}])
+def test_settings_without_a_reason_or_the_password_change_nothing(
+    olga: Any, configured: HomePaths, changes: dict[str, str]
+) -> None:
+    answer = olga.post("/holdings/settings", {**FORM, **changes}, form_on="/holdings")
+    assert answer.status_code in {400, 401}
+    assert Vault(configured).open().holdings == {}
+
+
+@pytest.mark.parametrize(
+    ("how", "weights"),
+    [("equal", ("50.00", "50.00")), ("rescale", ("75.00", "25.00")), ("actual", ("64.00", "36.00"))],
+)
+def test_weights_when_worked_out_are_shown_and_not_saved(
+    olga: Any, configured: HomePaths, hub: StatusHub, how: str, weights: tuple[str, str]
+) -> None:
+    hub.publish(snapshot())
+    form = {**FORM, "how": how, "weight_0": "30", "weight_1": "10"}
+    text = olga.post("/holdings/settings", form, form_on="/holdings").text
+    assert all(f'value="{weight}"' in text for weight in weights)
+    assert Vault(configured).open().holdings == {}
+
+
+def test_movements_are_listed_filtered_and_given_away(olga: Any, configured: HomePaths) -> None:
+    write_record(configured)
+    assert "20.00 % of $1,000.00" in olga.get("/holdings").text
+    assert "20.00 % of $1,000.00" not in olga.get("/holdings?action=BUY").text
+    rows = list(csv.DictReader(io.StringIO(olga.get("/holdings/report.csv").text)))
+    assert [row["action"] for row in rows] == ["BUY", "TAX_ALLOCATION"]
+    assert json.loads(olga.get("/holdings/report.json").text)["actions"][0]["symbol"] == "SCHD"
+    record = olga.get("/holdings/nights/000001-2025-03-10.json")
+    assert json.loads(record.text)["outcome"] == "DONE"
+    assert "attachment" in record.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fstate%2frisk.db", "000002-2025-03-10.json", "x.json"])
+def test_a_record_that_is_not_there_is_not_found(olga: Any, configured: HomePaths, name: str) -> None:
+    write_record(configured)
+    assert olga.get(f"/holdings/nights/{name}").status_code == 404
+
+
+def test_a_viewer_sees_and_does_not_change(person_of: Callable[[str], Any], configured: HomePaths) -> None:
+    write_record(configured, detail="<script>alert(1)</script>")
+    vera = person_of("vera")
+    text = vera.get("/holdings").text
+    assert "<script>alert" not in text
+    assert 'action="/holdings/settings"' not in text
+
+
+def test_the_form_knows_every_setting() -> None:
+    assert set(DEFAULTS) <= {*FORM, "etfs"}
+
+
+@pytest.mark.parametrize("kind", ["rebalance", "top-up"])
+def test_a_run_is_previewed_and_then_ordered_with_a_reason_and_the_password(olga: Any, bus: Any, kind: str) -> None:
+    page = f"/holdings/run/{kind}"
+    assert "There is no preview" in olga.get(page).text
+    bus.commands.clear()
+    assert olga.post(page, {"reason": "", "password": FORM["password"]}).status_code == 400
+    answer = olga.post(page, {"reason": "a test", "password": FORM["password"]})
+    assert answer.status_code == 303
+    ordered = [one for one in bus.commands if isinstance(one, RunHoldings)]
+    assert [(one.is_rebalance, one.receiver, one.operator) for one in ordered] == [
+        (kind == "rebalance", "holdings", "olga")
+    ]
+
+
+def test_a_run_that_is_refused_or_unanswered_says_so(olga: Any, bus: Any) -> None:
+    form = {"reason": "a test", "password": FORM["password"]}
+    bus.answer = (False, "the holdings are switched off")
+    assert "switched off" in olga.post("/holdings/run/rebalance", form).text
+    bus.answer = None
+    assert olga.post("/holdings/run/rebalance", form).status_code == 504
