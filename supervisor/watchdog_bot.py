@@ -439,18 +439,8 @@ class WatchdogShell(Shell[dict[str, Message]]):
         self._status_file.write(status_record(status, halt=halt, plan=self._plan, windows=self._windows))
 
 
-def build(setup: Setup) -> Assembly[dict[str, Message]]:
-    """Put the watchdog together.
-
-    Raises:
-        CannotStartError: the secrets cannot be read any more.
-    """
-    try:
-        notifier = notifier_of(setup.env, Vault(setup.paths).open(setup.generation))
-    except VaultError as error:
-        raise CannotStartError(str(error)) from error
-    after_close = AfterClose(setup.paths.state, (sys.executable, str(Path(__file__).with_name("after_close.py"))))
-    attendants = Attendants(ballast=Ballast(setup.paths), notifier=notifier, after_close=after_close)
+def assembled(setup: Setup, attendants: Attendants) -> Assembly[dict[str, Message]]:
+    """Put the watchdog together with what it is given."""
     shell = WatchdogShell(setup, attendants=attendants)
     return Assembly(
         core=WatchdogCore(),
@@ -460,6 +450,20 @@ def build(setup: Setup) -> Assembly[dict[str, Message]]:
         lease_refusal=shell.lease_refusal,
         remark=shell.remark,
     )
+
+
+def build(setup: Setup) -> Assembly[dict[str, Message]]:
+    """Put the real process's watchdog together.
+
+    Raises:
+        CannotStartError: the secrets cannot be read any more.
+    """
+    try:
+        notifier = notifier_of(setup.env, Vault(setup.paths).open(setup.generation))
+    except VaultError as error:
+        raise CannotStartError(str(error)) from error
+    after_close = AfterClose(setup.paths.state, (sys.executable, str(Path(__file__).with_name("after_close.py"))))
+    return assembled(setup, Attendants(ballast=Ballast(setup.paths), notifier=notifier, after_close=after_close))
 
 
 if __name__ == "__main__":

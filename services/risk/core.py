@@ -105,7 +105,7 @@ class RiskCore:
             case QuoteBatch():
                 valuation = self._valuation_of(state.day.portfolio)
                 market = markets.hear_quotes(state.market, data, valuation.picks)
-                return RiskState(day=state.day, market=market)
+                return RiskState(day=state.day, market=market, funds=state.funds)
             case PastBars():
                 open_ns = state.day.plan.open_ns if state.day.plan else NEVER_NS
                 return replace(state, market=markets.hear_past(state.market, data, open_ns=open_ns))

@@ -57,6 +57,12 @@ def _watchdog() -> ModuleType:
 WATCHDOG: Final = _watchdog()
 
 
+def _build_watchdog(setup: Setup) -> Assembly[Any]:
+    """Build the watchdog without what reaches out of the simulation: mail, and programs that it starts."""
+    built: Assembly[Any] = WATCHDOG.assembled(setup, WATCHDOG.Attendants())
+    return built
+
+
 def builders() -> dict[ServiceName, Build]:
     """Return what builds each service; looked up anew each time, so that a mutant's patch is seen."""
     return {
@@ -65,7 +71,7 @@ def builders() -> dict[ServiceName, Build]:
         "risk": services.risk.shell.build,
         "execution": services.execution.shell.build,
         "ledger": services.ledger.shell.build,
-        "watchdog": WATCHDOG.build,
+        "watchdog": _build_watchdog,
     }
 
 
@@ -196,7 +202,6 @@ def simulated_world(
             (services.screener.feed.MarketFeed, "_open", lambda _self, _plan: day),
             (WATCHDOG, "WatchdogShell", watchdog_shell),
             # 64 MiB of nothing for each start of a watchdog: this disk does not fill up.
-            (WATCHDOG, "Ballast", lambda _paths: None),
         ):
             stack.enter_context(patch.object(target, name, value))
         for name, method in list(reads.patches()):
