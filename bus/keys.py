@@ -20,6 +20,10 @@ _TOLD_EVERY_NS: Final = 60_000_000_000
 _FINGERPRINT_DIGITS: Final = 12
 
 
+class MissingKeyError(Exception):
+    """The secrets have no keys for a service of this version; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class KeyRing:
     """One service's secret key, everybody's public keys, and who owns each of them (Z85 text)."""
@@ -31,7 +35,17 @@ class KeyRing:
 
     @classmethod
     def of(cls, service: ServiceName, pairs: Mapping[str, CurvePair]) -> "KeyRing":
-        """Pick one service's ring out of the vault's pairs."""
+        """Pick one service's ring out of the vault's pairs.
+
+        Raises:
+            MissingKeyError: an older version made them, which did not know a service of this one.
+        """
+        missing = [name for name in SERVICES if name not in pairs]
+        if missing:
+            raise MissingKeyError(
+                f"The secrets have no key of the bus for {' and '.join(missing)}: an older version made them. Save the "
+                "settings once on their page of the web UI: every save makes new keys for all services."
+            )
         return cls(
             service=service,
             secret=pairs[service].secret.encode(),

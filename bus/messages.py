@@ -991,6 +991,13 @@ class ReserveAllocated(Message, frozen=True, kw_only=True):
     broker: Id
 
 
+class ReservesStated(Message, frozen=True, kw_only=True):
+    """What the books hold apart from the float, said whenever it changes: nobody may trade with it."""
+
+    tax_micros: Micros
+    payroll_micros: Micros
+
+
 class HoldingsOrderRequested(Message, frozen=True, kw_only=True):
     """The holdings want to buy or sell a fund at the market. One order per `intent_id`, ever; each gets an answer."""
 
@@ -1438,6 +1445,7 @@ ReliableMessage = (
     | NightStepped
     | GainsAllocated
     | ReserveAllocated
+    | ReservesStated
     | HoldingsOrderRequested
     | HoldingsOrderDenied
     | HoldingsOrderEnded

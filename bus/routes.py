@@ -46,6 +46,7 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("execution", m.ContractsExercised): ("ledger",),
     ("execution", m.SharesSplit): ("ledger",),
     ("ledger", m.EntrySuspended): ("watchdog",),
+    ("ledger", m.ReservesStated): ("risk",),
     ("risk", m.HoldingsWindowOpened): ("holdings",),
     ("holdings", m.FundsQuoteRequested): ("risk",),
     ("risk", m.FundsQuoted): ("holdings",),

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from bus.assembly import Setup
 from bus.clock import boot_ns
-from bus.keys import KeyRing
+from bus.keys import KeyRing, MissingKeyError
 from bus.messages import ServiceName
 from bus.orphan import Parent
 from bus.status_file import VALID_FOR_MS, StatusFile, bare_record
@@ -57,7 +57,10 @@ def await_setup(service: ServiceName, paths: HomePaths, *, is_waiting: bool = Tr
     setup = load_setup(paths, secrets)
     log_format: LogFormat = "CSV" if setup.env.word("LOG_FORMAT") == "CSV" else "JSON"
     set_up_logs(service, log_format, paths.output / setup.identity.bot_identity / "logs")
-    return setup, KeyRing.of(service, secrets.curve)
+    try:
+        return setup, KeyRing.of(service, secrets.curve)
+    except MissingKeyError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _await_secrets(service: ServiceName, paths: HomePaths, *, is_waiting: bool) -> Secrets:

@@ -4,7 +4,7 @@ Decides how a fill or a movement of cash is booked: which accounts, which lots a
 Hears: OrderFilled, FillReversed, CashMoved, ContractsExpired, ContractsExercised, SharesSplit and AccountStated from
 execution; ReserveAllocated and BooksRequested from the holdings; operators' commands and questions from the web UI.
 Says: EntryPosted and BooksCompared (kept in its own journal), EntrySuspended to the watchdog, BooksReported to the
-holdings, LedgerSnapshot for status.
+holdings, ReservesStated to risk, LedgerSnapshot for status.
 Owns: entities/{ENTITY}_{JURISDICTION}/{BOT_IDENTITY}_BOT_ledger.db, its backups/ beside it and its head in state/; it
 alone writes there. It takes
 control/provision_ledger.json, the web interface's request to open a new ledger.

@@ -166,7 +166,8 @@ class LedgerCore:
         if isinstance(answer, str):
             return _suspend(state, event, answer, now_ns)
         settled = self._settlements(state, event.ts_ns)
-        return (*settled, _post(state.last_seq + len(settled) + 1, event, answer, now_ns))
+        entry = _post(state.last_seq + len(settled) + 1, event, answer, now_ns)
+        return (*settled, entry, *holdings_facts.reserves_after(state.holdings, entry))
 
     def _compare(self, state: LedgerState, stated: AccountStated, now_ns: int) -> Sequence[Message]:
         """Compare the books with what the broker states, and put a difference of cash into suspense."""

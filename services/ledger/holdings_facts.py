@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from bus.messages import BookedFill, BooksReported, BooksRequested, EntryPosted, LotLine, ReserveAllocated
+from bus.messages import (
+    BookedFill,
+    BooksReported,
+    BooksRequested,
+    EntryPosted,
+    LotLine,
+    ReserveAllocated,
+    ReservesStated,
+)
 from services.ledger import accounts
 from services.ledger.events import ReserveMoved
 from services.ledger.lots import Lot
@@ -69,6 +77,18 @@ def reserve_of(message: ReserveAllocated) -> ReserveMoved:
         amount_micros=message.amount_micros,
         basis=message.basis,
     )
+
+
+def reserves_after(facts: HoldingsFacts, entry: EntryPosted) -> tuple[ReservesStated, ...]:
+    """Return what is set aside once an entry is booked; nothing where the entry does not change it."""
+    moved = {
+        code: sum(line.amount for line in entry.lines if line.account == code and line.commodity == accounts.CURRENCY)
+        for code in (accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE)
+    }
+    if not any(moved.values()):
+        return ()
+    tax, payroll = (facts.of(code) + amount for code, amount in moved.items())
+    return (ReservesStated(ts_event=entry.ts_event, ts_init=entry.ts_init, tax_micros=tax, payroll_micros=payroll),)
 
 
 def report(state: "LedgerState", message: BooksRequested, broker: str, now_ns: int) -> BooksReported:

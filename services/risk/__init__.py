@@ -4,7 +4,7 @@ Decides: whether a signal becomes an order, how many shares, and whether the day
 path without a fact denies.
 Hears: SessionPlanned, HaltRaised, ChainArmed, ChainDisarmed, CandidatesRanked, OptionsListed, SignalRaised,
 ExitSignalled, AccountReported, AssetsReported, OrderRejected, OrderExpired, OrderCancelled, OrderFilled, FillReversed,
-IntentClosed, FundsQuoteRequested, HoldingsOrderRequested, and the market's quotes and bars.
+IntentClosed, FundsQuoteRequested, HoldingsOrderRequested, ReservesStated, and the market's quotes and bars.
 Says: SubmitOrder, CloseIntent, OrderDenied, KillSwitchTripped, ResultPeaked, HoldingsWindowOpened, FundsQuoted,
 HoldingsOrderDenied, halts of its own, and
 PortfolioSnapshot on the status topic.

@@ -33,6 +33,7 @@ from bus.messages import (
     PortfolioSnapshot,
     PositionLine,
     QuoteBatch,
+    ReservesStated,
     SessionPlanned,
     SignalRaised,
     StatusMessage,
@@ -73,6 +74,7 @@ _STATE_INPUTS = (
     HaltRaised,
     ChainArmed,
     ChainDisarmed,
+    ReservesStated,
 )
 
 

@@ -22,6 +22,7 @@ from bus.messages import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    ReservesStated,
     ResultPeaked,
     SessionPlanned,
     SubmitOrder,
@@ -64,6 +65,7 @@ class Day(Struct, frozen=True, kw_only=True):
 
     `accounts` holds the first report of each session date; `assets` what the broker said of each symbol in the session
     of `assets_date`; `options` each listed option's underlying and facts in the session of `options_date`.
+    `reserved_micros` is the cash that the holdings set aside for tax and payroll: no strategy may spend it.
     `peak_micros` is the day's best result, kept with DAILY_LOSS_FROM peak alone. `rejections` are the session times of
     the broker's newest refusals. `pace` is folded in place.
     """
@@ -79,6 +81,7 @@ class Day(Struct, frozen=True, kw_only=True):
     standing: Standing
     is_tripped: bool
     peak_micros: int
+    reserved_micros: int = 0
     pace: Pace
     rejections: tuple[int, ...]
     decided: Seen
@@ -95,9 +98,9 @@ class Day(Struct, frozen=True, kw_only=True):
     def start_equity_micros(self) -> int:
         """Return the day's starting equity, 0 while it is unknown.
 
-        It is the cash alone: positions that were there before are not the bot's to risk.
+        It is the cash alone, less what is set aside: positions that were there before are not the bot's to risk.
         """
-        return self.account.cash_micros if self.account else 0
+        return max(self.account.cash_micros - self.reserved_micros, 0) if self.account else 0
 
     def asset_of(self, symbol: str) -> AssetLine | None:
         """Return what the broker said of a symbol in the planned session; None when it said nothing."""
@@ -143,8 +146,8 @@ def fold(day: Day, event: Message) -> Day:
             return _plan(day, event)
         case CandidatesRanked() | OptionsListed():
             return _candidates(day, event) if isinstance(event, CandidatesRanked) else _options(day, event)
-        case AccountReported() | AssetsReported():
-            return _account(day, event) if isinstance(event, AccountReported) else _assets(day, event)
+        case AccountReported() | AssetsReported() | ReservesStated():
+            return _means(day, event)
         case HaltRaised() | ChainArmed() | ChainDisarmed():
             # A halt for refusals answers them: the operator who arms again begins to count anew.
             is_answer = isinstance(event, HaltRaised) and event.rule == halts.REJECTIONS
@@ -188,6 +191,16 @@ def _plan(day: Day, plan: SessionPlanned) -> Day:
         denied_total=0,
         portfolio=book.begin_session(day.portfolio, _positions(account)),
     )
+
+
+def _means(day: Day, event: AccountReported | AssetsReported | ReservesStated) -> Day:
+    match event:
+        case AccountReported():
+            return _account(day, event)
+        case AssetsReported():
+            return _assets(day, event)
+        case ReservesStated():
+            return replace(day, reserved_micros=event.tax_micros + event.payroll_micros)
 
 
 def _account(day: Day, report: AccountReported) -> Day:

@@ -32,9 +32,10 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
     def means(self) -> Means:
         """Return what there is to spend now; nothing while the account is unknown."""
         account, value = self.day.account, self.valuation
-        spent = self.day.portfolio.cash_flow_micros - value.reserved_micros
+        # What the holdings set aside for tax and payroll lies in the same account, and is nobody's to spend.
+        spent = self.day.portfolio.cash_flow_micros - value.reserved_micros - self.day.reserved_micros
         return Means(
-            start_equity_micros=account.cash_micros if account else 0,
+            start_equity_micros=self.day.start_equity_micros,
             allocated_micros=value.held_cost_micros + value.reserved_micros,
             cash_micros=account.cash_micros + spent if account else -value.reserved_micros,
             buying_power_micros=account.buying_power_micros + spent if account else -value.reserved_micros,

@@ -317,12 +317,12 @@ def _age(facts: FundFacts) -> str:
 
 
 def _means(request: HoldingsOrderRequested, facts: FundFacts) -> Finding | None:
-    """Deny a purchase beyond the account's cash and a sale beyond its shares; no short sale, no margin."""
+    """Deny a purchase beyond the cash that is not set aside, and a sale beyond the shares: no margin, no short sale."""
     if request.side == "SELL":
         held = facts.held_nanos(request.symbol)
         return None if request.qty_nanos <= held else (f"{shares(request.qty_nanos)} shares", f"{shares(held)} held")
     cost = notional_of(request.symbol, _price(facts, request), request.qty_nanos)
-    there = facts.cash_micros
+    there = facts.cash_micros - facts.day.reserved_micros
     return None if cost <= there else (f"${cost // MICROS:,}", f"${there // MICROS:,} of cash")
 
 

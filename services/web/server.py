@@ -16,7 +16,7 @@ import waitress
 from bus.assembly import Setup
 from bus.codec import CommandAnswer
 from bus.halt import HaltRecord
-from bus.keys import KeyRing
+from bus.keys import KeyRing, MissingKeyError
 from bus.lock import LockTakenError, service_lock
 from bus.messages import Message, OperatorRequest, ServiceName
 from bus.new_settings import POLL_S
@@ -101,7 +101,7 @@ class Ear:
         """Listen from now on, when there are usable settings at last; what keeps it from that goes to the log."""
         try:
             self.start(secrets)
-        except (SettingsError, BindError):
+        except (SettingsError, BindError, MissingKeyError):
             # The configuration itself is done and answered; the page says that it hears nothing.
             log.exception("the status of the chain is not heard")
 
@@ -226,7 +226,7 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
     except BindError as error:
         sys.stderr.write(f"web: {error}\n")
         return EXIT_CANNOT_START
-    except SettingsError as error:
+    except (SettingsError, MissingKeyError) as error:
         # The page of settings is where they are corrected; the bus is listened to once they are saved.
         sys.stderr.write(f"web: {error}\n")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bus.control import ControlFolder
 from bus.keys import KeyRing, make_pairs
@@ -240,3 +241,14 @@ def test_a_service_when_the_environment_names_a_failpoint_dies_there_once(tmp_pa
     first, second = run(), run()
     assert (first.returncode, first.stdout, marker.exists()) == (-signal.SIGKILL, "", True)
     assert (second.returncode, second.stdout) == (0, "alive\n")
+
+
+def test_a_service_when_the_secrets_know_nothing_of_a_new_service_says_what_to_do(
+    paths: HomePaths, logs: logging.Logger
+) -> None:
+    secrets = _secrets()
+    older = {name: pair for name, pair in secrets.curve.items() if name != "holdings"}
+    Vault(paths).provision(replace(secrets, curve=older))
+
+    with pytest.raises(ConfigurationError, match="no key of the bus for holdings.*Save the settings once"):
+        await_setup("risk", paths, is_waiting=False)

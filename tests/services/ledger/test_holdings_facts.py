@@ -4,7 +4,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bus.messages import MICROS, NANOS, BooksReported, BooksRequested, EntryPosted, Message, ReserveAllocated
+from bus.messages import (
+    MICROS,
+    NANOS,
+    BooksReported,
+    BooksRequested,
+    EntryPosted,
+    Message,
+    ReserveAllocated,
+    ReservesStated,
+)
 from bus.testing import a_deposit, a_fill
 from services.ledger.core import LedgerCore, LedgerState
 from services.ledger.holdings_facts import ENTRIES_MAX, LOTS_MAX
@@ -79,7 +88,8 @@ def test_gains_of_the_strategies_count_less_their_commissions_and_dividends_do_n
 def test_reserves_are_booked_once_under_their_own_id_and_leave_the_cash() -> None:
     books = Books()
     books.tell(a_deposit(dollars=1_000))
-    (entry,) = books.tell(reserve("holdings-1-TAX", 200), reserve("holdings-1-TAX", 200))
+    entry, stated = books.tell(reserve("holdings-1-TAX", 200), reserve("holdings-1-TAX", 200))
+    assert isinstance(stated, ReservesStated)
     assert isinstance(entry, EntryPosted)
     assert entry.source_event_id == "PAPER:holdings-1-TAX:TAX_RESERVE"
     books.tell(reserve("holdings-1-PAYROLL", 80, "PAYROLL"))
@@ -120,3 +130,23 @@ def test_what_cannot_be_booked_is_counted() -> None:
     books = Books()
     books.tell(a_deposit(dollars=100), fund_fill("F-1", "SELL", 1, 100))
     assert books.ask().suspended == 1
+
+
+def test_what_is_set_aside_is_told_to_risk_with_each_change_and_with_nothing_else() -> None:
+    books = Books()
+    told = [
+        event
+        for event in books.tell(
+            a_deposit(dollars=10_000),
+            reserve("R-1", 200),
+            reserve("R-2", 80, "PAYROLL"),
+            reserve("R-1", 200),
+            fund_fill("F-1", "BUY", 10, 100),
+        )
+        if isinstance(event, ReservesStated)
+    ]
+
+    assert [(event.tax_micros, event.payroll_micros) for event in told] == [
+        (200 * MICROS, 0),
+        (200 * MICROS, 80 * MICROS),
+    ]

@@ -74,7 +74,7 @@ FACTS: Final[dict[str, tuple[Take, str]]] = {
 }
 #: What the table reads to find out whether something bad is known. Nothing known is the good case, and none of it can
 #: be lost alone: all of it is folded from the journal. What is known of it denies, in the tests of each check.
-EVIDENCE: Final = {"day.is_tripped", "day.portfolio", "day.pace", "day.peak_micros"}
+EVIDENCE: Final = {"day.is_tripped", "day.portfolio", "day.pace", "day.peak_micros", "day.reserved_micros"}
 
 
 def _board_without_bbb(facts: Facts) -> Any:
