@@ -250,5 +250,5 @@ def test_a_service_when_the_secrets_know_nothing_of_a_new_service_says_what_to_d
     older = {name: pair for name, pair in secrets.curve.items() if name != "holdings"}
     Vault(paths).provision(replace(secrets, curve=older))
 
-    with pytest.raises(ConfigurationError, match="no key of the bus for holdings.*Save the settings once"):
+    with pytest.raises(ConfigurationError, match=r"no key of the bus for holdings.*Save the settings once"):
         await_setup("risk", paths, is_waiting=False)
