@@ -125,7 +125,12 @@ def _watchdog_build() -> Callable[[Setup], Assembly[Any]]:
         raise ImportError("supervisor/watchdog_bot.py cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    build: Callable[[Setup], Assembly[Any]] = module.build
+
+    def build(setup: Setup) -> Assembly[Any]:
+        # A home that is made for a trial has no secrets, and nobody to tell.
+        built: Assembly[Any] = module.assembled(setup, module.Attendants(ballast=module.Ballast(setup.paths)))
+        return built
+
     return build
 
 
