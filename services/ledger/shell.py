@@ -40,6 +40,7 @@ from services.ledger.provision import ensure_ledger, ledger_path, pending_reques
 from services.ledger.question_desk import QuestionDesk
 from services.ledger.safekeeping import Safekeeping
 from services.ledger.settings import BackupSettings, LedgerSettings
+from services.ledger.trade_logs import LogFormat, TradeLogs
 
 logger = logging.getLogger(__name__)
 _END_S: Final = 5
@@ -56,9 +57,16 @@ class LedgerShell(Shell[LedgerState]):
     """
 
     def __init__(
-        self, paths: HomePaths, identity: Identity, backups: BackupSettings, *, is_buffered: bool = False
+        self,
+        paths: HomePaths,
+        identity: Identity,
+        backups: BackupSettings,
+        *,
+        is_buffered: bool = False,
+        trade_logs: TradeLogs | None = None,
     ) -> None:
         self._is_buffered = is_buffered
+        self._trade_logs = trade_logs
         self._paths = paths
         self._identity = identity
         self._backups = backups
@@ -113,6 +121,12 @@ class LedgerShell(Shell[LedgerState]):
                 execution's outbox, on disk, and is told again.
         """
         self.before_commits((event,))
+
+    def after_commit(self, state: LedgerState, event: Message, now_ns: int) -> Sequence[Message]:
+        """Write the line of a booked execution into its strategy's log."""
+        if self._trade_logs is not None and isinstance(event, EntryPosted):
+            self._trade_logs.note(event)
+        return ()
 
     def before_commits(self, events: Sequence[Message]) -> None:
         """Write entries that are committed together in one transaction, with one sync; see `before_commit`.
@@ -225,7 +239,9 @@ class LedgerShell(Shell[LedgerState]):
             path.unlink()
 
     def close(self) -> None:
-        """Release the ledger file and its backups."""
+        """Release the ledger file, its backups and the logs."""
+        if self._trade_logs is not None:
+            self._trade_logs.close()
         if self._questions is not None:
             self._questions.close()
             self._questions = None
@@ -295,7 +311,15 @@ def build(setup: Setup) -> Assembly[LedgerState]:
             return (str(error),)
         return ()
 
-    shell = LedgerShell(setup.paths, setup.identity, BackupSettings.from_env(setup.env), is_buffered=setup.is_buffered)
+    # A replay has tables of its trades, and no logs of the operator's.
+    logs = None if setup.is_buffered else _trade_logs(setup)
+    shell = LedgerShell(
+        setup.paths,
+        setup.identity,
+        BackupSettings.from_env(setup.env),
+        is_buffered=setup.is_buffered,
+        trade_logs=logs,
+    )
     return Assembly(
         core=LedgerCore(LedgerSettings.from_env(setup.env), setup.identity.ledger_file),
         shell=shell,
@@ -305,6 +329,12 @@ def build(setup: Setup) -> Assembly[LedgerState]:
         unready=shell.unready,
         on_request=shell.on_request,
     )
+
+
+def _trade_logs(setup: Setup) -> TradeLogs:
+    # LOG_FORMAT: one for all logs.
+    log_format: LogFormat = "CSV" if setup.env.word("LOG_FORMAT") == "CSV" else "JSON"
+    return TradeLogs(setup.paths.output / setup.identity.bot_identity / "logs", log_format)
 
 
 def _difference(state: LedgerState, book: Book, keeping: Safekeeping | None) -> str:
