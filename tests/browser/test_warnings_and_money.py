@@ -7,8 +7,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bus import messages as m
+from bus.clock import utc_ns
 from bus.heartbeat import Liveness
 from bus.lifecycle import EFFECTS, MEANING
+from config.bootstrap_token import BootstrapToken
 from config.users import User
 
 pytestmark = pytest.mark.browser
@@ -216,8 +218,9 @@ def test_pages_when_no_money_is_at_stake_then_the_header_says_the_kind_of_accoun
 def test_configuration_when_the_market_data_key_is_no_key_then_its_field_says_so_and_is_empty_again(
     serve: Callable[..., Any], clean_page: Page
 ) -> None:
-    page = clean_page
-    page.goto(serve().address)
+    page, served = clean_page, serve()
+    page.goto(served.address)
+    page.get_by_label("One-time token").fill(BootstrapToken(served.paths, utc_ns).issue())
     page.get_by_label("MARKET_DATA_SOURCE").select_option("alpaca")
     page.get_by_label("MARKET_DATA_SYMBOLS").fill("SPY,AAPL")
     page.get_by_label("Alpaca market data key").fill("two words")
