@@ -29,7 +29,6 @@ HOLDINGS: Final[dict[str, Any]] = {"is_enabled": True, "etfs": FUNDS, "rebalance
 FIRST_DAY, SECOND_DAY = "2025-03-10", "2025-06-10"
 #: Times real time: the window of four minutes then lasts half a second, and a night needs a tenth of that.
 SPEED: Final = "240"
-_READERS: Final = ("risk", "screener", "holdings")
 _NIGHT_TIMEOUT_S: Final = 600
 _RECORD_TIMEOUT_S: Final = 10
 _POLL_S: Final = 0.1
@@ -57,24 +56,22 @@ class NightStage:
     def begin(self) -> None:
         """Configure the home, set the holdings, arm the first session."""
         self.stage.configure(self._settings, DEMO_IDENTITY)
-        vault = Vault(self.paths)
-        secrets = vault.open()
         HoldingsSettings.from_vault(HOLDINGS)
-        vault.replace(replace(secrets, holdings=HOLDINGS), secrets.generation)
-        # A service reads its settings at its start.
-        for name in _READERS:
-            self.chain.control("restart", f"tradebot:{name}")
+        self._start_anew(holdings=HOLDINGS)
         self.stage.arm("night")
 
     def go_on(self, day: str) -> None:
         """Let the same home play another day: other settings, new processes, armed again."""
+        self._start_anew(settings={**Vault(self.paths).open().settings, "MARKET_DATA_DATE": day})
+        self.stage.arm("rebalance")
+
+    def _start_anew(self, **changes: Any) -> None:
+        """Stop the processes, change the secrets, start them again: a chain keeps to what it was started with."""
         self.stage.stop()
         vault = Vault(self.paths)
         secrets = vault.open()
-        settings = {**secrets.settings, "MARKET_DATA_DATE": day}
-        vault.replace(replace(secrets, settings=settings), secrets.generation)
+        vault.replace(replace(secrets, **changes), secrets.generation)
         self.stage.resume()
-        self.stage.arm("rebalance")
 
     def wait_for_night(self, day: str, meanwhile: Callable[[], None] = lambda: None) -> NightEnded:
         """Wait until the night of a session has ended.
