@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from typing import Any, Final, TypeVar
 
 from bus.clock import NS_PER_SECOND
@@ -93,7 +94,7 @@ class IbkrDataLine:
         """Let a coroutine work in the thread, on a connection that is up, and wait for it.
 
         Raises:
-            IbkrDataError: there is no connection, or no answer in time.
+            IbkrDataError: there is no connection, no answer in time, or the line was closed meanwhile.
             RequestError: the gateway refuses.
         """
         if self._stopping.is_set():
@@ -105,6 +106,8 @@ class IbkrDataLine:
         except TimeoutError as error:
             future.cancel()
             raise IbkrDataError(f"the gateway did not answer within {timeout_s:.0f} s") from error
+        except CancelledError as error:
+            raise IbkrDataError("the line to the gateway was closed") from error
 
     def close(self) -> None:
         """End the connection and the thread, without waiting for them."""

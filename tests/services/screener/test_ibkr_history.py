@@ -1,5 +1,6 @@
 """History of Interactive Brokers over both libraries: whole answers at its pace, or a reason why not."""
 
+import asyncio
 import threading
 
 import ib_gateway_data as data
@@ -8,6 +9,7 @@ from ibkr_data_bench import NAMES, OPEN_S, DataBench, dollars
 from live_day import MINUTE, OPEN, SECOND, until
 
 from services.screener.ibkr_history import IbkrBars
+from services.screener.ibkr_line import IbkrDataError
 from services.screener.live import BarsError, LiveBar
 
 
@@ -117,3 +119,23 @@ def test_line_when_it_was_closed_then_nothing_is_asked(ib: DataBench) -> None:
     ib.line.close()
     with pytest.raises(BarsError, match="was closed"):
         source.bars(["SPY"], OPEN, OPEN + MINUTE)
+
+
+def test_line_when_it_is_closed_while_one_waits_then_it_is_said(ib: DataBench) -> None:
+    began, errors = threading.Event(), []
+
+    async def wait() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    def ask() -> None:
+        with pytest.raises(IbkrDataError) as told:
+            ib.line.run(wait, 60)
+        errors.append(str(told.value))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert began.wait(10)
+    ib.line.close()
+    asking.join(10)
+    assert errors == ["the line to the gateway was closed"]
