@@ -206,4 +206,4 @@ def test_a_run_that_is_refused_or_unanswered_says_so(olga: Any, bus: Any) -> Non
     bus.answer = (False, "the holdings are switched off")
     assert "switched off" in olga.post("/holdings/run/rebalance", form).text
     bus.answer = None
-    assert olga.post("/holdings/run/rebalance", form).status_code == 504
+    assert olga.post("/holdings/run/rebalance", form).status_code == 503
