@@ -122,11 +122,11 @@ def test_the_dashboard_when_the_session_is_over_shows_all_of_it(ended: Stage) ->
 
 
 def test_supervisorctl_when_told_stops_and_starts_the_chain(ended: Stage) -> None:
-    assert ended.chain.control("status").count("RUNNING") == 7
+    assert ended.chain.control("status").count("RUNNING") == 8
     assert ended.chain.control("stop", "tradebot:risk").strip() == "tradebot:risk: stopped"
-    assert ended.chain.control("status").count("RUNNING") == 6
+    assert ended.chain.control("status").count("RUNNING") == 7
     assert "started" in ended.chain.control("start", "tradebot:risk")
-    assert ended.chain.control("stop", "tradebot:*").count("stopped") == 7
+    assert ended.chain.control("stop", "tradebot:*").count("stopped") == 8
     assert compare_books(ended.chain.paths, DEMO_IDENTITY) == []
 
 
@@ -145,7 +145,7 @@ def test_a_recorded_day_when_played_by_processes_has_the_trades_of_one_process(
 
 
 def test_the_processes_when_they_talk_over_tcp_make_the_same_trades(make_stage: Callable[..., Stage]) -> None:
-    stage = make_stage(GENERATED, **PATIENT, BUS_TRANSPORT="tcp", BUS_TCP_PORT=str(_free_ports(14)))
+    stage = make_stage(GENERATED, **PATIENT, BUS_TRANSPORT="tcp", BUS_TCP_PORT=str(_free_ports(16)))
     stage.arm("test")
     stage.wait_for_end(120)
     stage.stop()

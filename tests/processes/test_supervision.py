@@ -89,14 +89,14 @@ def test_one_service_when_stopped_started_and_restarted_leaves_the_others_alone(
 
 def test_the_group_when_restarted_stopped_and_started_is_all_there_or_all_gone(chain: Chain) -> None:
     before = _pids(chain)
-    assert chain.control("restart", "tradebot:*").count("started") == 7
+    assert chain.control("restart", "tradebot:*").count("started") == 8
     after = {service: _runs_again(chain, service, before[service]) for service in SERVICES}
     assert not [pid for pid in before.values() if is_alive(pid)]
-    assert chain.control("stop", "tradebot:*").count("stopped") == 7
+    assert chain.control("stop", "tradebot:*").count("stopped") == 8
     assert not [pid for pid in after.values() if is_alive(pid)]
     assert _states(chain.control("status")) == dict.fromkeys(SERVICES, "STOPPED")
     assert chain.is_running()
-    assert chain.control("start", "tradebot:*").count("started") == 7
+    assert chain.control("start", "tradebot:*").count("started") == 8
     assert _states(chain.control("status")) == dict.fromkeys(SERVICES, "RUNNING")
 
 
