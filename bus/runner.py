@@ -249,6 +249,7 @@ class Runner:
         for the next turn.
         """
         self._show_life()
+        self._sockets.wait(0)
         for broadcast in self._broadcasts.urgent():
             self._hear_urgent(broadcast)
         self._heartbeats.run(boot_ns())

@@ -122,6 +122,7 @@ class BusSockets:
 
     def wait(self, timeout_ms: int) -> bool:
         """Wait until something arrives; False after the time."""
+        # Whoever reads a socket empty takes it out again: to read it once more before the next wait would block.
         self._ready = {socket for socket, _ in self._poller.poll(timeout_ms)}
         return bool(self._ready)
 
@@ -138,6 +139,7 @@ class BusSockets:
                     else:
                         found.append((publisher, topic, last.bytes))
                 if not _has_more(socket):
+                    self._ready.discard(socket)
                     break
         return found
 
@@ -156,6 +158,7 @@ class BusSockets:
                 sender = self._ring.owners.get(str(frame.get("User-Id")))
                 found.append(Received(sender, routing_id, frame.bytes))
             if not _has_more(self._inbox):
+                self._ready.discard(self._inbox)
                 break
         return found
 
@@ -166,6 +169,7 @@ class BusSockets:
             for _ in range(limit if socket in self._ready else 0):
                 found.append((peer, socket.recv()))
                 if not _has_more(socket):
+                    self._ready.discard(socket)
                     break
         return found
 

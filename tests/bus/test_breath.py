@@ -37,10 +37,11 @@ class Host:
 
 
 class Wire:
-    """A transport without a network: `arrived` waits to be heard, `said` was published."""
+    """A transport without a network: of what has `arrived` only what a wait found is heard, `said` was published."""
 
     def __init__(self) -> None:
         self.arrived: list[tuple[ServiceName, bytes, bytes]] = []
+        self.ready = 0
         self.said: list[Message] = []
 
     def bring(self, publisher: ServiceName, topic: bytes, *messages: Message) -> None:
@@ -65,10 +66,13 @@ class Wire:
         return
 
     def wait(self, timeout_ms: int) -> bool:
-        return False
+        self.ready = len(self.arrived)
+        return bool(self.ready)
 
     def broadcasts(self, limit: int) -> list[tuple[ServiceName, bytes, bytes]]:
-        taken, self.arrived = self.arrived[:limit], self.arrived[limit:]
+        count = min(limit, self.ready)
+        taken, self.arrived = self.arrived[:count], self.arrived[count:]
+        self.ready -= count
         return taken
 
     def received(self, limit: int) -> list[Received]:
@@ -153,11 +157,16 @@ class Rig:
             self.host.now += 50 * MS
             self.ports.breathe()
 
+    def turn(self) -> None:
+        """Wait and take what has come, as the runner's own loop does."""
+        self.wire.wait(0)
+        self.runner.turn()
+
     def wait_in(self, meanwhile: Callable[[], None]) -> None:
         """Let a market message come, and all this happen while its effect waits for somebody outside."""
         self.shell.meanwhile = meanwhile
         self.wire.bring("screener", TOPIC_MARKET, a_quote_batch(step=1))
-        self.runner.turn()
+        self.turn()
 
     def beats(self) -> list[Heartbeat]:
         return [message for message in self.wire.said if isinstance(message, Heartbeat)]
@@ -169,7 +178,7 @@ def rig(short_home: HomePaths) -> Any:
     with clock.on_host(host_clock):
         made = Rig(short_home)
         made.host = host_clock
-        made.runner.turn()
+        made.turn()
         made.arm()
         yield made
         made.runner.close()
@@ -187,7 +196,7 @@ def test_breath_when_an_answer_is_waited_for_then_the_heart_beats_and_leases_go_
         assert len(rig.beats()) - before == 12
 
     rig.wait_in(three_seconds)
-    rig.runner.turn()
+    rig.turn()
     assert refusals == [None] * 12
     assert rig.shell.gaps == 0
 
@@ -209,7 +218,7 @@ def test_breath_when_a_halt_is_told_then_it_is_taken_at_once_and_no_older_lease_
     rig.wait_in(halted)
     assert seen == [None, "halted: a test", 1, 1]
     rig.host.now += 10 * MS
-    rig.runner.turn()
+    rig.turn()
     halts = [event for event in rig.runner._store.events() if isinstance(event, HaltRaised)]
     assert [halt.counter for halt in halts] == [1], "the core hears of it at the next turn"
 
@@ -225,7 +234,7 @@ def test_breath_when_market_data_and_status_come_then_they_wait_for_the_next_tur
 
     rig.wait_in(quoted)
     rig.wire.bring("screener", TOPIC_MARKET, a_quote_batch(step=4))
-    rig.runner.turn()
+    rig.turn()
     assert rig.shell.steps == [1, 2, 3, 4]
     assert rig.statuses == ["risk"]
 
@@ -237,10 +246,10 @@ def test_breath_when_too_much_comes_then_the_oldest_are_dropped_counted_and_show
         rig.breathe_for(500)
 
     rig.wait_in(flooded)
-    rig.runner.turn()
+    rig.turn()
     assert rig.shell.steps == [1, *range(12, 2 + KEPT_MAX + 10)]
     rig.host.now += 250 * MS
-    rig.runner.turn()
+    rig.turn()
     assert rig.beats()[-1].dropped_messages == 10
 
 
@@ -263,10 +272,10 @@ def test_breath_when_the_process_stood_still_then_leases_are_dropped_at_once_and
 
     rig.wait_in(frozen)
     assert [refusal is None for refusal in refusals] == [not gaps] * 2
-    rig.runner.turn()
+    rig.turn()
     assert rig.shell.gaps == gaps
     rig.leases()
-    rig.runner.turn()
+    rig.turn()
     assert rig.ports.gate.refusal(reduces=False) is None
 
 

@@ -63,6 +63,29 @@ def test_a_subscription_when_published_to_names_the_publisher(
     web.close()
 
 
+def test_a_subscription_and_an_inbox_when_read_empty_are_read_again_without_a_wait_and_do_not_block(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    strategy = BusSockets(KeyRing.of("strategy", pairs), endpoints)
+    strategy.connect(["risk"])
+    strategy.subscribe("risk", TOPIC_STATUS)
+    assert strategy.send("risk", b"a signal")
+    assert risk.wait(5000)
+    (received,) = risk.received(10)
+    assert risk.received(10) == []
+    risk.answer(received.routing_id, b"heard")
+    assert strategy.wait(5000)
+    assert strategy.answers(10) == [("risk", b"heard")]
+    assert strategy.answers(10) == []
+    for _ in range(100):
+        risk.publish(TOPIC_STATUS, b"alive")
+        if strategy.wait(50):
+            break
+    assert strategy.broadcasts(1_000)
+    assert strategy.broadcasts(1_000) == []
+    strategy.close()
+
+
 def _intrude(
     endpoints: Endpoints, pairs: dict[str, CurvePair], *, kind: int, keys: tuple[bytes, bytes] | None
 ) -> zmq.Socket[bytes]:
