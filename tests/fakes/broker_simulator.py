@@ -53,8 +53,8 @@ class House(Protocol):
         """Return the broker's own ids of all executions, in the order of the trades."""
         ...
 
-    def charges_micros(self) -> int:
-        """Return the commissions of all trades, which the exchange does not know."""
+    def cash_micros(self) -> int:
+        """Return the account's cash, after commissions."""
         ...
 
     def close(self) -> None:
@@ -66,6 +66,7 @@ class AlpacaHouse:
     """Alpaca's trading interface over an exchange."""
 
     def __init__(self, exchange: Exchange, symbols: Sequence[str]) -> None:
+        self._exchange = exchange
         self._alpaca = AlpacaTrading(exchange)
         self._alpaca.assets |= {symbol: asset_json(symbol) for symbol in symbols}
         self._alpaca.__enter__()
@@ -85,9 +86,9 @@ class AlpacaHouse:
             found += [one["id"] for one in page]
         return found
 
-    def charges_micros(self) -> int:
-        """Return 0: shares are traded without commission."""
-        return 0
+    def cash_micros(self) -> int:
+        """Return what the exchange has: shares are traded without commission."""
+        return self._exchange.cash_micros
 
     def _page(self, after: str) -> list[dict[str, Any]]:
         query = {"direction": "asc", "page_size": "100"} | ({"page_token": after} if after else {})
@@ -132,9 +133,9 @@ class IbkrHouse:
         """Return the ids in the order of the trades."""
         return [one.execution_id for one in self._gateway.executions]
 
-    def charges_micros(self) -> int:
-        """Return so much for each execution."""
-        return len(self._gateway.executions) * COMMISSION_CENTS * MICROS // 100
+    def cash_micros(self) -> int:
+        """Return what the gateway tells."""
+        return self._gateway.cash_micros
 
     def close(self) -> None:
         """Stop listening."""
@@ -171,7 +172,7 @@ class Simulator:
                 "executions": ids,
                 "orders": len(exchange.orders),
                 "open_orders": [order.ticket.client_id for order in exchange.open_orders()],
-                "cash_micros": exchange.cash_micros - self.house.charges_micros(),
+                "cash_micros": self.house.cash_micros(),
                 "positions": {symbol: qty for symbol, qty in exchange.positions.items() if qty},
             }
 

@@ -317,12 +317,12 @@ class IbGateway(IbDesk, IbDataDesk):
             if execution.execution_id not in late and not execution.is_of_yesterday:
                 line.write(words.execution(request_id, execution))
                 if execution.execution_id not in unpaid:
-                    line.write(words.commission(execution.execution_id, self.commission))
+                    line.write(words.commission(execution.execution_id, execution.commission))
         line.write([55, 1, request_id])
 
     def _summary(self, line: Line, fields: list[str]) -> None:
-        free = words.money(self.exchange.buying_power_micros)
-        values = {"TotalCashValue": words.money(self.exchange.cash_micros), "BuyingPower": free, "AvailableFunds": free}
+        free = words.money(self.exchange.buying_power_micros - self.charged_micros)
+        values = {"TotalCashValue": words.money(self.cash_micros), "BuyingPower": free, "AvailableFunds": free}
         for account in self.accounts:
             for tag in fields[4].split(","):
                 if tag in values:
@@ -330,12 +330,12 @@ class IbGateway(IbDesk, IbDataDesk):
         line.write([64, 1, fields[2]])
 
     def _account_updates(self, line: Line, fields: list[str]) -> None:
-        line.write([6, 2, "TotalCashValue", words.money(self.exchange.cash_micros), self.currency, fields[3]])
+        line.write([6, 2, "TotalCashValue", words.money(self.cash_micros), self.currency, fields[3]])
         line.write([8, 1, "10:00"])
         line.write([54, 1, fields[3]])
 
     def _account_updates_multi(self, line: Line, fields: list[str]) -> None:
-        cash = words.money(self.exchange.cash_micros)
+        cash = words.money(self.cash_micros)
         line.write([73, 1, fields[2], fields[3], "", "CashBalance", cash, self.currency])
         line.write([74, 1, fields[2]])
 

@@ -58,6 +58,17 @@ class IbDesk:
     def _to(self, client_id: int, fields: list[object]) -> None:
         raise NotImplementedError
 
+    @property
+    def charged_micros(self) -> int:
+        """What the executions have cost; a corrected one costs what stands in its place."""
+        costs = {one.execution_id.rpartition(".")[0]: one.commission_micros for one in self.executions}
+        return sum(costs.values())
+
+    @property
+    def cash_micros(self) -> int:
+        """The account's cash: the exchange knows no commissions."""
+        return self.exchange.cash_micros - self.charged_micros
+
     def release_executions(self) -> None:
         """Tell of the executions that were held back."""
         self.holds_executions = False
@@ -70,7 +81,7 @@ class IbDesk:
         self.holds_commissions = False
         late, self._late_commissions = self._late_commissions, []
         for order, execution in late:
-            self._to(order.client_id, words.commission(execution.execution_id, self.commission))
+            self._to(order.client_id, words.commission(execution.execution_id, execution.commission))
 
     def begin_day(self) -> None:
         """Let midnight pass: what is over, and every execution, is listed no more."""
@@ -236,6 +247,7 @@ class IbDesk:
             price_micros=trade.price_micros,
             total_nanos=order.filled_nanos,
             average_micros=order.average_micros,
+            commission=self.commission,
         )
         if all(known.execution_id != execution.execution_id for known in self.executions):
             self.executions.append(execution)
@@ -253,7 +265,7 @@ class IbDesk:
         if self.holds_commissions:
             self._late_commissions.append((order, execution))
         else:
-            self._to(order.client_id, words.commission(execution.execution_id, self.commission))
+            self._to(order.client_id, words.commission(execution.execution_id, execution.commission))
 
 
 def _order_of(fields: list[str], client_id: int, perm_id: int, gateway: IbDesk) -> IbOrder:

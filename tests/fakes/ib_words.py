@@ -173,7 +173,13 @@ class IbExecution:
     price_micros: int
     total_nanos: int
     average_micros: int
+    commission: str
     is_of_yesterday: bool = False
+
+    @property
+    def commission_micros(self) -> int:
+        """What the account was charged."""
+        return 0 if self.commission == UNSET else int(Decimal(self.commission) * MICROS)
 
 
 def execution(request_id: int, e: IbExecution) -> list[object]:

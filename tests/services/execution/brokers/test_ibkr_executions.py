@@ -78,8 +78,12 @@ def test_fills_when_made_while_away_then_they_are_found_afterwards(bench: Bench)
 
 def test_commission_when_told_with_the_fill_then_it_is_in_it(bench: Bench) -> None:
     bench.gateway.commission = "1.0023"
+    before = bench.broker.account("2025-07-01", bench.now_ns).cash_micros
     bench.submit("tb1-a")
-    assert [commission for _, _, commission in named(bench)] == [1_002_300]
+    (fill,) = bench.fills()
+    assert fill.commission_micros == 1_002_300
+    spent = fill.price_micros * fill.qty_nanos // NANOS + fill.commission_micros
+    assert bench.broker.account("2025-07-01", bench.now_ns).cash_micros == before - spent
     assert bench.broker.activities(bench.now_ns) == []
 
 
