@@ -32,13 +32,17 @@ class Activities:
         #: The session after whose close they were read.
         self._closed = ""
 
+    def are_read(self, session_date: str) -> bool:
+        """Tell whether they were read after the close of this session."""
+        return self._closed == session_date
+
     def look(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
         """Report every activity once the session is over; nothing before, and nothing a second time.
 
         A broker that does not answer is asked again: until it does, only the books wait.
         """
         plan = state.plan
-        if plan is None or now_ns < plan.close_ns or self._closed == plan.session_date:
+        if plan is None or now_ns < plan.close_ns or self.are_read(plan.session_date):
             return ()
         if self._boot_ns() < self._due_ns:
             return ()

@@ -79,7 +79,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._assets = Assets(broker, clock)
         self._activities = Activities(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
-        self.statements = Statements(broker, self._recovery)
+        self.statements = Statements(broker, self._activities, self._recovery)
         #: Positions that our fills do not explain, when executions were last compared for them.
         self._differences = self._watch.differences
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
@@ -199,9 +199,9 @@ class ExecutionShell(Shell[ExecutionState]):
             yield from self._watch.look(state, self._sending.unsent, now_ns)
             self._ask_what_was_taken_back()
             yield from self._drop_copy.look(state, now_ns)
-            yield from self._activities.look(state, now_ns)
         if is_quiet:
             yield from self._assets.look(state, now_ns)
+            yield from self._activities.look(state, now_ns)
             yield from self.statements.at_close(state, now_ns)
         self._watch.show(state, self._fence.words())
         state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from bus import messages as m
 from bus.commands import Deciding, Outcome, Pending, refuse_request
 from services.execution import failpoints as points
+from services.execution.activities import Activities
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, RetryableBrokerError, StopTradingError
 from services.execution.recovery import Recovery
@@ -20,27 +21,31 @@ class Statements:
 
     Args:
         broker: whom to ask.
+        activities: what has moved without a trade; the statement at the close comes after it.
         recovery: says whether everything that the broker knows was heard, and when to ask again.
     """
 
-    def __init__(self, broker: Broker, recovery: Recovery) -> None:
+    def __init__(self, broker: Broker, activities: Activities, recovery: Recovery) -> None:
         self._broker = broker
+        self._activities = activities
         self._recovery = recovery
 
     def at_close(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
-        """Report the account once after the close of a session, as soon as no order works."""
+        """Report the account once after the close of a session, as soon as no order works and its money was heard of."""
         plan = state.plan
         if plan is None or not plan.is_trading_day or now_ns < plan.close_ns or state.stated_date == plan.session_date:
+            return ()
+        if not self._activities.are_read(plan.session_date):
             return ()
         if self.refusal(state) or not self._recovery.is_due(_STATEMENT):
             return ()
         try:
-            reports = self._ask(plan, now_ns, "close")
+            statement = self._ask(plan, now_ns, "close")
         except (RetryableBrokerError, StopTradingError) as error:
             # The session is over: nothing hangs on it but the comparison, which is asked for until it is there.
             return self._recovery.again(_STATEMENT, error, now_ns)
         self._recovery.settled(_STATEMENT)
-        return reports
+        return (statement,)
 
     def refusal(self, state: ExecutionState) -> str:
         """Return why the account cannot be compared now: what moves meanwhile would look like a difference."""
@@ -62,20 +67,21 @@ class Statements:
         plan = state.plan
         assert plan is not None  # refusal() says so
         try:
-            reports = self._ask(plan, deciding.now_ns, "demand")
+            # What has moved without a trade comes first: it is part of the cash.
+            with points.ACCOUNT:
+                moved = self._broker.activities(deciding.now_ns or plan.open_ns)
+            reports = (*moved, self._ask(plan, deciding.now_ns, "demand"))
         except (RetryableBrokerError, StopTradingError) as error:
             return Outcome(is_done=False, detail=f"the broker does not answer: {error}")
         for report in reports:
             deciding.follow(deciding.decided(report))
         return Outcome(is_done=True, detail="The broker has told what it holds; the ledger compares it with the books.")
 
-    def _ask(self, plan: m.SessionPlanned, now_ns: int, occasion: Occasion) -> Sequence[m.Message]:
+    def _ask(self, plan: m.SessionPlanned, now_ns: int, occasion: Occasion) -> r.BrokerStatement:
         at_ns = now_ns or plan.open_ns
         with points.ACCOUNT:
-            # What has moved without a trade comes first: it is part of the cash.
-            moved = self._broker.activities(at_ns)
             account = self._broker.account(plan.session_date, at_ns)
-        statement = r.BrokerStatement(
+        return r.BrokerStatement(
             ts_event=account.ts_event,
             ts_init=account.ts_init,
             session_date=account.session_date,
@@ -86,4 +92,3 @@ class Statements:
             qtys_nanos=account.qtys_nanos,
             occasion=occasion,
         )
-        return (*moved, statement)
