@@ -75,6 +75,11 @@ class Broadcasts:
         # After the end of a feed the next one has numbers of its own.
         self._step = 0 if isinstance(message, FeedEnded) else max(step, 0 if begins else self._step)
 
+    def urgent_by_now(self) -> Iterator[Broadcast]:
+        """Look what has arrived since the loop's own wait, and return the leases and halts of it."""
+        self._sockets.wait(0)
+        yield from self.urgent()
+
     def urgent(self) -> Iterator[Broadcast]:
         """Return the leases and halts that have arrived, and keep everything else for `heard`."""
         for broadcast in self._arrived():

@@ -249,8 +249,7 @@ class Runner:
         for the next turn.
         """
         self._show_life()
-        self._sockets.wait(0)
-        for broadcast in self._broadcasts.urgent():
+        for broadcast in self._broadcasts.urgent_by_now():
             self._hear_urgent(broadcast)
         self._heartbeats.run(boot_ns())
 
