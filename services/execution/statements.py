@@ -31,7 +31,7 @@ class Statements:
         self._recovery = recovery
 
     def at_close(self, state: ExecutionState, now_ns: int) -> Sequence[m.Message]:
-        """Report the account once after the close of a session, as soon as no order works and its money was heard of."""
+        """Report the account once after the close of a session, once no order works and its activities were read."""
         plan = state.plan
         if plan is None or not plan.is_trading_day or now_ns < plan.close_ns or state.stated_date == plan.session_date:
             return ()
