@@ -165,7 +165,7 @@ def test_file_that_the_manifest_does_not_know_like_this_is_found(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip.age", "home"]
 
 
-@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/../../outside"])
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside"])
 def test_file_that_would_leave_the_home_is_refused(home: HomePaths, tmp_path: Path, name: str) -> None:
     target = tmp_path / "a.zip.age"
     pack(home, ABOUT, PASSPHRASE, target)
