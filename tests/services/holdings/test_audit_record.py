@@ -10,6 +10,7 @@ import pytest
 from evening import Evening
 
 from bus.assembly import CannotStartError
+from bus.failpoints import failpoints
 from bus.messages import NightEnded
 from services.holdings.audit_record import AuditError, AuditFolder, record_of
 from services.holdings.shell import HoldingsShell
@@ -79,6 +80,30 @@ def test_a_record_that_a_crash_kept_from_the_disk_is_written_at_the_start(evenin
     HoldingsShell(core_of(evening), last.parent, last).on_start(evening.holdings, 0)
     after = json.loads(last.read_bytes())
     assert {**after, "ledger_head": ""} == {**before, "ledger_head": ""}
+
+
+class DeathError(Exception):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize(("side", "written"), [("before", 0), ("after", 1)])
+def test_a_death_around_the_writing_of_a_record_leaves_one_after_the_start(
+    tmp_path: Path, side: str, written: int
+) -> None:
+    evening = Evening(tmp_path)
+
+    def die(name: str) -> None:
+        if name == f"holdings.record:{side}":
+            raise DeathError
+
+    with failpoints(die), pytest.raises(DeathError):
+        evening.night()
+    assert len(evening.records()) == written
+    for _ in range(2):
+        evening.chain.nodes["holdings"].assembly.shell.on_start(evening.holdings, 0)
+        assert len(evening.records()) == 1
+    assert json.loads(evening.records()[0].read_bytes())["run_id"] == "2025-03-10"
+    evening.close()
 
 
 def test_a_record_without_the_one_before_it_is_refused(evening: Evening) -> None:
