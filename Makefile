@@ -53,8 +53,8 @@ check: setup ## ruff, mypy --strict, import contracts
 	@$(VENV)/bin/mypy supervisor/watchdog_bot.py bench
 	@$(VENV)/bin/lint-imports
 
-test: setup browser ## all tests, real processes and a real Chromium included
-	@$(VENV)/bin/pytest $(ARGS)
+test: setup browser ## all tests, real processes and a real Chromium included: ARGS=what pytest is to run instead
+	@if [ -n "$(ARGS)" ]; then $(VENV)/bin/pytest $(ARGS); else bash scripts/run_tests.sh $(VENV)/bin/pytest; fi
 
 seed: setup ## play one seed of the simulation and tell what happens: SEED=n PROFILE=name
 	@$(PY) tests/simulation/soak.py --seed $(SEED) --tell $(if $(PROFILE),--profile $(PROFILE))
