@@ -720,9 +720,10 @@ class AccountReported(Message, frozen=True, kw_only=True):
 
 
 class AccountStated(Message, frozen=True, kw_only=True):
-    """What the broker says the account holds while no order works and every execution is told: to compare books with.
+    """What the broker says the account holds while nothing trades and every execution is told: to compare books with.
 
     Positions are parallel tuples; a short one is below zero. `occasion` is the end of a session or an operator's order.
+    `working_orders` is how many orders of the bot stand at the broker meanwhile, such as stops that protect over night.
     """
 
     session_date: Id
@@ -731,6 +732,7 @@ class AccountStated(Message, frozen=True, kw_only=True):
     cash_micros: Micros
     symbols: tuple[Symbol, ...]
     qtys_nanos: tuple[SignedNanos, ...]
+    working_orders: int = 0
 
 
 class AssetLine(Item, frozen=True, kw_only=True):

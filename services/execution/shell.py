@@ -79,7 +79,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._assets = Assets(broker, clock)
         self._activities = Activities(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
-        self.statements = Statements(broker, self._activities, self._recovery)
+        self.statements = Statements(broker, self._activities, self._recovery, clock)
         #: Positions that our fills do not explain, when executions were last compared for them.
         self._differences = self._watch.differences
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
