@@ -1094,6 +1094,23 @@ class ReconcileNow(OperatorCommand, frozen=True, kw_only=True):
     """Ask the broker for cash and positions now, and let the ledger compare them with the books."""
 
 
+class TellActivity(OperatorCommand, frozen=True, kw_only=True):
+    """Tell what changed the account without a trade where the broker does not: execution says it as if it had.
+
+    Money has `amount_micros`, above zero whether it came or went, and of a dividend its `symbol`; SPLIT has `numerator`
+    new shares for `denominator` old ones; EXERCISE and EXPIRY have `qty_nanos` contracts. `day` is the UTC day on which
+    it was, such as 2025-03-12; empty = now. The same thing told again changes nothing.
+    """
+
+    kind: Literal[CashKind, "SPLIT", "EXERCISE", "EXPIRY"]
+    symbol: Text = ""
+    amount_micros: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    qty_nanos: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    numerator: Annotated[int, Meta(ge=0, le=10**6)] = 0
+    denominator: Annotated[int, Meta(ge=0, le=10**6)] = 0
+    day: Text = ""
+
+
 class RunHoldings(OperatorCommand, frozen=True, kw_only=True):
     """Run the long-term holdings now where their window is open, else in the next one; `is_rebalance`: on target."""
 
@@ -1457,6 +1474,7 @@ ReliableMessage = (
     | ExplainSuspense
     | BookWashSales
     | ReconcileNow
+    | TellActivity
     | RunHoldings
     | PreviewHoldings
     | AskLedger

@@ -7,8 +7,10 @@ from typing import Final, Literal
 from bus import messages as m
 from bus.assembly import Assembly, Ports, Setup
 from bus.clock import boot_ns
+from bus.commands import Deciding, Outcome, Pending
 from bus.decider import Gate, Shell
 from services.execution import failpoints as points
+from services.execution import told_activities
 from services.execution.activities import Activities
 from services.execution.assets import Assets
 from services.execution.broker_clock import BrokerClockWatch
@@ -111,6 +113,12 @@ class ExecutionShell(Shell[ExecutionState]):
         if at_ns is None or self._recovery.is_behind or self._clock_watch.is_off:
             return -1
         return (self._boot_ns() - at_ns) // 1_000_000
+
+    def on_request(self, request: m.OperatorRequest, deciding: Deciding) -> Outcome | Pending:
+        """Do what an operator asks for: the account told to the ledger, or what the broker does not tell."""
+        if isinstance(request, m.TellActivity):
+            return told_activities.on_request(request, self._broker, deciding)
+        return self.statements.on_request(request, deciding)
 
     def unready(self) -> str:
         """Return why the chain may not be armed, in words; empty when nothing here is against it."""
@@ -394,5 +402,5 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         attach=shell.attach,
         reconciled_ms=shell.reconciled_ms,
         unready=shell.unready,
-        on_request=shell.statements.on_request,
+        on_request=shell.on_request,
     )
