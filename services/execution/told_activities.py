@@ -13,6 +13,7 @@ from bus.commands import Deciding, Outcome
 from bus.instruments import is_option
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker
+from services.execution.state import ExecutionState
 
 _NS_PER_SECOND: Final = 1_000_000_000
 _SYMBOL_MAX: Final = 32
@@ -32,6 +33,8 @@ def on_request(request: m.TellActivity, broker: Broker, deciding: Deciding) -> O
     if refusal := _refusal(request, broker, now_ns):
         return Outcome(is_done=False, detail=refusal)
     report = _report(request, broker.name, now_ns)
+    if isinstance(report, r.BrokerSplit) and (symbol := _bought_since(deciding.state, request, now_ns)):
+        return Outcome(is_done=False, detail=f"{symbol} was bought on that day or later: what was bought then is split")
     if report.activity_id in deciding.state.activity_ids:
         return Outcome(is_done=False, detail="exactly this was told before")
     events = deciding.decided(report)
@@ -79,6 +82,13 @@ def _day_of(request: m.TellActivity, now_ns: int) -> date | None:
     except ValueError:
         return None
     return day if 0 <= (today - day).days <= _DAYS_MAX else None
+
+
+def _bought_since(state: ExecutionState, request: m.TellActivity, now_ns: int) -> str:
+    """Return the symbol where some of it was bought on the day of a split or later; the ledger would not book it."""
+    day = str(_day_of(request, now_ns))
+    held = [intent for intent in state.open_intents() if intent.symbol == request.symbol and intent.held_nanos > 0]
+    return request.symbol if any(intent.session_date >= day for intent in held) else ""
 
 
 def _report(request: m.TellActivity, broker: str, now_ns: int) -> r.BrokerActivity:

@@ -103,6 +103,10 @@ def test_split_when_told_then_position_and_ledger_follow_whoever_the_broker_is(
 ) -> None:
     rig = kit.entered(open_broker)
     rig.market(kit.spy(2))
+    refused, said = tell(rig, "SPLIT", symbol="SPY", numerator=4, denominator=1)
+    assert (refused.is_done, said) == (False, [])
+    assert "was bought on that day" in refused.detail
+    rig.now_ns += DAY_NS
     outcome, (event,) = tell(rig, "SPLIT", symbol="SPY", numerator=4, denominator=1)
     assert outcome.is_done
     assert (event.numerator, event.denominator, event.ts_event % DAY_NS) == (4, 1, 0)
