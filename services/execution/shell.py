@@ -212,7 +212,8 @@ class ExecutionShell(Shell[ExecutionState]):
             yield from self._activities.look(state, now_ns)
             yield from self.statements.at_close(state, now_ns)
         self._watch.show(state, self._fence.words())
-        state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
+        words = (self._clock_watch.words(), self._sending.degraded_words(), self._recovery.pause_words)
+        state.warn("; ".join(filter(None, words)))
 
     def on_stop(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         """Cancel entries, sell where STOP_POSITIONS says so, and say what stays; until nothing is left to be done."""
