@@ -15,6 +15,7 @@ from services.execution.activities import Activities
 from services.execution.assets import Assets
 from services.execution.broker_clock import BrokerClockWatch
 from services.execution.brokers import reports as r
+from services.execution.brokers.call_log import CallLog, LoggedBroker
 from services.execution.brokers.choice import open_broker
 from services.execution.brokers.interface import Broker, BrokerPorts, RetryableBrokerError, StopTradingError
 from services.execution.cancelling import Cancelling
@@ -387,12 +388,14 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         CannotStartError: the broker that BROKER_NAME names cannot be opened.
     """
     settings = ExecutionSettings.from_env(setup.env)
-    broker = open_broker(setup, settings)
+    broker, logs = open_broker(setup, settings), setup.paths.output / setup.identity.bot_identity / "logs"
+    if settings.broker_name != "PAPER":
+        broker = LoggedBroker(broker, CallLog(logs, broker.name))
     shell = ExecutionShell(
         broker,
         stop_positions=settings.stop_positions,
         checks=EntryChecks(settings.entry_limits),
-        unresolved=UnresolvedOrders(setup.paths.output / setup.identity.bot_identity / "logs"),
+        unresolved=UnresolvedOrders(logs),
     )
     one_side = broker.refuses_opposite_sides
     core = ExecutionCore(settings, setup.identity.bot_identity, one_side_at_a_time=one_side)
