@@ -720,9 +720,10 @@ class AccountReported(Message, frozen=True, kw_only=True):
 
 
 class AccountStated(Message, frozen=True, kw_only=True):
-    """What the broker says the account holds while no order works and every execution is told: to compare books with.
+    """What the broker says the account holds while nothing trades and every execution is told: to compare books with.
 
     Positions are parallel tuples; a short one is below zero. `occasion` is the end of a session or an operator's order.
+    `working_orders` is how many orders of the bot stand at the broker meanwhile, such as stops that protect over night.
     """
 
     session_date: Id
@@ -731,6 +732,7 @@ class AccountStated(Message, frozen=True, kw_only=True):
     cash_micros: Micros
     symbols: tuple[Symbol, ...]
     qtys_nanos: tuple[SignedNanos, ...]
+    working_orders: int = 0
 
 
 class AssetLine(Item, frozen=True, kw_only=True):
@@ -1090,6 +1092,23 @@ class BookWashSales(OperatorCommand, frozen=True, kw_only=True):
 
 class ReconcileNow(OperatorCommand, frozen=True, kw_only=True):
     """Ask the broker for cash and positions now, and let the ledger compare them with the books."""
+
+
+class TellActivity(OperatorCommand, frozen=True, kw_only=True):
+    """Tell what changed the account without a trade where the broker does not: execution says it as if it had.
+
+    Money has `amount_micros`, above zero whether it came or went, and of a dividend its `symbol`; SPLIT has `numerator`
+    new shares for `denominator` old ones; EXERCISE and EXPIRY have `qty_nanos` contracts. `day` is the UTC day on which
+    it was, such as 2025-03-12; empty = now. The same thing told again changes nothing.
+    """
+
+    kind: Literal[CashKind, "SPLIT", "EXERCISE", "EXPIRY"]
+    symbol: Text = ""
+    amount_micros: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    qty_nanos: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    numerator: Annotated[int, Meta(ge=0, le=10**6)] = 0
+    denominator: Annotated[int, Meta(ge=0, le=10**6)] = 0
+    day: Text = ""
 
 
 class RunHoldings(OperatorCommand, frozen=True, kw_only=True):
@@ -1455,6 +1474,7 @@ ReliableMessage = (
     | ExplainSuspense
     | BookWashSales
     | ReconcileNow
+    | TellActivity
     | RunHoldings
     | PreviewHoldings
     | AskLedger

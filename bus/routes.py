@@ -66,6 +66,7 @@ COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.ExplainSuspense: ("web",),
     m.BookWashSales: ("web",),
     m.ReconcileNow: ("web",),
+    m.TellActivity: ("web",),
     m.RunHoldings: ("web",),
     m.PreviewHoldings: ("web",),
     m.AskLedger: ("web",),

@@ -47,6 +47,8 @@ class Recovery:
         self.is_behind = False
         #: The broker is asked again sooner, because orders are being cancelled or the process ends.
         self.is_hurried = False
+        #: Why the broker is away by plan, and until when it is waited for; empty while it answers or should.
+        self.pause_words = ""
         #: Executions of the account that are not ours, by their ids.
         self.external_executions: set[str] = set()
         #: Orders in the bot's name that the journal lacked when an execution of them was reported.
@@ -82,12 +84,14 @@ class Recovery:
 
     def settled(self, key: str) -> None:
         """Note that the broker has answered about this."""
+        self.pause_words = ""
         self._retries.pop(key, None)
 
     def again(self, key: str, error: Exception | str, now_ns: int) -> Sequence[m.Message]:
         """Note that the broker has to be asked again; once UNKNOWN_NS_MAX has passed the chain halts as well."""
         now = self._boot_ns()
         retry = self._retries.setdefault(key, _Retry(due_ns=now, first_ns=now))
+        self.pause_words = str(error) if isinstance(error, PlannedPauseError) else ""
         if isinstance(error, PlannedPauseError):
             # Nobody needs the broker now: that it does not answer counts only from when somebody does.
             retry.first_ns = now

@@ -7,12 +7,15 @@ from typing import Final, Literal
 from bus import messages as m
 from bus.assembly import Assembly, Ports, Setup
 from bus.clock import boot_ns
+from bus.commands import Deciding, Outcome, Pending
 from bus.decider import Gate, Shell
 from services.execution import failpoints as points
+from services.execution import told_activities
 from services.execution.activities import Activities
 from services.execution.assets import Assets
 from services.execution.broker_clock import BrokerClockWatch
 from services.execution.brokers import reports as r
+from services.execution.brokers.call_log import CallLog, LoggedBroker
 from services.execution.brokers.choice import open_broker
 from services.execution.brokers.interface import Broker, BrokerPorts, RetryableBrokerError, StopTradingError
 from services.execution.cancelling import Cancelling
@@ -79,7 +82,7 @@ class ExecutionShell(Shell[ExecutionState]):
         self._assets = Assets(broker, clock)
         self._activities = Activities(broker, clock)
         self._drop_copy = DropCopy(broker, self._recovery, clock)
-        self.statements = Statements(broker, self._activities, self._recovery)
+        self.statements = Statements(broker, self._activities, self._recovery, clock)
         #: Positions that our fills do not explain, when executions were last compared for them.
         self._differences = self._watch.differences
         #: The journal had open orders at the start, or every lease was valid once: orders of ours may be anywhere.
@@ -111,6 +114,12 @@ class ExecutionShell(Shell[ExecutionState]):
         if at_ns is None or self._recovery.is_behind or self._clock_watch.is_off:
             return -1
         return (self._boot_ns() - at_ns) // 1_000_000
+
+    def on_request(self, request: m.OperatorRequest, deciding: Deciding) -> Outcome | Pending:
+        """Do what an operator asks for: the account told to the ledger, or what the broker does not tell."""
+        if isinstance(request, m.TellActivity):
+            return told_activities.on_request(request, self._broker, deciding)
+        return self.statements.on_request(request, deciding)
 
     def unready(self) -> str:
         """Return why the chain may not be armed, in words; empty when nothing here is against it."""
@@ -204,7 +213,8 @@ class ExecutionShell(Shell[ExecutionState]):
             yield from self._activities.look(state, now_ns)
             yield from self.statements.at_close(state, now_ns)
         self._watch.show(state, self._fence.words())
-        state.warn("; ".join(filter(None, (self._clock_watch.words(), self._sending.degraded_words()))))
+        words = (self._clock_watch.words(), self._sending.degraded_words(), self._recovery.pause_words)
+        state.warn("; ".join(filter(None, words)))
 
     def on_stop(self, state: ExecutionState, now_ns: int) -> Iterator[m.Message]:
         """Cancel entries, sell where STOP_POSITIONS says so, and say what stays; until nothing is left to be done."""
@@ -378,12 +388,14 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         CannotStartError: the broker that BROKER_NAME names cannot be opened.
     """
     settings = ExecutionSettings.from_env(setup.env)
-    broker = open_broker(setup, settings)
+    broker, logs = open_broker(setup, settings), setup.paths.output / setup.identity.bot_identity / "logs"
+    if settings.broker_name != "PAPER":
+        broker = LoggedBroker(broker, CallLog(logs, broker.name))
     shell = ExecutionShell(
         broker,
         stop_positions=settings.stop_positions,
         checks=EntryChecks(settings.entry_limits),
-        unresolved=UnresolvedOrders(setup.paths.output / setup.identity.bot_identity / "logs"),
+        unresolved=UnresolvedOrders(logs),
     )
     one_side = broker.refuses_opposite_sides
     core = ExecutionCore(settings, setup.identity.bot_identity, one_side_at_a_time=one_side)
@@ -394,5 +406,5 @@ def build(setup: Setup) -> Assembly[ExecutionState]:
         attach=shell.attach,
         reconciled_ms=shell.reconciled_ms,
         unready=shell.unready,
-        on_request=shell.statements.on_request,
+        on_request=shell.on_request,
     )

@@ -38,6 +38,7 @@ def account_stated(report: r.BrokerStatement, now_ns: int) -> m.AccountStated:
         cash_micros=report.cash_micros,
         symbols=report.symbols,
         qtys_nanos=report.qtys_nanos,
+        working_orders=report.working_orders,
     )
 
 

@@ -73,7 +73,7 @@ def ask(kind: LedgerKind, **wanted: Any) -> LedgerPage:
         raise BooksError(f"The ledger's answer cannot be read ({error}): does it run another build?", 503) from error
 
 
-def order(kind: type[OperatorCommand], **wanted: Any) -> Refusal | str:
+def order(kind: type[OperatorCommand], /, **wanted: Any) -> Refusal | str:
     """Give the books a command with the form's reason; return what the service answers, or why it did nothing."""
     now = utc_ns()
     command = kind(

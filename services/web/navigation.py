@@ -46,7 +46,7 @@ PAGES: Final[tuple[Page, ...]] = (
         "reconciliation.show",
         "Reconciliation",
         "Books",
-        forms=("reconciliation.reconcile", "reconciliation.explain"),
+        forms=("reconciliation.reconcile", "reconciliation.explain", "reconciliation.tell"),
     ),
     Page("reports.show", "Reports", "Books"),
     Page("ledger_files.show", "Files", "Books", forms=("ledger_files.export",)),

@@ -46,6 +46,25 @@ def test_books_when_looked_at_then_every_screen_is_accessible_and_offers_a_viewe
     check_page(page, "books-entry")
 
 
+def test_reconciliation_when_an_operator_tells_a_dividend_then_its_forms_are_accessible_and_it_is_told(
+    serve: Callable[..., Any],
+    log_in_at: Callable[[Any, str], Page],
+    people: tuple[User, ...],
+    check_page: Callable[[Page, str], None],
+) -> None:
+    served = serve(users=people, bus_of=RealBooks)
+    page = log_in_at(served, "olga")
+    page.goto(f"{served.address}/books/reconciliation")
+    check_page(page, "books-reconciliation-operator")
+    page.get_by_label("What happened").select_option("DIVIDEND")
+    page.get_by_label("Symbol").fill("SPY")
+    page.get_by_label("Dollars, or contracts").fill("12.34")
+    page.locator("#reason-told").fill("statement of March")
+    page.locator("#password-told").fill(PASSWORD)
+    page.get_by_role("button", name="Tell it").click()
+    expect(page.get_by_text("Execution answers")).to_be_visible()
+
+
 def test_chart_when_an_operator_changes_it_then_the_tree_and_the_versions_have_it(
     serve: Callable[..., Any],
     log_in_at: Callable[[Any, str], Page],

@@ -18,7 +18,10 @@ from bus.instruments import option_terms
 
 
 class NightDesk:
-    """The controls; `tells_events` off = the account has no list of activity events."""
+    """The controls.
+
+    `tells_events` off = the account has no list of activity events; `hides_events` = what happened is not on it yet.
+    """
 
     exchange: Exchange
 
@@ -29,6 +32,7 @@ class NightDesk:
         #: Executions that are not listed any more, by their number.
         self.busted: set[int] = set()
         self.tells_events = True
+        self.hides_events = False
         self._events: list[tuple[int, dict[str, Any]]] = []
 
     def add_activity(self, kind: str, **more: Any) -> None:
@@ -139,6 +143,6 @@ class NightDesk:
         if ("until" in query) and ("since" not in query):
             raise ProblemError(422, 42210000, "since is required with until")
         since, until = ns_of(query["since"]), ns_of(query["until"])
-        events = [event for ts, event in self._events if since <= ts <= until]
+        events = [event for ts, event in self._events if since <= ts <= until and not self.hides_events]
         told = b"".join(b"id: 1\ndata: " + json.dumps(event).encode() + b"\n\n" for event in events)
         return Reply(200, b": welcome\n\n" + told)

@@ -301,6 +301,8 @@ class AlpacaTrading(NightDesk):
                 "transfers_blocked": False,
                 "trade_suspended_by_user": self.suspends,
                 "shorting_enabled": self.exchange.may_short,
+                "options_approved_level": 3,
+                "options_trading_level": 2,
                 "created_at": iso(1_700_000_000_000_000_000),
                 **self.account,
             },

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import ib_words as words
 from exchange import BASIS_POINTS, NANOS, Event, Exchange, Order, RefusalError, Ticket
+from ib_gateway_brackets import Brackets, Desk
 from ib_words import Contract, IbExecution, IbOrder
 
 _TYPES = {"MKT": "MARKET", "LMT": "LIMIT", "STP": "STOP", "TRAIL": "TRAILING_STOP"}
@@ -53,6 +54,7 @@ class IbDesk:
         self._perm_ids = itertools.count(1_800_000_001)
         self._con_ids = itertools.count(265_598)
         self._lock = threading.RLock()
+        self._brackets = Brackets(Desk(exchange, self.orders, self._place, self._tell_held, self._end_held))
         exchange.listen(self._happened)
 
     def _to(self, client_id: int, fields: list[object]) -> None:
@@ -157,7 +159,18 @@ class IbDesk:
             line.write(words.error(order_id, *fault, self.version))
             return
         self.next_valid_id = max(self.next_valid_id, order_id + 1)
-        self._place(order)
+        if not self._brackets.takes(order):
+            self._place(order)
+
+    def _tell_held(self, order: IbOrder, why_held: str) -> None:
+        self._to(order.client_id, words.open_order(order, self.version))
+        self._to(order.client_id, words.order_status(order, why_held=why_held))
+
+    def _end_held(self, order: IbOrder) -> None:
+        """End an order that never came to the exchange."""
+        order.status = "Cancelled"
+        self._tell_held(order, "")
+        self._to(order.client_id, words.error(order.order_id, 202, "Order Canceled - reason:", self.version))
 
     def _place(self, order: IbOrder) -> None:
         with self._lock:
@@ -201,13 +214,19 @@ class IbDesk:
             order.status = "PendingCancel"
             line.write(words.order_status(order))
             if not self.ignores_cancels:
-                self.exchange.cancel(order.exchange_id)
+                self._withdraw(order)
+
+    def _withdraw(self, order: IbOrder) -> None:
+        if order.exchange_id:
+            self.exchange.cancel(order.exchange_id)
+        else:
+            self._end_held(order)
 
     def _global_cancel(self, _line: Line, _fields: list[str]) -> None:
         self.global_cancels += 1
         for order in list(self.orders):
             if not order.is_over:
-                self.exchange.cancel(order.exchange_id)
+                self._withdraw(order)
 
     def _happened(self, event: Event) -> None:
         order = next((o for o in self.orders if str(o.perm_id) == event.order.ticket.client_id), None)
@@ -216,6 +235,7 @@ class IbDesk:
         order.exchange_id = event.order.order_id
         if event.kind == "filled":
             self._filled(order, event)
+            self._brackets.happened(order)
             return
         order.status = {"accepted": self._resting_status(event.order)}.get(event.kind, "Cancelled")
         if event.kind == "rejected":
@@ -228,6 +248,7 @@ class IbDesk:
         elif event.kind in {"cancelled", "expired"}:
             text = "Order Canceled - reason:"
             self._to(order.client_id, words.error(order.order_id, 202, text, self.version))
+        self._brackets.happened(order)
 
     def _resting_status(self, order: Order) -> str:
         return "PreSubmitted" if order.ticket.order_type in {"STOP", "TRAILING_STOP"} else self.first_status
@@ -285,6 +306,7 @@ def _order_of(fields: list[str], client_id: int, perm_id: int, gateway: IbDesk) 
         trail_percent=fields[70],
         tif=fields[21],
         transmit=fields[27],
+        parent_id=int(fields[28] or 0),
         outside_rth=fields[33],
     )
 

@@ -64,6 +64,7 @@ class IbOrder:
     tif: str = "DAY"
     outside_rth: str = "0"
     transmit: str = "1"
+    parent_id: int = 0
     status: str = "Submitted"
     filled_nanos: int = 0
     average_micros: int = 0
@@ -105,7 +106,7 @@ def open_order(o: IbOrder, version: int) -> list[object]:
     fields += [money(o.limit_micros) if o.kind == "LMT" else "0.0", money(o.aux_micros) if is_stop else "0.0"]
     fields += [o.tif, "", o.account, "", 0, o.ref, o.client_id, o.perm_id, o.outside_rth, 0, 0, "", "", "", "", "", ""]
     # modelCode .. exemptCode, auctionStrategy .. triggerMethod, volatility .. deltaNeutralAuxPrice
-    fields += ["", "", "", "", "", 0, "", -1, 0, "", "", "", "", "", 0, 0, 0, 0, "", 3, 0, 0, "", 0, 0]
+    fields += ["", "", "", "", "", 0, "", -1, 0, "", "", "", "", "", 0, 0, 0, 0, "", 3, 0, 0, "", o.parent_id, 0]
     fields += ["", 0, "None", ""]
     fields += _delta_neutral()
     fields += [0, 0, money(o.stop_micros) if is_trail and o.stop_micros else "", o.trail_percent, "", "", ""]
@@ -137,7 +138,7 @@ def order_status(o: IbOrder, *, why_held: str = "") -> list[object]:
         rest,
         price,
         o.perm_id,
-        0,
+        o.parent_id,
         price,
         o.client_id,
         why_held,

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.processes
 
 #: The exchange closes at 13:00 in New York on this day: three hours and a half.
 HALF_DAY = "2024-11-29"
-SPEED = "60"
+SPEED = "120"
 PATIENCE_S = 900
 
 

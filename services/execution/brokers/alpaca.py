@@ -251,6 +251,8 @@ class AlpacaBroker(Broker):
         `alpaca_history` says why these are not one and the same.
         """
         self._line.begin()
+        if execution_id:
+            self._events.read_first(now_ns)
         fills = self._history.after(execution_id, now_ns)
         if fills:
             self._hints.found_fills()

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus.clock import NS_PER_SECOND, iso_utc, utc_ns
 from bus.instruments import is_option
@@ -22,6 +23,8 @@ SKEW_NS_MAX: Final = 5 * NS_PER_SECOND
 #: So many assets are asked for one by one; more are taken from the list, which is one request of some megabytes.
 SINGLE_MAX: Final = 3
 _DATE_CHARS: Final = 10
+#: Source: Alpaca "Trading API" 2.0.1, `options_trading_level`: from 2 on puts and calls may be bought.
+BUYS_OPTIONS_LEVEL: Final = 2
 #: Source: Alpaca "Authentication", read 2026-11: keys of paper accounts begin with PK, of live ones with AK.
 _PREFIX: Final[dict[Endpoint, str]] = {"paper": "PK", "live": "AK"}
 _log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class _Account(Struct, frozen=True):
     trading_blocked: bool | None = None
     account_blocked: bool | None = None
     trade_suspended_by_user: bool | None = None
+    options_trading_level: int | None = None
 
 
 class _Position(Struct, frozen=True):
@@ -70,6 +74,8 @@ class AccountDesk:
         self._key = key
         self._assets_day = ""
         self._assets: dict[str, AssetLine] = {}
+        #: What the account may do with options, as it was last told; None = it was not.
+        self._options_level: int | None = None
 
     def account(self, session_date: str, now_ns: int) -> BrokerAccount:
         """Return cash, buying power and positions.
@@ -81,6 +87,7 @@ class AccountDesk:
         one = a.decoded(self._line.get("/account", "the account"), _Account)
         if one.cash is None or one.buying_power is None:
             raise RetryableBrokerError("Alpaca's account has no cash or no buying power in it")
+        self._note_options(one)
         held: dict[str, int] = {}
         for position in a.decoded(self._line.get("/positions", "the positions"), list[_Position]):
             qty = a.scaled(position.qty, NANOS)
@@ -112,7 +119,23 @@ class AccountDesk:
         for symbol in symbols:
             if symbol not in self._assets:
                 self._assets[symbol] = self._contract(symbol) if is_option(symbol) else _unknown(symbol)
-        return [self._assets[symbol] for symbol in symbols]
+        return [self._allowed(self._assets[symbol]) for symbol in symbols]
+
+    def _allowed(self, line: AssetLine) -> AssetLine:
+        """Return what may be done with an asset by an account of this level."""
+        may_not = self._options_level is not None and self._options_level < BUYS_OPTIONS_LEVEL
+        return replace(line, is_tradable=False) if may_not and is_option(line.symbol) else line
+
+    def _note_options(self, one: _Account) -> None:
+        level = one.options_trading_level
+        if level is not None and level != self._options_level and level < BUYS_OPTIONS_LEVEL:
+            _log.warning(
+                "the account's options trading level is %d: no put is bought before it is %d or more on Alpaca's page "
+                "(it matters only where SHORT_TYPE_* is LongPut)",
+                level,
+                BUYS_OPTIONS_LEVEL,
+            )
+        self._options_level = level
 
     def assets_anew(self, symbols: Sequence[str], now_ns: int) -> Sequence[AssetLine]:
         """Return the same as it stands now: of a few symbols each by itself, of many by the list; options once a day.
@@ -175,6 +198,7 @@ class AccountDesk:
         if wrong:
             return (wrong,)
         one = a.decoded(self._line.get("/account", "the account"), _Account)
+        self._note_options(one)
         faults: list[str] = []
         if one.status != "ACTIVE":
             faults.append(f"The account at Alpaca is {one.status or 'of no status'}, not ACTIVE: see Alpaca's page")

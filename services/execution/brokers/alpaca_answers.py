@@ -92,6 +92,7 @@ class AlpacaOrder(Struct, frozen=True):
     status: str = ""
     type: str = ""
     time_in_force: str = ""
+    qty: Decimal | None = None
     filled_qty: Decimal | None = None
     stop_price: Decimal | None = None
     hwm: Decimal | None = None
@@ -122,6 +123,13 @@ class AlpacaOrder(Struct, frozen=True):
     def filled_nanos(self) -> int:
         """Return how much of it has traded."""
         return scaled(self.filled_qty, NANOS)
+
+    @property
+    def traded_nanos_max(self) -> int | None:
+        """Return how much of it can have traded; None where it was ordered by its value."""
+        if not self.may_rest:
+            return self.filled_nanos
+        return None if self.qty is None else scaled(self.qty, NANOS)
 
     @property
     def stop_micros(self) -> int:

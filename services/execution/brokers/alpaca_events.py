@@ -16,12 +16,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus.clock import NS_PER_SECOND
+from bus.clock import NS_PER_SECOND, utc_ns
 from services.execution.brokers import alpaca_answers as a
-from services.execution.brokers.alpaca_history import History
+from services.execution.brokers.alpaca_history import History, own_id
 from services.execution.brokers.alpaca_line import Line
 from services.execution.brokers.interface import RetryableBrokerError
-from services.execution.brokers.reports import BrokerFill, BrokerReversal
+from services.execution.brokers.reports import BrokerReversal
 
 #: The first question goes back so far: to the session before this one, over a long weekend.
 BACK_NS: Final = 5 * 86_400 * NS_PER_SECOND
@@ -33,6 +33,7 @@ UNLISTED_NS: Final = 60 * NS_PER_SECOND
 FAILURES_MAX: Final = 3
 _EVENTS: Final = "/v2beta1/events/activities"
 _DATA: Final = b"data:"
+_CORRECTION: Final = "trade_correct"
 _log = logging.getLogger(__name__)
 
 
@@ -66,6 +67,7 @@ class ActivityEvents:
         self._changes: dict[str, tuple[_Event, int]] = {}
         self._read_ns = 0
         self._failures = 0
+        self._has_begun = False
 
     def reversals(self, execution_ids: Sequence[str], now_ns: int) -> list[BrokerReversal]:
         """Return which of these executions were taken back or corrected.
@@ -82,10 +84,17 @@ class ActivityEvents:
             self._try_to_read(now_ns)
         found: list[BrokerReversal] = []
         for name in execution_ids:
-            event, heard_ns = self._changes.get(name.rpartition("::")[2], (None, 0))
+            event, heard_ns = self._changes.get(own_id(name), (None, 0))
             if event is not None and event.details is not None:
                 found += self._reversal(name, event, event.details, heard_ns=heard_ns, now_ns=now_ns)
         return found
+
+    def read_first(self, now_ns: int) -> None:
+        """Read the list once before this process reports executions: one may stand in the place of a booked one."""
+        if not self._has_begun:
+            self._has_begun = True
+            # Before any market data a session has no time yet.
+            self._try_to_read(now_ns or utc_ns())
 
     def _try_to_read(self, now_ns: int) -> None:
         try:
@@ -97,7 +106,8 @@ class ActivityEvents:
             self._failures = 0
 
     def _read(self, now_ns: int) -> None:
-        since_ns = max(self._read_ns - AGAIN_NS, now_ns - BACK_NS)
+        # A simulated session may be of an earlier day than the clock by which the list was read first.
+        since_ns = min(max(self._read_ns - AGAIN_NS, now_ns - BACK_NS), now_ns - AGAIN_NS)
         span = {"since": a.iso_seconds(since_ns), "until": a.iso_seconds(now_ns)}
         answer = self._line.ask("GET", _EVENTS, "the list of changed executions", span)
         body = a.checked(answer.status, answer.body, "the list of changed executions", ())
@@ -108,13 +118,15 @@ class ActivityEvents:
             event = a.decoded(line.removeprefix(_DATA).strip(), _Event)
             if event.previous_id and event.details is not None and _is_change(event.details):
                 self._changes.setdefault(event.previous_id, (event, self._boot_ns()))
+                if event.details.execution_type == _CORRECTION:
+                    self._history.replaces[event.ref_id] = event.previous_id
         self._read_ns = now_ns
 
     def _reversal(
         self, name: str, event: _Event, details: _Details, *, heard_ns: int, now_ns: int
     ) -> list[BrokerReversal]:
-        is_correction = details.execution_type == "trade_correct"
-        corrected = self._listed(details.order_id, event.ref_id, now_ns) if is_correction else None
+        is_correction = details.execution_type == _CORRECTION
+        corrected = self._history.replacement(details.order_id, event.ref_id, now_ns) if is_correction else None
         if is_correction and corrected is None and self._boot_ns() - heard_ns < UNLISTED_NS:
             return []
         self._history.taken_back.add(name)
@@ -130,11 +142,6 @@ class ActivityEvents:
             )
         ]
 
-    def _listed(self, order_id: str, execution_id: str, now_ns: int) -> BrokerFill | None:
-        """Return the execution in the place of another one, as the list of executions has it; None = not there yet."""
-        fills = self._history.of_order(order_id, now_ns) if order_id else []
-        return next((fill for fill in fills if fill.execution_id.endswith(f"::{execution_id}")), None)
-
 
 def _is_change(details: _Details) -> bool:
-    return details.execution_type in {"trade_bust", "trade_correct"}
+    return details.execution_type in {"trade_bust", _CORRECTION}

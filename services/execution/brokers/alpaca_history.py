@@ -11,6 +11,10 @@ alone would lose some, and this is what makes up for it:
 * the executions of an order that was looked up are all reported with the next answer, wherever they stand. Execution
   looks every order up that it holds to be open after a restart, and every one that is over at the broker alone, and
   knows by its journal what it has booked already. So even what was late when the process died is booked.
+
+An execution that takes the place of another one may be listed before the event that says so. It is *contested*: with
+it more of its order would have traded than can have, or an event names it. It is held back until the one in whose place
+it stands is taken back, and at most for a while.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +37,10 @@ ORDERS_A_PAGE: Final = 500
 LATE_NS: Final = 300 * NS_PER_SECOND
 #: While the budget is short an answer is good for so long.
 FRESH_NS: Final = 2 * NS_PER_SECOND
+#: A contested execution is held back so long: twice the time after which the activity events are read again.
+CONTESTED_NS: Final = 600 * NS_PER_SECOND
+#: So long its order is asked for again at each look: what was heard of it may be older than the execution.
+ASKED_AGAIN_NS: Final = 30 * NS_PER_SECOND
 #: Beyond so many executions those are forgotten that the cursor has passed and no refresh reads again.
 KEPT_MAX: Final = 50_000
 #: So many orders are asked for one by one; more are taken from a list first.
@@ -59,6 +67,7 @@ class OrderIds:
     def __init__(self) -> None:
         self._ours: dict[str, str] = {}
         self._theirs: dict[str, str] = {}
+        self._traded_max: dict[str, int | None] = {}
 
     def learn(self, orders: Iterable[a.AlpacaOrder]) -> None:
         """Keep the ids of these."""
@@ -66,8 +75,11 @@ class OrderIds:
             name = order.client_order_id or external(order.id)
             self._ours[order.id] = name
             self._theirs[name] = order.id
+            self._traded_max[order.id] = order.traded_nanos_max
         while len(self._ours) > _IDS_MAX:
-            self._theirs.pop(self._ours.pop(next(iter(self._ours))), None)
+            oldest = next(iter(self._ours))
+            self._traded_max.pop(oldest, None)
+            self._theirs.pop(self._ours.pop(oldest), None)
 
     def ours(self, order_id: str) -> str | None:
         """Return the client id of an order."""
@@ -77,10 +89,19 @@ class OrderIds:
         """Return Alpaca's id of an order."""
         return self._theirs.get(client_order_id)
 
+    def traded_nanos_max(self, order_id: str) -> int | None:
+        """Return how much of an order can have traded, by what was last heard of it; None = not known."""
+        return self._traded_max.get(order_id)
+
 
 def external(order_id: str) -> str:
     """Return how an order is called that nobody gave a name of ours."""
     return f"external-{order_id}"[: a.ID_MAX]
+
+
+def own_id(activity_id: str) -> str:
+    """Return the half of an execution's id by which events name it."""
+    return activity_id.rpartition("::")[2]
 
 
 def place(activity_id: str) -> tuple[int, str]:
@@ -113,6 +134,11 @@ class History:
         self._refreshed_ns: int | None = None
         #: Executions that Alpaca took back, and may go on listing.
         self.taken_back: set[str] = set()
+        #: Which execution stands in the place of which, by the events; the second halves of their ids.
+        self.replaces: dict[str, str] = {}
+        #: What was read and not reported yet; and what of it is contested, since when in boot time.
+        self._unreported: set[str] = set()
+        self._contested: dict[str, int] = {}
 
     def after(self, cursor: str, now_ns: int) -> list[BrokerFill]:
         """Return the executions that stand after the cursor, those that came late, and those of what was looked up.
@@ -131,9 +157,12 @@ class History:
             and one.id not in self.taken_back
         ]
         self._resolve(wanted)
-        wanted.sort(key=lambda one: place(one.id))
+        self._unreported = {name for name in self._unreported if place(name) > place(cursor) or name in self._late}
+        wanted = self._uncontested(wanted)
         fills = [self._fill(one, now_ns) for one in wanted]
-        self._late.clear()
+        # What is held back stands before the cursor once a later one was reported.
+        self._late = set(self._contested)
+        self._unreported = set(self._contested)
         self._asked.clear()
         self._prune(cursor)
         return fills
@@ -145,6 +174,21 @@ class History:
             RetryableBrokerError: no whole answer.
             StopTradingError: Alpaca cannot be worked with.
         """
+        found = self._uncontested(self.listed(order_id, urgent=urgent))
+        return [self._fill(one, now_ns) for one in found]
+
+    def replacement(self, order_id: str, execution_id: str, now_ns: int) -> BrokerFill | None:
+        """Return the execution of an order that an event names, held back or not; None = it is not listed yet.
+
+        Raises:
+            RetryableBrokerError: no whole answer.
+            StopTradingError: Alpaca cannot be worked with.
+        """
+        found = self.listed(order_id) if order_id else []
+        return next((self._fill(one, now_ns) for one in found if own_id(one.id) == execution_id), None)
+
+    def listed(self, order_id: str, *, urgent: bool = False) -> list[Activity]:
+        """Return every execution of one order that stands, as Alpaca lists it."""
         found: list[Activity] = []
         params = {"order_id": order_id, "direction": "asc", "page_size": str(PAGE_SIZE)}
         while True:
@@ -154,11 +198,57 @@ class History:
                 break
             params["page_token"] = page[-1].id
         for one in found:
-            self._seen.setdefault(one.id, one)
+            self._see(one)
         self._asked.add(order_id)
         self._resolve(found)
-        found.sort(key=lambda one: place(one.id))
-        return [self._fill(one, now_ns) for one in found if one.id not in self.taken_back]
+        return [one for one in found if one.id not in self.taken_back]
+
+    def _see(self, one: Activity) -> None:
+        if one.id not in self._seen:
+            self._seen[one.id] = one
+            self._unreported.add(one.id)
+
+    def _uncontested(self, wanted: Iterable[Activity]) -> list[Activity]:
+        """Return these in their order, without those that are held back."""
+        ordered = sorted(wanted, key=lambda one: place(one.id))
+        orders = {one.order_id for one in ordered if one.id in self._unreported}
+        traded = dict.fromkeys(orders, 0)
+        for one in self._seen.values() if orders else ():
+            if one.order_id in orders and one.id not in self._unreported | self.taken_back:
+                traded[one.order_id] += a.scaled(one.qty, NANOS)
+        free: list[Activity] = []
+        for one in ordered:
+            if one.id in self._unreported:
+                after = traded[one.order_id] + a.scaled(one.qty, NANOS)
+                if self._is_held_back(one, after):
+                    continue
+                traded[one.order_id] = after
+            free.append(one)
+        return free
+
+    def _is_held_back(self, one: Activity, traded_nanos: int) -> bool:
+        """Tell whether an execution is contested and its time is not over; with it so much of its order has traded."""
+        if not self._is_contested(one, traded_nanos):
+            self._contested.pop(one.id, None)
+            return False
+        since_ns = self._contested.setdefault(one.id, self._boot_ns())
+        if self._boot_ns() - since_ns < CONTESTED_NS:
+            return True
+        del self._contested[one.id]
+        return False
+
+    def _is_contested(self, one: Activity, traded_nanos: int) -> bool:
+        replaced = self.replaces.get(own_id(one.id))
+        if replaced is not None and replaced not in {own_id(name) for name in self.taken_back}:
+            return True
+        most = self._ids.traded_nanos_max(one.order_id)
+        if most is None or traded_nanos <= most:
+            return False
+        if self._boot_ns() - self._contested.get(one.id, self._boot_ns()) < ASKED_AGAIN_NS:
+            # What was last heard of the order may be older than this execution.
+            self._resolve_one(one.order_id)
+            most = self._ids.traded_nanos_max(one.order_id)
+        return most is not None and traded_nanos > most
 
     def _lacks(self, cursor: str) -> bool:
         """Tell whether executions after the cursor have not been read yet: it is older than any before it."""
@@ -178,7 +268,7 @@ class History:
                 params["page_token"] = self._oldest
             page = self._page(params)
             for one in page:
-                self._seen.setdefault(one.id, one)
+                self._see(one)
                 self._newest_ns = max(self._newest_ns, a.utc_ns_of(one.transaction_time))
             self._is_whole = len(page) < PAGE_SIZE
             if page:
@@ -196,7 +286,7 @@ class History:
             page = self._page(params)
             for one in page:
                 if one.id not in self._seen:
-                    self._seen[one.id] = one
+                    self._see(one)
                     # Below the oldest that was read stands what was there at the start: the cursor had passed it.
                     is_new = self._is_whole or place(one.id) > place(self._oldest)
                     if is_new and place(one.id) <= place(cursor):

@@ -103,6 +103,11 @@ class IbkrBroker(Broker):
         """Return the proof of a broker in another house."""
         return OUTSIDE_PROOF
 
+    @property
+    def tells_money(self) -> bool:
+        """Tell that dividends, interest, fees and transfers are in no message of a gateway."""
+        return False
+
     def attach(self, ports: BrokerPorts) -> None:
         """Take the gate and the breath."""
         self._ports = ports

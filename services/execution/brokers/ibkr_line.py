@@ -20,7 +20,7 @@ from bus.clock import boot_ns, utc_ns
 from bus.ib_library import IbLibrary
 from services.execution.brokers.ibkr_books import IbkrBooks
 from services.execution.brokers.ibkr_ears import IbkrEars, RequestFailedError
-from services.execution.brokers.ibkr_windows import is_overdue, may_be_away
+from services.execution.brokers.ibkr_windows import is_overdue, may_be_away, waiting_words
 from services.execution.brokers.interface import PlannedPauseError, RetryableBrokerError, StopTradingError
 
 HOST: Final = "127.0.0.1"
@@ -335,7 +335,7 @@ class IbkrLine:
         now = self._clock()
         self._away_since_ns = self._away_since_ns or boot_ns()
         if may_be_away(now):
-            return PlannedPauseError(f"{words} (nobody needs it now, so it is waited for)")
+            return PlannedPauseError(f"{words}. {waiting_words(now)}")
         if is_overdue(now) and boot_ns() - self._away_since_ns >= OVERDUE_NS:
             return StopTradingError(
                 f"{words}, less than 15 minutes before the open: see that TWS or IB Gateway runs and is logged in, "

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
+_MONDAY: Final = 0
 _SATURDAY: Final = 5
 _SUNDAY: Final = 6
 #: The exchange's regular open, and how long before it the gateway has to be back.
@@ -18,6 +19,8 @@ _SUNDAY: Final = 6
 _OPEN: Final = time(9, 30)
 _NEEDED_BEFORE: Final = timedelta(minutes=15)
 _CLOSE: Final = time(16, 0)
+#: When the log-in of a week ends on a Sunday.
+_WEEK_ENDS: Final = time(1, 0)
 _NS: Final = 1_000_000_000
 
 
@@ -46,7 +49,7 @@ class PlannedWindow(Struct, frozen=True, kw_only=True):
 #: log-in of a week ends on Sunday at 01:00; the next one needs a person with the second factor.
 WINDOWS: Final = (
     PlannedWindow(name="the gateway's nightly restart", begins=time(23, 40), ends=time(0, 10)),
-    PlannedWindow(name="the weekly log-in on Sunday", begins=time(1, 0), ends=time(23, 40), weekday=_SUNDAY),
+    PlannedWindow(name="the weekly log-in on Sunday", begins=_WEEK_ENDS, ends=time(23, 40), weekday=_SUNDAY),
 )
 
 
@@ -67,6 +70,20 @@ def may_be_away(utc_ns: int) -> bool:
     if at.weekday() in {_SATURDAY, _SUNDAY}:
         return True
     return not _needed_from(at.date()) <= at.replace(tzinfo=None) < datetime.combine(at.date(), _CLOSE)
+
+
+def waiting_words(utc_ns: int) -> str:
+    """Return what a person has to know while the gateway may be away: why, until when, and whether to log it in."""
+    at, window = _in_new_york(utc_ns), window_at(utc_ns)
+    needed = at.date()
+    while needed.weekday() in {_SATURDAY, _SUNDAY} or _needed_from(needed) <= at.replace(tzinfo=None):
+        needed += timedelta(days=1)
+    parts = [f"This is {window.name}, {window.begins:%H:%M} to {window.ends:%H:%M}"] if window else []
+    is_monday_before_it = at.weekday() == _MONDAY and needed == at.date()
+    if is_monday_before_it or (at.weekday() == _SUNDAY and at.time() >= _WEEK_ENDS):
+        parts.append("the log-in of the week is over: a person logs the gateway in, with the second factor")
+    parts.append(f"it is needed from {needed:%A} {_needed_from(needed):%H:%M} on, and waited for until then")
+    return f"{'; '.join(parts)} (New York)"
 
 
 def is_overdue(utc_ns: int) -> bool:

@@ -136,6 +136,11 @@ class Broker(Protocol):
         """Tell whether an order is refused while one of the other side is open in the same symbol."""
         return False
 
+    @property
+    def tells_money(self) -> bool:
+        """Tell whether `activities` has all money that moves without a trade; where not, an operator tells the rest."""
+        return True
+
     def attach(self, ports: BrokerPorts) -> None:
         """Take what execution lends; an embedded broker has no use for it."""
         return

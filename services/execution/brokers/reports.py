@@ -72,9 +72,13 @@ class BrokerAccount(Message, frozen=True, kw_only=True):
 
 
 class BrokerStatement(BrokerAccount, frozen=True, kw_only=True):
-    """The account while no order works and every execution is told, for the ledger to compare."""
+    """The account while nothing trades and every execution is told, for the ledger to compare.
+
+    `working_orders` of ours stand at the broker meanwhile, as stops do that protect over night.
+    """
 
     occasion: Literal["close", "demand"]
+    working_orders: int = 0
 
 
 class BrokerAssets(Message, frozen=True, kw_only=True):

@@ -77,13 +77,37 @@ def test_the_close_when_the_process_is_restarted_after_it_is_not_told_again(
     assert stated(again.idle_for(1)) == []
 
 
-def test_the_close_when_an_order_still_works_waits_for_it(kit: Any, open_broker: Callable[..., Any]) -> None:
+def test_an_order_when_others_work_in_the_session_is_refused(kit: Any, open_broker: Callable[..., Any]) -> None:
     rig = kit.entered(open_broker)
-    assert rig.state.has_open_orders
+    rig.market(kit.spy(2))
+    assert [one.leg for one in rig.state.open_orders()] == ["stop"]
     refused, said = order(rig)
     assert (refused.is_done, said) == (False, [])
     assert "orders are working" in refused.detail
-    assert rig.shell.statements.at_close(rig.state, kit.CLOSE_NS) == ()
+
+
+def test_the_close_when_stops_protect_over_night_is_told_with_how_many(
+    kit: Any, open_broker: Callable[..., Any]
+) -> None:
+    rig = kit.entered(open_broker)
+    rig.market(kit.spy(2))
+    rig.now_ns = kit.CLOSE_NS
+    (told,) = stated(rig.idle_for(2))
+    assert (told.occasion, told.working_orders, told.qtys_nanos) == ("close", 1, (100 * m.NANOS,))
+    (again,) = stated(order(rig)[1])
+    assert (again.occasion, again.working_orders, again.cash_micros) == ("demand", 1, told.cash_micros)
+
+
+def test_the_close_when_a_sale_is_not_over_waits_ten_minutes_and_is_told_all_the_same(
+    kit: Any, open_broker: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = kit.entered(open_broker)
+    rig.now_ns = kit.CLOSE_NS
+    assert [one.leg for one in rig.state.open_orders()] == ["entry"]
+    assert stated(rig.idle_for(590, every=5)) == []
+    (told,) = stated(rig.idle_for(20, every=5))
+    assert told.working_orders >= 1
+    assert "not known to be over" in caplog.text
 
 
 def test_the_close_when_the_broker_does_not_answer_is_asked_for_again(

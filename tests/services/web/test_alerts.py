@@ -12,6 +12,8 @@ from services.web.alerts import ALERTS_MAX, AlertBook
 from services.web.audit_log import AuditFilter
 from services.web.hub import StatusHub
 
+TIMES = {"ts_event": OPEN_NS, "ts_init": OPEN_NS}
+
 
 def orders(warnings: str) -> m.OrdersSnapshot:
     return m.OrdersSnapshot(ts_event=OPEN_NS, ts_init=OPEN_NS, orders=(), orders_total=0, warnings=warnings)
@@ -24,6 +26,13 @@ def ledger(imbalance: int) -> m.LedgerSnapshot:
     )  # fmt: skip
 
 
+def compared(detail: str) -> m.BooksCompared:
+    return m.BooksCompared(
+        **TIMES, broker="IBKR", occasion="close", cash_told_micros=2, cash_booked_micros=1, symbols=(), told_nanos=(),
+        booked_nanos=(), detail=detail,
+    )  # fmt: skip
+
+
 def chain_with(status: Any) -> m.ChainStatus:
     said = chain()
     row = m.ServiceHealth(
@@ -32,13 +41,13 @@ def chain_with(status: Any) -> m.ChainStatus:
     return m.ChainStatus(**{name: getattr(said, name) for name in said.__struct_fields__} | {"services": (row,)})
 
 
-TIMES = {"ts_event": OPEN_NS, "ts_init": OPEN_NS}
 RAISING: list[tuple[m.Message, str, str]] = [
     (m.HaltRaised(**TIMES, counter=3, source="watchdog", rule="dead_service", detail="risk"), "halt", "bad"),
     (m.KillSwitchTripped(**TIMES, session_date="d", pnl_micros=-1, limit_micros=1), "halt", "bad"),
     (m.OrderRejected(**TIMES, client_order_id="a", detail="no"), "rejection", "bad"),
     (m.OrderUnknown(**TIMES, client_order_id="a", detail="time-out"), "order unknown", "warn"),
     (m.EntrySuspended(**TIMES, source_event_id="a", detail="no account"), "books", "bad"),
+    (compared("cash is 2 at IBKR and 1 in the books"), "books", "bad"),
     (ledger(5), "books", "bad"),
     (orders("the clock is 2100 ms behind"), "warning", "warn"),
     (chain_with("down"), "service", "bad"),
@@ -57,7 +66,7 @@ def test_alert_when_something_needs_a_person_then_is_raised_once(message: m.Mess
     assert client is not None
 
 
-@pytest.mark.parametrize("message", [ledger(0), orders(""), chain_with("up"), chain_with("never seen")])
+@pytest.mark.parametrize("message", [ledger(0), compared(""), orders(""), chain_with("up"), chain_with("never seen")])
 def test_alert_when_all_is_well_then_there_is_none(message: m.Message) -> None:
     hub = StatusHub()
     hub.publish(message)

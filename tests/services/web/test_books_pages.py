@@ -201,6 +201,48 @@ def test_suspense_when_the_amount_is_none_then_nothing_is_ordered(
     assert not any(isinstance(one, m.ExplainSuspense) for one in ledger.heard)
 
 
+ACTIVITIES = "/books/reconciliation/activity"
+
+
+def test_activity_when_an_operator_tells_it_then_execution_is_ordered_with_what_was_typed(
+    enter: Callable[[str], Any], ledger: RealBooks
+) -> None:
+    olga = enter("olga")
+    common = {"reason": "statement of March", "password": olga.password}
+    money = {"kind": "DIVIDEND", "symbol": "spy", "amount": "12.34", "day": "2025-03-12"}
+    assert olga.post(ACTIVITIES, money | common, form_on="/books/reconciliation").status_code == 303
+    told = ledger.heard[-1]
+    assert isinstance(told, m.TellActivity)
+    assert (told.kind, told.symbol, told.amount_micros, told.day) == ("DIVIDEND", "SPY", 12_340_000, "2025-03-12")
+    contracts = {"kind": "EXPIRY", "symbol": "SPY250321P00500000", "amount": "2"}
+    olga.post(ACTIVITIES, contracts | common, form_on="/books/reconciliation")
+    assert (ledger.heard[-1].qty_nanos, ledger.heard[-1].amount_micros) == (2 * m.NANOS, 0)
+    split = {"kind": "SPLIT", "symbol": "SPY", "new": "4", "old": "1"}
+    olga.post(ACTIVITIES, split | common, form_on="/books/reconciliation")
+    assert (ledger.heard[-1].numerator, ledger.heard[-1].denominator) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "GIFT"},
+        {"kind": "FEE", "amount": "-1"},
+        {"kind": "FEE", "amount": "x"},
+        {"kind": "SPLIT", "new": "1.5", "old": "1"},
+        {"kind": "SPLIT", "new": "0", "old": "1"},
+        {"kind": "FEE", "amount": "1", "password": "wrong"},
+    ],
+)
+def test_activity_when_it_makes_no_sense_or_the_password_is_wrong_then_nothing_is_ordered(
+    fields: dict[str, str], enter: Callable[[str], Any], ledger: RealBooks
+) -> None:
+    olga = enter("olga")
+    typed = {"reason": "r", "password": olga.password} | fields
+    answer = olga.post(ACTIVITIES, typed, form_on="/books/reconciliation")
+    assert answer.status_code in {400, 401, 403}
+    assert not any(isinstance(one, m.TellActivity) for one in ledger.heard)
+
+
 @pytest.mark.parametrize(
     "report", ["trial_balance", "income_statement", "balance_sheet", "gains", "trades", "audit", "nonsense"]
 )

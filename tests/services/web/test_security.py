@@ -48,6 +48,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/books/reconciliation"): (303, 503, 503, 503),
     ("POST", "/books/reconciliation"): (401, 403, 400, 400),
     ("POST", "/books/reconciliation/suspense"): (401, 403, 400, 400),
+    ("POST", "/books/reconciliation/activity"): (401, 403, 400, 400),
     ("GET", "/books/reports"): (303, 503, 503, 503),
     ("GET", "/books/reports.csv"): (303, 303, 303, 303),
     ("GET", "/alerts"): (303, 200, 200, 200),

@@ -363,3 +363,17 @@ def test_a_stop_over_night_when_alpaca_does_not_list_it_as_open_then_it_is_looke
     asked = bench.line.count("GET", "/v2/orders:by_client_order_id")
     bench.broker.open_orders(NOW)
     assert bench.line.count("GET", "/v2/orders:by_client_order_id") == asked
+
+
+@pytest.mark.parametrize(("level", "may"), [(0, False), (1, False), (2, True), (3, True), (None, True)])
+def test_puts_when_the_account_has_this_options_level_then_they_may_be_bought_or_not(
+    bench: Bench, caplog: pytest.LogCaptureFixture, level: int | None, may: bool
+) -> None:
+    put = "AAPL261218P00100000"
+    bench.quote(200, symbol=put)
+    bench.house.account = {"options_trading_level": level}
+    for _ in range(2):
+        bench.broker.account("2026-11-26", NOW)
+    share, contract = bench.broker.assets(("AAPL", put), NOW)
+    assert (share.is_tradable, contract.is_tradable) == (True, may)
+    assert caplog.text.count("options trading level is") == (0 if may else 1)

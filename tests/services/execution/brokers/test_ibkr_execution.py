@@ -102,12 +102,15 @@ def test_night_when_the_gateway_restarts_then_the_chain_stays_armed_and_agrees_a
     rig.bench.gateway.stop()
     rig.idle_for(900, every=30)
     assert rig.halts == []
+    (shown,) = rig.core.snapshot(rig.state, rig.now_ns)
+    assert "This is the gateway's nightly restart, 23:40 to 00:10" in shown.warnings
     assert not 0 <= rig.shell.reconciled_ms() <= RECONCILED_MS_MAX, "there is no lease meanwhile"
     rig.bench.gateway.start()
     rig.bench.now_ns = new_york_ns("2013-10-09 00:15")
     rig.bench.broker._line._retry_at_ns = 0
     settled(rig, lambda: 0 <= rig.shell.reconciled_ms() <= RECONCILED_MS_MAX)
     assert rig.halts == []
+    assert rig.core.snapshot(rig.state, rig.now_ns)[0].warnings == ""
 
 
 def test_gateway_when_it_goes_in_the_session_then_the_chain_halts_in_words(rig: Any) -> None:

@@ -1,8 +1,7 @@
 """Execution's own matrix of outcomes and phases, over Interactive Brokers' adapter, its line and its stand-in.
 
-What an answer over HTTP says with a status, the gateway says with a numbered message, or not at all. The newer library
-plays every pair; the older one plays each outcome in two phases and each phase in three outcomes, since both are driven
-through one alias and differ only in how they read a message.
+What an answer over HTTP says with a status, the gateway says with a numbered message, or not at all. Both libraries
+play every pair.
 """
 
 import sys
@@ -56,13 +55,7 @@ FAULTS_OF_SUBMITS: dict[Outcome, str] = {
 REPEATS = {"silent for long": 40, "not found yet": 9}
 #: A message that is never answered is waited for so long.
 PATIENCE_NS = 400_000_000
-PAIRS = [(phase, outcome) for phase in PHASES for outcome in OUTCOMES]
-PLAYED = [
-    (library, phase, outcome)
-    for library in IB_LIBRARIES
-    for phase, outcome in PAIRS
-    if library == "ib_async" or (OUTCOMES.index(outcome) + PHASES.index(phase)) % 4 == 0
-]
+PLAYED = [(library, phase, outcome) for library in IB_LIBRARIES for phase in PHASES for outcome in OUTCOMES]
 
 
 class Shown:

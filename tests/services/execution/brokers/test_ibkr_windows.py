@@ -3,7 +3,7 @@
 import pytest
 from ib_gateway_bench import new_york_ns
 
-from services.execution.brokers.ibkr_windows import is_overdue, may_be_away, new_york_day, window_at
+from services.execution.brokers.ibkr_windows import is_overdue, may_be_away, new_york_day, waiting_words, window_at
 
 NIGHT = "the gateway's nightly restart"
 SUNDAY = "the weekly log-in on Sunday"
@@ -74,6 +74,27 @@ def test_window_when_the_exchange_trades_then_there_is_none_on_any_day_of_two_ye
             window = window_at(at_ns)
             assert window is None or window.name == SUNDAY, date
             assert may_be_away(at_ns) or window is None
+
+
+RESTART = "This is the gateway's nightly restart, 23:40 to 00:10; "
+WEEKLY = "This is the weekly log-in on Sunday, 01:00 to 23:40; "
+LOG_IN = "the log-in of the week is over: a person logs the gateway in, with the second factor; "
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2025-07-02 03:00", "it is needed from Wednesday 09:15 on"),
+        ("2025-07-02 23:45", f"{RESTART}it is needed from Thursday 09:15 on"),
+        ("2025-07-04 17:00", "it is needed from Monday 09:15 on"),
+        ("2025-07-06 00:30", "it is needed from Monday 09:15 on"),
+        ("2025-07-06 01:00", f"{WEEKLY}{LOG_IN}it is needed from Monday 09:15 on"),
+        ("2025-07-06 23:45", f"{RESTART}{LOG_IN}it is needed from Monday 09:15 on"),
+        ("2025-07-07 08:00", f"{LOG_IN}it is needed from Monday 09:15 on"),
+    ],
+)
+def test_words_when_the_gateway_may_be_away_then_say_why_until_when_and_who_logs_it_in(text: str, words: str) -> None:
+    assert waiting_words(new_york_ns(text)) == f"{words}, and waited for until then (New York)"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Alpaca's adapter for the cards: its house is a stand-in that speaks Alpaca's protocol, behind a line that fails."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,6 +167,16 @@ class AlpacaRig(Rig):
 
     def repeat_executions(self) -> None:
         self.house.repeat_events()
+
+    def hide_execution(self, trade: Callable[[], None]) -> None:
+        self.house.hides_executions = {len(self.house.exchange.trades()) + 1}
+        trade()
+
+    def show_executions(self) -> None:
+        self.house.hides_executions.clear()
+
+    def pay_dividend(self, amount_micros: int) -> None:
+        self.house.exchange.move_cash("DIV", amount_micros)
 
     def correct_first_execution(self, price_micros: int) -> None:
         self.house.correct(1, price_micros)

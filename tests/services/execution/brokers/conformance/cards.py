@@ -129,6 +129,22 @@ def tells_no_expiry(rig: Rig) -> None:
     assert not any(isinstance(one, r.BrokerExpiry) for one in rig.broker.activities(rig.now_ns))
 
 
+def lists_at_once(rig: Rig) -> None:
+    """An execution is listed as it is made."""
+    rig.place("tb1-a", shares=20, limit=110)
+    for size in (10, 5, 5):
+        rig.quote(SYMBOL, micros(100), micros(100.02), size, size)
+        rig.settle()
+    assert [fill.qty_nanos for fill in rig.executions()] == [size * m.NANOS for size in (10, 5, 5)]
+
+
+def tells_no_money(rig: Rig) -> None:
+    """No other money is told; where some moves, an operator tells it."""
+    before = list(rig.broker.activities(rig.now_ns))
+    rig.settle()
+    assert [one.activity_id for one in rig.broker.activities(rig.now_ns)] == [one.activity_id for one in before]
+
+
 #: Capability -> what is asked of a rig that lacks it. The first line of each docstring stands in the table.
 ABSENT: Final[Mapping[str, Callable[[Rig], None]]] = {
     "network": is_embedded,
@@ -144,5 +160,7 @@ ABSENT: Final[Mapping[str, Callable[[Rig], None]]] = {
     "sessions": keeps_no_hours,
     "corrections": takes_nothing_back,
     "expiries": tells_no_expiry,
+    "late-listing": lists_at_once,
+    "money": tells_no_money,
     **dict.fromkeys(Outcome, has_another_line),
 }

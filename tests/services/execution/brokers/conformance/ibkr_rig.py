@@ -1,6 +1,6 @@
 """Interactive Brokers' adapter for the cards, on either library: its house is a stand-in gateway with its protocol."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -166,6 +166,14 @@ class IbkrRig(Rig):
 
     def repeat_executions(self) -> None:
         self.house.repeat_executions()
+
+    def hide_execution(self, trade: Callable[[], None]) -> None:
+        self.house.holds_executions = True
+        trade()
+        self.house.holds_executions = False
+
+    def show_executions(self) -> None:
+        self.house.release_executions()
 
     def correct_first_execution(self, price_micros: int) -> None:
         self.house.correct(0, price_micros)

@@ -203,6 +203,18 @@ class Rig(ABC):
         """Let the house take the first execution back, whole."""
         raise NotImplementedError
 
+    def hide_execution(self, trade: Callable[[], None]) -> None:
+        """Let the execution that this makes be listed only once `show_executions` is called, later ones at once."""
+        raise NotImplementedError
+
+    def show_executions(self) -> None:
+        """Let the house list what was hidden."""
+        raise NotImplementedError
+
+    def pay_dividend(self, amount_micros: int) -> None:
+        """Let money enter the account as a dividend."""
+        raise NotImplementedError
+
     def at_the_last_moment(self, act: Callable[[], None]) -> None:
         """Let this happen when the next order waits to be written, before the gate is asked."""
         gate, asked = self.gate, self.gate.refusal

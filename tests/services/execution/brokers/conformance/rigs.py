@@ -22,7 +22,17 @@ class RigEntry(Struct, frozen=True, kw_only=True):
 #: No switch against orders, no keys to refuse; and what is not HTTP has no 429, 500 and 504.
 _IBKR: Final = frozenset(
     {
-        *("network", "foreign", "asset-list", "clock", "trailing-buy", "options", "sessions", "corrections"),
+        *(
+            "network",
+            "foreign",
+            "asset-list",
+            "clock",
+            "trailing-buy",
+            "options",
+            "sessions",
+            "corrections",
+            "late-listing",
+        ),
         *(Outcome.TIMEOUT_BEFORE, Outcome.TIMEOUT_AFTER_ACCEPT, Outcome.RESET_AFTER_ACCEPT, Outcome.UNREADABLE),
         *(Outcome.LATE_ACCEPT, Outcome.FILLED_BEFORE, Outcome.CANCEL_PENDING, Outcome.REJECT),
     }
@@ -40,7 +50,7 @@ RIGS: Final[dict[str, RigEntry]] = {
         capabilities=frozenset(
             {
                 *("network", "foreign", "shorts", "asset-list", "fractions", "fence", "clock", "wash-rule"),
-                *("trailing-buy", "options", "sessions", "expiries", "corrections"),
+                *("trailing-buy", "options", "sessions", "expiries", "corrections", "late-listing", "money"),
                 *Outcome,
             }
         ),

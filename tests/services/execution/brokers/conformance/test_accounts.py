@@ -5,6 +5,7 @@ from conformance.cards import card
 from conformance.rig import OTHER, STARTING_CASH_MICROS, SYMBOL, UNKNOWN, Rig, micros
 
 from bus import messages as m
+from services.execution.brokers import reports as r
 
 DEVIATION_NS_MAX = 60 * m.NANOS
 
@@ -62,6 +63,18 @@ def test_a_movement_of_money_when_told_again_then_has_the_same_id(rig: Rig) -> N
     second = rig.broker.activities(rig.now_ns)
     assert [(a.activity_id, a.amount_micros) for a in first] == [(a.activity_id, a.amount_micros) for a in second]
     assert len({a.activity_id for a in first}) == len(first)
+
+
+@card("money")
+def test_a_dividend_when_it_is_paid_then_is_told_once_with_its_kind_and_is_in_the_cash(rig: Rig) -> None:
+    known = {one.activity_id for one in rig.broker.activities(rig.now_ns)}
+    rig.pay_dividend(micros(12.34))
+    rig.settle()
+    for _ in range(2):
+        [paid] = [one for one in rig.broker.activities(rig.now_ns) if one.activity_id not in known]
+        assert isinstance(paid, r.BrokerCash)
+        assert (paid.kind, paid.amount_micros) == ("DIVIDEND", micros(12.34))
+    assert rig.cash_micros() == STARTING_CASH_MICROS + micros(12.34)
 
 
 @card("foreign")

@@ -147,6 +147,23 @@ def test_executions_when_the_house_tells_them_again_then_are_counted_once(rig: R
     assert len(rig.executions()) == 2
 
 
+@card("late-listing")
+def test_a_fill_when_it_is_listed_after_a_newer_one_then_is_not_lost_and_counts_once(rig: Rig) -> None:
+    rig.place("tb1-a", shares=30, limit=110)
+    trade(rig, 10)
+    [first] = rig.executions()
+    rig.hide_execution(lambda: trade(rig, 10, 100.05))
+    trade(rig, 10, 100.1)
+    [newer] = rig.executions(first.execution_id)
+    assert newer.price_micros == micros(100.1)
+    rig.show_executions()
+    late = {fill.execution_id: fill.price_micros for fill in rig.executions(newer.execution_id)}
+    assert micros(100.05) in late.values()
+    assert len(late.keys() | {first.execution_id, newer.execution_id}) == 3
+    assert rig.reports_of("tb1-a").shares == 30
+    assert rig.reports_of("tb1-a").state == "FILLED"
+
+
 @card()
 def test_fills_when_added_up_then_explain_the_cash_and_the_positions(rig: Rig) -> None:
     rig.quote(OTHER, micros(50), micros(50.01), 1_000, 1_000)
