@@ -422,15 +422,17 @@ def test_assets_when_there_are_more_than_fit_into_a_call_then_the_next_call_goes
     symbols = tuple(f"S{n}" for n in range(120))
     bench.gateway.know(*symbols)
     bench.broker._line._pace_ns = 200_000_000
-    answers = 0
+    answers = cut = 0
     for _ in range(20):
         try:
             answers = len(bench.broker.assets(symbols, bench.now_ns))
             break
         except RetryableBrokerError:
-            continue
+            cut += 1
     assert answers == 120
-    assert sum(fields[0] == "9" for fields in bench.gateway.received) == 120
+    assert cut
+    # One question at a time: a call whose time is over loses the answer to its last one at most, and no other.
+    assert 120 <= sum(fields[0] == "9" for fields in bench.gateway.received) <= 120 + cut
 
 
 @pytest.mark.parametrize(
