@@ -219,7 +219,7 @@ def _lines(db: sqlite3.Connection, ask: AskLedger, where: Sequence[str], paramet
 
 
 def _running(db: sqlite3.Connection, lines: Sequence[tuple[int, int, str, str]]) -> dict[tuple[int, int], int]:
-    """Return the balance after each line by (entry, line); lines are (entry, line, account, commodity), oldest first."""
+    """Return the balance after each line by (entry, line); `lines`: (entry, line, account, commodity), oldest first."""
     balances: dict[tuple[int, int], int] = {}
     so_far: dict[tuple[str, str], tuple[int, int, int]] = {}
     for seq, line, account, commodity in lines:

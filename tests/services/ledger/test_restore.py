@@ -28,8 +28,8 @@ from services.ledger.verbs import run_verb, wants_verb
 from services.ledger.verify import digest_of, verify_file
 
 T0 = 1_700_000_000_000_000_000
-#: The drill of the acceptance test has 1,000 writes (bench/ledger_bench.py does it with --drill 1000).
-WRITES = 200
+#: What the drill books, one write after the other, and restores through.
+WRITES = 1_000
 
 
 class Run:
