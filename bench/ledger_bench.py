@@ -211,9 +211,9 @@ class Posts:
         is_over = threading.Event()
 
         def copy() -> None:
-            command = [sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger.path)]
+            verb = [sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger.path)]
             while not is_over.is_set():
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=_CHECKOUT)
+                subprocess.run(["nice", "-n", "10", *verb], check=True, stdout=subprocess.DEVNULL, cwd=_CHECKOUT)
 
         copier = threading.Thread(target=copy) if with_copies else None
         try:
