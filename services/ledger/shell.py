@@ -278,8 +278,8 @@ class LedgerShell(Shell[LedgerState]):
     def _base_ended(self, keeping: Safekeeping, code: int, now_ns: int) -> None:
         if code != 0:
             self._alarm(
-                f"no new base of the ledger could be made in {keeping.folder.bases} and restored: exit code {code}, see "
-                "the log"
+                f"no new base of the ledger could be made in {keeping.folder.bases} and restored again: exit code "
+                f"{code}, see the log"
             )
             return
         try:
