@@ -27,7 +27,7 @@ class BrokenEntryError(Exception):
     """An entry contradicts the entries before it: a fault of the program, or a damaged journal."""
 
 
-class Lot(Struct, frozen=True, kw_only=True):
+class Lot(Struct, frozen=True, kw_only=True, gc=False):
     """Shares bought together. `closed_` is what sales have taken so far; `account` carries their cost."""
 
     acquired_ns: int
@@ -48,7 +48,7 @@ class Lot(Struct, frozen=True, kw_only=True):
         return self.cost_micros - self.closed_micros
 
 
-class LotClose(Struct, frozen=True, kw_only=True):
+class LotClose(Struct, frozen=True, kw_only=True, gc=False):
     """What one sale took from one lot. `index` is the lot's place among the open lots, from 0."""
 
     index: int
