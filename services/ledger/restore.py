@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from services.ledger.backup_ledgers import BackupFolder, Manifest, base_fault
+from services.ledger.backup_ledgers import REHEARSAL, BackupFolder, Manifest, base_fault
 from services.ledger.book import Book
 from services.ledger.connection import harden
 from services.ledger.failures import BackupError, LedgerError
@@ -133,7 +133,7 @@ def rehearse(folder: BackupFolder, base: Manifest) -> Manifest | None:
     if not before:
         return None
     try:
-        with TemporaryDirectory(prefix="rehearsal-", dir=folder.root) as scratch:
+        with TemporaryDirectory(prefix=REHEARSAL, dir=folder.root) as scratch:
             to = Path(scratch) / "restored.db"
             head = restore(folder, Target(link=base.link), to, from_before=base.link)
             with closing(open_reader(to)) as db:

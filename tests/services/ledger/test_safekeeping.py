@@ -336,8 +336,12 @@ def test_start_when_a_copy_was_not_finished_then_it_is_removed(
 ) -> None:
     booked.assembly.shell.close()
     (home.backups.bases / "new77.part").write_bytes(b"half")
+    rehearsal = home.backups.root / "rehearsal-x"
+    rehearsal.mkdir()
+    (rehearsal / "restored.db").write_bytes(b"half")
     start(booked.events)
     assert sorted(path.suffix for path in home.backups.bases.iterdir()) == [".db", ".json"]
+    assert not rehearsal.exists()
 
 
 def test_prune_when_bases_are_many_then_the_newest_stay_and_redo_before_them_goes_once_it_is_old(
