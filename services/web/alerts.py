@@ -133,6 +133,8 @@ def alert_of(message: m.Message, symbol: str = "") -> tuple[Level, str, str] | N
             return "warn", "order unknown", f"Nobody knows whether an order{_for(symbol)} arrived: {message.detail}"
         case m.EntrySuspended():
             return "bad", "books", f"The ledger cannot book {message.source_event_id}: {message.detail}"
+        case m.BooksCompared() if message.detail:
+            return "bad", "books", f"Broker and books differ: {message.detail}. See Reconciliation."
         case m.LedgerSnapshot() if message.imbalance:
             return "bad", "books", f"Debits and credits of {message.ledger} differ by {message.imbalance}."
         case m.OrdersSnapshot() if message.warnings:

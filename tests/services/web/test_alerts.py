@@ -24,6 +24,13 @@ def ledger(imbalance: int) -> m.LedgerSnapshot:
     )  # fmt: skip
 
 
+def compared(detail: str) -> m.BooksCompared:
+    return m.BooksCompared(
+        ts_event=OPEN_NS, ts_init=OPEN_NS, broker="PAPER", occasion="close", cash_told_micros=1, cash_booked_micros=2,
+        symbols=(), told_nanos=(), booked_nanos=(), detail=detail,
+    )  # fmt: skip
+
+
 def chain_with(status: Any) -> m.ChainStatus:
     said = chain()
     row = m.ServiceHealth(
@@ -39,6 +46,7 @@ RAISING: list[tuple[m.Message, str, str]] = [
     (m.OrderRejected(**TIMES, client_order_id="a", detail="no"), "rejection", "bad"),
     (m.OrderUnknown(**TIMES, client_order_id="a", detail="time-out"), "order unknown", "warn"),
     (m.EntrySuspended(**TIMES, source_event_id="a", detail="no account"), "books", "bad"),
+    (compared("cash is 1.00 at PAPER and 2.00 in the books"), "books", "bad"),
     (ledger(5), "books", "bad"),
     (orders("the clock is 2100 ms behind"), "warning", "warn"),
     (chain_with("down"), "service", "bad"),
@@ -57,7 +65,7 @@ def test_alert_when_something_needs_a_person_then_is_raised_once(message: m.Mess
     assert client is not None
 
 
-@pytest.mark.parametrize("message", [ledger(0), orders(""), chain_with("up"), chain_with("never seen")])
+@pytest.mark.parametrize("message", [ledger(0), compared(""), orders(""), chain_with("up"), chain_with("never seen")])
 def test_alert_when_all_is_well_then_there_is_none(message: m.Message) -> None:
     hub = StatusHub()
     hub.publish(message)
