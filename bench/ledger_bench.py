@@ -220,9 +220,10 @@ class Posts:
         is_over = threading.Event()
 
         def copy() -> None:
-            verb = [sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger.path)]
+            verb = ["backup", "--nice", "10", "--ledger", str(ledger.path)]
+            command = [sys.executable, "-m", "services.ledger", *verb]
             while not is_over.is_set():
-                subprocess.run(["nice", "-n", "10", *verb], check=True, stdout=subprocess.DEVNULL, cwd=_CHECKOUT)
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=_CHECKOUT)
 
         copier = threading.Thread(target=copy) if with_copies else None
         try:

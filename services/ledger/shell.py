@@ -190,7 +190,8 @@ class LedgerShell(Shell[LedgerState]):
             self._keeping.links_since_base = 0
             ledger = ledger_path(self._paths, self._identity)
             # It yields to every service: fills are booked meanwhile.
-            command = ["nice", "-n", _NICE, sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger)]
+            verb = ["backup", "--nice", _NICE, "--ledger", str(ledger)]
+            command = [sys.executable, "-m", "services.ledger", *verb]
             self._copying = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=_CHECKOUT)  # noqa: S603 - own verb
         return ()
 

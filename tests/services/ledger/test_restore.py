@@ -218,11 +218,11 @@ def test_verbs_when_run_then_they_restore_copy_and_drill(
     assert run_verb(["restore", "--ledger", ledger, "--at", "x", "--to", str(to)], paths) == 1
     assert run_verb(["restore", "--ledger", ledger], paths) == 2
     assert run_verb(["verify"], paths) == 1
-    assert backup_command.run(Namespace(ledger=ledger)) == 0
-    assert backup_command.run(Namespace(ledger=str(tmp_path / "none.db"))) == 1
+    assert backup_command.run(Namespace(ledger=ledger, nice=0)) == 0
+    assert backup_command.run(Namespace(ledger=str(tmp_path / "none.db"), nice=0)) == 1
     assert drill.run(Namespace(ledger=ledger, points=4)) == 0
     assert "restored 4 points" in capsys.readouterr().out
-    assert backup_command.run(Namespace(ledger=ledger)) == 0
+    assert backup_command.run(Namespace(ledger=ledger, nice=0)) == 0
     rewritten(segments(day_run.folder.redo)[0], 1, lambda _line: b"[]")
     assert drill.run(Namespace(ledger=ledger, points=4)) == 1
     assert restore_command.run(Namespace(ledger=ledger, at="4", to=str(to))) == 1
@@ -231,7 +231,7 @@ def test_verbs_when_run_then_they_restore_copy_and_drill(
 def test_backup_when_made_is_restored_from_the_copy_before_it(
     day_run: Run, fill: Callable[..., OrderFilled], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert backup_command.run(Namespace(ledger=str(day_run.ledger))) == 0
+    assert backup_command.run(Namespace(ledger=str(day_run.ledger), nice=0)) == 0
     assert "the copy of entry 0 and the redo log since then give the same" in capsys.readouterr().out
     day_run.hear(fill("BUY", "QQQ", NANOS, 100 * MICROS))
     base = make_base(day_run.ledger, day_run.folder)
@@ -246,7 +246,7 @@ def test_backup_when_the_redo_log_before_it_is_lost_then_says_so_and_the_copy_st
 ) -> None:
     for segment in segments(day_run.folder.redo):
         segment.unlink()
-    assert backup_command.run(Namespace(ledger=str(day_run.ledger))) == 1
+    assert backup_command.run(Namespace(ledger=str(day_run.ledger), nice=0)) == 1
     assert "do not give what the base of entry 5 holds: they reach link 3 of" in capsys.readouterr().err
     assert [manifest.seq for manifest in day_run.folder.manifests()] == [0, 5]
 
