@@ -1,27 +1,29 @@
-"""The ledger: durable posts beside a bare append and a bare SQLite commit of the same rounds, verifying, restoring.
+"""The ledger: durable posts beside a bare append and a bare SQLite commit of the same rows, verifying, restoring.
 
-    python bench/ledger_bench.py [--entries 1000 100000] [--posts 200] [--drill 1000]
+    python bench/ledger_bench.py [--postings 1000 100000 1000000] [--posts 200] [--drill 1000]
 
-A post has one sync, that of the redo log, as the bare loops have; ten entries that arrive together have one for all.
-The processor's time a post tells what a machine that does nothing else would take.
+Sizes are in postings, the lines of entries: a trade has four. A post is one whole entry. It has one sync, that of the
+redo log, as the bare append has; ten entries that arrive together have one for all. The bare commit writes the same
+rows into the same tables and indexes of a copy of the ledger, without any rule, any hash and any redo log: SQLite's own
+limit for them. The processor's time tells what a machine that does nothing else would take.
 """
 
 import argparse
 import os
-import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from measure import Row, print_table, quantile
+from measure import Goal, Row, print_table, quantile
 
 from bus.messages import CashMoved, EntryPosted, OrderFilled
 from bus.testing import a_deposit, a_fill
@@ -29,9 +31,11 @@ from config.identity import Identity
 from services.ledger.book import Book, open_book
 from services.ledger.coa_utils_ledger import load_template
 from services.ledger.core import LedgerCore, LedgerState
+from services.ledger.entry_rows import insert_link
 from services.ledger.hash_chain import Head
 from services.ledger.head_file import HeadFile
 from services.ledger.provision import ProvisionRequest, create_ledger
+from services.ledger.redo import Write
 from services.ledger.restore import Target, restore
 from services.ledger.safekeeping import Safekeeping
 from services.ledger.settings import LedgerSettings
@@ -44,8 +48,26 @@ _IDENTITY: Final = Identity(
 )
 _BYTES: Final = 1_500
 _SYMBOLS: Final = 50
-_ROWS_A_COMMIT: Final = 8
+_GROUP: Final = 10
+#: So many groups follow each other without a rest, and so many rounds apart.
+_GROUPS_A_BLOCK: Final = 5
+_ROUNDS_A_BLOCK: Final = 10
 _BETWEEN_S: Final = 0.001
+#: Does a verb, and tells its peak in KiB. What getrusage says begins with the memory of the process that started it.
+_TELLS_MEMORY: Final = """
+import pathlib, re, resource, sys
+from services.ledger.verbs import run_verb
+code = run_verb(sys.argv[1:])
+status = pathlib.Path("/proc/self/status")
+peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text()) if status.exists() else None
+print(peak.group(1) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(code)
+"""
+_POST_GOAL: Final = Goal(3)
+_GROWTH_GOAL: Final = Goal(1.2)
+_COPIES_GOAL: Final = Goal(5)
+_GROUP_GOAL: Final = Goal(10_000, is_at_most=False, is_ratio=False)
+_VERIFY_GOAL: Final = Goal(15_000, is_at_most=False, is_ratio=False)
 
 
 class Ledger:
@@ -59,12 +81,12 @@ class Ledger:
         create_ledger(self.path, _IDENTITY, request, datetime(2025, 3, 3, tzinfo=UTC))
         self.core = LedgerCore(LedgerSettings(broker_name="PAPER", settlement_days=0), "bench")
         self.state: LedgerState = self.core.initial()
-        self.number = 0
+        self.number = self.deposits = self.postings = 0
 
-    def fill(self, entries: int) -> None:
-        """Book entries without a commit for each, as a replay does."""
+    def fill(self, postings: int) -> None:
+        """Book entries without a commit for each, as a replay does, until there are so many lines."""
         book = open_book(self.path, _IDENTITY, may_write=True, is_buffered=True)
-        while self.state.last_seq < entries:
+        while self.postings < postings:
             book.post(self.entry())
         file = HeadFile(self.head_path)
         file.write(book.head())
@@ -79,102 +101,230 @@ class Ledger:
             side, place = ("BUY", "SELL")[self.number % 2], self.number // 2 % _SYMBOLS
             fill = a_fill(f"PX-{self.number:07d}", "BUY" if side == "BUY" else "SELL")
             message = msgspec.structs.replace(fill, ts_event=fill.ts_event + self.number, symbol=f"S{place}")
+        return self._decided(message)
+
+    def cash_entry(self) -> EntryPosted:
+        """Return the next entry of two lines."""
+        self.deposits += 1
+        return self._decided(msgspec.structs.replace(a_deposit(), activity_id=f"B-{self.deposits:07d}"))
+
+    def _decided(self, message: CashMoved | OrderFilled) -> EntryPosted:
         (entry,) = self.core.decide(self.state, message, message.ts_init)
         assert isinstance(entry, EntryPosted)
         self.state = self.core.evolve(self.state, entry)
+        self.postings += len(entry.lines)
         return entry
 
-    def open(self) -> tuple[Book, Safekeeping]:
+    def open(self) -> tuple[Book, "Listening"]:
         """Open it as the service does."""
         book = open_book(self.path, _IDENTITY, may_write=True)
-        keeping = Safekeeping(self.path, self.head_path)
+        keeping = Listening(self.path, self.head_path)
         keeping.begin(book)
         book.keep_with(keeping)
         return book, keeping
 
 
-class Bare:
-    """What the disk and SQLite give by themselves: one append, one commit of one entry's rows, one of ten."""
+class Listening(Safekeeping):
+    """Keeps writes as the service does, and lets them be seen."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, ledger: Path, head_path: Path) -> None:
+        super().__init__(ledger, head_path)
+        self.seen: list[Sequence[Write]] = []
+
+    def keep(self, writes: Sequence[Write]) -> None:
+        """Put writes on disk, and remember them."""
+        super().keep(writes)
+        self.seen.append(writes)
+
+    def take_seen(self) -> list[Sequence[Write]]:
+        """Return the commits since the last call."""
+        seen, self.seen = self.seen, []
+        return seen
+
+
+class Bare:
+    """What the disk and SQLite give by themselves."""
+
+    def __init__(self, ledger: Path, folder: Path) -> None:
         self._file = os.open(folder / "append.bin", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._db = sqlite3.connect(folder / "bare.db", isolation_level=None)
+        copy = folder / "bare.db"
+        copy.unlink(missing_ok=True)
+        shutil.copyfile(ledger, copy)
+        self._db = sqlite3.connect(copy, isolation_level=None)
+        rules = self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for (name,) in rules:
+            self._db.execute(f"DROP TRIGGER {name}")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c INTEGER)")
+        self._db.execute("PRAGMA cache_size = -32768")
 
     def append(self) -> None:
         """Append as many bytes as a redo line has, and sync them."""
         os.write(self._file, b"\0" * _BYTES)
         getattr(os, "fdatasync", os.fsync)(self._file)  # macOS has no fdatasync
 
-    def commit(self, entries: int = 1) -> None:
-        """Commit the rows of entries into one plain table."""
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Commit the rows of writes, and nothing else."""
         self._db.execute("BEGIN IMMEDIATE")
-        rows = [("1010", "USD", number) for number in range(_ROWS_A_COMMIT * entries)]
-        self._db.executemany("INSERT INTO row (a, b, c) VALUES (?, ?, ?)", rows)
+        for write in writes:
+            for link in write.links:
+                insert_link(self._db, link)
         self._db.execute("COMMIT")
 
-
-def timed_us(work: Callable[[], object]) -> float:
-    """Return the microseconds that a call takes, after a short rest."""
-    time.sleep(_BETWEEN_S)
-    begin = time.perf_counter_ns()
-    work()
-    return (time.perf_counter_ns() - begin) / 1_000
+    def close(self) -> None:
+        """Release the files."""
+        os.close(self._file)
+        self._db.close()
 
 
-def measure_posts(ledger: Ledger, bare: Bare, posts: int, *, with_bases: bool) -> list[Row]:
-    """Post, append and commit in turn; `with_bases`: while a helper process makes one whole copy after the other."""
-    book, keeping = ledger.open()
-    is_over = threading.Event()
+class Times:
+    """Microseconds of calls, by the wall's clock and by the processor's."""
 
-    def copy() -> None:
-        command = [sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger.path)]
-        while not is_over.is_set():
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=_CHECKOUT)
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.used: list[float] = []
 
-    copier = threading.Thread(target=copy) if with_bases else None
-    ours: list[float] = []
-    appended: list[float] = []
-    committed: list[float] = []
-    tens: list[float] = []
-    our_tens: list[float] = []
-    used = 0.0
-    try:
-        if copier is not None:
-            copier.start()
-        for _ in range(posts):
-            entry = ledger.entry()
-            began = time.thread_time()
-            ours.append(timed_us(lambda entry=entry: book.post(entry)))  # type: ignore[misc]  # it is bound at once
-            used += time.thread_time() - began
-            appended.append(timed_us(bare.append))
-            committed.append(timed_us(bare.commit))
-            tens.append(timed_us(lambda: bare.commit(10)))
+    def take(self, work: Callable[[], object]) -> None:
+        """Call after a short rest, and note how long it took."""
+        time.sleep(_BETWEEN_S)
+        wall, used = time.perf_counter_ns(), time.thread_time_ns()
+        work()
+        self.used.append((time.thread_time_ns() - used) / 1_000)
+        self.wall.append((time.perf_counter_ns() - wall) / 1_000)
+
+    def at(self, share: float) -> float:
+        """Return the microseconds of the wall's clock below which this share of all calls lies."""
+        return quantile(self.wall, share)
+
+    def per_second(self, entries: int) -> float:
+        """Return how many a second, of so many entries a call."""
+        return 1e6 * entries * len(self.wall) / sum(self.wall)
+
+    def per_busy_second(self, entries: int) -> float:
+        """Return how many a second of the processor's time."""
+        return 1e6 * entries * len(self.used) / sum(self.used)
+
+    @property
+    def mean_used(self) -> float:
+        """Return the processor's microseconds of one call."""
+        return sum(self.used) / len(self.used)
+
+
+class Posts:
+    """What was measured at one size: our posts and the bare ones, taken in turn."""
+
+    def __init__(self, ledger: Ledger, bare: Bare, posts: int, *, with_copies: bool) -> None:
+        self.ours, self.appends, self.commits = Times(), Times(), Times()
+        self.our_tens, self.tens, self.our_cash_tens, self.cash_tens = Times(), Times(), Times(), Times()
+        book, keeping = ledger.open()
+        is_over = threading.Event()
+
+        def copy() -> None:
+            verb = ["backup", "--nice", "10", "--ledger", str(ledger.path)]
+            command = [sys.executable, "-m", "services.ledger", *verb]
+            while not is_over.is_set():
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=_CHECKOUT)
+
+        copier = threading.Thread(target=copy) if with_copies else None
+        try:
+            if copier is not None:
+                copier.start()
+            for number in range(posts):
+                self._round(ledger, book, keeping, bare)
+                if number % _ROUNDS_A_BLOCK == 0:
+                    for make, ours, tens in (
+                        (ledger.entry, self.our_tens, self.tens),
+                        (ledger.cash_entry, self.our_cash_tens, self.cash_tens),
+                    ):
+                        groups = [[make() for _ in range(_GROUP)] for _ in range(_GROUPS_A_BLOCK)]
+                        _block(book, keeping, bare, groups=groups, ours=ours, tens=tens)
+        finally:
+            is_over.set()
+            if copier is not None:
+                copier.join()
+            book.close()
+            keeping.close()
+
+    def _round(self, ledger: Ledger, book: Book, keeping: Listening, bare: Bare) -> None:
+        entry = ledger.entry()
+        self.ours.take(lambda: book.post(entry))
+        self.appends.take(bare.append)
+        (one,) = keeping.take_seen()
+        self.commits.take(lambda: bare.commit(one))
+        if keeping.links_in_log >= _LINKS_IN_LOG:
+            # The service does it when nothing comes.
+            book.take_log_in()
+            keeping.links_in_log = 0
+
+    def rows(self) -> list[Row]:
+        """Return the rows of the table."""
+        rows = [
+            Row(f"post: {name} / {what}", self.ours.at(share), "us", other.at(share), goal)
+            for what, other, one in (("append + sync", self.appends, _POST_GOAL), ("SQLite's", self.commits, None))
+            for name, share, goal in (("p50", 0.5, one), ("p99", 0.99, None))
+        ]
+        rows += [
+            Row("posts a second / appends", self.ours.per_second(1), "/s", self.appends.per_second(1)),
+            Row("processor's time of a post / SQLite's", self.ours.mean_used, "us", self.commits.mean_used),
+        ]
+        for lines, ours, tens in ((4, self.our_tens, self.tens), (2, self.our_cash_tens, self.cash_tens)):
+            name, each = f"ten entries of {lines} lines a commit", _GROUP * _GROUPS_A_BLOCK
+            rows += [
+                Row(f"{name}: entries a second / SQLite's", ours.per_second(each), "/s", tens.per_second(each),
+                    _GROUP_GOAL),
+                Row(f"{name}: by the processor's time", ours.per_busy_second(each), "/s", tens.per_busy_second(each)),
+            ]  # fmt: skip
+        return rows
+
+
+def _block(
+    book: Book, keeping: Listening, bare: Bare, *, groups: list[list[EntryPosted]], ours: Times, tens: Times
+) -> None:
+    """Post groups one after the other, and then the same rows to the bare file."""
+
+    def post() -> None:
+        for group in groups:
+            book.post_all(group)
+
+    def commit() -> None:
+        for writes in seen:
+            bare.commit(writes)
+
+    ours.take(post)
+    seen = keeping.take_seen()
+    tens.take(commit)
+
+
+def growth_rows(ledgers: dict[int, Ledger], posts: int) -> list[Row]:
+    """Post to ledgers of every size in turn, and return how much longer it takes in a large one."""
+    opened = {size: (*ledger.open(), Times()) for size, ledger in ledgers.items()}
+    for _ in range(posts):
+        for size, (book, keeping, times) in opened.items():
+            entry = ledgers[size].entry()
+            times.take(lambda book=book, entry=entry: book.post(entry))  # type: ignore[misc]  # both are bound at once
             if keeping.links_in_log >= _LINKS_IN_LOG:
-                # The service does it when nothing comes.
                 book.take_log_in()
                 keeping.links_in_log = 0
-            group = [ledger.entry() for _ in range(10)]
-            our_tens.append(timed_us(lambda group=group: book.post_all(group)))  # type: ignore[misc]  # as above
-    finally:
-        is_over.set()
-        if copier is not None:
-            copier.join()
+    for book, keeping, _ in opened.values():
         book.close()
         keeping.close()
-    size = f"{ledger.state.last_seq // 1000 * 1000:,} entries{', bases being made' if with_bases else ''}"
-    rows = [
-        Row(f"post at {size}: {name} / {what}", quantile(ours, share), "us", quantile(other, share))
-        for what, other in (("append + sync", appended), ("SQLite commit", committed))
-        for name, share in (("p50", 0.5), ("p99", 0.99))
-    ]
-    rows.append(Row(f"posts a second at {size}", 1e6 * posts / sum(ours), "/s", 1e6 * posts / sum(appended)))
-    rows.append(Row("processor's time a post", 1e6 * used / posts, "us"))
-    rows.append(Row("ten entries a commit: p50 / SQLite's", quantile(our_tens, 0.5), "us", quantile(tens, 0.5)))
-    rows.append(Row("ten entries a commit: posts a second", 1e7 * posts / sum(our_tens), "/s", 1e7 * posts / sum(tens)))
+    smallest = min(ledgers)
+    first, rows = opened[smallest][2], []
+    for size in sorted(ledgers)[1:]:
+        times, what = opened[size][2], f"{size:,} / {smallest:,} postings"
+        rows += [
+            Row(f"post, p50: {what}", times.at(0.5), "us", first.at(0.5), _GROWTH_GOAL),
+            Row(f"post, p99: {what}", times.at(0.99), "us", first.at(0.99)),
+            Row(f"processor's time of a post: {what}", times.mean_used, "us", first.mean_used, _GROWTH_GOAL),
+        ]
     return rows
+
+
+def memory_of(verb: str, ledger: Path) -> float:
+    """Return the most memory in MiB that a verb of the command line has needed, by its own account."""
+    command = [sys.executable, "-c", _TELLS_MEMORY, verb, "--ledger", str(ledger)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_CHECKOUT)
+    return int(done.stdout.split()[-1]) / 1024
 
 
 def measure_verify(ledger: Ledger) -> list[Row]:
@@ -183,11 +333,11 @@ def measure_verify(ledger: Ledger) -> list[Row]:
     verdict = verify_file(ledger.path)
     wall, used = time.perf_counter() - wall, time.process_time() - used
     assert verdict.faults == (), verdict.faults
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [
-        Row(f"verify {verdict.entries:,} entries", verdict.entries / wall, "/s"),
+        Row(f"verify {verdict.entries:,} entries", verdict.entries / wall, "/s", goal=_VERIFY_GOAL),
         Row("the same by the processor's time", verdict.entries / used, "/s"),
-        Row("most memory of this process so far", memory, "MiB"),
+        Row("the ledger's file", ledger.path.stat().st_size / 2**20, "MiB"),
+        *(Row(f"most memory of `{verb}`", memory_of(verb, ledger.path), "MiB") for verb in ("verify", "backup")),
     ]
 
 
@@ -221,21 +371,30 @@ def drill(root: Path, writes: int) -> list[Row]:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--entries", type=int, nargs="+", default=[1_000, 100_000], help="sizes to measure at")
+    parser.add_argument(
+        "--postings", type=int, nargs="+", default=[1_000, 100_000, 1_000_000], help="sizes to measure at"
+    )
     parser.add_argument("--posts", type=int, default=200, help="posts of each measurement")
     parser.add_argument("--drill", type=int, default=0, metavar="WRITES", help="restore through so many writes")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder:
         root = Path(folder)
-        ledger, bare = Ledger(root / "home"), Bare(root)
-        for entries in sorted(args.entries):
-            ledger.fill(entries)
+        ledgers = {size: Ledger(root / str(size)) for size in sorted(args.postings)}
+        for size, ledger in ledgers.items():
+            ledger.fill(size)
+            bare = Bare(ledger.path, root)
+            alone = Posts(ledger, bare, args.posts, with_copies=False)
+            beside = Posts(ledger, bare, args.posts, with_copies=True)
+            bare.close()
+            print_table(f"The ledger at {size:,} postings", [*alone.rows(), *measure_verify(ledger)])
             rows = [
-                *measure_posts(ledger, bare, args.posts, with_bases=False),
-                *measure_posts(ledger, bare, args.posts, with_bases=True),
-                *measure_verify(ledger),
-            ]
-            print_table(f"The ledger at {entries:,} entries", rows)
+                Row(f"post, {name}: while copies are made / without", beside.ours.at(share), "us",
+                    alone.ours.at(share), goal)
+                for name, share, goal in (("p50", 0.5, None), ("p99", 0.99, _COPIES_GOAL))
+            ]  # fmt: skip
+            print_table("The same while one whole copy is made after the other", [*rows, *beside.rows()])
+        if len(ledgers) > 1:
+            print_table("How a post grows, by ledgers of each size in turn", growth_rows(ledgers, args.posts))
         if args.drill:
             print_table("The restore drill", drill(root / "drill", args.drill))
     return 0

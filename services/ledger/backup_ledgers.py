@@ -4,6 +4,7 @@ entities/{ENTITY}_{JURISDICTION}/backups/{ledger}/base/{link}.db, {link}.json   
 """
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from hashlib import sha256
@@ -21,6 +22,8 @@ from services.ledger.redo import first_link_of, read_writes, schema_sha256, segm
 from services.ledger.verify import digest_of, open_reader, verify
 
 _PART: Final = ".part"
+#: How the folder is called in which a new copy is restored from the one before it.
+REHEARSAL: Final = "rehearsal-"
 _NS_PER_DAY: Final = 86_400 * 1_000_000_000
 _READ_BYTES: Final = 1 << 20
 
@@ -63,7 +66,7 @@ class BackupFolder:
             raise _refused(self.root, error) from error
 
     def remove_parts(self) -> None:
-        """Remove copies that were not finished when their process died.
+        """Remove copies that were not finished when their process died, and what was restored to compare them.
 
         Raises:
             BackupError: the disk refuses.
@@ -71,8 +74,10 @@ class BackupFolder:
         try:
             for path in self.bases.glob(f"*{_PART}*"):
                 path.unlink(missing_ok=True)
+            for folder in self.root.glob(f"{REHEARSAL}*"):
+                shutil.rmtree(folder)
         except OSError as error:
-            raise _refused(self.bases, error) from error
+            raise _refused(self.root, error) from error
 
     def manifests(self) -> list[Manifest]:
         """Return what the verified bases hold, oldest first; one whose manifest is damaged does not count."""

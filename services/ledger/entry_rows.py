@@ -3,6 +3,8 @@
 import sqlite3
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
 from bus.failpoints import Failpoint
 from bus.instruments import is_option, multiplier_of
 from bus.messages import EntryPosted, PostingLine, TradeLine
@@ -127,7 +129,7 @@ def _rows_of(ends: TableEnds, entry: EntryPosted, link: int) -> dict[str, _Rows]
         ],
         "lot": lots,
         "lot_close": closes,
-        "trade_detail": [] if entry.trade is None else [_detail_row(entry.seq, entry.trade)],
+        "trade_detail": [] if entry.trade is None else [[entry.seq, *astuple(entry.trade)]],
         "tx": [
             [
                 entry.seq, entry.source_event_id, entry.event_type, entry.symbol, entry.description,
@@ -136,10 +138,6 @@ def _rows_of(ends: TableEnds, entry: EntryPosted, link: int) -> dict[str, _Rows]
             ]
         ],
     }  # fmt: skip
-
-
-def _detail_row(seq: int, trade: TradeLine) -> list[Value]:
-    return [seq, *(getattr(trade, name) for name in TradeLine.__struct_fields__)]
 
 
 def _lot_rows(ends: TableEnds, entry: EntryPosted) -> tuple[_Rows, _Rows]:

@@ -5,7 +5,7 @@ is taken so far is always the exact share of the total, rounded once to the cent
 last sale takes the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Literal
 
@@ -27,7 +27,7 @@ class BrokenEntryError(Exception):
     """An entry contradicts the entries before it: a fault of the program, or a damaged journal."""
 
 
-class Lot(Struct, frozen=True, kw_only=True):
+class Lot(Struct, frozen=True, kw_only=True, gc=False):
     """Shares bought together. `closed_` is what sales have taken so far; `account` carries their cost."""
 
     acquired_ns: int
@@ -48,7 +48,7 @@ class Lot(Struct, frozen=True, kw_only=True):
         return self.cost_micros - self.closed_micros
 
 
-class LotClose(Struct, frozen=True, kw_only=True):
+class LotClose(Struct, frozen=True, kw_only=True, gc=False):
     """What one sale took from one lot. `index` is the lot's place among the open lots, from 0."""
 
     index: int
@@ -141,11 +141,6 @@ def after_closes(lots: Sequence[Lot], closes: Sequence[LotClose]) -> tuple[Lot, 
     return tuple(lot for lot in changed if lot.left_nanos)
 
 
-def amount_on(entry: EntryPosted, account: str) -> int:
-    """Return the sum of an entry's lines on one account, in the commodity's own scale."""
-    return sum(line.amount for line in entry.lines if line.account == account)
-
-
 def lot_changes(entry: EntryPosted, open_lots: Callable[[str], Sequence[Lot]]) -> tuple[LotChange, ...]:
     """Derive from an entry's lines what it does to lots, and check that the lots give the same cost and gain.
 
@@ -158,12 +153,18 @@ def lot_changes(entry: EntryPosted, open_lots: Callable[[str], Sequence[Lot]]) -
     if entry.reverses_seq:
         return ()
     units: dict[str, list[int]] = {}
+    sums: dict[str, int] = {}
     for line in entry.lines:
+        sums[line.account] = sums.get(line.account, 0) + line.amount
         if line.account == accounts.UNITS_IN_CUSTODY:
             units.setdefault(line.commodity, []).append(line.amount)
-    changes = tuple(_change(entry, commodity, amounts, open_lots(commodity)) for commodity, amounts in units.items())
-    gain = sum(close.gain_micros for change in changes for close in change.closes)
-    if units and gain != entry.gain_micros:
+    if not units:
+        return ()
+    changes = tuple(
+        _change(entry, commodity, amounts, open_lots(commodity), sums=sums) for commodity, amounts in units.items()
+    )
+    gain = sum([close.gain_micros for change in changes for close in change.closes])
+    if gain != entry.gain_micros:
         raise BrokenEntryError(
             f"Entry {entry.seq} ({entry.source_event_id}) books a gain of {entry.gain_micros} micro-dollars, but the "
             f"open lots of {', '.join(units)} give {gain}."
@@ -215,13 +216,14 @@ def at_cost(closes: Sequence[LotClose]) -> tuple[LotClose, ...]:
     )
 
 
-def _change(entry: EntryPosted, commodity: str, units: Sequence[int], lots: Sequence[Lot]) -> LotChange:
-    account = next(
-        (code for code in accounts.cost_accounts(commodity) if any(line.account == code for line in entry.lines)),
-        accounts.cost_accounts(commodity)[0],
-    )
+def _change(
+    entry: EntryPosted, commodity: str, units: Sequence[int], lots: Sequence[Lot], *, sums: Mapping[str, int]
+) -> LotChange:
+    """What an entry does to the lots of one commodity; `sums` is what its lines are in all on each account."""
+    known = accounts.cost_accounts(commodity)
+    account = next((code for code in known if code in sums), known[0])
     kind = _close_kind(entry, commodity)
-    moved, cost = sum(units), amount_on(entry, account)
+    moved, cost = sum(units), sums.get(account, 0)
     if kind == "SPLIT":
         out = -sum(amount for amount in units if amount < 0)
         closes = at_cost(close_first_in(lots, out, 0, entry.ts_event))
@@ -231,11 +233,11 @@ def _change(entry: EntryPosted, commodity: str, units: Sequence[int], lots: Sequ
         opened = (Lot(acquired_ns=entry.ts_event, qty_nanos=moved, cost_micros=cost, account=account),)
         return LotChange(commodity=commodity, kind=kind, opens=opened)
     short_account, long_account = accounts.gain_accounts(commodity)
-    gains = -amount_on(entry, short_account), -amount_on(entry, long_account)
+    gains = -sums.get(short_account, 0), -sums.get(long_account, 0)
     closes = close_first_in(lots, -moved, max(sum(gains) - cost, 0), entry.ts_event)
     if kind == "EXERCISE":
         closes = at_cost(closes)
-    taken = sum(close.cost_micros for close in closes)
+    taken = sum([close.cost_micros for close in closes])
     if (-cost, gains) != (taken, gain_by_term(closes)):
         raise BrokenEntryError(
             f"Entry {entry.seq} ({entry.source_event_id}) books cost {-cost} and gain {sum(gains)} micro-dollars, but "

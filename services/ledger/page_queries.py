@@ -200,40 +200,37 @@ def _lines(db: sqlite3.Connection, ask: AskLedger, where: Sequence[str], paramet
     wanted = Wanted(source=_LINE_SOURCE, where=tuple(where), parameters=tuple(parameters))
     (total,) = db.execute(f"SELECT count(*) {wanted.sql}", wanted.parameters).fetchone()
     found = db.execute(
-        "SELECT p.rowid, t.seq, t.occurred_at_ns, t.recorded_at_ns, t.event_type, t.symbol, t.description, p.line_no, "  # noqa: S608 - parts of this module
+        "SELECT t.seq, t.occurred_at_ns, t.recorded_at_ns, t.event_type, t.symbol, t.description, p.line_no, "  # noqa: S608 - parts of this module
         "p.account_code, coalesce(a.name, ''), p.commodity, p.amount, c.scale, t.source_event_id, t.reverses_seq, "
         "coalesce((SELECT order_id FROM trade_detail WHERE tx_seq = t.seq), '') "
-        f"{wanted.sql} ORDER BY p.rowid DESC LIMIT ? OFFSET ?",
+        f"{wanted.sql} ORDER BY p.tx_seq DESC, p.line_no DESC LIMIT ? OFFSET ?",
         (*wanted.parameters, *_limits(ask)),
     ).fetchall()
-    balances = _running(db, [(row[0], row[8], row[10]) for row in reversed(found)])
+    balances = _running(db, [(row[0], row[6], row[7], row[9]) for row in reversed(found)])
     rows: list[Row] = [
         (
-            seq, iso_utc(at_ns), iso_utc(recorded_ns), *words, account, name, unit, _amount(unit, amount, scale),
-            _amount(unit, balances[rowid], scale), *rest,
+            seq, iso_utc(at_ns), iso_utc(recorded_ns), *words, line, account, name, unit, _amount(unit, amount, scale),
+            _amount(unit, balances[seq, line], scale), *rest,
         )
-        for rowid, seq, at_ns, recorded_ns, *words, account, name, unit, amount, scale, _s, _r, _o in found
+        for seq, at_ns, recorded_ns, *words, line, account, name, unit, amount, scale, _s, _r, _o in found
         for rest in ((_s, _r, _o),)
     ]  # fmt: skip
     return page_of(ask, _LINE_COLUMNS, total, rows)
 
 
-def _running(db: sqlite3.Connection, lines: Sequence[tuple[int, str, str]]) -> dict[int, int]:
-    """Return the balance after each line; lines are (rowid, account, commodity), oldest first.
-
-    Postings are only ever added, so their row numbers are in the order of the books.
-    """
-    balances: dict[int, int] = {}
-    so_far: dict[tuple[str, str], tuple[int, int]] = {}
-    for rowid, account, commodity in lines:
-        after, balance = so_far.get((account, commodity), (0, 0))
+def _running(db: sqlite3.Connection, lines: Sequence[tuple[int, int, str, str]]) -> dict[tuple[int, int], int]:
+    """Return the balance after each line by (entry, line); `lines`: (entry, line, account, commodity), oldest first."""
+    balances: dict[tuple[int, int], int] = {}
+    so_far: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for seq, line, account, commodity in lines:
+        after_seq, after_line, balance = so_far.get((account, commodity), (0, 0, 0))
         (moved,) = db.execute(
-            "SELECT coalesce(sum(amount), 0) FROM posting "
-            "WHERE account_code = ? AND commodity = ? AND rowid > ? AND rowid <= ?",
-            (account, commodity, after, rowid),
+            "SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code = ? AND commodity = ? "
+            "AND (tx_seq, line_no) > (?, ?) AND (tx_seq, line_no) <= (?, ?)",
+            (account, commodity, after_seq, after_line, seq, line),
         ).fetchone()
-        so_far[account, commodity] = rowid, balance + moved
-        balances[rowid] = balance + moved
+        so_far[account, commodity] = seq, line, balance + moved
+        balances[seq, line] = balance + moved
     return balances
 
 

@@ -59,10 +59,11 @@ _INNER_TYPES: Final = frozenset({"TAX_PAID", "PAYROLL_PAID", "SUSPENSE_CLEARED"}
 _Part = tuple[str, str, int]
 
 
-class Booking(Struct, frozen=True, kw_only=True):
+class Booking(Struct, frozen=True, kw_only=True, gc=False):
     """What an event means to the books: the same event told twice must give the same booking.
 
-    `units_nanos` and `cash_micros` are what the account gains, negative = what it gives.
+    `units_nanos` and `cash_micros` are what the account gains, negative = what it gives. There is one for each entry
+    ever booked, and nothing in it can point back to it: the garbage collector need not look (`gc=False`).
     """
 
     event_type: str

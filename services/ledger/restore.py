@@ -4,37 +4,49 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from services.ledger.backup_ledgers import BackupFolder, Manifest, base_fault
+from services.ledger.backup_ledgers import REHEARSAL, BackupFolder, Manifest, base_fault
 from services.ledger.book import Book
 from services.ledger.connection import harden
 from services.ledger.failures import BackupError, LedgerError
 from services.ledger.hash_chain import Head
 from services.ledger.head_file import head_line, sync_folder
 from services.ledger.redo import RedoFault, Write, read_writes
-from services.ledger.verify import verify_file
+from services.ledger.verify import digest_of, open_reader, verify_file
 
 _NS_PER_US = 1_000
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """Where to restore to: everything before entry `seq` + 1, or all that was recorded by `at_ns`; None: the newest."""
+    """Where to restore to: everything before entry `seq` + 1, all that was recorded by `at_ns`, or link `link`.
+
+    None of them: the newest.
+    """
 
     seq: int | None = None
     at_ns: int | None = None
+    link: int | None = None
 
     def has(self, head: Head) -> bool:
         """Tell whether a ledger that stands at this head is not past the target."""
-        return (self.seq is None or head.seq <= self.seq) and (self.at_ns is None or head.recorded_at_ns <= self.at_ns)
+        return (
+            (self.seq is None or head.seq <= self.seq)
+            and (self.at_ns is None or head.recorded_at_ns <= self.at_ns)
+            and (self.link is None or head.link <= self.link)
+        )
 
     def in_words(self) -> str:
         """Return the target as a person reads it."""
         if self.seq is not None:
             return f"entry {self.seq}"
+        if self.link is not None:
+            return f"link {self.link}"
         return "the newest entry" if self.at_ns is None else f"{self.at_ns} ns UTC"
 
 
@@ -64,7 +76,14 @@ def _nothing(_book: Book, _head: Head) -> None:
     return
 
 
-def restore(folder: BackupFolder, target: Target, to: Path, on_write: Callable[[Book, Head], None] = _nothing) -> Head:
+def restore(
+    folder: BackupFolder,
+    target: Target,
+    to: Path,
+    on_write: Callable[[Book, Head], None] = _nothing,
+    *,
+    from_before: int | None = None,
+) -> Head:
     """Build the ledger as it was, beside its place, check it, and only then give it its name.
 
     Args:
@@ -72,6 +91,7 @@ def restore(folder: BackupFolder, target: Target, to: Path, on_write: Callable[[
         target: up to which write.
         to: a path that does not exist yet. Its head goes beside it, as {to}.head.
         on_write: told of each write that was done again, with the book as it is then.
+        from_before: begin with a base that ends before this link; None: with the newest that is not past the target.
 
     Raises:
         BackupError: there is no way to the target, or what comes of it is not sound.
@@ -80,7 +100,7 @@ def restore(folder: BackupFolder, target: Target, to: Path, on_write: Callable[[
         raise BackupError(f"{to} exists: a ledger is never written over. Restore to a new file, and then swap them.")
     building = to.with_name(to.name + ".restoring")
     try:
-        base = _base_for(folder, target)
+        base = _base_for(folder, target, from_before)
         for leftover in (building, *(Path(f"{building}-{end}") for end in ("wal", "shm", "journal"))):
             leftover.unlink(missing_ok=True)
         shutil.copyfile(folder.base_of(base), building)
@@ -101,12 +121,39 @@ def restore(folder: BackupFolder, target: Target, to: Path, on_write: Callable[[
     return head
 
 
-def _base_for(folder: BackupFolder, target: Target) -> Manifest:
+def rehearse(folder: BackupFolder, base: Manifest) -> Manifest | None:
+    """Restore up to a base from the one before it, and compare; None where there is none before.
+
+    So the redo log between them, and the way back through it, are known to be good while the ledger still lives.
+
+    Raises:
+        BackupError: it cannot be restored, or what comes of it is not what the base holds.
+    """
+    before = [manifest for manifest in folder.manifests() if manifest.link < base.link]
+    if not before:
+        return None
+    try:
+        with TemporaryDirectory(prefix=REHEARSAL, dir=folder.root) as scratch:
+            to = Path(scratch) / "restored.db"
+            head = restore(folder, Target(link=base.link), to, from_before=base.link)
+            with closing(open_reader(to)) as db:
+                digest = digest_of(db)
+    except OSError as error:
+        raise BackupError(f"A restore cannot be rehearsed in {folder.root}: {error}.") from error
+    if (head.link, head.hash, digest) != (base.link, base.hash, base.digest):
+        raise BackupError(
+            f"The base of entry {before[-1].seq} and the redo log in {folder.redo} do not give what the base of entry "
+            f"{base.seq} holds: they reach link {head.link} of {base.link}. Keep both, and look into the redo log."
+        )
+    return before[-1]
+
+
+def _base_for(folder: BackupFolder, target: Target, from_before: int | None) -> Manifest:
     """The newest sound base that is not past the target; a damaged one is passed over."""
     faults: list[str] = []
     for manifest in reversed(folder.manifests()):
         head = Head(link=manifest.link, seq=manifest.seq, hash=manifest.hash, recorded_at_ns=manifest.recorded_at_ns)
-        if not target.has(head):
+        if not target.has(head) or (from_before is not None and manifest.link >= from_before):
             continue
         fault = base_fault(folder, manifest)
         if not fault:

@@ -47,6 +47,7 @@ _END_S: Final = 5
 #: About 4 MiB: a start reads so much in a moment.
 _LINKS_IN_LOG: Final = 50
 _UNREADY_MAX: Final = 400
+_NICE: Final = "10"
 _CHECKOUT: Final = Path(__file__).parents[2]
 
 
@@ -188,7 +189,9 @@ class LedgerShell(Shell[LedgerState]):
         elif self._keeping.links_since_base >= self._backups.base_every_links:
             self._keeping.links_since_base = 0
             ledger = ledger_path(self._paths, self._identity)
-            command = [sys.executable, "-m", "services.ledger", "backup", "--ledger", str(ledger)]
+            # It yields to every service: fills are booked meanwhile.
+            verb = ["backup", "--nice", _NICE, "--ledger", str(ledger)]
+            command = [sys.executable, "-m", "services.ledger", *verb]
             self._copying = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=_CHECKOUT)  # noqa: S603 - own verb
         return ()
 
@@ -276,7 +279,8 @@ class LedgerShell(Shell[LedgerState]):
     def _base_ended(self, keeping: Safekeeping, code: int, now_ns: int) -> None:
         if code != 0:
             self._alarm(
-                f"no new base of the ledger could be made in {keeping.folder.bases}: exit code {code}, see the log"
+                f"no new base of the ledger could be made in {keeping.folder.bases} and restored again: exit code "
+                f"{code}, see the log"
             )
             return
         try:

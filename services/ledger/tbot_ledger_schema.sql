@@ -11,14 +11,14 @@
 -- Every insert trigger calls tbot_ledger_writer(), which only the ledger service's connection has: another client
 -- cannot insert, and so cannot leave rows behind that block the books. tbot_ledger_sha256() is the SHA-256 of a text.
 PRAGMA application_id = 1413631047;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE chain (
     link INTEGER PRIMARY KEY,
     kind TEXT NOT NULL CHECK (kind IN ('COA', 'COMMODITY', 'TX', 'ASSERTION', 'WASH', 'AUDIT')),
     recorded_at_ns INTEGER NOT NULL CHECK (recorded_at_ns >= 0),
     prev_hash TEXT NOT NULL CHECK (length(prev_hash) = 64),
-    hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64)
+    hash TEXT NOT NULL CHECK (length(hash) = 64)
 ) STRICT;
 
 CREATE TABLE coa_metadata (
@@ -71,7 +71,7 @@ CREATE TABLE tx (
     occurred_at_ns INTEGER NOT NULL CHECK (occurred_at_ns >= 0),
     recorded_at_ns INTEGER NOT NULL CHECK (recorded_at_ns >= 0),
     coa_version INTEGER NOT NULL REFERENCES coa_version (version),
-    reverses_seq INTEGER UNIQUE REFERENCES tx (seq),
+    reverses_seq INTEGER REFERENCES tx (seq),
     link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED,
     occurred_at_utc TEXT GENERATED ALWAYS AS
         (strftime('%Y-%m-%dT%H:%M:%SZ', occurred_at_ns / 1000000000, 'unixepoch')) VIRTUAL,
@@ -79,6 +79,7 @@ CREATE TABLE tx (
         (strftime('%Y-%m-%dT%H:%M:%SZ', recorded_at_ns / 1000000000, 'unixepoch')) VIRTUAL,
     CHECK ((event_type = 'REVERSAL') = (reverses_seq IS NOT NULL))
 ) STRICT;
+CREATE UNIQUE INDEX tx_by_reversed ON tx (reverses_seq) WHERE reverses_seq IS NOT NULL;
 
 CREATE TABLE posting (
     tx_seq INTEGER NOT NULL REFERENCES tx (seq) DEFERRABLE INITIALLY DEFERRED,
@@ -87,9 +88,8 @@ CREATE TABLE posting (
     commodity TEXT NOT NULL REFERENCES commodity (symbol),
     amount INTEGER NOT NULL CHECK (amount <> 0),
     PRIMARY KEY (tx_seq, line_no)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX posting_by_account ON posting (account_code, commodity);
-CREATE INDEX posting_by_commodity ON posting (commodity);
 
 CREATE TABLE lot (
     lot_id INTEGER PRIMARY KEY,
@@ -177,7 +177,7 @@ CREATE TABLE audit_trail (
     tx_seq INTEGER REFERENCES tx (seq),
     link INTEGER NOT NULL UNIQUE REFERENCES chain (link) DEFERRABLE INITIALLY DEFERRED
 ) STRICT;
-CREATE INDEX audit_trail_by_tx ON audit_trail (tx_seq);
+CREATE INDEX audit_trail_by_tx ON audit_trail (tx_seq) WHERE tx_seq IS NOT NULL;
 
 -- Chart of accounts: version 1 at creation, every later one from the web interface; frozen once it is active. -------
 
@@ -348,47 +348,35 @@ CREATE TRIGGER tx_seal BEFORE INSERT ON tx BEGIN
             SELECT 1 FROM posting WHERE tx_seq = NEW.seq GROUP BY commodity HAVING sum(amount) <> 0);
     SELECT RAISE(ABORT, 'cost on an account with lots differs from the lots that the entry opens and closes')
         WHERE EXISTS (
-            SELECT 1 FROM coa_account AS a
-            WHERE a.version = NEW.coa_version AND a.lot_rule = 'REQUIRED' AND a.unit_rule = 'BASE'
-                AND coalesce((SELECT sum(amount) FROM posting
-                              WHERE tx_seq = NEW.seq AND account_code = a.code), 0)
-                    <> coalesce((SELECT sum(cost) FROM lot
-                                 WHERE open_tx = NEW.seq AND account_code = a.code), 0)
-                    - coalesce((SELECT sum(c.cost) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                                WHERE c.tx_seq = NEW.seq AND l.account_code = a.code), 0));
+            SELECT 1 FROM (
+                SELECT p.account_code AS code, p.amount FROM posting AS p
+                    JOIN coa_account AS a ON a.code = p.account_code AND a.version = NEW.coa_version
+                    WHERE p.tx_seq = NEW.seq AND a.lot_rule = 'REQUIRED' AND a.unit_rule = 'BASE'
+                UNION ALL SELECT account_code, -cost FROM lot WHERE open_tx = NEW.seq
+                UNION ALL SELECT l.account_code, c.cost FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+                    WHERE c.tx_seq = NEW.seq) AS moved
+            GROUP BY moved.code HAVING sum(moved.amount) <> 0);
     SELECT RAISE(ABORT, 'units in custody differ from the lots that the entry opens and closes')
         WHERE EXISTS (
             SELECT 1 FROM (
-                SELECT commodity FROM posting WHERE tx_seq = NEW.seq
-                UNION SELECT commodity FROM lot WHERE open_tx = NEW.seq
-                UNION SELECT l.commodity FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
+                SELECT p.commodity, p.amount FROM posting AS p
+                    JOIN coa_account AS a ON a.code = p.account_code AND a.version = NEW.coa_version
+                    WHERE p.tx_seq = NEW.seq AND a.lot_rule = 'REQUIRED' AND a.unit_rule = 'UNITS'
+                UNION ALL SELECT commodity, -qty FROM lot WHERE open_tx = NEW.seq
+                UNION ALL SELECT l.commodity, c.qty FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
                     WHERE c.tx_seq = NEW.seq) AS moved
-            WHERE coalesce((SELECT sum(p.amount) FROM posting AS p
-                            JOIN coa_account AS a ON a.code = p.account_code AND a.version = NEW.coa_version
-                            WHERE p.tx_seq = NEW.seq AND p.commodity = moved.commodity
-                                AND a.lot_rule = 'REQUIRED' AND a.unit_rule = 'UNITS'), 0)
-                <> coalesce((SELECT sum(qty) FROM lot
-                             WHERE open_tx = NEW.seq AND commodity = moved.commodity), 0)
-                - coalesce((SELECT sum(c.qty) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                            WHERE c.tx_seq = NEW.seq AND l.commodity = moved.commodity), 0));
+            GROUP BY moved.commodity HAVING sum(moved.amount) <> 0);
     SELECT RAISE(ABORT, 'the realized gain differs from the gain of the lots that the entry closes')
         WHERE NEW.gain_micros IS NOT coalesce((SELECT sum(gain) FROM lot_close WHERE tx_seq = NEW.seq), 0)
-            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                         WHERE c.tx_seq = NEW.seq AND c.term = 'ST' AND l.account_code <> '1230'), 0)
-                <> -coalesce((SELECT sum(amount) FROM posting
-                              WHERE tx_seq = NEW.seq AND account_code = '4010'), 0)
-            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                         WHERE c.tx_seq = NEW.seq AND c.term = 'LT' AND l.account_code <> '1230'), 0)
-                <> -coalesce((SELECT sum(amount) FROM posting
-                              WHERE tx_seq = NEW.seq AND account_code = '4020'), 0)
-            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                         WHERE c.tx_seq = NEW.seq AND c.term = 'ST' AND l.account_code = '1230'), 0)
-                <> -coalesce((SELECT sum(amount) FROM posting
-                              WHERE tx_seq = NEW.seq AND account_code = '4030'), 0)
-            OR coalesce((SELECT sum(c.gain) FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                         WHERE c.tx_seq = NEW.seq AND c.term = 'LT' AND l.account_code = '1230'), 0)
-                <> -coalesce((SELECT sum(amount) FROM posting
-                              WHERE tx_seq = NEW.seq AND account_code = '4040'), 0);
+            OR EXISTS (
+                SELECT 1 FROM (
+                    SELECT account_code AS code, amount FROM posting
+                        WHERE tx_seq = NEW.seq AND account_code IN ('4010', '4020', '4030', '4040')
+                    UNION ALL SELECT
+                        CASE WHEN l.account_code <> '1230' THEN iif(c.term = 'ST', '4010', '4020')
+                            ELSE iif(c.term = 'ST', '4030', '4040') END, c.gain
+                        FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id WHERE c.tx_seq = NEW.seq) AS moved
+                GROUP BY moved.code HAVING sum(moved.amount) <> 0);
     SELECT RAISE(ABORT, 'only a reversal closes lots by reversal, and it closes them in no other way')
         WHERE EXISTS (
             SELECT 1 FROM lot_close WHERE tx_seq = NEW.seq AND (kind = 'REVERSAL') <> (NEW.event_type = 'REVERSAL'));
@@ -493,26 +481,25 @@ CREATE TRIGGER chain_insert BEFORE INSERT ON chain BEGIN
                 'COMMODITY', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
                 json((SELECT json_group_array(json_array(symbol, kind, scale, multiplier, link)) FROM (SELECT
                     symbol, kind, scale, multiplier, link FROM commodity WHERE link = NEW.link ORDER BY symbol)))))
-            WHEN 'TX' THEN tbot_ledger_sha256(json_array('TX', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
-                json((SELECT json_group_array(json_array(tx_seq, line_no, account_code, commodity, amount)) FROM
+            WHEN 'TX' THEN tbot_ledger_sha256(
+                '["TX",' || NEW.link || ',' || NEW.recorded_at_ns || ',"' || NEW.prev_hash || '",['
+                || (SELECT group_concat(json_array(tx_seq, line_no, account_code, commodity, amount)) FROM
                     (SELECT tx_seq, line_no, account_code, commodity, amount FROM posting WHERE tx_seq = (SELECT seq
-                    FROM tx WHERE link = NEW.link) ORDER BY line_no))),
-                json((SELECT json_group_array(json_array(lot_id, open_tx, account_code, commodity, queue_pos,
-                    acquired_at_ns, qty, cost)) FROM (SELECT lot_id, open_tx, account_code, commodity, queue_pos,
-                    acquired_at_ns, qty, cost FROM lot WHERE open_tx = (SELECT seq FROM tx WHERE link = NEW.link)
-                    ORDER BY lot_id))),
-                json((SELECT json_group_array(json_array(close_id, lot_id, tx_seq, kind, qty, cost, proceeds, gain,
-                    qty_left, cost_left, term)) FROM (SELECT close_id, lot_id, tx_seq, kind, qty, cost, proceeds,
-                    gain, qty_left, cost_left, term FROM lot_close WHERE tx_seq = (SELECT seq FROM tx WHERE link =
-                    NEW.link) ORDER BY close_id))),
-                json((SELECT json_group_array(json_array(tx_seq, side, symbol, qty_nanos, price_micros, gross,
-                    commission, fees, order_id, fill_id, strategy, leg, venue)) FROM (SELECT tx_seq, side, symbol,
-                    qty_nanos, price_micros, gross, commission, fees, order_id, fill_id, strategy, leg, venue FROM
-                    trade_detail WHERE tx_seq = (SELECT seq FROM tx WHERE link = NEW.link) ORDER BY tx_seq))),
-                json((SELECT json_group_array(json_array(seq, source_event_id, event_type, symbol, description,
-                    gain_micros, occurred_at_ns, recorded_at_ns, coa_version, reverses_seq, link)) FROM (SELECT seq,
-                    source_event_id, event_type, symbol, description, gain_micros, occurred_at_ns, recorded_at_ns,
-                    coa_version, reverses_seq, link FROM tx WHERE link = NEW.link ORDER BY seq)))))
+                    FROM tx WHERE link = NEW.link) ORDER BY line_no))
+                || '],[' || coalesce((SELECT group_concat(json_array(lot_id, open_tx, account_code, commodity,
+                    queue_pos, acquired_at_ns, qty, cost)) FROM (SELECT lot_id, open_tx, account_code, commodity,
+                    queue_pos, acquired_at_ns, qty, cost FROM lot WHERE open_tx = (SELECT seq FROM tx WHERE link =
+                    NEW.link) ORDER BY lot_id)), '')
+                || '],[' || coalesce((SELECT group_concat(json_array(close_id, lot_id, tx_seq, kind, qty, cost,
+                    proceeds, gain, qty_left, cost_left, term)) FROM (SELECT close_id, lot_id, tx_seq, kind, qty,
+                    cost, proceeds, gain, qty_left, cost_left, term FROM lot_close WHERE tx_seq = (SELECT seq FROM
+                    tx WHERE link = NEW.link) ORDER BY close_id)), '')
+                || '],[' || coalesce((SELECT json_array(tx_seq, side, symbol, qty_nanos, price_micros, gross,
+                    commission, fees, order_id, fill_id, strategy, leg, venue) FROM trade_detail WHERE tx_seq =
+                    (SELECT seq FROM tx WHERE link = NEW.link)), '')
+                || '],[' || (SELECT json_array(seq, source_event_id, event_type, symbol, description, gain_micros,
+                    occurred_at_ns, recorded_at_ns, coa_version, reverses_seq, link) FROM tx WHERE link = NEW.link)
+                || ']]')
             WHEN 'ASSERTION' THEN tbot_ledger_sha256(json_array(
                 'ASSERTION', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
                 json((SELECT json_group_array(json_array(id, as_of_ns, scope, commodity, expected, actual, source,

@@ -1,6 +1,8 @@
 """Every kind of event through the file, the checks, the reports, OFX and the exports: nothing is left out."""
 
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +12,7 @@ import pytest
 from beancount import loader
 from made_books import DOLLAR, MARCH
 from ofx_checker import faults_of
+from ofx_readers import read_by_all
 from posted_books import post_every_event
 from test_oracles import hledger_says, sums_of
 
@@ -97,8 +100,16 @@ def test_ofx_when_every_event_is_booked_has_no_fault_and_every_movement_of_cash(
     assert generate_ofx(books, WHOLE) == document
 
 
-def test_beancount_when_every_event_is_booked_finds_no_fault(books: Books) -> None:
-    entries, errors, _ = loader.load_string(export_beancount(books, WHOLE).decode())
+def test_ofx_when_every_event_is_booked_is_read_alike_by_all_others(books: Books, tmp_path: Path) -> None:
+    read_by_all(generate_ofx(books, WHOLE), tmp_path / "every.ofx")
+
+
+def test_beancount_when_every_event_is_booked_finds_no_fault(books: Books, tmp_path: Path) -> None:
+    file = tmp_path / "every.beancount"
+    file.write_bytes(export_beancount(books, WHOLE))
+    checked = subprocess.run([sys.executable, "-m", "beancount.scripts.check", file], capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, b"")
+    entries, errors, _ = loader.load_file(str(file))
     assert errors == []
     assert Counter(type(entry).__name__ for entry in entries)["Transaction"] >= len(books.entries) - len(books.undone)
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus.messages import MICROS, NANOS, Message, OrderFilled
@@ -23,13 +24,13 @@ from services.ledger.hash_chain import Head
 from services.ledger.head_file import read_head
 from services.ledger.provision import ledger_path
 from services.ledger.redo import segments
-from services.ledger.restore import Target, restore, target_of
+from services.ledger.restore import Target, rehearse, restore, target_of
 from services.ledger.verbs import run_verb, wants_verb
 from services.ledger.verify import digest_of, verify_file
 
 T0 = 1_700_000_000_000_000_000
-#: The drill of the acceptance test has 1,000 writes (bench/ledger_bench.py does it with --drill 1000).
-WRITES = 200
+#: What the drill books, one write after the other, and restores through.
+WRITES = 1_000
 
 
 class Run:
@@ -217,10 +218,40 @@ def test_verbs_when_run_then_they_restore_copy_and_drill(
     assert run_verb(["restore", "--ledger", ledger, "--at", "x", "--to", str(to)], paths) == 1
     assert run_verb(["restore", "--ledger", ledger], paths) == 2
     assert run_verb(["verify"], paths) == 1
-    assert backup_command.run(Namespace(ledger=ledger)) == 0
-    assert backup_command.run(Namespace(ledger=str(tmp_path / "none.db"))) == 1
+    assert backup_command.run(Namespace(ledger=ledger, nice=0)) == 0
+    assert backup_command.run(Namespace(ledger=str(tmp_path / "none.db"), nice=0)) == 1
     assert drill.run(Namespace(ledger=ledger, points=4)) == 0
     assert "restored 4 points" in capsys.readouterr().out
+    assert backup_command.run(Namespace(ledger=ledger, nice=0)) == 0
     rewritten(segments(day_run.folder.redo)[0], 1, lambda _line: b"[]")
     assert drill.run(Namespace(ledger=ledger, points=4)) == 1
     assert restore_command.run(Namespace(ledger=ledger, at="4", to=str(to))) == 1
+
+
+def test_backup_when_made_is_restored_from_the_copy_before_it(
+    day_run: Run, fill: Callable[..., OrderFilled], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert backup_command.run(Namespace(ledger=str(day_run.ledger), nice=0)) == 0
+    assert "the copy of entry 0 and the redo log since then give the same" in capsys.readouterr().out
+    day_run.hear(fill("BUY", "QQQ", NANOS, 100 * MICROS))
+    base = make_base(day_run.ledger, day_run.folder)
+    before = rehearse(day_run.folder, base)
+    assert before is not None
+    assert before.seq == 5
+    assert list(day_run.folder.root.glob("rehearsal-*")) == []
+
+
+def test_backup_when_the_redo_log_before_it_is_lost_then_says_so_and_the_copy_stays(
+    day_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for segment in segments(day_run.folder.redo):
+        segment.unlink()
+    assert backup_command.run(Namespace(ledger=str(day_run.ledger), nice=0)) == 1
+    assert "do not give what the base of entry 5 holds: they reach link 3 of" in capsys.readouterr().err
+    assert [manifest.seq for manifest in day_run.folder.manifests()] == [0, 5]
+
+
+def test_rehearsal_when_the_copy_holds_something_else_then_refused(day_run: Run) -> None:
+    base = msgspec.structs.replace(make_base(day_run.ledger, day_run.folder), digest="0" * 64)
+    with pytest.raises(BackupError, match="do not give what the base of entry 5 holds"):
+        rehearse(day_run.folder, base)

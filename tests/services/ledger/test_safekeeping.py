@@ -26,7 +26,7 @@ from services.ledger.provision import ledger_path
 from services.ledger.redo import Write, read_writes, segments
 from services.ledger.shell import build
 from services.ledger.table_ends import TableEnds
-from services.ledger.verify import verify_file
+from services.ledger.verify import open_reader, verify_file
 
 STEPS = ("ledger.posting", "ledger.redo", "ledger.file_commit", "ledger.head")
 
@@ -316,13 +316,32 @@ def test_base_when_the_copy_is_not_sound_then_it_does_not_count(booked: Any, hom
     assert len(list(home.backups.bases.iterdir())) == 2
 
 
+def test_entry_when_a_copy_is_being_read_then_is_booked_meanwhile_and_the_copy_is_of_before(
+    booked: Any, day: list[Message], home: Home, tmp_path: Path
+) -> None:
+    with closing(open_reader(home.ledger)) as reader, closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT max(seq) FROM tx").fetchone() == (3,)
+        # The reader is in the midst of its copy all the while: neither an entry nor the log's end waits for it.
+        booked.hear(day[3])
+        booked.assembly.shell._book.take_log_in()
+        booked.hear(day[4])
+        assert booked.assembly.shell._book.last_seq() == 5
+        reader.backup(copy)
+        assert copy.execute("SELECT max(seq) FROM tx").fetchone() == (3,)
+
+
 def test_start_when_a_copy_was_not_finished_then_it_is_removed(
     booked: Any, start: Callable[..., Any], home: Home
 ) -> None:
     booked.assembly.shell.close()
     (home.backups.bases / "new77.part").write_bytes(b"half")
+    rehearsal = home.backups.root / "rehearsal-x"
+    rehearsal.mkdir()
+    (rehearsal / "restored.db").write_bytes(b"half")
     start(booked.events)
     assert sorted(path.suffix for path in home.backups.bases.iterdir()) == [".db", ".json"]
+    assert not rehearsal.exists()
 
 
 def test_prune_when_bases_are_many_then_the_newest_stay_and_redo_before_them_goes_once_it_is_old(
