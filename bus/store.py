@@ -259,32 +259,46 @@ def roll_back(db: sqlite3.Connection, error: BaseException) -> None:
         db.close()
 
 
-def read_journal(path: Path, kinds: Sequence[type[Message]] = ()) -> list[Message]:
+def read_journal(
+    path: Path, kinds: Sequence[type[Message]] = (), *, about: Sequence[str] = (), newest: int | None = None
+) -> list[Message]:
     """Return the events of a service's journal in order, read-only: for reports, beside a service that goes on.
 
     Args:
         path: the service's file.
         kinds: the types wanted; none = all.
+        about: ids of which an event must hold at least one, in any of its fields; none = all.
+        newest: at most so many, the newest; None = all.
 
     Raises:
         StoreError: no such file, or it is not a journal.
     """
     if not path.is_file():
         raise StoreError(f"There is no journal at {path}: has this chain ever run in this home?")
+    names = [kind.__name__ for kind in kinds]
+    where = [f"type IN ({','.join('?' * len(names))})"] if names else []
+    where += [f"({' OR '.join(['instr(payload, ?) > 0'] * len(about))})"] if about else []
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            return list(_decoded(db, path, [kind.__name__ for kind in kinds]))
+            return list(_decoded(db, path, where, [*names, *(part.encode() for part in about)], newest))
         finally:
             db.close()
     except sqlite3.DatabaseError as error:
         raise StoreError(f"The journal {path} cannot be read: {error}") from error
 
 
-def _decoded(db: sqlite3.Connection, path: Path | str, names: Sequence[str] = ()) -> Iterator[Message]:
-    where = f" WHERE type IN ({','.join('?' * len(names))})" if names else ""
-    query = f"SELECT id, payload FROM journal{where} ORDER BY id"  # noqa: S608 - question marks only
-    for row, payload in db.execute(query, names):
+def _decoded(
+    db: sqlite3.Connection,
+    path: Path | str,
+    where: Sequence[str] = (),
+    values: Sequence[str | bytes] = (),
+    newest: int | None = None,
+) -> Iterator[Message]:
+    chosen = "SELECT id, payload FROM journal" + (f" WHERE {' AND '.join(where)}" if where else "")
+    query = f"SELECT * FROM ({chosen} ORDER BY id DESC LIMIT ?) ORDER BY id"  # noqa: S608 - question marks only
+    # A negative limit is none to SQLite.
+    for row, payload in db.execute(query, (*values, -1 if newest is None else newest)):
         try:
             yield decode_message(payload)
         except MalformedMessageError as error:
@@ -292,3 +306,4 @@ def _decoded(db: sqlite3.Connection, path: Path | str, names: Sequence[str] = ()
                 f"Row {row} of the journal {path} is damaged or of another version ({error}). Stop the chain and "
                 "restore the file from a backup, or start with a new home."
             ) from error
+

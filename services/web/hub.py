@@ -8,7 +8,7 @@ snapshot.
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -112,7 +112,6 @@ class StatusHub:
         self._candidates: m.CandidatesRanked | None = None
         self._stops: dict[str, m.StopLine] = {}
         self._stop_moved_ns: dict[str, int] = {}
-        self.listens_since_ms = utc_ns() // frames.NS_PER_MS
 
     def publish(self, message: msgspec.Struct, sender: str = "") -> None:
         """Keep a message of the catalogue and tell every open stream. Never blocks on a browser."""
@@ -210,6 +209,27 @@ class StatusHub:
         """Return what is known of every intent, oldest first."""
         with self._lock:
             return self._traces.traces()
+
+    def restore(self, kept: Sequence[m.Message]) -> None:
+        """Know the newest intents that the services keep, and the fills and denials of the newest session.
+
+        What was heard since this process listens stays; what the journals had by then as well counts once.
+        """
+        with self._lock:
+            known, heard = set(kept), self._traces
+            self._traces = TraceBook()
+            for message in kept:
+                self._traces.add(message)
+            for trace in heard.traces():
+                for message in trace.messages:
+                    if message not in known:
+                        self._traces.add(message)
+            day = max((one.session_date for one in kept if isinstance(one, m.OrderFilled | m.OrderDenied)), default="")
+            for kind, lines in ((m.OrderFilled, self._fills), (m.OrderDenied, self._denied)):
+                past = [frames.plain(one) for one in kept if isinstance(one, kind) and one.session_date == day]
+                fresh = [line for line in lines if line not in past]
+                lines.clear()
+                lines.extend([*past, *fresh])
 
     def acknowledge(self, number: int | None, by: str) -> int:
         """Mark one alert as seen by somebody, or all with None, and tell every open page; return how many."""

@@ -32,6 +32,7 @@ from services.web.alerts import AlertBook
 from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
+from services.web.kept_traces import newest_messages
 from services.web.site import Bus
 from services.web.verbs import VERBS, bootstrap_token
 
@@ -95,6 +96,8 @@ class Ear:
                 set_up_logs("web", log_format, self._paths.output / setup.identity.bot_identity / "logs")
                 listener = self._factory(setup, secrets, self._hub.publish)
                 listener.start()
+                # Read after it listens, so that nothing is said between the two.
+                self._hub.restore(newest_messages(self._paths.state))
                 self._listener, self._generation = listener, secrets.generation
 
     def start_late(self, secrets: Secrets) -> None:
