@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS quarantine (id INTEGER PRIMARY KEY, sender TEXT NOT N
     payload BLOB NOT NULL) STRICT;
 """
 
+_WHOLE_JOURNAL: Final = "SELECT id, payload FROM journal ORDER BY id"
 _QUARANTINE_MAX: Final = 1_000
 #: SQLite moves the log into the file, and begins it again, once it has 1,000 pages of 4 KiB.
 _LOG_BYTES: Final = 4 * 1024 * 1024
@@ -278,10 +279,18 @@ def read_journal(
     names = [kind.__name__ for kind in kinds]
     where = [f"type IN ({','.join('?' * len(names))})"] if names else []
     where += [f"({' OR '.join(['instr(payload, ?) > 0'] * len(about))})"] if about else []
+    chosen = f"SELECT id, payload FROM journal WHERE {' AND '.join(where or ['true'])}"  # noqa: S608 - question marks only
+    query = f"SELECT * FROM ({chosen} ORDER BY id DESC LIMIT ?) ORDER BY id"  # noqa: S608 - as above
+    # A negative limit is none to SQLite.
+    values: tuple[str | bytes | int, ...] = (
+        *names,
+        *(part.encode() for part in about),
+        -1 if newest is None else newest,
+    )
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            return list(_decoded(db, path, where, [*names, *(part.encode() for part in about)], newest))
+            return list(_decoded(db, path, query, values))
         finally:
             db.close()
     except sqlite3.DatabaseError as error:
@@ -289,16 +298,9 @@ def read_journal(
 
 
 def _decoded(
-    db: sqlite3.Connection,
-    path: Path | str,
-    where: Sequence[str] = (),
-    values: Sequence[str | bytes] = (),
-    newest: int | None = None,
+    db: sqlite3.Connection, path: Path | str, query: str = _WHOLE_JOURNAL, values: Sequence[str | bytes | int] = ()
 ) -> Iterator[Message]:
-    chosen = "SELECT id, payload FROM journal" + (f" WHERE {' AND '.join(where)}" if where else "")
-    query = f"SELECT * FROM ({chosen} ORDER BY id DESC LIMIT ?) ORDER BY id"  # noqa: S608 - question marks only
-    # A negative limit is none to SQLite.
-    for row, payload in db.execute(query, (*values, -1 if newest is None else newest)):
+    for row, payload in db.execute(query, values):
         try:
             yield decode_message(payload)
         except MalformedMessageError as error:
@@ -306,4 +308,3 @@ def _decoded(
                 f"Row {row} of the journal {path} is damaged or of another version ({error}). Stop the chain and "
                 "restore the file from a backup, or start with a new home."
             ) from error
-

@@ -45,6 +45,7 @@ from services.web import (
     orders_web,
     preferences_web,
     reconciliation_web,
+    registration_web,
     reports_web,
     security,
     settings_web,
@@ -62,6 +63,7 @@ from services.web.venue import venue_of
 REQUEST_BYTES_MAX = 1024 * 1024
 _VIEWS: Final = (
     configuration_web,
+    registration_web,
     login_web,
     preferences_web,
     dashboard_web,

@@ -76,8 +76,8 @@ def _in_order(*told: Sequence[m.Message]) -> list[m.Message]:
 
     def at_ns(message: m.Message) -> int:
         line = message.trade if isinstance(message, m.EntryPosted) else None
-        causes = (happened_ns.get(name, 0) for name in (line.order_id, line.fill_id)) if line else ()
-        return max((message.ts_init, *causes))
+        names = (line.order_id, line.fill_id) if line else ()
+        return max(message.ts_init, max((happened_ns.get(name, 0) for name in names), default=0))
 
     return list(heapq.merge(*told, key=at_ns))
 

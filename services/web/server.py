@@ -23,6 +23,7 @@ from bus.new_settings import POLL_S
 from bus.orphan import Parent
 from bus.sockets import BindError
 from config import env_bot
+from config.bootstrap_token import is_awaited
 from config.env_bot import SettingsError
 from config.generation_pin import pinned
 from config.logs import LogFormat, set_up_logs
@@ -243,7 +244,7 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
     threading.Thread(target=_end_with_supervisord, name="parent-watch", daemon=True).start()
     threading.Thread(target=_follow_the_chain, args=(ear, vault), name="settings-watch", daemon=True).start()
     sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
-    if not vault.is_provisioned() and sys.stderr.isatty():
+    if sys.stderr.isatty() and is_awaited(vault):
         # Under supervisord this output is a log file, and the token must be in none: whoever started it shows one.
         bootstrap_token(paths)
     sys.stderr.flush()

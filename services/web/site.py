@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from flask import current_app
 from flask_limiter import Limiter
@@ -40,6 +40,8 @@ _SAVES_MAX: Final = 5
 _COA_TEMPLATE: Final = Path(services.__file__).parent / "ledger" / "tbot_ledger_coa_template.json"
 
 
+#: How far a bot is that begins: nothing is configured, nobody is registered, or everything is as it stays.
+Phase = Literal["configuration", "registration", "main"]
 log = logging.getLogger(__name__)
 
 
@@ -94,6 +96,15 @@ class Site:
     def is_configured(self) -> bool:
         """Tell whether the first configuration is done."""
         return self.vault.is_provisioned()
+
+    def phase(self) -> Phase:
+        """Return which pages there are. Secrets that cannot be read are no reason to begin anew."""
+        if not self.is_configured():
+            return "configuration"
+        try:
+            return "main" if self.secrets().users else "registration"
+        except VaultError:
+            return "main"
 
     def secrets(self) -> Secrets:
         """Return the secrets in force, read again when a new generation was written.

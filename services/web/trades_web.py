@@ -1,4 +1,4 @@
-"""Trades and their statistics by strategy, day and month: as the services' journals have them, and as the books have them."""
+"""Trades and their statistics by strategy, day and month: as the services' journals, and as the books have them."""
 
 import csv
 import io

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 PASSWORD = "correct horse battery"
 
 
-def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
+def test_first_steps_when_filled_in_then_lead_to_log_in_and_dashboard(
     serve: Callable[..., Any], clean_page: Page, check_page: Callable[[Page, str], None]
 ) -> None:
     site = serve()
@@ -27,16 +27,22 @@ def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
     check_page(clean_page, "configuration")
     clean_page.get_by_label("One-time token").fill(BootstrapToken(site.paths, utc_ns).issue())
     clean_page.get_by_label("MAX_OPEN_POSITIONS").fill("900")
-    clean_page.get_by_label("Password", exact=True).fill("short")
     clean_page.get_by_role("button", name="Save").click()
-    expect(clean_page.get_by_role("alert")).to_contain_text("3 faults: nothing was saved")
+    expect(clean_page.get_by_role("alert")).to_contain_text("1 fault: nothing was saved")
     check_page(clean_page, "configuration-faults")
     assert not Vault(site.paths).is_provisioned()
     clean_page.get_by_label("One-time token").fill(BootstrapToken(site.paths, utc_ns).issue())
     clean_page.get_by_label("MAX_OPEN_POSITIONS").fill("4")
+    clean_page.get_by_role("button", name="Save").click()
+    expect(clean_page.get_by_role("heading", name="Registration")).to_be_visible()
+    check_page(clean_page, "registration")
+    clean_page.get_by_label("Password", exact=True).fill("short")
+    clean_page.get_by_role("button", name="Register").click()
+    expect(clean_page.get_by_role("alert")).to_contain_text("2 faults: nothing was saved")
+    check_page(clean_page, "registration-faults")
     clean_page.get_by_label("Password", exact=True).fill(PASSWORD)
     clean_page.get_by_label("Password again").fill(PASSWORD)
-    clean_page.get_by_role("button", name="Save").click()
+    clean_page.get_by_role("button", name="Register").click()
     expect(clean_page.get_by_role("heading", name="Log in")).to_be_visible()
     check_page(clean_page, "login")
     clean_page.get_by_label("User name").fill("admin")

@@ -152,16 +152,15 @@ def test_answer_when_the_user_is_unknown_then_is_the_same_as_for_a_known_one(
 # ---- the first configuration
 
 
-def test_first_configuration_when_two_race_then_one_is_the_administrator_and_one_is_refused(
+def test_first_configuration_when_several_race_then_one_is_kept_and_the_others_are_refused(
     home: HomePaths, hub: StatusHub, new_person: Callable[..., Any]
 ) -> None:
     app = create_app(home, hub)
     token = BootstrapToken(home, utc_ns).issue()
     identity = {"entity_code": "T1", "jurisdiction_code": "USA", "account_name": "main", "bot_id": "B1"}
     fields = {**proposals(), **identity, "broker_code": "PAPER", "bootstrap_token": token}
-    fields |= {"password": PASSWORD, "password_again": PASSWORD}
     people = [new_person(app) for _ in range(4)]
-    forms = [{**fields, "admin_name": f"admin{n}", "csrf_token": p.token("/")} for n, p in enumerate(people)]
+    forms = [{**fields, "bot_id": f"B{n}", "csrf_token": p.token("/")} for n, p in enumerate(people)]
     codes: dict[int, int] = {}
 
     def save(number: int) -> None:
@@ -174,7 +173,7 @@ def test_first_configuration_when_two_race_then_one_is_the_administrator_and_one
         thread.join()
     (winner,) = [number for number, code in codes.items() if code == 303]
     assert set(codes.values()) <= {303, 409, 410, 422}
-    assert [user.name for user in Vault(home).open().users] == [f"admin{winner}"]
+    assert Vault(home).open().identity.bot_id == f"B{winner}"
 
 
 def test_first_configuration_when_from_another_machine_then_is_refused_with_the_right_token_too(
