@@ -1,6 +1,5 @@
 """Who may do what, the headers of every answer, the limit on passwords tried. What is not named is denied."""
 
-import ipaddress
 import secrets as random_ids
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
@@ -15,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from config.bootstrap_token import State
 from config.users import Role, User
+from services.web import public_address
 from services.web.site import Phase, site
 
 Permission = Literal[
@@ -59,8 +59,6 @@ COOKIES: Final = {
     "SESSION_COOKIE_HTTPONLY": True,
     "SESSION_COOKIE_SAMESITE": "Strict",
 }
-#: Other names for this host would let a foreign page reach the server by pointing its own name here.
-TRUSTED_HOSTS: Final = ["127.0.0.1", "localhost"]
 SESSION_ID: Final = "sid"
 DEVICE_COOKIE: Final = "tradebot_browser"
 _DEVICE_S: Final = 180 * 24 * 3600
@@ -118,6 +116,7 @@ def guard(app: Flask) -> ResponseReturnValue | None:
     if isinstance(request.routing_exception, SecurityError):
         # A name that is not ours may be a foreign page that points its own name at this machine.
         raise request.routing_exception
+    public_address.refuse_plain(request, has_origin=app.config["HAS_ORIGIN"])
     phase = site().phase()
     if phase != "main":
         return _guard_first_steps(app, phase)
@@ -181,11 +180,7 @@ def _refuse_foreign_origin() -> None:
 
 def refuse_unless_loopback() -> None:
     """Stop a request that does not come from this machine itself."""
-    try:
-        is_here = ipaddress.ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        is_here = False
-    if not is_here:
+    if not public_address.is_loopback(request.remote_addr):
         raise Forbidden("The first steps are done on the machine itself, through 127.0.0.1.")
 
 
@@ -218,7 +213,7 @@ def _place(name: str) -> str:
 
 def _device() -> dict[str, str] | None:
     try:
-        found = _device_seal().loads(request.cookies.get(DEVICE_COOKIE, ""))
+        found = _device_seal().loads(request.cookies.get(public_address.cookie_name(DEVICE_COOKIE), ""))
     except BadSignature:
         return None
     return found if isinstance(found, dict) and found.keys() == {"user", "id"} else None
@@ -233,7 +228,8 @@ def remember_device(response: AnyResponse, name: str) -> None:
     known = _device()
     if known is None or known["user"] != name:
         sealed = str(_device_seal().dumps({"user": name, "id": random_ids.token_hex(16)}))
-        response.set_cookie(DEVICE_COOKIE, sealed, max_age=_DEVICE_S, httponly=True, samesite="Strict")
+        cookie, is_secure = public_address.cookie_name(DEVICE_COOKIE), request.is_secure
+        response.set_cookie(cookie, sealed, max_age=_DEVICE_S, secure=is_secure, httponly=True, samesite="Strict")
 
 
 def bootstrap_fault() -> str | None:
@@ -245,6 +241,7 @@ def add_headers(response: Response) -> Response:
     """Put the security headers on an answer, and no-store on everything that is not a fixed file."""
     for name, value in HEADERS.items():
         response.headers[name] = value
+    public_address.add_transport_security(response)
     if "Cache-Control" not in response.headers or request.endpoint not in {"static_file", "vendor_file"}:
         response.headers["Cache-Control"] = "no-store"
     return response

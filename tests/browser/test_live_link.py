@@ -38,15 +38,11 @@ def test_tabs_when_many_are_open_then_share_one_stream_and_another_takes_over(
 
 
 def test_link_when_it_is_lost_then_says_so_and_comes_back_by_itself(
-    site: Any, browser: Any, browser_context_args: dict[str, Any]
+    site: Any, log_in: Callable[..., Page], expected_faults: list[str]
 ) -> None:
+    expected_faults.append("net::ERR_FAILED")
     play_a_day(site.hub)
-    context = browser.new_context(**browser_context_args)
-    page = context.new_page()
-    page.goto(f"{site.address}/login")
-    page.get_by_label("User name").fill("vera")
-    page.get_by_label("Password").fill("correct horse battery")
-    page.get_by_role("button", name="Log in").click()
+    page = log_in("vera")
     expect(page.locator("#link-state")).to_have_attribute("data-link", "up")
     for pattern in ("**/stream", "**/api/snapshot"):
         page.route(pattern, lambda route: route.abort())
@@ -61,7 +57,6 @@ def test_link_when_it_is_lost_then_says_so_and_comes_back_by_itself(
     expect(page.locator("#lost")).to_be_hidden(timeout=15_000)
     site.hub.publish(portfolio(100_500 * m.MICROS, 121))
     expect(page.locator("#equity")).to_have_text("$100,500.00")
-    context.close()
 
 
 def test_focus_when_a_table_changes_under_it_then_stays_where_it_is(site: Any, log_in: Callable[..., Page]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from chain_day import OPEN_NS, chain, denied, heard, play_a_day, play_trades, portfolio
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from bus import messages as m
 from bus.clock import utc_ns
@@ -192,9 +192,9 @@ def test_stopped_streams_when_heard_then_dashboard_leads_to_the_page_where_they_
 
 
 def test_arm_when_script_is_off_then_form_works_all_the_same(
-    site: Any, browser: Any, browser_context_args: dict[str, Any]
+    site: Any, new_context: Callable[..., BrowserContext]
 ) -> None:
-    context = browser.new_context(**browser_context_args, java_script_enabled=False)
+    context = new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site.address}/login")
     page.get_by_label("User name").fill("olga")
@@ -208,7 +208,6 @@ def test_arm_when_script_is_off_then_form_works_all_the_same(
     record = ControlFolder(site.paths).read().arm
     assert record is not None
     assert record.operator == "olga"
-    context.close()
 
 
 def test_theme_when_chosen_then_page_keeps_it(site: Any, log_in: Callable[..., Page]) -> None:
