@@ -55,6 +55,12 @@ class Person:
         return self.post("/login", {"name": name, "password": password})
 
 
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hashes of few rounds count as strong: they would be made anew at each log-in, and take long."""
+    monkeypatch.setattr("config.users.BCRYPT_COST", 4)
+
+
 @pytest.fixture(scope="session")
 def password_hash() -> str:
     return hash_password(PASSWORD, cost=4)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
+import bcrypt
 import pytest
 from flask import Flask
 
@@ -15,6 +16,7 @@ from bus.clock import utc_ns
 from config.bootstrap_token import BootstrapToken
 from config.env_bot import proposals
 from config.paths import HomePaths
+from config.users import hash_password, verify_password
 from config.vault import Vault
 from services.web import security
 from services.web.app import create_app
@@ -147,6 +149,54 @@ def test_answer_when_the_user_is_unknown_then_is_the_same_as_for_a_known_one(
 
     assert shape(known, "adam") == shape(unknown, "ghost")
     assert set(known.headers.keys()) == set(unknown.headers.keys())
+
+
+def test_log_in_when_refused_for_any_reason_then_one_hash_is_checked(
+    app: Flask, new_person: Callable[..., Any], person_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"name": "olga", "password": PASSWORD}
+    assert person_of("adam").post("/users/disable", fields, form_on="/users").status_code == 303
+    checked: list[bytes] = []
+    really = bcrypt.checkpw
+
+    def counted(password: bytes, stored: bytes) -> bool:
+        checked.append(stored)
+        return really(password, stored)
+
+    monkeypatch.setattr("config.users.bcrypt.checkpw", counted)
+    tries = {"ghost": "wrong", "adam": "wrong", "olga": PASSWORD, "": "", "Not A Name": "wrong", "a" * 500: "b" * 2000}
+    for number, (name, password) in enumerate(tries.items(), start=1):
+        assert new_person(app, f"127.0.1.{number}").log_in(name, password).status_code == 401
+        assert len(checked) == number, name
+
+
+def test_log_ins_when_a_hundred_are_wrong_then_five_hashes_are_checked(
+    app: Flask, new_person: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+    monkeypatch.setattr("config.users.bcrypt.checkpw", lambda _password, stored: checked.append(stored) or False)
+    thief = new_person(app)
+    codes = [thief.log_in("adam", f"wrong {number}").status_code for number in range(100)]
+    assert codes == [401] * 5 + [429] * 95
+    assert len(checked) == 5
+
+
+def test_hash_when_of_fewer_rounds_than_usual_then_is_made_anew_at_the_log_in(
+    app: Flask, new_person: Callable[..., Any], configured: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.users.BCRYPT_COST", 5)
+    monkeypatch.setattr("services.web.site.hash_password", lambda password: hash_password(password, cost=5))
+    adam = new_person(app)
+    assert adam.log_in("adam", "wrong").status_code == 401
+    assert Vault(configured).generation() == 1, "only who knows the password has it made anew"
+    assert adam.log_in("adam").status_code == 303
+    assert adam.get("/").status_code == 200, "the session is of the new hash"
+    users = {user.name: user for user in Vault(configured).open().users}
+    assert users["adam"].password_hash.startswith("$2b$05$")
+    assert verify_password(PASSWORD, users["adam"].password_hash)
+    assert users["olga"].password_hash.startswith("$2b$04$")
+    assert new_person(app).log_in("adam").status_code == 303
+    assert Vault(configured).generation() == 2
 
 
 # ---- the first configuration
