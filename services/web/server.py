@@ -35,6 +35,7 @@ from services.web.assets import asset_faults
 from services.web.hub import StatusHub
 from services.web.kept_traces import newest_messages
 from services.web.public_address import ORIGIN_VARIABLE, origin_fault, server_options
+from services.web.session_curve import SessionCurve
 from services.web.site import Bus
 from services.web.verbs import VERBS, bootstrap_token
 
@@ -44,6 +45,7 @@ PORT_DEFAULT: Final = 8780
 #: Set to 1 by whoever works on the pages: /styleguide shows the components.
 STYLEGUIDE_VARIABLE: Final = "TRADEBOT_WEB_STYLEGUIDE"
 ALERTS_FILE: Final = "web_alerts.json"
+CURVE_FILE: Final = "web_curve.jsonl"
 THREADS: Final = 64
 _PARENT_EVERY_S: Final = 0.5
 CONNECTIONS_MAX: Final = 500
@@ -215,7 +217,8 @@ def serve(
     paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has_styleguide: bool = False, origin: str = ""
 ) -> int:
     """Serve one home on one port until SIGTERM or SIGINT; `origin` as in create_app."""
-    hub, vault = StatusHub(alerts=AlertBook(paths.state / ALERTS_FILE)), Vault(paths)
+    curve = SessionCurve(paths.state / CURVE_FILE)
+    hub, vault = StatusHub(alerts=AlertBook(paths.state / ALERTS_FILE), curve=curve), Vault(paths)
     ear = Ear(paths, hub, listener_factory)
     app = create_app(paths, hub, ear.start_late, bus=ear, has_styleguide=has_styleguide, origin=origin)
     try:
