@@ -191,7 +191,7 @@ def test_stopped_streams_when_heard_then_dashboard_leads_to_the_page_where_they_
     expect(page.locator("#stopped")).to_be_hidden()
 
 
-def test_arm_when_script_is_off_then_form_works_all_the_same(
+def test_controls_when_script_is_off_then_their_forms_work_all_the_same(
     site: Any, new_context: Callable[..., BrowserContext]
 ) -> None:
     context = new_context(java_script_enabled=False)
@@ -208,6 +208,19 @@ def test_arm_when_script_is_off_then_form_works_all_the_same(
     record = ControlFolder(site.paths).read().arm
     assert record is not None
     assert record.operator == "olga"
+    page.get_by_role("link", name="Pause entries").click()
+    page.get_by_label("Reason").fill("lunch")
+    page.get_by_role("button", name="Stop new positions").click()
+    assert ControlFolder(site.paths).read().is_stop_requested
+    page.get_by_role("link", name="Kill switch").click()
+    page.get_by_label("Reason").fill("drill")
+    page.get_by_label("Type KILL to confirm").fill("kill?")
+    page.get_by_role("button", name="Halt the chain now").click()
+    assert not ControlFolder(site.paths).read().is_halted()
+    page.get_by_label("Type KILL to confirm").fill("KILL")
+    page.get_by_role("button", name="Halt the chain now").click()
+    expect(page.get_by_text("Halt 1 is on disk")).to_be_visible()
+    assert ControlFolder(site.paths).read().is_halted()
 
 
 def test_theme_when_chosen_then_page_keeps_it(site: Any, log_in: Callable[..., Page]) -> None:

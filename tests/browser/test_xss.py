@@ -39,7 +39,7 @@ pytestmark = pytest.mark.browser
 #: What the books have as words of people and of brokers.
 WORDS = {"description", "account", "account_name", "name", "value", "symbol", "object", "payload", "actor", "order_id"}
 PAGES = (
-    *("/", "/candidates", "/candidates?names=out", "/trades", "/orders/chain?intent=i-X0", "/orders/chain?intent=i-X1"),
+    *("/", "/candidates", "/candidates?side=out", "/trades", "/orders/chain?intent=i-X0", "/orders/chain?intent=i-X1"),
     *("/books/journal", "/books/entry?seq=2", "/books/accounts", "/books/accounts/versions", "/books/reconciliation"),
     *("/books/reports", "/books/reports?report=trades", "/books/reports?report=audit", "/books/files", "/holdings"),
     *("/alerts", "/logs", "/control/streams", "/control/arm", "/control/kill", "/settings", "/settings/history"),

@@ -259,6 +259,32 @@ def test_file_routes_when_a_path_climbs_then_give_nothing(
         assert key not in answer.text
 
 
+#: Every other route that finds a file by what somebody asks for.
+BY_NAME = (
+    *("/logs?file=", "/logs/lines?file=", "/logs/download?file=", "/candidates?list="),
+    *("/holdings/nights/", "/holdings/report.", "/holdings/run/"),
+)
+POSTED = (("/backups/verify-archive", "name"), ("/backups/verify/", ""), ("/books/files/", ""), ("/credentials/", ""))
+
+
+def test_routes_that_find_a_file_by_name_when_a_path_climbs_then_give_nothing(
+    person_of: Callable[[str], Any], configured: HomePaths
+) -> None:
+    adam, key = person_of("adam"), (configured.keys / "g000001.key").read_text().strip()
+    token = adam.token("/")
+    for climb in (*CLIMBS, "/etc/passwd", str(configured.keys / "g000001.key")):
+        answers = [adam.get(f"{route}{climb}") for route in BY_NAME]
+        for route, field in POSTED:
+            fields = {"csrf_token": token, field: climb} if field else {"csrf_token": token}
+            answers.append(adam.post_bare(route if field else f"{route}{climb}", fields))
+        for answer in answers:
+            assert answer.status_code in {200, 301, 303, 308, 400, 404, 405}, (answer.request.path, climb)
+            text = answer.get_data(as_text=True)
+            assert "root:" not in text
+            assert key not in text
+            answer.close()
+
+
 # ---- nonsense
 
 NASTY = [
