@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import waitress
+from leaks import leaks_of
 from playwright.sync_api import BrowserContext, Page
 from waitress import wasyncore
 
@@ -63,6 +64,18 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let hashes of few rounds count as strong: they would be made anew at each log-in, and take long."""
     monkeypatch.setattr("config.users.BCRYPT_COST", 4)
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_is_left(
+    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Fail each test that leaves a secret in a file of its home or in the log; those that put one there say so."""
+    yield
+    home = HomePaths(tmp_path / "home")
+    if home.root.exists() and request.node.get_closest_marker("plants_a_secret") is None:
+        logged = "".join(record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when))
+        assert leaks_of(home, logged, PASSWORD) == [], "a secret stands in the clear"
 
 
 @pytest.fixture(scope="session")

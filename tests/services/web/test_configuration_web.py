@@ -202,7 +202,7 @@ def test_configuration_when_asked_from_another_machine_then_is_refused(
     stranger = new_person(app, "192.0.2.7")
     answer = stranger.get("/configuration")
     assert answer.status_code == 403
-    assert "on the machine itself" in answer.text
+    assert "over TLS alone" in answer.text, "and over TLS it is refused too: see test_public_address"
 
 
 def test_save_when_chart_of_accounts_is_missing_then_says_so_and_saves_nothing(
