@@ -71,6 +71,8 @@ bench: setup ## bus, replay, halts, delivery, a stall, the ledger and the pages 
 	@$(PY) bench/ledger_bench.py
 	@$(PY) bench/sse_bench.py
 	@$(PY) bench/page_bench.py
+	@$(PY) bench/beside_bench.py
+	@$(PY) bench/login_bench.py
 
 chaos: setup ## kill, freeze and halt real chains: SEED=n
 	@$(PY) tests/chaos/play.py --seed $(or $(SEED),1)

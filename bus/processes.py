@@ -21,7 +21,7 @@ from typing import Final
 from bus.clock import utc_ns
 from bus.lock import HOME_LOCK_FILE, is_held
 from bus.routes import SERVICES
-from config.bootstrap_token import BootstrapToken
+from config.bootstrap_token import BootstrapToken, is_awaited
 from config.build_check import build_faults
 from config.paths import DEFAULT_HOME, HOME_VARIABLE, HomeError, HomePaths
 from config.vault import Vault
@@ -289,9 +289,11 @@ def _run(chain: Chain) -> int:
             f"  logs      {chain.paths.logs}\n"
             "  stop      Ctrl-C\n"
         )
-        if not Vault(chain.paths).is_provisioned():
+        if is_awaited(Vault(chain.paths)):
             token = BootstrapToken(chain.paths, utc_ns).issue()
-            sys.stdout.write(f"  token     {token} (for the first configuration, once, within 30 minutes)\n")
+            sys.stdout.write(
+                f"  token     {token} (for the first configuration and the registration, within 30 minutes)\n"
+            )
         sys.stdout.flush()
         code = chain.wait()
     except KeyboardInterrupt:

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS quarantine (id INTEGER PRIMARY KEY, sender TEXT NOT N
     payload BLOB NOT NULL) STRICT;
 """
 
+_WHOLE_JOURNAL: Final = "SELECT id, payload FROM journal ORDER BY id"
 _QUARANTINE_MAX: Final = 1_000
 #: SQLite moves the log into the file, and begins it again, once it has 1,000 pages of 4 KiB.
 _LOG_BYTES: Final = 4 * 1024 * 1024
@@ -259,32 +260,47 @@ def roll_back(db: sqlite3.Connection, error: BaseException) -> None:
         db.close()
 
 
-def read_journal(path: Path, kinds: Sequence[type[Message]] = ()) -> list[Message]:
+def read_journal(
+    path: Path, kinds: Sequence[type[Message]] = (), *, about: Sequence[str] = (), newest: int | None = None
+) -> list[Message]:
     """Return the events of a service's journal in order, read-only: for reports, beside a service that goes on.
 
     Args:
         path: the service's file.
         kinds: the types wanted; none = all.
+        about: ids of which an event must hold at least one, in any of its fields; none = all.
+        newest: at most so many, the newest; None = all.
 
     Raises:
         StoreError: no such file, or it is not a journal.
     """
     if not path.is_file():
         raise StoreError(f"There is no journal at {path}: has this chain ever run in this home?")
+    names = [kind.__name__ for kind in kinds]
+    where = [f"type IN ({','.join('?' * len(names))})"] if names else []
+    where += [f"({' OR '.join(['instr(payload, ?) > 0'] * len(about))})"] if about else []
+    chosen = f"SELECT id, payload FROM journal WHERE {' AND '.join(where or ['true'])}"  # noqa: S608 - question marks only
+    query = f"SELECT * FROM ({chosen} ORDER BY id DESC LIMIT ?) ORDER BY id"  # noqa: S608 - as above
+    # A negative limit is none to SQLite.
+    values: tuple[str | bytes | int, ...] = (
+        *names,
+        *(part.encode() for part in about),
+        -1 if newest is None else newest,
+    )
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
-            return list(_decoded(db, path, [kind.__name__ for kind in kinds]))
+            return list(_decoded(db, path, query, values))
         finally:
             db.close()
     except sqlite3.DatabaseError as error:
         raise StoreError(f"The journal {path} cannot be read: {error}") from error
 
 
-def _decoded(db: sqlite3.Connection, path: Path | str, names: Sequence[str] = ()) -> Iterator[Message]:
-    where = f" WHERE type IN ({','.join('?' * len(names))})" if names else ""
-    query = f"SELECT id, payload FROM journal{where} ORDER BY id"  # noqa: S608 - question marks only
-    for row, payload in db.execute(query, names):
+def _decoded(
+    db: sqlite3.Connection, path: Path | str, query: str = _WHOLE_JOURNAL, values: Sequence[str | bytes | int] = ()
+) -> Iterator[Message]:
+    for row, payload in db.execute(query, values):
         try:
             yield decode_message(payload)
         except MalformedMessageError as error:

@@ -1,7 +1,7 @@
-"""The one-time token of the first configuration: shown on a terminal of the machine, kept as a hash alone.
+"""The one-time token of configuration and registration: shown on a terminal of the machine, kept as a hash alone.
 
 Whoever may run commands as the bot's owner gets a new one, and the one before is worth nothing. It is good for thirty
-minutes and for one configuration.
+minutes and for one configuration with its registration.
 """
 
 import hmac
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from config.paths import HomePaths
-from config.vault import Disk
+from config.vault import Disk, Vault
 
 TOKEN_FILE: Final = "bootstrap.json"  # noqa: S105 - the name of a file
 VALID_NS: Final = 30 * 60 * 1_000_000_000
@@ -80,6 +80,15 @@ class BootstrapToken:
         disk, part = Disk(), self._path.with_name(f".{TOKEN_FILE}.part")
         disk.write_file(part, msgspec.json.encode(kept))
         disk.rename(part, self._path)
+
+
+def is_awaited(vault: Vault) -> bool:
+    """Tell whether the first configuration or the registration is still to be done, so that a token opens something.
+
+    Raises:
+        VaultError: the secrets cannot be read.
+    """
+    return not vault.is_provisioned() or not vault.open().users
 
 
 def _hash(token: str) -> str:

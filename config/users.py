@@ -92,6 +92,12 @@ def verify_password(password: str, stored: str) -> bool:
         return False
 
 
+def is_weaker(stored: str) -> bool:
+    """Tell whether a hash was made with fewer rounds than hashes are made with now."""
+    cost = stored.split("$")[2:3]
+    return bool(cost) and cost[0].isdigit() and int(cost[0]) < BCRYPT_COST
+
+
 def authenticate(users: tuple[User, ...], name: str, password: str) -> User | None:
     """Return the active user whose name and password these are, or None; an unknown name takes just as long."""
     user = next((user for user in users if user.name == name and user.is_active), None)

@@ -40,7 +40,7 @@ class Stage:
         self.password = secrets.token_urlsafe(18)
 
     def configure(self, settings: dict[str, str], identity: Identity) -> None:
-        """Start the processes, fill in the configuration page, log in.
+        """Start the processes, configure it, register its administrator, log in.
 
         Raises:
             StageError: the web UI does not answer, or a page refuses.
@@ -49,10 +49,11 @@ class Stage:
         self._wait_for(self.browser.is_up, _UP_TIMEOUT_S, "the web UI does not answer")
         names = identity.__struct_fields__
         form = settings | {name: str(getattr(identity, name)) for name in names}
-        form |= {"admin_name": ADMIN, "password": self.password, "password_again": self.password}
-        form |= {"bootstrap_token": BootstrapToken(self.chain.paths, utc_ns).issue()}
+        token = {"bootstrap_token": BootstrapToken(self.chain.paths, utc_ns).issue()}
+        admin = {"admin_name": ADMIN, "password": self.password, "password_again": self.password}
         try:
-            self.browser.fill_in("/configuration", form)
+            self.browser.fill_in("/configuration", form | token)
+            self.browser.fill_in("/registration", admin | token)
             self.browser.fill_in("/login", {"name": ADMIN, "password": self.password})
         except PageError as error:
             raise StageError(str(error)) from error

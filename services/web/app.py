@@ -44,7 +44,9 @@ from services.web import (
     navigation,
     orders_web,
     preferences_web,
+    public_address,
     reconciliation_web,
+    registration_web,
     reports_web,
     security,
     settings_web,
@@ -62,6 +64,7 @@ from services.web.venue import venue_of
 REQUEST_BYTES_MAX = 1024 * 1024
 _VIEWS: Final = (
     configuration_web,
+    registration_web,
     login_web,
     preferences_web,
     dashboard_web,
@@ -102,21 +105,25 @@ def create_app(
     *,
     bus: Bus | None = None,
     has_styleguide: bool = False,
+    origin: str = "",
 ) -> Flask:
     """Return the application for one home; `on_provisioned` is called once, after the first configuration.
 
-    With `has_styleguide` the page /styleguide shows every component that pages are made of.
+    `origin` is the address that browsers on other machines use, through a proxy; empty = there is none. With
+    `has_styleguide` the page /styleguide shows every component that pages are made of.
     """
     app = Flask(__name__, static_folder=None)
     found = Site(paths, hub, on_provisioned, bus=bus or NoBus())
     app.extensions["tradebot"] = found
     app.config.update(
         **security.COOKIES,
-        TRUSTED_HOSTS=security.TRUSTED_HOSTS,
+        TRUSTED_HOSTS=public_address.names_of(origin),
+        HAS_ORIGIN=bool(origin),
         MAX_CONTENT_LENGTH=REQUEST_BYTES_MAX,
         WTF_CSRF_TIME_LIMIT=None,
         SECRET_KEY=found.session_key(),
     )
+    app.session_interface = public_address.SessionCookie()
     app.before_request(lambda: security.guard(app))
     CSRFProtect(app)
     found.limiter.init_app(app)

@@ -1,4 +1,4 @@
-"""The first configuration: settings, identity and first administrator, checked and saved as a whole."""
+"""The first configuration: settings, identity and keys, checked and saved as a whole. The registration follows it."""
 
 import secrets as random_secrets
 from collections.abc import Mapping
@@ -14,15 +14,16 @@ from bus.keys import make_pairs
 from config import env_bot
 from config.credentials import needs_of
 from config.identity import Identity
-from config.users import User, hash_password, password_fault, user_name_fault
 from config.vault import Disk, Secrets, VaultConflictError, VaultError
-from services.web import security
+from services.web import registration_web, security
 from services.web.credential_fields import PROVIDERS, Provider, malformed, typed_credentials
 from services.web.settings_fields import Faults, broker_fault, groups, setting_faults, typed_settings
 from services.web.site import SESSION_KEY_NAME, Site, site
 
 LEDGER_REQUEST_FILE: Final = "provision_ledger.json"
 CURRENCY_CODE: Final = "USD"
+#: Nobody has a name yet: who has the one-time token.
+_SOMEBODY: Final = "whoever has the token"
 _BROKERS: Final = ", ".join(env_bot.BY_KEY["BROKER_NAME"].choices)
 _IDENTITY: Final = {
     "entity_code": ("TBOT", "Who owns the account: 2 to 12 capital letters or digits"),
@@ -36,11 +37,10 @@ pages = Blueprint("configuration", __name__)
 
 @dataclass
 class _Typed:
-    """What was typed, without the passwords, and what is wrong with it by field; "" = wrong as a whole."""
+    """What was typed, without the keys, and what is wrong with it by field; "" = wrong as a whole."""
 
     settings: dict[str, str]
     identity: dict[str, str]
-    admin_name: str
     faults: Faults = field(default_factory=dict)
 
     def add(self, name: str, fault: str) -> None:
@@ -53,13 +53,13 @@ def show() -> Response:
     """Show the form with safe proposals filled in."""
     security.refuse_unless_loopback()
     proposed = {name: proposal for name, (proposal, _) in _IDENTITY.items()}
-    return _page(_Typed(settings=env_bot.proposals(), identity=proposed, admin_name="admin"), 200)
+    return _page(_Typed(settings=env_bot.proposals(), identity=proposed), 200)
 
 
 @pages.post("/configuration")
 @security.require("bootstrap")
 def save() -> AnyResponse:
-    """Check everything; save all of it and go to the log-in, or show every fault and save nothing."""
+    """Check everything; save all of it and go to the registration, or show every fault and save nothing."""
     security.refuse_unless_loopback()
     here, typed = site(), _read_form()
     _check(typed)
@@ -70,20 +70,20 @@ def save() -> AnyResponse:
         return _page(typed, 422)
     try:
         with here.configuring:
-            provision(here, typed.settings, Identity(**typed.identity), _admin(typed), credentials=typed_credentials())
+            provision(here, typed.settings, Identity(**typed.identity), credentials=typed_credentials())
     except VaultConflictError as error:
         return _message(409, str(error))
     except VaultError as error:
         typed.add("", str(error))
         return _page(typed, 503)
-    return redirect(url_for("login.show"), 303)
+    registration_web.prove()
+    return redirect(url_for("registration.show"), 303)
 
 
 def provision(
     here: Site,
     settings: dict[str, str],
     identity: Identity,
-    admin: User,
     *,
     credentials: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -93,7 +93,6 @@ def provision(
         here: the site.
         settings: every setting, as typed.
         identity: who the bot is.
-        admin: the first administrator.
         credentials: what was entered for providers of data, by the names of config/credentials.py.
 
     Raises:
@@ -101,7 +100,7 @@ def provision(
         VaultError: something could not be read or written; the bot is not configured.
     """
     if here.is_configured():
-        raise VaultConflictError("This bot is already configured. Log in to see it; nothing was changed.")
+        raise VaultConflictError("This bot is already configured; nothing was changed.")
     coa = _read_coa(here)
     _request_ledger(here, coa)
     here.vault.provision(
@@ -109,15 +108,14 @@ def provision(
             generation=0,
             settings=settings,
             identity=identity,
-            users=(admin,),
+            users=(),
             credentials={**credentials, SESSION_KEY_NAME: random_secrets.token_hex(32)},
             coa=coa,
             curve=make_pairs(),
         )
     )
-    here.bootstrap.use_up()
     here.adopt_session_key()
-    here.audit.record("configured", identity.bot_identity, after=f"administrator {admin.name}", actor=admin.name)
+    here.audit.record("configured", identity.bot_identity, actor=_SOMEBODY)
     here.on_provisioned(here.secrets())
 
 
@@ -149,7 +147,6 @@ def _read_form() -> _Typed:
     return _Typed(
         settings=typed_settings(),
         identity={name: form.get(name, "").strip() for name in _IDENTITY},
-        admin_name=form.get("admin_name", "").strip(),
     )
 
 
@@ -161,15 +158,6 @@ def _check(typed: _Typed) -> None:
     wrong_broker = broker_fault(typed.settings, identity)
     if wrong_broker:
         typed.add("broker_code", wrong_broker)
-    name_fault = user_name_fault(typed.admin_name)
-    if name_fault:
-        typed.add("admin_name", name_fault)
-    secret = request.form.get("password", "")
-    secret_fault = password_fault(secret)
-    if secret_fault:
-        typed.add("password", secret_fault)
-    if request.form.get("password_again", "") != secret:
-        typed.add("password_again", "The two passwords differ")
     _check_credentials(typed)
 
 
@@ -189,10 +177,6 @@ def _check_whole(typed: _Typed, provider: Provider, keys: Mapping[str, str], nee
         return
     for name in missing:
         typed.add(name, need or "They belong together: enter each of them, or none")
-
-
-def _admin(typed: _Typed) -> User:
-    return User(name=typed.admin_name, password_hash=hash_password(request.form["password"]), role="admin")
 
 
 def _page(typed: _Typed, code: int) -> Response:

@@ -8,7 +8,7 @@ snapshot.
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,13 +17,11 @@ from bus import messages as m
 from bus.clock import boot_ns, utc_ns
 from services.web import frames
 from services.web.alerts import SILENCE_MS_MAX, Alert, AlertBook, Level, alert_of, stopped_words
+from services.web.session_curve import SessionCurve
 from services.web.traces import Trace, TraceBook
 
 EVENTS_KEPT: Final = 500
 FILLS_KEPT: Final = 500
-CURVE_POINTS_MAX: Final = 3000
-#: The curve has one point for each stretch of this length on the session's clock; later values replace it.
-CURVE_STEP_MS: Final = 15_000
 CLIENTS_MAX: Final = 48
 CLIENT_QUEUE_FRAMES: Final = 256
 HEARTBEAT_EVERY_S: Final = 10.0
@@ -88,6 +86,7 @@ class StatusHub:
         self,
         *,
         alerts: AlertBook | None = None,
+        curve: SessionCurve | None = None,
         clients_max: int = CLIENTS_MAX,
         queue_frames: int = CLIENT_QUEUE_FRAMES,
     ) -> None:
@@ -101,8 +100,7 @@ class StatusHub:
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._fills: deque[dict[str, Any]] = deque(maxlen=FILLS_KEPT)
         self._denied: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
-        self._curve: deque[tuple[int, str]] = deque(maxlen=CURVE_POINTS_MAX)
-        self._curve_date = ""
+        self._curve = curve or SessionCurve()
         self._events_total = 0
         self._chain_heard_boot_ns: int | None = None
         self._stopped: dict[m.ServiceName, tuple[m.StoppedStream, ...]] = {}
@@ -112,7 +110,6 @@ class StatusHub:
         self._candidates: m.CandidatesRanked | None = None
         self._stops: dict[str, m.StopLine] = {}
         self._stop_moved_ns: dict[str, int] = {}
-        self.listens_since_ms = utc_ns() // frames.NS_PER_MS
 
     def publish(self, message: msgspec.Struct, sender: str = "") -> None:
         """Keep a message of the catalogue and tell every open stream. Never blocks on a browser."""
@@ -211,6 +208,27 @@ class StatusHub:
         with self._lock:
             return self._traces.traces()
 
+    def restore(self, kept: Sequence[m.Message]) -> None:
+        """Know the newest intents that the services keep, and the fills and denials of the newest session.
+
+        What was heard since this process listens stays; what the journals had by then as well counts once.
+        """
+        with self._lock:
+            known, heard = set(kept), self._traces
+            self._traces = TraceBook()
+            for message in kept:
+                self._traces.add(message)
+            for trace in heard.traces():
+                for message in trace.messages:
+                    if message not in known:
+                        self._traces.add(message)
+            day = max((one.session_date for one in kept if isinstance(one, m.OrderFilled | m.OrderDenied)), default="")
+            for kind, lines in ((m.OrderFilled, self._fills), (m.OrderDenied, self._denied)):
+                past = [frames.plain(one) for one in kept if isinstance(one, kind) and one.session_date == day]
+                fresh = [line for line in lines if line not in past]
+                lines.clear()
+                lines.extend([*past, *fresh])
+
     def acknowledge(self, number: int | None, by: str) -> int:
         """Mark one alert as seen by somebody, or all with None, and tell every open page; return how many."""
         count = self.alerts.acknowledge(number, by, utc_ns() // frames.NS_PER_MS)
@@ -251,7 +269,7 @@ class StatusHub:
             self._newest[name] = self._chain_view(message)
         elif isinstance(message, m.PortfolioSnapshot):
             self._newest[name] = frames.portfolio_view(message, self._stops, self._stop_moved_ns)
-            changes.append(("equity", self._add_point(message)))
+            changes.append(("equity", self._curve.add(message)))
         elif isinstance(message, m.OrdersSnapshot):
             self._keep_stops(message)
             self._newest[name] = self._orders_view(message)
@@ -335,26 +353,13 @@ class StatusHub:
             changes.append(("session", self._newest["session"]))
         return changes
 
-    def _add_point(self, message: m.PortfolioSnapshot) -> dict[str, Any]:
-        if message.session_date != self._curve_date:
-            self._curve.clear()
-            self._curve_date = message.session_date
-        at_ms = message.ts_event // frames.NS_PER_MS // CURVE_STEP_MS * CURVE_STEP_MS
-        point = (at_ms, frames.dollars(message.equity_micros))
-        if self._curve and at_ms <= self._curve[-1][0]:
-            point = (self._curve[-1][0], point[1])
-            self._curve[-1] = point
-        else:
-            self._curve.append(point)
-        return {"session_date": self._curve_date, "point": point}
-
     def _snapshot(self) -> dict[str, Any]:
         heard = self._chain_heard_boot_ns
         return {
             **{name: self._newest.get(name) for name in (*_STATUS_NAMES.values(), "candidates", "session")},
             "chain_age_ms": None if heard is None else (boot_ns() - heard) // frames.NS_PER_MS,
-            "equity": list(self._curve),
-            "session_date": self._curve_date,
+            "equity": self._curve.points(),
+            "session_date": self._curve.session_date,
             "fills": list(self._fills),
             "denied": list(self._denied),
             "events": list(self._events),

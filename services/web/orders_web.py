@@ -8,6 +8,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from bus import messages as m
 from services.web import security
 from services.web.frames import decimal_text, dollars, sentence, shares
+from services.web.kept_traces import kept_trace
 from services.web.site import site
 from services.web.traces import Trace
 from services.web.trades import trade_of
@@ -30,13 +31,15 @@ pages = Blueprint("orders", __name__, url_prefix="/orders")
 @pages.get("/chain")
 @security.require("look")
 def chain() -> Response:
-    """Show everything that is known of one intent; `intent` in the address names it."""
+    """Show everything that is known of one intent; `intent` in the address names it.
+
+    The services' journals have all of it; where they run on other machines there is what was heard here.
+    """
     intent_id = request.args.get("intent", "")
-    trace = site().hub.trace(intent_id)
+    trace = kept_trace(site().paths.state, intent_id) or site().hub.trace(intent_id)
     page = render_template(
         "order_chain.html",
         intent_id=intent_id[:96],
-        since_ms=site().hub.listens_since_ms,
         dollars=dollars,
         shares=shares,
         **(chain_view(trace) if trace else {"trace": None}),

@@ -30,9 +30,9 @@ def choose() -> AnyResponse:
             continue
         word = request.form[name]
         if word in words[1:]:
-            response.set_cookie(name, word, max_age=_YEAR_S, httponly=True, samesite="Strict")
+            response.set_cookie(name, word, max_age=_YEAR_S, secure=request.is_secure, httponly=True, samesite="Strict")
         else:
-            response.delete_cookie(name, httponly=True, samesite="Strict")
+            response.delete_cookie(name, secure=request.is_secure, httponly=True, samesite="Strict")
     return response
 
 

@@ -1,6 +1,5 @@
 """Who may do what, the headers of every answer, the limit on passwords tried. What is not named is denied."""
 
-import ipaddress
 import secrets as random_ids
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
@@ -15,7 +14,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from config.bootstrap_token import State
 from config.users import Role, User
-from services.web.site import site
+from services.web import public_address
+from services.web.site import Phase, site
 
 Permission = Literal[
     "public",
@@ -35,7 +35,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 _VIEWER: Final[frozenset[Permission]] = frozenset({"look", "export"})
 _OPERATOR: Final[frozenset[Permission]] = _VIEWER | {"control", "holdings", "books"}
-#: Each role's permissions; "public" needs none, "bootstrap" exists only before the first configuration. "export" is
+#: Each role's permissions; "public" needs none, "bootstrap" exists only until somebody is registered. "export" is
 #: for what the page it is taken from shows anyway: a route that exports more needs that page's permission.
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     "viewer": _VIEWER,
@@ -59,8 +59,6 @@ COOKIES: Final = {
     "SESSION_COOKIE_HTTPONLY": True,
     "SESSION_COOKIE_SAMESITE": "Strict",
 }
-#: Other names for this host would let a foreign page reach the server by pointing its own name here.
-TRUSTED_HOSTS: Final = ["127.0.0.1", "localhost"]
 SESSION_ID: Final = "sid"
 DEVICE_COOKIE: Final = "tradebot_browser"
 _DEVICE_S: Final = 180 * 24 * 3600
@@ -76,7 +74,9 @@ _TOKEN_WORDS: Final[dict[State, str | None]] = {
 _BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "preferences.choose"})
 #: Answered with JSON and a status, never with a page or a redirect.
 FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines"})
-_OPEN_BEFORE: Final = frozenset({"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"})
+_OPEN_ALWAYS: Final = frozenset({"static_file", "vendor_file", "healthz"})
+#: The pages of the two phases before the bot is as it stays; each has one of its own, and leads to the next.
+_FIRST_PAGES: Final[dict[Phase, str]] = {"configuration": "configuration.show", "registration": "registration.show"}
 _MARK: Final = "tradebot_permission"
 _PASSWORD_TRIES: Final = RateLimitItemPerMinute(5, 15)
 
@@ -116,14 +116,16 @@ def guard(app: Flask) -> ResponseReturnValue | None:
     if isinstance(request.routing_exception, SecurityError):
         # A name that is not ours may be a foreign page that points its own name at this machine.
         raise request.routing_exception
-    if not site().is_configured():
-        return _guard_before_configuration(app)
+    public_address.refuse_plain(request, has_origin=app.config["HAS_ORIGIN"])
+    phase = site().phase()
+    if phase != "main":
+        return _guard_first_steps(app, phase)
     if request.endpoint is None:
         return None
     _refuse_foreign_origin()
     permission = permission_of(app, request.endpoint)
     if permission == "bootstrap":
-        return _guard_after_configuration()
+        return _guard_after_first_steps()
     user = g.user = site().user_of(session.get(SESSION_ID))
     if user and user.must_change_password and permission != "public" and request.endpoint not in _BEFORE_CHANGE:
         return _change_password_first()
@@ -135,24 +137,27 @@ def guard(app: Flask) -> ResponseReturnValue | None:
     raise Forbidden(f"This page is refused: {why}.")
 
 
-def _guard_before_configuration(app: Flask) -> ResponseReturnValue | None:
-    """Let the first page and its files pass, and nothing else."""
+def _guard_first_steps(app: Flask, phase: Phase) -> ResponseReturnValue | None:
+    """Let the page of the phase and its files pass, and nothing else."""
     _refuse_foreign_origin()
-    if request.endpoint in _OPEN_BEFORE:
+    first_page = _FIRST_PAGES[phase]
+    if request.endpoint in _OPEN_ALWAYS or request.endpoint in {first_page, first_page.replace(".show", ".save")}:
         return None
+    if request.endpoint == "configuration.save":
+        raise Conflict("This bot is already configured; nothing was changed. What comes next is the registration.")
     if request.method == "GET" and request.path == "/":
-        return make_response(app.view_functions["configuration.show"]())
+        return make_response(app.view_functions[first_page]())
     if request.method == "GET" and request.accept_mimetypes.accept_html and request.endpoint not in FOR_SCRIPTS:
-        return redirect(url_for("configuration.show"), 303)
+        return redirect(url_for(first_page), 303)
     raise NotFound
 
 
-def _guard_after_configuration() -> ResponseReturnValue:
+def _guard_after_first_steps() -> ResponseReturnValue:
     if request.method in {"GET", "HEAD"}:
         return redirect(url_for("dashboard.show"), 303)
     if site().bootstrap.state_of(request.form.get("bootstrap_token", "")) == "used":
-        raise Gone("This one-time token was used: the bot is configured. Log in to see it; nothing was changed.")
-    raise Conflict("This bot is already configured. Log in to see it; nothing was changed.")
+        raise Gone("This one-time token was used: the bot has an administrator. Log in to see it; nothing was changed.")
+    raise Conflict("This bot is configured and has an administrator. Log in to see it; nothing was changed.")
 
 
 def _change_password_first() -> ResponseReturnValue:
@@ -175,12 +180,8 @@ def _refuse_foreign_origin() -> None:
 
 def refuse_unless_loopback() -> None:
     """Stop a request that does not come from this machine itself."""
-    try:
-        is_here = ipaddress.ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        is_here = False
-    if not is_here:
-        raise Forbidden("The first configuration is done on the machine itself, through 127.0.0.1.")
+    if not public_address.is_loopback(request.remote_addr):
+        raise Forbidden("The first steps are done on the machine itself, through 127.0.0.1.")
 
 
 def may_try_password(name: str) -> bool:
@@ -212,7 +213,7 @@ def _place(name: str) -> str:
 
 def _device() -> dict[str, str] | None:
     try:
-        found = _device_seal().loads(request.cookies.get(DEVICE_COOKIE, ""))
+        found = _device_seal().loads(request.cookies.get(public_address.cookie_name(DEVICE_COOKIE), ""))
     except BadSignature:
         return None
     return found if isinstance(found, dict) and found.keys() == {"user", "id"} else None
@@ -227,11 +228,12 @@ def remember_device(response: AnyResponse, name: str) -> None:
     known = _device()
     if known is None or known["user"] != name:
         sealed = str(_device_seal().dumps({"user": name, "id": random_ids.token_hex(16)}))
-        response.set_cookie(DEVICE_COOKIE, sealed, max_age=_DEVICE_S, httponly=True, samesite="Strict")
+        cookie, is_secure = public_address.cookie_name(DEVICE_COOKIE), request.is_secure
+        response.set_cookie(cookie, sealed, max_age=_DEVICE_S, secure=is_secure, httponly=True, samesite="Strict")
 
 
 def bootstrap_fault() -> str | None:
-    """Return what is wrong with the one-time token in the form of the first configuration, or None."""
+    """Return what is wrong with the one-time token in the form of one of the first steps, or None."""
     return _TOKEN_WORDS[site().bootstrap.state_of(request.form.get("bootstrap_token", ""))]
 
 
@@ -239,6 +241,7 @@ def add_headers(response: Response) -> Response:
     """Put the security headers on an answer, and no-store on everything that is not a fixed file."""
     for name, value in HEADERS.items():
         response.headers[name] = value
+    public_address.add_transport_security(response)
     if "Cache-Control" not in response.headers or request.endpoint not in {"static_file", "vendor_file"}:
         response.headers["Cache-Control"] = "no-store"
     return response

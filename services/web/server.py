@@ -23,6 +23,7 @@ from bus.new_settings import POLL_S
 from bus.orphan import Parent
 from bus.sockets import BindError
 from config import env_bot
+from config.bootstrap_token import is_awaited
 from config.env_bot import SettingsError
 from config.generation_pin import pinned
 from config.logs import LogFormat, set_up_logs
@@ -32,6 +33,9 @@ from services.web.alerts import AlertBook
 from services.web.app import create_app
 from services.web.assets import asset_faults
 from services.web.hub import StatusHub
+from services.web.kept_traces import newest_messages
+from services.web.public_address import ORIGIN_VARIABLE, origin_fault, server_options
+from services.web.session_curve import SessionCurve
 from services.web.site import Bus
 from services.web.verbs import VERBS, bootstrap_token
 
@@ -41,6 +45,7 @@ PORT_DEFAULT: Final = 8780
 #: Set to 1 by whoever works on the pages: /styleguide shows the components.
 STYLEGUIDE_VARIABLE: Final = "TRADEBOT_WEB_STYLEGUIDE"
 ALERTS_FILE: Final = "web_alerts.json"
+CURVE_FILE: Final = "web_curve.jsonl"
 THREADS: Final = 64
 _PARENT_EVERY_S: Final = 0.5
 CONNECTIONS_MAX: Final = 500
@@ -95,6 +100,8 @@ class Ear:
                 set_up_logs("web", log_format, self._paths.output / setup.identity.bot_identity / "logs")
                 listener = self._factory(setup, secrets, self._hub.publish)
                 listener.start()
+                # Read after it listens, so that nothing is said between the two.
+                self._hub.restore(newest_messages(self._paths.state))
                 self._listener, self._generation = listener, secrets.generation
 
     def start_late(self, secrets: Secrets) -> None:
@@ -167,6 +174,7 @@ def main(
                 int(values.get(PORT_VARIABLE) or PORT_DEFAULT),
                 listener_factory or _bus_listener,
                 has_styleguide=values.get(STYLEGUIDE_VARIABLE) == "1",
+                origin=values.get(ORIGIN_VARIABLE, "").rstrip("/"),
             )
     except LockTakenError as error:
         sys.stderr.write(f"web: {error}\n")
@@ -179,6 +187,8 @@ def start_faults(paths: HomePaths, environment: Mapping[str, str]) -> tuple[str,
     port = environment.get(PORT_VARIABLE) or str(PORT_DEFAULT)
     if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
         faults.append(f"{PORT_VARIABLE} is '{port}': it must be a port number from 1 to 65535")
+    if fault := origin_fault(environment.get(ORIGIN_VARIABLE, "")):
+        faults.append(fault)
     try:
         paths.make()
         vault = Vault(paths)
@@ -203,11 +213,14 @@ def settings_faults(paths: HomePaths) -> tuple[str, ...]:
     return ()
 
 
-def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has_styleguide: bool = False) -> int:
-    """Serve one home on one port until SIGTERM or SIGINT."""
-    hub, vault = StatusHub(alerts=AlertBook(paths.state / ALERTS_FILE)), Vault(paths)
+def serve(
+    paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has_styleguide: bool = False, origin: str = ""
+) -> int:
+    """Serve one home on one port until SIGTERM or SIGINT; `origin` as in create_app."""
+    curve = SessionCurve(paths.state / CURVE_FILE)
+    hub, vault = StatusHub(alerts=AlertBook(paths.state / ALERTS_FILE), curve=curve), Vault(paths)
     ear = Ear(paths, hub, listener_factory)
-    app = create_app(paths, hub, ear.start_late, bus=ear, has_styleguide=has_styleguide)
+    app = create_app(paths, hub, ear.start_late, bus=ear, has_styleguide=has_styleguide, origin=origin)
     try:
         server = waitress.create_server(
             app,
@@ -217,6 +230,7 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
             connection_limit=CONNECTIONS_MAX,
             outbuf_high_watermark=BUFFER_BYTES_MAX,
             ident=None,
+            **server_options(origin),
         )
     except OSError as error:
         return _port_refused(error, port)
@@ -240,7 +254,9 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
     threading.Thread(target=_end_with_supervisord, name="parent-watch", daemon=True).start()
     threading.Thread(target=_follow_the_chain, args=(ear, vault), name="settings-watch", daemon=True).start()
     sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
-    if not vault.is_provisioned() and sys.stderr.isatty():
+    if origin:
+        sys.stderr.write(f"web: a proxy on this machine may pass on what comes to {origin}\n")
+    if sys.stderr.isatty() and is_awaited(vault):
         # Under supervisord this output is a log file, and the token must be in none: whoever started it shows one.
         bootstrap_token(paths)
     sys.stderr.flush()

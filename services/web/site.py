@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from flask import current_app
 from flask_limiter import Limiter
@@ -23,8 +23,8 @@ from bus.messages import OperatorRequest
 from config import generation_pin
 from config.bootstrap_token import BootstrapToken
 from config.paths import HomePaths
-from config.user_rules import UserChangeError, Users, recovery_hash, without_recovery_code
-from config.users import User, authenticate
+from config.user_rules import UserChangeError, Users, recovery_hash, with_password, without_recovery_code
+from config.users import PasswordError, User, authenticate, hash_password, is_weaker
 from config.vault import Secrets, Vault, VaultConflictError, VaultError
 from services.web.audit import Audit
 from services.web.audit_log import AuditLog
@@ -40,6 +40,8 @@ _SAVES_MAX: Final = 5
 _COA_TEMPLATE: Final = Path(services.__file__).parent / "ledger" / "tbot_ledger_coa_template.json"
 
 
+#: How far a bot is that begins: nothing is configured, nobody is registered, or everything is as it stays.
+Phase = Literal["configuration", "registration", "main"]
 log = logging.getLogger(__name__)
 
 
@@ -94,6 +96,15 @@ class Site:
     def is_configured(self) -> bool:
         """Tell whether the first configuration is done."""
         return self.vault.is_provisioned()
+
+    def phase(self) -> Phase:
+        """Return which pages there are. Secrets that cannot be read are no reason to begin anew."""
+        if not self.is_configured():
+            return "configuration"
+        try:
+            return "main" if self.secrets().users else "registration"
+        except VaultError:
+            return "main"
 
     def secrets(self) -> Secrets:
         """Return the secrets in force, read again when a new generation was written.
@@ -156,9 +167,23 @@ class Site:
         return user
 
     def authenticate(self, name: str, password: str) -> User | None:
-        """Return the user whose name and password these are, or None."""
+        """Return the user whose name and password these are, or None.
+
+        A hash of fewer rounds than are usual by now is made anew: at no other moment is the password known.
+        """
         with self._hashing:
-            return authenticate(self.secrets().users, name, password)
+            user = authenticate(self.secrets().users, name, password)
+            if user is None or not is_weaker(user.password_hash):
+                return user
+        try:
+            with self._hashing:
+                stronger = hash_password(password)
+            must_change = user.must_change_password
+            self.change_users(lambda users: with_password(users, name, stronger, must_change=must_change))
+        except (PasswordError, UserChangeError, VaultError):
+            log.exception("the hash of %s's password stays as weak as it is", name)
+            return user
+        return replace(user, password_hash=stronger)
 
     def has_second_factor(self, user: User, code: str) -> bool:
         """Tell whether a code, of the app or a recovery code, is the user's; none is needed where none is set up."""

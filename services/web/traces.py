@@ -1,7 +1,6 @@
 """What became of each signal: the messages of one intent in order, from the signal to the postings. Pure.
 
-Kept in memory since this process began to listen, the newest intents first to stay; the services' journals and the
-ledger have all of them for good.
+In memory are the newest intents; the services' journals have all of them for good, see kept_traces.
 """
 
 from collections import OrderedDict, deque

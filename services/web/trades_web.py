@@ -1,4 +1,4 @@
-"""Trades and their statistics by strategy, day and month: as this process heard of them, and as the books have them."""
+"""Trades and their statistics by strategy, day and month: as the services' journals, and as the books have them."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ from services.web import books, security
 from services.web.books import BooksError, harmless
 from services.web.frames import dollars, shares
 from services.web.site import site
+from services.web.traces import TRACES_MAX
 from services.web.trades import GROUPINGS, Grouping, Trade, booked_sales, line_of, statistics, trade_of
 
 STRATEGIES: Final[tuple[str, ...]] = get_args(StrategyName)
@@ -45,7 +46,7 @@ def show() -> Response:
         groupings=GROUPINGS,
         strategy=strategy if strategy in names else "",
         strategies=names,
-        since_ms=site().hub.listens_since_ms,
+        intents_max=TRACES_MAX,
         dollars=dollars,
         shares=shares,
     )

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bus.clock import utc_ns
 from bus.keys import make_pairs
-from config.bootstrap_token import BootstrapToken
+from config.bootstrap_token import BootstrapToken, is_awaited
 from config.paths import HomeError, HomePaths
 from config.user_rules import UserChangeError, with_activity, with_password, with_second_factor
 from config.users import hash_password, password_fault
@@ -39,14 +39,14 @@ def verify_audit(paths: HomePaths, _arguments: Sequence[str] = ()) -> int:
 
 
 def bootstrap_token(paths: HomePaths, _arguments: Sequence[str] = ()) -> int:
-    """Show a new one-time token for the first configuration; the one before is worth nothing from now on."""
-    if Vault(paths).is_provisioned():
-        sys.stderr.write(f"The bot at {paths.root} is configured already: no token is needed.\n")
-        return EXIT_FAULT
+    """Show a new one-time token for configuration and registration; the one before is worth nothing from now on."""
     try:
+        if not is_awaited(Vault(paths)):
+            sys.stderr.write(f"The bot at {paths.root} is configured already: no token is needed.\n")
+            return EXIT_FAULT
         paths.make()
         token = BootstrapToken(paths, utc_ns).issue()
-    except (HomeError, OSError) as error:
+    except (HomeError, OSError, VaultError) as error:
         sys.stderr.write(f"No token could be made under {paths.run}: {error}\n")
         return EXIT_FAULT
     sys.stdout.write(f"One-time token, good for 30 minutes: {token}\n")

@@ -86,3 +86,15 @@ def test_streams_when_benched_then_every_client_hears_and_the_server_stops_clean
 @pytest.mark.browser
 def test_page_when_benched_then_is_painted_and_shows_live_figures() -> None:
     assert [line.split(":")[0] for line in _lines_of("page_bench.py", "--rounds", "1")] == ["cold", "warm"]
+
+
+def test_chain_when_benched_beside_open_pages_then_every_figure_is_there() -> None:
+    _check_rows(_run_quickly("beside_bench.py"), ("3 durable hops beside 48 streams",), least=0.001)
+
+
+def test_log_ins_when_benched_then_each_kind_is_refused_and_timed() -> None:
+    said = _lines_of("login_bench.py", "--tries", "2")
+    assert [line[:33].strip() for line in said[:-1]] == [
+        "unknown user", "wrong password", "disabled user, right password", "right password, no code",
+    ]  # fmt: skip
+    assert said[-1].startswith("furthest apart ")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import waitress
+from leaks import leaks_of
 from playwright.sync_api import BrowserContext, Page
 from waitress import wasyncore
 
@@ -21,6 +23,7 @@ from config.users import User, hash_password
 from config.vault import Secrets, Vault
 from services.web.app import create_app
 from services.web.hub import StatusHub
+from services.web.public_address import server_options
 from services.web.site import Bus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +60,24 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
     return {**browser_context_args, "locale": "en-US", "timezone_id": "UTC", "reduced_motion": "reduce"}
 
 
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hashes of few rounds count as strong: they would be made anew at each log-in, and take long."""
+    monkeypatch.setattr("config.users.BCRYPT_COST", 4)
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_is_left(
+    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Fail each test that leaves a secret in a file of its home or in the log; those that put one there say so."""
+    yield
+    home = HomePaths(tmp_path / "home")
+    if home.root.exists() and request.node.get_closest_marker("plants_a_secret") is None:
+        logged = "".join(record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when))
+        assert leaks_of(home, logged, PASSWORD) == [], "a secret stands in the clear"
+
+
 @pytest.fixture(scope="session")
 def password_hash() -> str:
     return hash_password(PASSWORD, cost=4)
@@ -73,14 +94,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         settings: Mapping[str, str] = MappingProxyType({}),
         has_styleguide: bool = False,
         bus_of: Callable[[HomePaths, Identity], Bus] | None = None,
+        origin: str = "",
     ) -> Served:
         paths, hub = HomePaths(tmp_path / "home"), StatusHub()
         paths.make()
         if users:
             Vault(paths).provision(_secrets(users, {**proposals(), **settings}))
         bus = bus_of(paths, IDENTITY) if bus_of else None
-        app = create_app(paths, hub, has_styleguide=has_styleguide, bus=bus)
-        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=16)
+        app = create_app(paths, hub, has_styleguide=has_styleguide, bus=bus, origin=origin)
+        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=16, **server_options(origin))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
 
@@ -112,29 +134,50 @@ def site(serve: Callable[..., Served], password_hash: str) -> Served:
 
 
 @pytest.fixture
-def clean_page(context: BrowserContext, serve: Callable[..., Served]) -> Iterator[Page]:
-    """Make a page that fails its test on a console error, a script error, a CSP violation or a foreign request.
-
-    It closes before every server stops: `serve` is set up first, whatever a test asks for first.
-    """
-    faults: list[str] = []
-    page = context.new_page()
-    page.add_init_script(_WATCH_CSP)
-    page.on("console", lambda line: faults.append(line.text) if line.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda sent: faults.append(sent.url) if "127.0.0.1" not in sent.url else None)
+def expected_faults() -> list[str]:
+    """Return a list for parts of console lines that a test brings about on purpose, such as a link that it cuts."""
     # A form that is shown again with its faults is answered 422, which the browser notes in its console.
-    yield page
-    page.close()
-    assert [fault for fault in faults if "status of 4" not in fault] == []
+    return ["status of 4"]
 
 
 @pytest.fixture
-def log_in_at(clean_page: Page) -> Callable[[Served, str], Page]:
-    """Log a user in at a web interface and return the page, on the dashboard."""
+def new_context(
+    new_context: Callable[..., BrowserContext], serve: Callable[..., Served], expected_faults: list[str]
+) -> Iterator[Callable[..., BrowserContext]]:
+    """Make browser contexts that fail their test on a console or script error, a CSP violation or a foreign request.
 
-    def enter(where: Served, name: str) -> Page:
-        clean_page.goto(f"{where.address}/login")
+    Every browser of these tests is made here. They close before any server stops: `serve` is set up first.
+    """
+    made: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def watched(**how: Any) -> BrowserContext:
+        context = new_context(**how)
+        context.add_init_script(_WATCH_CSP)
+        context.on("console", lambda line: faults.append(line.text) if line.type in {"error", "warning"} else None)
+        context.on("weberror", lambda error: faults.append(str(error.error)))
+        context.on("request", lambda sent: faults.append(sent.url) if _is_foreign(sent.url) else None)
+        made.append(context)
+        return context
+
+    yield watched
+    for context in made:
+        context.close()
+    assert [fault for fault in faults if not any(part in fault for part in expected_faults)] == []
+
+
+@pytest.fixture
+def clean_page(context: BrowserContext) -> Page:
+    """Make a page of a browser that is watched: see `new_context`."""
+    return context.new_page()
+
+
+@pytest.fixture
+def log_in_to(clean_page: Page) -> Callable[[str, str], Page]:
+    """Log a user in at an address and return the page, on the dashboard."""
+
+    def enter(address: str, name: str) -> Page:
+        clean_page.goto(f"{address}/login")
         clean_page.get_by_label("User name").fill(name)
         clean_page.get_by_label("Password").fill(PASSWORD)
         clean_page.get_by_role("button", name="Log in").click()
@@ -142,6 +185,12 @@ def log_in_at(clean_page: Page) -> Callable[[Served, str], Page]:
         return clean_page
 
     return enter
+
+
+@pytest.fixture
+def log_in_at(log_in_to: Callable[[str, str], Page]) -> Callable[[Served, str], Page]:
+    """Log a user in at a web interface and return the page, on the dashboard."""
+    return lambda where, name: log_in_to(where.address, name)
 
 
 @pytest.fixture
@@ -177,6 +226,11 @@ def check_page(axe_source: str) -> Callable[[Page, str], None]:
                 assert not faults, f"{name} at {width} px, {scheme}: {faults}"
 
     return check
+
+
+def _is_foreign(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname != "127.0.0.1"
 
 
 def _secrets(users: tuple[User, ...], settings: dict[str, str]) -> Secrets:

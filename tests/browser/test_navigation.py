@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from config.users import User
 
@@ -23,12 +23,10 @@ def test_navigation_when_the_page_is_wide_then_leads_from_page_to_page(log_in: C
 
 
 def test_navigation_when_the_page_is_narrow_then_unfolds_without_a_script(
-    site: Any, browser: Any, browser_context_args: dict[str, Any]
+    site: Any, new_context: Callable[..., BrowserContext]
 ) -> None:
-    context = browser.new_context(
-        **{**browser_context_args, "viewport": {"width": 360, "height": 740}}, java_script_enabled=False
-    )
-    page = context.new_page()
+    page = new_context(java_script_enabled=False).new_page()
+    page.set_viewport_size({"width": 360, "height": 740})
     page.goto(f"{site.address}/login")
     page.get_by_label("User name").fill("olga")
     page.get_by_label("Password").fill("correct horse battery")
@@ -38,7 +36,6 @@ def test_navigation_when_the_page_is_narrow_then_unfolds_without_a_script(
     page.locator("summary", has_text="Pages").click()
     nav.get_by_role("link", name="Stopped streams").click()
     expect(page.get_by_role("heading", name="Stopped streams")).to_be_visible()
-    context.close()
 
 
 def test_skip_link_when_the_keyboard_comes_first_to_it_then_leads_to_the_content(log_in: Callable[..., Page]) -> None:

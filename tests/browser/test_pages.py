@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from chain_day import OPEN_NS, chain, denied, heard, play_a_day, play_trades, portfolio
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from bus import messages as m
 from bus.clock import utc_ns
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 PASSWORD = "correct horse battery"
 
 
-def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
+def test_first_steps_when_filled_in_then_lead_to_log_in_and_dashboard(
     serve: Callable[..., Any], clean_page: Page, check_page: Callable[[Page, str], None]
 ) -> None:
     site = serve()
@@ -27,16 +27,22 @@ def test_configuration_when_filled_in_then_leads_to_log_in_and_dashboard(
     check_page(clean_page, "configuration")
     clean_page.get_by_label("One-time token").fill(BootstrapToken(site.paths, utc_ns).issue())
     clean_page.get_by_label("MAX_OPEN_POSITIONS").fill("900")
-    clean_page.get_by_label("Password", exact=True).fill("short")
     clean_page.get_by_role("button", name="Save").click()
-    expect(clean_page.get_by_role("alert")).to_contain_text("3 faults: nothing was saved")
+    expect(clean_page.get_by_role("alert")).to_contain_text("1 fault: nothing was saved")
     check_page(clean_page, "configuration-faults")
     assert not Vault(site.paths).is_provisioned()
     clean_page.get_by_label("One-time token").fill(BootstrapToken(site.paths, utc_ns).issue())
     clean_page.get_by_label("MAX_OPEN_POSITIONS").fill("4")
+    clean_page.get_by_role("button", name="Save").click()
+    expect(clean_page.get_by_role("heading", name="Registration")).to_be_visible()
+    check_page(clean_page, "registration")
+    clean_page.get_by_label("Password", exact=True).fill("short")
+    clean_page.get_by_role("button", name="Register").click()
+    expect(clean_page.get_by_role("alert")).to_contain_text("2 faults: nothing was saved")
+    check_page(clean_page, "registration-faults")
     clean_page.get_by_label("Password", exact=True).fill(PASSWORD)
     clean_page.get_by_label("Password again").fill(PASSWORD)
-    clean_page.get_by_role("button", name="Save").click()
+    clean_page.get_by_role("button", name="Register").click()
     expect(clean_page.get_by_role("heading", name="Log in")).to_be_visible()
     check_page(clean_page, "login")
     clean_page.get_by_label("User name").fill("admin")
@@ -185,10 +191,10 @@ def test_stopped_streams_when_heard_then_dashboard_leads_to_the_page_where_they_
     expect(page.locator("#stopped")).to_be_hidden()
 
 
-def test_arm_when_script_is_off_then_form_works_all_the_same(
-    site: Any, browser: Any, browser_context_args: dict[str, Any]
+def test_controls_when_script_is_off_then_their_forms_work_all_the_same(
+    site: Any, new_context: Callable[..., BrowserContext]
 ) -> None:
-    context = browser.new_context(**browser_context_args, java_script_enabled=False)
+    context = new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site.address}/login")
     page.get_by_label("User name").fill("olga")
@@ -202,7 +208,19 @@ def test_arm_when_script_is_off_then_form_works_all_the_same(
     record = ControlFolder(site.paths).read().arm
     assert record is not None
     assert record.operator == "olga"
-    context.close()
+    page.get_by_role("link", name="Pause entries").click()
+    page.get_by_label("Reason").fill("lunch")
+    page.get_by_role("button", name="Stop new positions").click()
+    assert ControlFolder(site.paths).read().is_stop_requested
+    page.get_by_role("link", name="Kill switch").click()
+    page.get_by_label("Reason").fill("drill")
+    page.get_by_label("Type KILL to confirm").fill("kill?")
+    page.get_by_role("button", name="Halt the chain now").click()
+    assert not ControlFolder(site.paths).read().is_halted()
+    page.get_by_label("Type KILL to confirm").fill("KILL")
+    page.get_by_role("button", name="Halt the chain now").click()
+    expect(page.get_by_text("Halt 1 is on disk")).to_be_visible()
+    assert ControlFolder(site.paths).read().is_halted()
 
 
 def test_theme_when_chosen_then_page_keeps_it(site: Any, log_in: Callable[..., Page]) -> None:

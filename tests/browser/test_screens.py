@@ -136,6 +136,7 @@ def test_alerts_when_a_viewer_looks_then_there_is_no_button(site: Any, log_in: C
     expect(page.locator("main").get_by_role("button")).to_have_count(0)
 
 
+@pytest.mark.plants_a_secret
 def test_logs_when_followed_then_new_lines_come_and_a_pause_keeps_them_away(
     site: Any, log_in: Callable[..., Page], check_page: Callable[[Page, str], None]
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from config.connection_check import Answer
 from config.env_bot import proposals
@@ -240,10 +240,9 @@ def test_backups_when_there_is_no_ledger_then_the_page_says_when_it_is_made(
 
 
 def test_settings_when_there_is_no_script_then_it_works_all_the_same(
-    served: Any, browser: Any, browser_context_args: dict[str, Any]
+    served: Any, new_context: Callable[..., BrowserContext]
 ) -> None:
-    context = browser.new_context(**browser_context_args, java_script_enabled=False)
-    page = context.new_page()
+    page = new_context(java_script_enabled=False).new_page()
     page.goto(f"{served.address}/login")
     page.get_by_label("User name").fill("adam")
     page.get_by_label("Password").fill(PASSWORD)
@@ -259,4 +258,3 @@ def test_settings_when_there_is_no_script_then_it_works_all_the_same(
     confirm(page, "fewer positions")
     page.get_by_role("button", name="Save as a new generation").click()
     expect(page.get_by_text("Saved as generation 2: 1 changed.")).to_be_visible()
-    context.close()

@@ -15,7 +15,6 @@ from config.users import User
 
 pytestmark = pytest.mark.browser
 AT_NS = 1_741_789_800_000_000_000
-PASSWORD = "correct horse battery"
 
 
 def orders(**words: str) -> m.OrdersSnapshot:
@@ -225,8 +224,6 @@ def test_configuration_when_the_market_data_key_is_no_key_then_its_field_says_so
     page.get_by_label("MARKET_DATA_SYMBOLS").fill("SPY,AAPL")
     page.get_by_label("Alpaca market data key").fill("two words")
     page.get_by_label("broker_code").fill("ALPACA")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Password again").fill(PASSWORD)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert")).to_contain_text("3 faults: nothing was saved")
     key = page.get_by_label("Alpaca market data key")

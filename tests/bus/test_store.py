@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bus.codec import encode_message
@@ -103,6 +104,18 @@ def test_read_journal_when_the_store_is_open_elsewhere_reads_it(tmp_path: Path) 
     store = Store(tmp_path / "s.db", "NORMAL")
     store.commit([a_fill()], [], None)
     assert [encode_message(event) for event in read_journal(tmp_path / "s.db")] == [encode_message(a_fill())]
+    store.close()
+
+
+def test_read_journal_when_asked_for_a_part_then_gives_the_newest_that_name_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db", "NORMAL")
+    fills = [msgspec.structs.replace(a_fill(), execution_id=f"x{number}") for number in range(5)]
+    store.commit(fills, [], None)
+    path = tmp_path / "s.db"
+    assert read_journal(path, newest=2) == fills[3:]
+    assert read_journal(path, [type(fills[0])], about=["x1", "x3"]) == [fills[1], fills[3]]
+    assert read_journal(path, about=["x1", "x3"], newest=1) == [fills[3]]
+    assert read_journal(path, about=["x%"]) == []
     store.close()
 
 

@@ -69,7 +69,7 @@ def test_a_home_when_an_older_version_configured_it_then_it_waits_and_goes_on_on
     assert "new in this version" in person.page("/settings")
     was = {f"was.{key}": text for key, text in older.items()}
     fields = {**was, "PRICE_COLLAR": "5", "reason": "update", "password": stage.password}
-    assert "Saved as generation 3: 2 changed." in person.send("/settings", "/settings/save", fields)
+    assert "Saved as generation 4: 2 changed." in person.send("/settings", "/settings/save", fields)
     stage.browser.fill_in("/login", {"name": ADMIN, "password": stage.password})
     stage.arm("after the update")
     stage.wait_for_end(120)

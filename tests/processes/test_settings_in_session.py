@@ -1,7 +1,8 @@
-"""Settings that are saved in mid-session: the chain goes on with its own, on its own keys; no secret is anywhere."""
+"""Settings saved in mid-session: the chain goes on with its own; no secret is in a file, log, page or argument."""
 
 import os
 import signal
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from config import generation_pin
 from config.paths import HomePaths
 from config.vault import Vault
 from replay.books import compare_books
-from replay.browser import PageError
+from replay.browser import Browser, PageError
 from replay.session import DEMO_IDENTITY, SessionChoice
 from replay.stage import ADMIN, Stage
+from services.web.app import create_app
+from services.web.hub import StatusHub
 
 pytestmark = pytest.mark.processes
 
@@ -77,6 +80,21 @@ def _processes_with(paths: HomePaths, secret: str) -> list[str]:
     ]
 
 
+class Reader(Browser):
+    """A browser that reads every page that needs no choice."""
+
+    def everything(self, paths: HomePaths) -> dict[str, str]:
+        rules = create_app(paths, StatusHub()).url_map.iter_rules()
+        found = [rule.rule for rule in rules if "GET" in (rule.methods or ()) and not rule.arguments]
+        return {path: self._read(path) for path in found if path != "/stream"}
+
+    def _read(self, path: str) -> str:
+        try:
+            return self._text(f"{self._base}{path}", None)
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
+
 def test_settings_when_saved_in_mid_session_then_the_chain_talks_on_and_takes_them_at_its_next_start(
     make_stage: Callable[[SessionChoice], Stage],
 ) -> None:
@@ -84,9 +102,11 @@ def test_settings_when_saved_in_mid_session_then_the_chain_talks_on_and_takes_th
     paths = stage.chain.paths
     stage.arm("test")
     until(lambda: _shown(stage).get("portfolio") and _shown(stage)["portfolio"]["positions"], "no position")
+    begun, registered = generation_pin.pinned(paths), Vault(paths).generation()
     for _ in range(4):
         _save(paths)
-    assert Vault(paths).generation() == 5
+    newest = Vault(paths).generation()
+    assert newest == registered + 4
     pid = _line(stage, "risk")["pid"]
     os.kill(pid, signal.SIGKILL)
     until(lambda: _line(stage, "risk").get("status") == "up" and _line(stage, "risk")["pid"] != pid, "no restart")
@@ -96,15 +116,20 @@ def test_settings_when_saved_in_mid_session_then_the_chain_talks_on_and_takes_th
     stage.arm("risk is back")
     until(stage.is_session_over, "the session does not end", 90)
     until(lambda: _shown(stage)["portfolio"]["positions"] == [], "positions are not sold")
-    assert generation_pin.pinned(paths) == 1, "all of it ran on what it began with"
+    assert generation_pin.pinned(paths) == begun, "all of it ran on what it began with"
     secrets = {"password": stage.password, "key": CANARY, "hash": Vault(paths).open().users[0].password_hash}
     secrets |= {"session": Vault(paths).open().credentials["web_session_key"]}
-    secrets |= {f"bus {n}": p.secret for g in (1, 5) for n, p in Vault(paths).open(g).curve.items()}
+    secrets |= {f"bus {n}": p.secret for g in (begun, newest) for n, p in Vault(paths).open(g).curve.items()}
     assert [(name, where) for name, secret in secrets.items() for where in _processes_with(paths, secret)] == []
+    reader = Reader(stage.chain.url)
+    reader.fill_in("/login", {"name": ADMIN, "password": stage.password})
+    pages = reader.everything(paths)
+    assert len(pages) > 30
+    assert [(name, page) for name, secret in secrets.items() for page in pages if secret in pages[page]] == []
     stage.stop()
     assert compare_books(paths, DEMO_IDENTITY) == []
     assert [(name, where) for name, secret in secrets.items() for where in _files_with(paths, secret)] == []
     stage.chain.start(quiet=True)
-    until(lambda: generation_pin.pinned(paths) == 5, "the next start does not take what was saved")
+    until(lambda: generation_pin.pinned(paths) == newest, "the next start does not take what was saved")
     until(lambda: _logged_in_again(stage), "the web UI is not back")
     until(lambda: _line(stage, "risk").get("status") == "up", "the chain does not talk")

@@ -15,13 +15,11 @@ from config.bootstrap_token import BootstrapToken
 from config.env_bot import proposals
 from config.env_bot_settings import SETTINGS
 from config.paths import HomePaths
-from config.users import BCRYPT_COST, verify_password
 from config.vault import Secrets, Vault
 from services.web.app import create_app
 from services.web.credential_fields import FIELDS
 from services.web.hub import StatusHub
 
-PASSWORD = "a long enough password"
 IDENTITY = {
     "entity_code": "TBOT",
     "jurisdiction_code": "USA",
@@ -51,8 +49,7 @@ def app(home: HomePaths, hub: StatusHub, provisioned: list[Secrets], tmp_path: P
 
 
 def form(**changes: str) -> dict[str, str]:
-    people = {"admin_name": "ada", "password": PASSWORD, "password_again": PASSWORD}
-    return {**proposals(), **IDENTITY, **people, **SHOWN, **changes}
+    return {**proposals(), **IDENTITY, **SHOWN, **changes}
 
 
 @pytest.mark.parametrize("path", ["/", "/configuration"])
@@ -63,17 +60,17 @@ def test_page_when_unconfigured_then_shows_every_setting_with_its_proposal(perso
         assert f'name="{setting.key}"' in answer.text
         assert f'for="{setting.key}"' in answer.text
     assert 'value="TBOT"' in answer.text
-    assert answer.text.count('type="password"') == 2 + len(FIELDS)
+    assert answer.text.count('type="password"') == len(FIELDS)
 
 
-@pytest.mark.parametrize("path", ["/login", "/control/arm", "/nope", "/api"])
+@pytest.mark.parametrize("path", ["/login", "/registration", "/control/arm", "/nope", "/api"])
 def test_other_pages_when_unconfigured_then_lead_to_the_configuration(person: Any, path: str) -> None:
     answer = person.get(path)
     assert answer.status_code == 303
     assert answer.location == "/configuration"
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/control/arm", "/control/kill", "/nope", "/"])
+@pytest.mark.parametrize("path", ["/login", "/logout", "/registration", "/control/arm", "/control/kill", "/nope", "/"])
 def test_posts_when_unconfigured_then_find_nothing(person: Any, path: str) -> None:
     assert person.post_bare(path).status_code in {404, 405}
 
@@ -92,13 +89,11 @@ def test_save_when_all_is_good_then_vault_ledger_request_and_listener_have_it(
     person: Any, home: HomePaths, provisioned: list[Secrets]
 ) -> None:
     answer = person.post("/configuration", form(MAX_OPEN_POSITIONS="3", entity_code="ACME"))
-    assert (answer.status_code, answer.location) == (303, "/login")
+    assert (answer.status_code, answer.location) == (303, "/registration")
     secrets = Vault(home).open()
     assert secrets.settings == {**proposals(), "MAX_OPEN_POSITIONS": "3"}
     assert secrets.identity.entity_code == "ACME"
-    assert [(user.name, user.role) for user in secrets.users] == [("ada", "admin")]
-    assert secrets.users[0].password_hash.startswith(f"$2b${BCRYPT_COST}$")
-    assert verify_password(PASSWORD, secrets.users[0].password_hash)
+    assert secrets.users == ()
     assert set(secrets.curve) == set(SERVICES)
     assert len({pair.secret for pair in secrets.curve.values()}) == len(SERVICES)
     assert len(secrets.credentials["web_session_key"]) >= 64
@@ -106,13 +101,6 @@ def test_save_when_all_is_good_then_vault_ledger_request_and_listener_have_it(
     assert request == {"coa": secrets.coa, "currency_code": "USD"}
     assert secrets.coa["accounts"][0]["name"] == "Cash"
     assert [found.generation for found in provisioned] == [1]
-
-
-def test_save_when_done_then_the_new_administrator_logs_in_without_a_restart(person: Any) -> None:
-    person.post("/configuration", form())
-    assert person.get("/").location == "/login"
-    assert person.post("/login", {"name": "ada", "password": PASSWORD}).location == "/"
-    assert person.get("/").status_code == 200
 
 
 def test_save_when_the_real_chart_of_accounts_is_used_then_it_is_stored(
@@ -134,9 +122,6 @@ def test_save_when_much_is_wrong_then_every_fault_is_next_to_its_field_and_nothi
         TRADING_DAYS="Mon,Funday",
         START_TIME_OPEN="25:99",
         entity_code="lower case",
-        admin_name="Not A Name",
-        password="short",
-        password_again="different",
     )
     del wrong["DAILY_LOSS_LIMIT"]
     answer = person.post("/configuration", wrong)
@@ -149,21 +134,12 @@ def test_save_when_much_is_wrong_then_every_fault_is_next_to_its_field_and_nothi
         "START_TIME_OPEN",
         "DAILY_LOSS_LIMIT",
         "entity_code",
-        "admin_name",
-        "password",
-        "password_again",
     }
-    assert "9 faults: nothing was saved" in answer.text
+    assert "6 faults: nothing was saved" in answer.text
     assert 'value="250"' in answer.text
     assert 'value="Mon,Funday"' in answer.text
     assert not Vault(home).is_provisioned()
     assert not (home.control / "provision_ledger.json").exists()
-
-
-def test_save_when_refused_then_passwords_are_not_sent_back(person: Any) -> None:
-    answer = person.post("/configuration", form(MAX_SPREAD="9", password="S3cretCanary!!"))
-    assert answer.status_code == 422
-    assert "S3cretCanary" not in answer.text
 
 
 def test_save_when_two_settings_contradict_then_fault_is_at_the_setting(person: Any) -> None:
@@ -184,11 +160,12 @@ def test_save_when_already_configured_then_conflicts_and_changes_nothing(
     token = late.token("/configuration")
     person.post("/configuration", form())
     before = Vault(home).open()
-    typed = form(csrf_token=token, admin_name="mallory")
-    assert late.post_bare("/configuration", typed).status_code == 410, "the token was used"
-    assert late.post_bare("/configuration", typed | {"bootstrap_token": ""}).status_code == 409
+    typed = form(csrf_token=token, entity_code="EVIL")
+    answer = late.post_bare("/configuration", typed)
+    assert answer.status_code == 409
+    assert "What comes next is the registration" in answer.text
     assert Vault(home).open() == before
-    assert person.get("/configuration").location == "/"
+    assert person.get("/configuration").location == "/registration"
 
 
 def test_save_when_the_one_time_token_is_missing_or_wrong_or_old_then_says_so_and_saves_nothing(
@@ -225,7 +202,7 @@ def test_configuration_when_asked_from_another_machine_then_is_refused(
     stranger = new_person(app, "192.0.2.7")
     answer = stranger.get("/configuration")
     assert answer.status_code == 403
-    assert "on the machine itself" in answer.text
+    assert "over TLS alone" in answer.text, "and over TLS it is refused too: see test_public_address"
 
 
 def test_save_when_chart_of_accounts_is_missing_then_says_so_and_saves_nothing(

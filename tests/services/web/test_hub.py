@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bus import messages as m
-from services.web.hub import CURVE_STEP_MS, EVENTS_KEPT, HubFullError, StatusHub, Subscription
+from services.web.hub import EVENTS_KEPT, HubFullError, StatusHub, Subscription
+from services.web.session_curve import STEP_MS as CURVE_STEP_MS
 
 Say = Callable[..., m.Message]
 STEP_NS = CURVE_STEP_MS * 1_000_000

@@ -106,6 +106,7 @@ def test_page_when_the_file_is_named_by_a_path_then_there_is_none(path: str, per
     assert vera.get("/logs", query_string={"file": path}).status_code == 200
 
 
+@pytest.mark.plants_a_secret
 def test_page_when_a_credential_is_in_a_log_then_nobody_sees_it(
     configured: HomePaths, person_of: Callable[..., Any]
 ) -> None:

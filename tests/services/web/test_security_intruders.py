@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
+import bcrypt
 import pytest
 from flask import Flask
 
@@ -15,6 +16,7 @@ from bus.clock import utc_ns
 from config.bootstrap_token import BootstrapToken
 from config.env_bot import proposals
 from config.paths import HomePaths
+from config.users import hash_password, verify_password
 from config.vault import Vault
 from services.web import security
 from services.web.app import create_app
@@ -149,19 +151,66 @@ def test_answer_when_the_user_is_unknown_then_is_the_same_as_for_a_known_one(
     assert set(known.headers.keys()) == set(unknown.headers.keys())
 
 
+def test_log_in_when_refused_for_any_reason_then_one_hash_is_checked(
+    app: Flask, new_person: Callable[..., Any], person_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"name": "olga", "password": PASSWORD}
+    assert person_of("adam").post("/users/disable", fields, form_on="/users").status_code == 303
+    checked: list[bytes] = []
+    really = bcrypt.checkpw
+
+    def counted(password: bytes, stored: bytes) -> bool:
+        checked.append(stored)
+        return really(password, stored)
+
+    monkeypatch.setattr("config.users.bcrypt.checkpw", counted)
+    tries = {"ghost": "wrong", "adam": "wrong", "olga": PASSWORD, "": "", "Not A Name": "wrong", "a" * 500: "b" * 2000}
+    for number, (name, password) in enumerate(tries.items(), start=1):
+        assert new_person(app, f"127.0.1.{number}").log_in(name, password).status_code == 401
+        assert len(checked) == number, name
+
+
+def test_log_ins_when_a_hundred_are_wrong_then_five_hashes_are_checked(
+    app: Flask, new_person: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+    monkeypatch.setattr("config.users.bcrypt.checkpw", lambda _password, stored: checked.append(stored) or False)
+    thief = new_person(app)
+    codes = [thief.log_in("adam", f"wrong {number}").status_code for number in range(100)]
+    assert codes == [401] * 5 + [429] * 95
+    assert len(checked) == 5
+
+
+def test_hash_when_of_fewer_rounds_than_usual_then_is_made_anew_at_the_log_in(
+    app: Flask, new_person: Callable[..., Any], configured: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.users.BCRYPT_COST", 5)
+    monkeypatch.setattr("services.web.site.hash_password", lambda password: hash_password(password, cost=5))
+    adam = new_person(app)
+    assert adam.log_in("adam", "wrong").status_code == 401
+    assert Vault(configured).generation() == 1, "only who knows the password has it made anew"
+    assert adam.log_in("adam").status_code == 303
+    assert adam.get("/").status_code == 200, "the session is of the new hash"
+    users = {user.name: user for user in Vault(configured).open().users}
+    assert users["adam"].password_hash.startswith("$2b$05$")
+    assert verify_password(PASSWORD, users["adam"].password_hash)
+    assert users["olga"].password_hash.startswith("$2b$04$")
+    assert new_person(app).log_in("adam").status_code == 303
+    assert Vault(configured).generation() == 2
+
+
 # ---- the first configuration
 
 
-def test_first_configuration_when_two_race_then_one_is_the_administrator_and_one_is_refused(
+def test_first_configuration_when_several_race_then_one_is_kept_and_the_others_are_refused(
     home: HomePaths, hub: StatusHub, new_person: Callable[..., Any]
 ) -> None:
     app = create_app(home, hub)
     token = BootstrapToken(home, utc_ns).issue()
     identity = {"entity_code": "T1", "jurisdiction_code": "USA", "account_name": "main", "bot_id": "B1"}
     fields = {**proposals(), **identity, "broker_code": "PAPER", "bootstrap_token": token}
-    fields |= {"password": PASSWORD, "password_again": PASSWORD}
     people = [new_person(app) for _ in range(4)]
-    forms = [{**fields, "admin_name": f"admin{n}", "csrf_token": p.token("/")} for n, p in enumerate(people)]
+    forms = [{**fields, "bot_id": f"B{n}", "csrf_token": p.token("/")} for n, p in enumerate(people)]
     codes: dict[int, int] = {}
 
     def save(number: int) -> None:
@@ -174,7 +223,7 @@ def test_first_configuration_when_two_race_then_one_is_the_administrator_and_one
         thread.join()
     (winner,) = [number for number, code in codes.items() if code == 303]
     assert set(codes.values()) <= {303, 409, 410, 422}
-    assert [user.name for user in Vault(home).open().users] == [f"admin{winner}"]
+    assert Vault(home).open().identity.bot_id == f"B{winner}"
 
 
 def test_first_configuration_when_from_another_machine_then_is_refused_with_the_right_token_too(
@@ -208,6 +257,32 @@ def test_file_routes_when_a_path_climbs_then_give_nothing(
         assert answer.status_code in {301, 303, 308, 400, 404}, climb
         assert "root:" not in answer.text
         assert key not in answer.text
+
+
+#: Every other route that finds a file by what somebody asks for.
+BY_NAME = (
+    *("/logs?file=", "/logs/lines?file=", "/logs/download?file=", "/candidates?list="),
+    *("/holdings/nights/", "/holdings/report.", "/holdings/run/"),
+)
+POSTED = (("/backups/verify-archive", "name"), ("/backups/verify/", ""), ("/books/files/", ""), ("/credentials/", ""))
+
+
+def test_routes_that_find_a_file_by_name_when_a_path_climbs_then_give_nothing(
+    person_of: Callable[[str], Any], configured: HomePaths
+) -> None:
+    adam, key = person_of("adam"), (configured.keys / "g000001.key").read_text().strip()
+    token = adam.token("/")
+    for climb in (*CLIMBS, "/etc/passwd", str(configured.keys / "g000001.key")):
+        answers = [adam.get(f"{route}{climb}") for route in BY_NAME]
+        for route, field in POSTED:
+            fields = {"csrf_token": token, field: climb} if field else {"csrf_token": token}
+            answers.append(adam.post_bare(route if field else f"{route}{climb}", fields))
+        for answer in answers:
+            assert answer.status_code in {200, 301, 303, 308, 400, 404, 405}, (answer.request.path, climb)
+            text = answer.get_data(as_text=True)
+            assert "root:" not in text
+            assert key not in text
+            answer.close()
 
 
 # ---- nonsense
