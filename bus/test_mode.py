@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.clock import iso_utc, utc_ns
+from bus.clock import NS_PER_SECOND, iso_utc, utc_ns
 from bus.control import write_durably
 from config.identity import Identity
 from config.paths import HomePaths
@@ -82,9 +82,13 @@ def runs_folder(paths: HomePaths, identity: Identity) -> Path:
     return paths.output / identity.bot_identity / "test_mode"
 
 
-def new_run_id(now_ns: int) -> str:
-    """Return the name of a run that begins now."""
-    return iso_utc(now_ns)[:19].replace("-", "").replace(":", "") + "Z"
+def new_run_id(folder: Path, now_ns: int) -> str:
+    """Return the name of a run that begins now: its second, or the next one that has none yet."""
+    while True:
+        run_id = iso_utc(now_ns)[:19].replace("-", "").replace(":", "") + "Z"
+        if not (folder / run_id).exists():
+            return run_id
+        now_ns += NS_PER_SECOND
 
 
 def ask(paths: HomePaths, request: Request) -> None:

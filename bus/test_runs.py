@@ -127,7 +127,7 @@ class TestRuns:
             return
         self._obeyed = found
         self._request = read_request(self._paths) or Request()
-        self._run_id = new_run_id(utc_ns())
+        self._run_id = new_run_id(self._folder, utc_ns())
         why = refusal(now)
         if why is None:
             self._begin(now_ns)

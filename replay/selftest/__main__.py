@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
                 sends_letter=asked.letter,
             )
             record = RunRecord(
-                run_id=asked.run_id or new_run_id(utc_ns()),
+                run_id=asked.run_id or new_run_id(folder, utc_ns()),
                 state="running",
                 asked_by=asked.operator,
                 reason=asked.reason,

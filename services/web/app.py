@@ -50,6 +50,7 @@ from services.web import (
     settings_web,
     streams_web,
     styleguide_web,
+    test_web,
     trades_web,
     users_web,
 )
@@ -81,6 +82,7 @@ _VIEWS: Final = (
     settings_web,
     credentials_web,
     backups_web,
+    test_web,
     account_web,
     users_web,
     audit_web,

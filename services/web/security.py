@@ -75,7 +75,7 @@ _TOKEN_WORDS: Final[dict[State, str | None]] = {
 #: What somebody whose password an administrator has chosen may do before it is changed.
 _BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "preferences.choose"})
 #: Answered with JSON and a status, never with a page or a redirect.
-FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines"})
+FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines", "test_mode.progress"})
 _OPEN_BEFORE: Final = frozenset({"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"})
 _MARK: Final = "tradebot_permission"
 _PASSWORD_TRIES: Final = RateLimitItemPerMinute(5, 15)
