@@ -37,7 +37,7 @@ from config.paths import HomePaths
 
 logger = logging.getLogger(__name__)
 #: Longer than the limits of all routines together: a run that has lost its own sense of time.
-RUN_NS_MAX: Final = 1_800 * NS_PER_SECOND
+RUN_NS_MAX: Final = 2_700 * NS_PER_SECOND
 #: A run that is told to end stops its own chain first.
 END_NS_MAX: Final = 60 * NS_PER_SECOND
 OUTPUT_FILE: Final = "run.log"
@@ -63,9 +63,10 @@ def refusal(now: Situation) -> str | None:
             "the chain is up, then ask again."
         )
     if now.is_real_money and now.positions:
+        held = f"{now.positions} position{' is' if now.positions == 1 else 's are'}"
         return (
-            f"{now.positions} positions are open with real money: nothing may take the machine's time from their "
-            "protection. Ask again when they are sold."
+            f"{held} open with real money: nothing may take the machine's time from protecting what is held. Ask again "
+            "when it is sold."
         )
     if now.state in ARMED_STATES and now.moment in _IN_SESSION:
         return (
@@ -123,9 +124,9 @@ class TestRuns:
         is_first, self._is_first_look = self._is_first_look, False
         if found is None or found == self._obeyed:
             return
+        self._obeyed = found
         if is_first and self._is_of_a_lost_run():
             return
-        self._obeyed = found
         self._request = read_request(self._paths) or Request()
         self._run_id = new_run_id(self._folder, utc_ns())
         why = refusal(now)
@@ -225,8 +226,9 @@ class TestRuns:
         self._consume()
 
     def _consume(self) -> None:
-        """Take the flag away: each one asks for one run."""
-        self._obeyed = self._found()
+        """Take the flag away that this run was asked for by; one that was made since asks for another run."""
+        if self._found() != self._obeyed:
+            return
         try:
             self._flag.unlink(missing_ok=True)
         except OSError as error:

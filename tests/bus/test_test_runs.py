@@ -11,7 +11,18 @@ from msgspec.structs import replace
 
 from bus.lifecycle import Moment
 from bus.messages import ChainState
-from bus.test_mode import FLAG_FILE, REFUSED_FILE, Request, RoutineRecord, RunRecord, ask, newest_run, runs, write_run
+from bus.test_mode import (
+    FLAG_FILE,
+    REFUSED_FILE,
+    Request,
+    RoutineRecord,
+    RunRecord,
+    ask,
+    newest_run,
+    read_run,
+    runs,
+    write_run,
+)
 from bus.test_runs import END_NS_MAX, RUN_NS_MAX, Situation, TestRuns, refusal
 from config.identity import Identity
 from config.paths import HomePaths
@@ -158,6 +169,23 @@ def test_flag_when_taken_away_then_the_run_is_told_to_end(home: HomePaths, folde
     play(keeper)
     assert newest(folder).state == "interrupted"
     assert "was taken away" in newest(folder).words
+
+
+def test_flag_when_made_anew_while_the_run_before_still_ends_then_asks_for_another_run(
+    home: HomePaths, folder: Path, make: Make
+) -> None:
+    keeper = make("waits")
+    (home.control / FLAG_FILE).touch()
+    keeper.look(QUIET, 0)
+    until(lambda: newest_run(folder))
+    (home.control / FLAG_FILE).unlink()
+    keeper.look(QUIET, 0)
+    ask(home, Request(operator="olga"))
+    until(lambda: keeper.look(QUIET, 0) or len(runs(folder)) == 2)
+    until(lambda: newest(folder).asked_by == "olga")
+    before = read_run(folder, runs(folder)[1])
+    assert before is not None
+    assert before.state == "interrupted"
 
 
 def test_run_when_a_session_begins_then_it_is_ended_with_the_reason(home: HomePaths, folder: Path, make: Make) -> None:
