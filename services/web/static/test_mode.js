@@ -16,6 +16,8 @@ document.addEventListener("DOMContentLoaded", () => {
     row.cells[1].replaceChildren(badge);
     row.cells[2].textContent = took || "–";
     row.cells[3].textContent = words || "–";
+    const log = row.cells[4].querySelector("a");
+    if (log) log.hidden = state === "waiting" || state === "left out";
   }
 
   async function look() {
