@@ -38,11 +38,12 @@ RunState = Literal["running", "passed", "failed", "interrupted", "refused"]
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Who asks for a run, and whether one letter shall also go to the people whom the settings name."""
+    """Who asks for a run, and whether it may reach out as production would: one letter, one question to the broker."""
 
     operator: str = "by hand"
     reason: str = ""
     sends_letter: bool = False
+    asks_broker: bool = False
 
 
 class RoutineRecord(Struct, frozen=True, kw_only=True):

@@ -82,7 +82,7 @@ class TestRuns:
     Args:
         paths: the production home.
         identity: in whose output folder the records are.
-        command: what to start; `--run-id ID` is added.
+        command: what to start; its options are added.
         start: starts a process; tests give one of their own.
     """
 
@@ -162,9 +162,10 @@ class TestRuns:
 
     def _begin(self, now_ns: int) -> None:
         (self._paths.control / REFUSED_FILE).unlink(missing_ok=True)
-        arguments = ["--run-id", self._run_id, "--operator", self._request.operator, "--reason", self._request.reason]
-        if self._request.sends_letter:
-            arguments.append("--letter")
+        asked = self._request
+        # One word each: a reason that begins with a dash must not become an option.
+        arguments = [f"--run-id={self._run_id}", f"--operator={asked.operator}", f"--reason={asked.reason}"]
+        arguments += ["--letter"] * asked.sends_letter + ["--ask-broker"] * asked.asks_broker
         try:
             own = self._folder / self._run_id
             own.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -58,6 +58,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--operator", default="by hand", help="who asks for it")
     parser.add_argument("--reason", default="")
     parser.add_argument("--letter", action="store_true", help="also send one letter to whom the settings name")
+    parser.add_argument(
+        "--ask-broker", action="store_true", help="also ask the broker in the settings; no order is sent"
+    )
     parser.add_argument("--only", default="", help="the names of some routines, with commas between")
     parser.add_argument("--keep", action="store_true", help="leave the home of the tests where it is")
     asked = parser.parse_args(arguments)
@@ -79,6 +82,7 @@ def main(arguments: list[str]) -> int:
                 paths=home_for_tests(paths),
                 is_live=is_in_use(paths),
                 sends_letter=asked.letter,
+                asks_broker=asked.ask_broker,
             )
             record = RunRecord(
                 run_id=asked.run_id or new_run_id(folder, utc_ns()),

@@ -45,6 +45,7 @@ class Ground:
         paths: the home that the routines play in.
         is_live: whether a chain runs on the production home meanwhile.
         sends_letter: whether one letter goes to the people whom the production settings name.
+        asks_broker: whether the broker of the production settings is asked if it lets the bot in.
         say: writes a line into the log of the routine that is played.
     """
 
@@ -53,6 +54,7 @@ class Ground:
     paths: HomePaths
     is_live: bool
     sends_letter: bool = False
+    asks_broker: bool = False
     say: Callable[[str], None] = lambda _line: None
     before: Mapping[str, str] = field(default_factory=dict)
     sink: MailSink | None = None

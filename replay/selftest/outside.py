@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from bus.messages import MICROS, NANOS
-from config.connection_check import Answer, Question
+from config.connection_check import ARGUMENT, EXIT_IN, EXIT_OUT, Answer, Question
+from config.vault import Vault
 from replay.selftest.ground import Ground, RoutineFailedError, expect
 from services.execution.brokers import reports as r
 from services.execution.brokers.interface import Broker, OrderRequest
@@ -26,6 +27,8 @@ _ORDER: Final = OrderRequest(
     ts_ns=1,
     reduces=False,
 )
+#: Who is asked, by BROKER_NAME.
+_PROVIDERS: Final = {"ALPACA": "alpaca", "IBKR": "ibkr"}
 _LETTERS_S: Final = 30.0
 _POLL_S: Final = 0.2
 
@@ -38,7 +41,10 @@ def broker_dry_run(ground: Ground) -> str:
         expect(dry_run_faults(broker, ground))
     finally:
         broker.close()
-    return "An order was accepted, refused when it came twice, found by its id, cancelled; no money and no share moved."
+    words = (
+        "An order was accepted, refused when it came twice, found by its id, cancelled; no money and no share moved."
+    )
+    return f"{words} {_let_in(ground)}" if ground.asks_broker else words
 
 
 def dry_run_faults(broker: Broker, ground: Ground) -> list[str]:
@@ -65,6 +71,24 @@ def dry_run_faults(broker: Broker, ground: Ground) -> list[str]:
     if (after.cash_micros, after.symbols) != (before.cash_micros, before.symbols):
         found.append("cash or positions are not what they were")
     return found
+
+
+def _let_in(ground: Ground) -> str:
+    """Ask the broker of the production settings whether it lets the bot in; it only asks, and no order is sent."""
+    provider = _PROVIDERS.get(Vault(ground.production).open().settings.get("BROKER_NAME", ""))
+    if provider is None:
+        return "The settings name the embedded broker: there is nobody else to ask."
+    question = msgspec.json.encode(Question(provider=provider))
+    said = ground.command(
+        "-m", "services.execution", ARGUMENT, home=ground.production, given=question, codes=(EXIT_IN, EXIT_OUT)
+    )
+    answer = msgspec.json.decode(said, type=Answer)
+    if not answer.is_in:
+        raise RoutineFailedError(
+            f"the broker of the settings does not let the bot in: {' '.join(answer.words)}",
+            "Look at the credentials and the settings of the broker; 'python -m config doctor' asks it again.",
+        )
+    return " ".join(answer.words)
 
 
 def notification(ground: Ground) -> str:
@@ -99,7 +123,9 @@ def _letter_to_people(ground: Ground) -> str:
     answers = []
     for way in ("mail", "webhook"):
         question = msgspec.json.encode(Question(provider=way))
-        said = ground.command("-m", "bus.notice_check", home=ground.production, given=question, codes=(0, 1))
+        said = ground.command(
+            "-m", "bus.notice_check", home=ground.production, given=question, codes=(EXIT_IN, EXIT_OUT)
+        )
         answer = msgspec.json.decode(said, type=Answer)
         answers.append((answer.is_in, f"{way}: {' '.join(answer.words)}"))
     if not any(is_in for is_in, _ in answers):

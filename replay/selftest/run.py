@@ -22,6 +22,7 @@ from bus.test_mode import RoutineRecord, RunRecord, ended, prune, write_run
 from config.archive import ArchiveError
 from config.env_bot import SettingsError
 from config.paths import HomeError
+from config.vault import VaultError
 from replay.browser import PageError
 from replay.selftest.ground import Ground, RoutineFailedError, log_line
 from replay.selftest.routines import ROUTINES, Routine
@@ -39,6 +40,7 @@ _EXPECTED: Final = (
     SettingsError,
     CannotStartError,
     ArchiveError,
+    VaultError,
     OSError,
 )
 _LAST_LINES: Final = 15

@@ -61,13 +61,15 @@ def start() -> AnyResponse:
         operator=security.current_user().name,
         reason=given_reason(),
         sends_letter=request.form.get("letter") == "yes",
+        asks_broker=request.form.get("broker") == "yes",
     )
     try:
         ask(site().paths, wanted)
     except OSError as error:
         return _page(Refusal(503, f"The file control/{FLAG_FILE} cannot be written: {error.strerror}."))
     letter = ", with a letter to the people in the settings" if wanted.sends_letter else ""
-    site().audit.record("test_mode_asked", f"run{letter}", after=wanted.reason)
+    broker = ", with a question to the broker" if wanted.asks_broker else ""
+    site().audit.record("test_mode_asked", f"run{letter}{broker}", after=wanted.reason)
     flash("A run was asked for. The watchdog begins it within a second, or says below why not.")
     return redirect(url_for("test_mode.show"), 303)
 

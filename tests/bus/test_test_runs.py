@@ -35,8 +35,8 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from bus.test_mode import RunRecord, RoutineRecord, write_run
-run_id, verdict = sys.argv[sys.argv.index("--run-id") + 1], sys.argv[1]
-record = RunRecord(run_id=run_id, state=verdict if verdict in ("passed", "failed") else "running", asked_by=sys.argv[6],
+verdict, (run_id, operator, *rest) = sys.argv[1], [one.partition("=")[2] for one in sys.argv[3:]]
+record = RunRecord(run_id=run_id, state=verdict if verdict in ("passed", "failed") else "running", asked_by=operator,
                    routines=(RoutineRecord(name="ofx", title="OFX", limit_s=1, state="failed"),))
 write_run(Path(sys.argv[2]), record)
 print("said", flush=True)

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from bus.keys import make_pairs
 from bus.messages import ChainArmed, HaltRaised, OrderPrepared
 from bus.test_mode import FLAG_FILE
+from config.env_bot import proposals
 from config.paths import HomePaths
+from config.vault import Secrets, Vault
 from replay.selftest import chain, outside
 from replay.selftest.chain import halt_faults, halt_rearm, service_faults, working_entries
 from replay.selftest.ground import TEST_IDENTITY, Ground, RoutineFailedError
@@ -97,6 +100,45 @@ def test_dry_run_when_the_broker_is_broken_then_fails(ground: Ground, kind: type
 
 def test_dry_run_when_the_broker_keeps_its_promises_then_passes(ground: Ground) -> None:
     assert "no money and no share moved" in broker_dry_run(ground)
+
+
+@pytest.mark.parametrize(("name", "asked"), [("PAPER", []), ("ALPACA", ["alpaca"]), ("IBKR", ["ibkr"])])
+def test_dry_run_when_the_broker_of_the_settings_shall_be_asked_then_it_is_and_a_refusal_fails(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, name: str, asked: list[str]
+) -> None:
+    ground.asks_broker = True
+    keep(ground.production, BROKER_NAME=name)
+    questions: list[bytes] = []
+    answers = iter([b'{"is_in": true, "words": ["It answers."]}', b'{"is_in": false, "words": ["401."]}'])
+
+    def command(_self: Ground, *arguments: str, home: HomePaths, given: bytes, codes: Sequence[int]) -> str:
+        assert arguments == ("-m", "services.execution", "--test-connection")
+        assert home == ground.production
+        questions.append(given)
+        return next(answers).decode()
+
+    monkeypatch.setattr(Ground, "command", command)
+    assert ("It answers." if asked else "nobody else to ask") in broker_dry_run(ground)
+    assert [provider for provider in ("alpaca", "ibkr") if any(provider.encode() in one for one in questions)] == asked
+    if asked:
+        (ground.paths.state / "dry_run_broker.db").unlink()
+        with pytest.raises(RoutineFailedError, match="does not let the bot in: 401"):
+            broker_dry_run(ground)
+
+
+def keep(home: HomePaths, **settings: str) -> None:
+    """Make a home whose vault has these settings."""
+    Vault(home).provision(
+        Secrets(
+            generation=0,
+            settings=proposals() | settings,
+            identity=TEST_IDENTITY,
+            users=(),
+            credentials={},
+            coa={},
+            curve=make_pairs(),
+        )
+    )
 
 
 # halt and re-arm

@@ -55,9 +55,9 @@ def test_page_when_there_was_no_run_then_says_so_and_what_one_does(olga: Any) ->
 
 
 def test_start_when_confirmed_then_makes_the_flag_and_is_audited(olga: Any, app: Flask, configured: HomePaths) -> None:
-    answer = olga.post("/test", {**ASKED, "letter": "yes"})
+    answer = olga.post("/test", {**ASKED, "letter": "yes", "broker": "yes"})
     assert answer.status_code == 303
-    assert read_request(configured) == Request(operator="olga", reason="new build", sends_letter=True)
+    assert read_request(configured) == Request(operator="olga", reason="new build", sends_letter=True, asks_broker=True)
     (row,) = app.extensions["tradebot"].audit.log.rows(AuditFilter(action="test_mode_asked"))
     assert (row.actor, row.after) == ("olga", "new build")
     page = olga.get("/test").text
