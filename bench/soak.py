@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,11 +84,19 @@ class Line:
 
 
 def descriptors_of(pid: int) -> int:
-    """Return how many descriptors a process has open; 0 when it is gone."""
+    """Return how many descriptors a process has open, each log file once at most not counted; 0 when it is gone.
+
+    A log is opened with its first line, and the log of a strategy with the first fill of that strategy: what would grow
+    with time is a second descriptor of the same one.
+    """
+    found: list[str] = []
     try:
-        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found.append(str(link.readlink()))
     except OSError:
         return 0
+    return len(found) - len({name for name in found if name.endswith(".log")})
 
 
 def line_of(name: str, track: Track, warm_up_s: float) -> Line:
