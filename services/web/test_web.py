@@ -4,7 +4,8 @@ The page only makes the flag `control/test_mode.flag` or takes it away: the watc
 is the record that the run itself keeps.
 """
 
-import logging
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,7 +27,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from bus.test_mode import FLAG_FILE, Request, RunRecord, ask, log_of, newest_run, read_run, runs, runs_folder
 from services.web import security
 from services.web.forms import Refusal, given_reason, reason_refusal
-from services.web.log_files import LogFile, Masker, whole
+from services.web.log_files import LINES_SHOWN, LogFile, Masker, whole
 from services.web.site import site
 
 TEST_WORD: Final = "TEST"
@@ -39,14 +40,13 @@ _BADGES: Final[dict[str, Literal["ok", "info", "warn", "bad"]]] = {
     "interrupted": "warn",
     "failed": "bad",
 }
-log = logging.getLogger(__name__)
 pages = Blueprint("test_mode", __name__, url_prefix="/test")
 
 
 @pages.get("")
 @security.require("look")
 def show() -> Response:
-    """Show the newest run, or the one that the address names."""
+    """Show the newest run, or the one that the address names; `log` names one of its logs to be shown with it."""
     return _page()
 
 
@@ -111,12 +111,21 @@ def download() -> Response:
     path = log_of(_folder(), run_id, name)
     if path is None:
         abort(404)
-    file = LogFile(file_id=name, service="test_mode", rotation=0, size=path.stat().st_size, path=path)
-    masker = Masker(site().secrets().credentials.values())
     site().audit.record("exported", f"log {run_id} {name}")
-    response = Response(stream_with_context(whole(file, masker)), mimetype="text/plain; charset=utf-8")
+    response = Response(stream_with_context(_masked(path)), mimetype="text/plain; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{run_id}_{name}"'
     return response
+
+
+def _masked(path: Path) -> Iterator[str]:
+    file = LogFile(file_id=path.name, service="test_mode", rotation=0, size=path.stat().st_size, path=path)
+    return whole(file, Masker(site().secrets().credentials.values()))
+
+
+def _shown_log(run_id: str) -> tuple[str, str]:
+    """Return the name and the last lines of the log that the address names; both empty where there is none."""
+    path = log_of(_folder(), run_id, request.args.get("log", ""))
+    return (path.name, "".join(deque(_masked(path), LINES_SHOWN))) if path else ("", "")
 
 
 def took_words(duration_ms: int) -> str:
@@ -153,8 +162,12 @@ def _page(refusal: Refusal | None = None) -> Response:
     newest, wanted = newest_run(folder), request.args.get("run", "")
     known = runs(folder)
     shown = read_run(folder, wanted) if wanted in known else newest
+    log_name, log_text = _shown_log(shown.run_id if shown else "")
     page = render_template(
         "test_mode.html",
+        log_name=log_name,
+        log_text=log_text,
+        lines_shown=LINES_SHOWN,
         fault=refusal.text if refusal else "",
         reason=given_reason(),
         word=TEST_WORD,

@@ -76,8 +76,11 @@ def test_page_when_a_run_is_asked_for_then_it_is_followed_to_its_end(
     check_page(page, "test-mode-failed")
 
     (folder_of(site) / RUN.run_id / "03_halt_rearm.log").write_text("2025-03-12T14:00:00.000Z halted\n")
+    page.get_by_role("link", name="Log of Halt and re-arm").click()
+    expect(page.locator("pre")).to_contain_text("halted")
+    check_page(page, "test-mode-log")
     with page.expect_download() as got:
-        page.get_by_role("link", name="Log of Halt and re-arm").click()
+        page.get_by_role("link", name="Download all of it").click()
     assert got.value.suggested_filename == "20250312T140000Z_03_halt_rearm.log"
     assert Path(got.value.path()).read_text().endswith("halted\n")
 

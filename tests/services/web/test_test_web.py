@@ -161,5 +161,9 @@ def test_log_when_downloaded_then_is_whole_and_without_secrets(
     assert answer.text == "read\nkey [secret]\n"
     assert f"{RUN.run_id}_05_ofx.log" in answer.headers["Content-Disposition"]
     assert app.extensions["tradebot"].audit.log.rows(AuditFilter(action="exported"))
+    page = olga.get("/test?log=05_ofx.log").text
+    assert "key [secret]" in page
+    assert secret not in page
+    assert "05_ofx.log" not in olga.get("/test?log=../05_ofx.log").text.split("Start a run")[0].split("</table>")[1]
     for run, name in ((RUN.run_id, "run.json"), ("..", "05_ofx.log"), (RUN.run_id, "../run.json"), (RUN.run_id, "")):
         assert olga.get(f"/test/log?run={run}&name={name}").status_code == 404
