@@ -2,7 +2,7 @@
 
 Decides: the chain's state, and whether a lease may be granted. Hears: heartbeats and events of every service, the
 kill switch, the control folder. Says: the session plan, the chain's state, leases, halts.
-Owns: state/watchdog.db, state/ballast.bin, run/boots.json, output/status.json.
+Owns: state/watchdog.db, state/ballast.bin, run/boots.json, output/status.json, and the runs of TEST_MODE.
 Halts on: a dead, frozen, stopped or restarted service, a crash loop, a mixed build, messages that are not
 acknowledged, a full disk, a tripped kill switch, an entry the ledger cannot book, and the file control/kill.txt. The
 web service and the holdings are watched but do not halt the chain: trading does not depend on them.

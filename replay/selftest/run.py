@@ -128,9 +128,7 @@ class Run:
             self._ground.say = lambda text: print(log_line(text), end="", file=file, flush=True)
             state, words, todo = self._outcome(routine)
             self._ground.say(f"{state}: {words}")
-        self._set(
-            number, state=state, words=words[:_WORDS_MAX], todo=todo, duration_ms=int((time.monotonic() - begin) * 1000)
-        )
+        self._set(number, state=state, words=words, todo=todo, duration_ms=int((time.monotonic() - begin) * 1000))
         self._tell(self.record.routines[number])
 
     def _outcome(self, routine: Routine) -> tuple[str, str, str]:
@@ -142,7 +140,7 @@ class Run:
                 self._ground.say(f"--- the last lines of {service.name}")
                 self._ground.say("\n".join(service.read_text(errors="replace").splitlines()[-_LAST_LINES:]))
             todo = error.todo if isinstance(error, RoutineFailedError) else ""
-            return "failed", str(error)[:1].upper() + str(error)[1:], todo or routine.todo
+            return "failed", _sentence(str(error)), todo or routine.todo
 
     def _set(self, number: int, **changes: object) -> None:
         changed = list(self.record.routines)
@@ -161,6 +159,11 @@ class Run:
             ends.callback(Ballast(self._ground.paths).release)
             if self._ground.stage is not None:
                 ends.callback(self._ground.stage.stop)
+
+
+def _sentence(words: str) -> str:
+    text = words[:1].upper() + words[1:_WORDS_MAX]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 @contextmanager

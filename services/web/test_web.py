@@ -171,6 +171,7 @@ def _page(refusal: Refusal | None = None) -> Response:
         fault=refusal.text if refusal else "",
         reason=given_reason(),
         word=TEST_WORD,
+        by_hand=Request().operator,
         run=shown,
         older=[one for one in known if shown is None or one != shown.run_id],
         is_open=_is_open(newest),

@@ -37,7 +37,7 @@ def after(record: RunRecord, count: int, *, failed: int = -1) -> RunRecord:
         elif number == failed:
             lines[number] = replace(
                 line, state="failed", started_at_utc=AT, duration_ms=61_200, todo=ROUTINES[number].todo,
-                words="After 10 s the chain does not halt",
+                words="After 10 s the chain does not halt.",
             )  # fmt: skip
         else:
             words = "All 71 files of the home have the sums that they had before."
@@ -97,6 +97,7 @@ def test_page_when_a_run_is_refused_then_says_why_and_older_runs_can_be_read(
     page = log_in("vera")
     page.goto(f"{site.address}/test")
     expect(page.locator("main")).to_contain_text("it is not disturbed")
+    expect(page.locator("main")).to_contain_text("Asked for by hand.")
     expect(page.get_by_role("button", name="Start the run")).to_have_count(0)
     check_page(page, "test-mode-refused")
     page.get_by_role("link", name=RUN.run_id).click()

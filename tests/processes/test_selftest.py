@@ -18,7 +18,7 @@ from waiting import is_alive, until
 
 from bus.ballast import Ballast
 from bus.processes import ROOT, free_port, is_in_use, running_supervisor
-from bus.test_mode import FLAG_FILE, RunRecord, home_for_tests, newest_run, runs_folder
+from bus.test_mode import FLAG_FILE, REFUSED_FILE, RunRecord, home_for_tests, newest_run, runs_folder
 from config.paths import HOME_VARIABLE, HomePaths
 from replay.selftest.books import backup_restore, head_faults, ofx_faults
 from replay.selftest.chain import bus_up, session_faults
@@ -131,6 +131,22 @@ def test_run_when_the_watchdog_is_killed_then_dies_with_it_and_is_not_begun_anew
     assert found is not None
     assert (found.run_id, found.state) == (its_id, "interrupted")
     assert "ended" in found.words
+
+
+def test_run_when_the_chain_is_armed_in_its_session_then_refused_and_the_session_goes_on(stage: Stage) -> None:
+    flag, refused = stage.chain.paths.control / FLAG_FILE, stage.chain.paths.control / REFUSED_FILE
+    stage.arm("test")
+    until(lambda: stage.chain_state().get("state") == "ACTIVE", "the chain does not become active")
+    flag.touch()
+    until(refused.exists, "the flag is not refused")
+    until(lambda: not flag.exists(), "the flag is not taken away")
+    found = newest(stage)
+    assert found is not None
+    assert (found.state, found.routines) == ("refused", ())
+    assert "its session is on" in found.words
+    assert not is_in_use(home_for_tests(stage.chain.paths))
+    assert stage.chain_state()["state"] == "ACTIVE"
+    stage.browser.fill_in("/control/stop", {"reason": "test"})
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_run_when_one_fails_then_others_go_on_save_those_that_need_it_and_the_ho
         routine("four", lambda _ground: "it holds", needs=("absent",)),
     )
     assert [one.state for one in record.routines] == ["failed", "passed", "left out", "passed"]
-    assert record.routines[0].words == "The subject is broken"
+    assert record.routines[0].words == "The subject is broken."
     assert record.routines[0].todo == "mend one"
     assert "did not pass: ONE" in record.routines[2].words
     assert record.state == "failed"
