@@ -71,6 +71,7 @@ def main(arguments: list[str]) -> int:
     stop_on_signals()
     die_with(os.getppid())
     os.nice(_NICENESS)
+    os.umask(0o077)
     paths = home_paths()
     try:
         identity = Vault(paths).open().identity
