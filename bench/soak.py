@@ -128,13 +128,18 @@ def keep_a_dashboard_open(stage: Stage, is_over: threading.Event) -> None:
 
 
 def watch(stage: Stage, minutes: float) -> dict[str, Track]:
-    """Look at every process until the time is over."""
+    """Look at every process until the time is over, and say each minute what they take."""
     tracks = {name: Track(pid) for name, pid in pids_of(stage).items()}
     tracks[_SUPERVISOR] = Track(running_supervisor(stage.chain.paths) or 0)
-    begin = time.monotonic()
+    begin = said_s = time.monotonic()
     while (at_s := time.monotonic() - begin) < minutes * 60:
         for track in tracks.values():
             track.look(at_s)
+        if time.monotonic() - said_s >= WINDOW_S:
+            said_s += WINDOW_S
+            sizes = {name: track.memory[-1][1] for name, track in tracks.items()}
+            each = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
+            print(f"minute {at_s / 60:.0f}: {sum(sizes.values()):.1f} MiB ({each})", flush=True)
         time.sleep(LOOK_S)
     return tracks
 
