@@ -110,6 +110,11 @@ class TestRuns:
         self._obeyed: tuple[int, int] | None = None
         self.words = ""
 
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether a run has been begun and has not ended."""
+        return self._child is not None
+
     def look(self, now: Situation, now_ns: int) -> None:
         """Start what is asked for, end what may not go on, note what has ended; never waits.
 

@@ -294,10 +294,12 @@ class WatchdogShell(Shell[dict[str, Message]]):
     def _look_after(self, session_date: str) -> None:
         """See to the processes that are started beside the watch."""
         moment = moment_at(self._windows, self._session_ns)
-        if self._after_close:
+        # One at a time: the files that the first one writes are production's, and the second one shows that those stay.
+        is_tested = self._test_runs is not None and self._test_runs.is_under_way
+        if self._after_close and not is_tested:
             # A halted chain has a bot state of its own: the session is over all the same.
             self._after_close.look(session_date, is_over=moment is Moment.AFTER, now_ns=boot_ns())
-        if self._test_runs:
+        if self._test_runs and not (self._after_close and self._after_close.is_busy):
             money = is_real_money(self._setup.env)
             self._test_runs.look(Situation(self._state, moment, self._positions, money), boot_ns())
 

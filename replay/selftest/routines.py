@@ -83,8 +83,9 @@ ROUTINES: Final[tuple[Routine, ...]] = (
         name="production_untouched",
         title="Production untouched",
         limit_s=600,
-        todo="If you armed, stopped or saved something while the tests ran, that is what changed: run them again. If "
-        "nobody did, keep the files as they are and do not arm.",
+        todo="If you armed, stopped or saved something while the tests ran, or the running chain had work of its own, "
+        "such as a night of the holdings, that is what changed: run them again. If not, keep the files as they are and "
+        "do not arm.",
         does=production_untouched,
     ),
 )

@@ -33,6 +33,7 @@ class Keeper:
         self.told: list[Situation] = []
         self.words = "TEST_MODE: failed: OFX"
         self.is_closed = False
+        self.is_under_way = False
 
     def look(self, now: Situation, now_ns: int) -> None:
         self.told.append(now)
@@ -51,9 +52,23 @@ def portfolio(*lines: PositionLine) -> PortfolioSnapshot:
     )
 
 
-def shell(paths: HomePaths, keeper: Any, **settings: str) -> Any:
+class Chores:
+    """Stands in for what is due after a session."""
+
+    def __init__(self) -> None:
+        self.is_busy = False
+        self.looks = 0
+        self.words = ""
+
+    def look(self, session: str, *, is_over: bool, now_ns: int) -> None:
+        self.looks += 1
+
+
+def shell(paths: HomePaths, keeper: Any, chores: Any = None, **settings: str) -> Any:
     setup = Setup(paths=paths, env=parse(proposals() | settings), identity=DEMO_IDENTITY)
-    return bot.WatchdogShell(setup, free_bytes=lambda _path: 2**40, attendants=bot.Attendants(test_runs=keeper))
+    return bot.WatchdogShell(
+        setup, free_bytes=lambda _path: 2**40, attendants=bot.Attendants(test_runs=keeper, after_close=chores)
+    )
 
 
 def test_keeper_when_the_watchdog_looks_is_told_what_decides(rig: WatchdogRig) -> None:
@@ -103,6 +118,19 @@ def test_keeper_when_orders_are_for_real_money_is_told_so(
     watchdog = shell(rig.paths, keeper, **settings)
     watchdog._look_after("")
     assert keeper.told[-1].is_real_money == is_money
+
+
+def test_keeper_when_the_report_of_a_session_is_due_waits_for_it_and_it_for_a_run(rig: WatchdogRig) -> None:
+    keeper, chores = Keeper(), Chores()
+    watchdog = shell(rig.paths, keeper, chores)
+    watchdog._look_after("2013-10-08")
+    assert (chores.looks, len(keeper.told)) == (1, 1)
+    chores.is_busy = True
+    watchdog._look_after("2013-10-08")
+    assert (chores.looks, len(keeper.told)) == (2, 1), "a report that is written would look like a change by the tests"
+    chores.is_busy, keeper.is_under_way = False, True
+    watchdog._look_after("2013-10-08")
+    assert (chores.looks, len(keeper.told)) == (2, 2)
 
 
 def test_flag_when_positions_of_real_money_are_open_is_refused_by_the_watchdog(tmp_path: Path) -> None:
