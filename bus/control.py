@@ -119,7 +119,7 @@ class ControlFolder:
                 raised_at_utc=iso_utc(utc_ns()),
             )
             try:
-                _write_durably(self._halts, _record_name(record.counter), msgspec.json.encode(record), exclusive=True)
+                write_durably(self._halts, _record_name(record.counter), msgspec.json.encode(record), exclusive=True)
             except FileExistsError:
                 continue
             return record
@@ -160,13 +160,13 @@ class ControlFolder:
     def arm(self, record: ArmRecord) -> None:
         """Write the arm record, and take a standing stop request back. Called by the web UI alone."""
         (self._folder / STOP_FILE).unlink(missing_ok=True)
-        _write_durably(self._folder, START_FILE, f"{record.armed_at_utc} {record.operator}\n".encode())
-        _write_durably(self._folder, ARM_FILE, msgspec.json.encode(record))
+        write_durably(self._folder, START_FILE, f"{record.armed_at_utc} {record.operator}\n".encode())
+        write_durably(self._folder, ARM_FILE, msgspec.json.encode(record))
 
     def request_stop(self, operator: str) -> None:
         """Ask for no new positions; protection and exits go on until an operator arms again."""
         (self._folder / START_FILE).unlink(missing_ok=True)
-        _write_durably(self._folder, STOP_FILE, f"{iso_utc(utc_ns())} {operator}\n".encode())
+        write_durably(self._folder, STOP_FILE, f"{iso_utc(utc_ns())} {operator}\n".encode())
 
 
 def _record_name(counter: int) -> str:
@@ -204,7 +204,7 @@ def _first_words(path: Path) -> str:
     return lines[0].strip()[:_STOP_WORDS_MAX] if lines else ""
 
 
-def _write_durably(folder: Path, name: str, content: bytes, *, exclusive: bool = False) -> None:
+def write_durably(folder: Path, name: str, content: bytes, *, exclusive: bool = False) -> None:
     """Write a whole file and its directory entry to disk; readers see the old one or the new one."""
     target = folder / name
     part = folder / f".{name}.{os.getpid()}.{threading.get_ident()}.part"

@@ -1,7 +1,11 @@
-"""A service under supervisord ends when supervisord does: nobody could stop or restart it any more."""
+"""A service under supervisord ends when supervisord does: nobody could stop or restart it any more.
+
+`python -m bus.orphan MODULE ...` runs any module so: it ends with whoever started it.
+"""
 
 import ctypes
 import os
+import runpy
 import signal
 import sys
 from collections.abc import Mapping
@@ -40,3 +44,19 @@ class Parent:
     def has_died(self) -> bool:
         """Tell whether supervisord is gone; always False for a service that was started by hand."""
         return self._pid is not None and os.getppid() != self._pid
+
+
+def main(arguments: list[str]) -> int:
+    """Run a module that ends with its parent."""
+    if not arguments:
+        sys.stderr.write("usage: python -m bus.orphan MODULE [ARGUMENT ...]\n")
+        return 2
+    if not die_with(os.getppid()):
+        return 0
+    sys.argv = list(arguments)
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -161,11 +161,13 @@ class Chain:
     Args:
         paths: the home; made when it is not there.
         port: the web UI's port on 127.0.0.1.
+        dies_with_parent: it is killed when whoever starts it is, however that ends; for homes that are thrown away.
     """
 
-    def __init__(self, paths: HomePaths, port: int) -> None:
+    def __init__(self, paths: HomePaths, port: int, *, dies_with_parent: bool = False) -> None:
         self.paths = paths
         self.port = port
+        self._bound = ("bus.orphan",) if dies_with_parent else ()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -193,7 +195,7 @@ class Chain:
     def _start_supervisor(self, configuration: Path, *, quiet: bool) -> None:
         environment = {**os.environ, HOME_VARIABLE: str(self.paths.root), WEB_PORT_VARIABLE: str(self.port)}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and configuration
-            [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)],
+            [sys.executable, "-m", *self._bound, "supervisor.supervisord", "-n", "-c", str(configuration)],
             cwd=ROOT,
             env=environment | {"PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,

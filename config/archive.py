@@ -28,8 +28,8 @@ PASSPHRASE_CHARS_MIN: Final = 16
 #: What an archive may hold unpacked; a home is far below it. age works in memory, on the whole.
 BYTES_MAX: Final = 2 * 1024**3
 #: Never in an archive: sockets and locks, archives, the ledger's own restore line, which is as large as many ledgers,
-#: and the permission to trade: what is restored has to be armed anew.
-_LEFT_OUT: Final = ("run", "backups", "control/arm.json", "control/control_start.txt", "state/ballast.bin")
+#: the home in which TEST_MODE plays, and the permission to trade: what is restored has to be armed anew.
+_LEFT_OUT: Final = ("run", "backups", "test_home", "control/arm.json", "control/control_start.txt", "state/ballast.bin")
 _LEFT_OUT_FOLDERS: Final = ("entities/*/backups",)
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
 _SQLITE_TAILS: Final = ("-wal", "-shm", "-journal")

@@ -32,10 +32,11 @@ class Stage:
     Args:
         paths: the home; it must not be configured yet.
         port: the web UI's port.
+        dies_with_parent: the chain is killed when this process is.
     """
 
-    def __init__(self, paths: HomePaths, port: int) -> None:
-        self.chain = Chain(paths, port)
+    def __init__(self, paths: HomePaths, port: int, *, dies_with_parent: bool = False) -> None:
+        self.chain = Chain(paths, port, dies_with_parent=dies_with_parent)
         self.browser = Browser(self.chain.url)
         self.password = secrets.token_urlsafe(18)
 
@@ -71,13 +72,21 @@ class Stage:
         except PageError as error:
             raise StageError(str(error)) from error
 
+    def wait_until_ready(self) -> None:
+        """Wait until every service is ready to be armed.
+
+        Raises:
+            StageError: a service cannot start, or none gets ready in time; with the watchdog's own words.
+        """
+        self._wait_for(self._is_ready, _READY_TIMEOUT_S, "the chain does not get ready")
+
     def arm(self, reason: str) -> None:
         """Wait until every service is ready, then arm.
 
         Raises:
             StageError: a service cannot start, or none gets ready in time; with the watchdog's own words.
         """
-        self._wait_for(self._is_ready, _READY_TIMEOUT_S, "the chain does not get ready")
+        self.wait_until_ready()
         try:
             self.browser.fill_in("/control/arm", {"reason": reason, "password": self.password})
         except PageError as error:

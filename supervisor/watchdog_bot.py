@@ -2,7 +2,7 @@
 
 Decides: the chain's state, and whether a lease may be granted. Hears: heartbeats and events of every service, the
 kill switch, the control folder. Says: the session plan, the chain's state, leases, halts.
-Owns: state/watchdog.db, state/ballast.bin, run/boots.json, output/status.json.
+Owns: state/watchdog.db, state/ballast.bin, run/boots.json, output/status.json, and the runs of TEST_MODE.
 Halts on: a dead, frozen, stopped or restarted service, a crash loop, a mixed build, messages that are not
 acknowledged, a full disk, a tripped kill switch, an entry the ledger cannot book, and the file control/kill.txt. The
 web service and the holdings are watched but do not halt the chain: trading does not depend on them.
@@ -43,6 +43,7 @@ from bus.messages import (
     MarketMessage,
     Message,
     OrderFilled,
+    PortfolioSnapshot,
     ServiceName,
     SessionPlanned,
     StatusMessage,
@@ -52,8 +53,11 @@ from bus.notifier import Notifier, notifier_of
 from bus.routes import OPTIONAL_SERVICES, SERVICES
 from bus.service import run_service
 from bus.status_file import StatusFile, bare_record, status_record
+from bus.test_mode import HOME_FOLDER
+from bus.test_runs import Situation, TestRuns
 from bus.vital_signs import ARMED_STATES, VitalSigns, mixed_build_words
 from config import generation_pin
+from config.live_source import is_real_money
 from config.vault import Vault, VaultError
 
 logger = logging.getLogger(__name__)
@@ -135,11 +139,13 @@ class Attendants:
         ballast: disk space to set aside at the start.
         notifier: tells people who do not look at the page.
         after_close: does what is due once after each session.
+        test_runs: starts the runs of TEST_MODE.
     """
 
     ballast: Ballast | None = None
     notifier: Notifier | None = None
     after_close: AfterClose | None = None
+    test_runs: TestRuns | None = None
 
 
 class WatchdogShell(Shell[dict[str, Message]]):
@@ -166,6 +172,8 @@ class WatchdogShell(Shell[dict[str, Message]]):
         attendants = attendants or Attendants()
         self._notifier = attendants.notifier
         self._after_close = attendants.after_close
+        self._test_runs = attendants.test_runs
+        self._positions: int | None = None
         self._ballast = attendants.ballast
         self._planner = DayPlanner(setup.env, read_day, read_sessions)
         self._free_bytes = free_bytes
@@ -231,12 +239,15 @@ class WatchdogShell(Shell[dict[str, Message]]):
 
         if self._after_close:
             self._after_close.close()
+        if self._test_runs:
+            self._test_runs.close()
 
     def remark(self) -> str:
-        """Return what a person should see: notices that could not be sent, a report or archive that failed."""
+        """Return what a person should see: notices not sent, a report or archive that failed, a run of TEST_MODE."""
         words = (
             self._after_close.words if self._after_close else "",
             self._notifier.remark() if self._notifier else "",
+            self._test_runs.words if self._test_runs else "",
         )
         return "; ".join(word for word in words if word)[:_TEXT_MAX]
 
@@ -244,6 +255,8 @@ class WatchdogShell(Shell[dict[str, Message]]):
         """Note a heartbeat; the first one of a restarted critical service halts an armed chain. Tell of fills."""
         if self._notifier and isinstance(message, OrderFilled):
             self._notifier.hear(message)
+        if isinstance(message, PortfolioSnapshot) and sender == "risk":
+            self._positions = len(message.positions)
         if not isinstance(message, Heartbeat) or message.service != sender:
             return
         is_restart = self._liveness.hear(message, boot_ns())
@@ -275,11 +288,20 @@ class WatchdogShell(Shell[dict[str, Message]]):
         if self._ports:
             self._ports.publish(status)
         self._write_file(status)
-        if self._after_close:
-            # A halted chain has a bot state of its own: the session is over all the same.
-            is_over = moment_at(self._windows, self._session_ns) is Moment.AFTER
-            self._after_close.look(status.session_date, is_over=is_over, now_ns=boot_ns())
+        self._look_after(status.session_date)
         return self._plan_next()
+
+    def _look_after(self, session_date: str) -> None:
+        """See to the processes that are started beside the watch."""
+        moment = moment_at(self._windows, self._session_ns)
+        # One at a time: the files that the first one writes are production's, and the second one shows that those stay.
+        is_tested = self._test_runs is not None and self._test_runs.is_under_way
+        if self._after_close and not is_tested:
+            # A halted chain has a bot state of its own: the session is over all the same.
+            self._after_close.look(session_date, is_over=moment is Moment.AFTER, now_ns=boot_ns())
+        if self._test_runs and not (self._after_close and self._after_close.is_busy):
+            money = is_real_money(self._setup.env)
+            self._test_runs.look(Situation(self._state, moment, self._positions, money), boot_ns())
 
     def _plan_next(self) -> Sequence[Message]:
         """Plan the next session when this one is over, where the days follow each other by themselves."""
@@ -463,7 +485,10 @@ def build(setup: Setup) -> Assembly[dict[str, Message]]:
     except VaultError as error:
         raise CannotStartError(str(error)) from error
     after_close = AfterClose(setup.paths.state, (sys.executable, str(Path(__file__).with_name("after_close.py"))))
-    return assembled(setup, Attendants(ballast=Ballast(setup.paths), notifier=notifier, after_close=after_close))
+    # TEST_MODE inside a test's own home would start homes within homes: there the flag means nothing.
+    is_for_tests = setup.paths.root.name == HOME_FOLDER
+    tests = None if is_for_tests else TestRuns(setup.paths, setup.identity, (sys.executable, "-m", "replay.selftest"))
+    return assembled(setup, Attendants(Ballast(setup.paths), notifier, after_close, tests))
 
 
 if __name__ == "__main__":

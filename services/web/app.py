@@ -52,6 +52,7 @@ from services.web import (
     settings_web,
     streams_web,
     styleguide_web,
+    test_web,
     trades_web,
     users_web,
 )
@@ -84,6 +85,7 @@ _VIEWS: Final = (
     settings_web,
     credentials_web,
     backups_web,
+    test_web,
     account_web,
     users_web,
     audit_web,

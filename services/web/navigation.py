@@ -67,6 +67,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page(
         "backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive", "backups.verify_secrets")
     ),
+    Page("test_mode.show", "Test mode", "Bot", forms=("test_mode.start", "test_mode.stop")),
     Page("help.show", "Help", "Bot"),
     Page(
         "account.show",

@@ -73,7 +73,7 @@ _TOKEN_WORDS: Final[dict[State, str | None]] = {
 #: What somebody whose password an administrator has chosen may do before it is changed.
 _BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "preferences.choose"})
 #: Answered with JSON and a status, never with a page or a redirect.
-FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines"})
+FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines", "test_mode.progress"})
 _OPEN_ALWAYS: Final = frozenset({"static_file", "vendor_file", "healthz"})
 #: The pages of the two phases before the bot is as it stays; each has one of its own, and leads to the next.
 _FIRST_PAGES: Final[dict[Phase, str]] = {"configuration": "configuration.show", "registration": "registration.show"}

@@ -33,10 +33,13 @@ def test_session_that_is_over_is_looked_after_once_and_not_again_after_a_restart
     after = AfterClose(tmp_path, command(tmp_path, body))
 
     after.look(DAY, is_over=False, now_ns=0)
+    assert not after.is_busy
     after.look(DAY, is_over=True, now_ns=0)
+    assert after.is_busy
     assert not ran.exists()
     for _ in range(3):
         play(after, GRACE_NS)
+        assert not after.is_busy
     play(AfterClose(tmp_path, command(tmp_path, body)), 2 * GRACE_NS)
     assert ran.read_text() == f"{DAY} "
 
