@@ -18,6 +18,7 @@ from bus.messages import (
     NightEnded,
     OperatorRequest,
     PreviewHoldings,
+    ReservePaidOut,
     RunHoldings,
 )
 from config.holdings import HoldingsSettingsError
@@ -60,8 +61,8 @@ class HoldingsShell(Shell[HoldingsState]):
         return ()
 
     def after_commit(self, state: HoldingsState, event: Message, now_ns: int) -> Sequence[Message]:
-        """Write the record of a night that has ended."""
-        if isinstance(event, NightEnded):
+        """Write the record of a night that has ended, or of a payout."""
+        if isinstance(event, NightEnded | ReservePaidOut):
             self._keep(state)
         return ()
 
@@ -102,14 +103,21 @@ class HoldingsShell(Shell[HoldingsState]):
                 return refuse_request(request, deciding)
 
     def _keep(self, state: HoldingsState) -> None:
-        if state.run is not None or not state.record or not isinstance(state.record[-1], NightEnded):
-            return
-        try:
-            with _RECORD:
-                path = self._records.write(state.nights, state.record, self._ledger_head())
-        except AuditError as error:
-            raise CannotStartError(str(error)) from error
-        logger.info("the record of the night is %s", path)
+        """Write what has no record yet: the night that has ended last, and the newest payout."""
+        kept: list[tuple[int, tuple[Message, ...]]] = []
+        if state.run is None and state.record and isinstance(state.record[-1], NightEnded):
+            kept.append((state.record_number, state.record))
+        if state.paid is not None:
+            kept.append((state.paid_number, (state.paid,)))
+        for number, events in sorted(kept, key=lambda one: one[0]):
+            if self._records.has(number):
+                continue
+            try:
+                with _RECORD:
+                    path = self._records.write(number, events, self._ledger_head())
+            except AuditError as error:
+                raise CannotStartError(str(error)) from error
+            logger.info("record %d of the holdings is %s", number, path)
 
     def _ledger_head(self) -> str:
         try:

@@ -29,6 +29,8 @@ from services.ledger.events import (
     EntryReversed,
     LedgerEvent,
     OptionExercised,
+    PayoutOrdered,
+    ReservePaid,
     Reversed,
     SuspenseExplained,
     event_of,
@@ -116,8 +118,8 @@ class LedgerCore:
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
         """Book what execution tells and operators order, once; what cannot be booked is suspended with its reason."""
         match message:
-            case EntryReversed() | SuspenseExplained():
-                return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
+            case EntryReversed() | SuspenseExplained() | PayoutOrdered():
+                return self._ordered(state, message, now_ns)
             case AccountStated():
                 return self._compare(state, message, now_ns)
             case ReserveAllocated():
@@ -134,6 +136,17 @@ class LedgerCore:
             case _:
                 # The routes let nothing else through, so there is nothing else to book.
                 return ()
+
+    def _ordered(
+        self, state: LedgerState, report: EntryReversed | SuspenseExplained | PayoutOrdered, now_ns: int
+    ) -> Sequence[Message]:
+        """Book what an operator orders; of a payout the holdings are told in the same transaction."""
+        if not isinstance(report, PayoutOrdered):
+            return self.book(state, ordered_event(report, self._settings.broker_name, now_ns), now_ns)
+        payment = holdings_facts.payment_of(report, self._settings.broker_name, now_ns)
+        events = self.book(state, payment, now_ns)
+        booked = [one for one in events if isinstance(one, EntryPosted) and one.source_event_id == source_id(payment)]
+        return (*events, *(holdings_facts.paid_out(state.holdings, report, entry) for entry in booked))
 
     def _take_back(self, state: LedgerState, message: FillReversed, now_ns: int) -> Sequence[Message]:
         """Take a fill's entry back; one that is too old to be known here is a person's to take back."""
@@ -214,6 +227,8 @@ class LedgerCore:
                 f"{self._settings.broker_name} (BROKER_NAME). Find out which bot it belongs to."
             )
         if isinstance(event, Reversed) and (fault := _reversal_fault(state, event)):
+            return fault
+        if isinstance(event, ReservePaid) and (fault := holdings_facts.payout_fault(state.holdings, event)):
             return fault
         lots = state.lots.get(accounts.unit_commodity(getattr(event, "symbol", "")), ())
         underlying: tuple[Lot, ...] = ()

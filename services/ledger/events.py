@@ -15,6 +15,7 @@ from bus.messages import (
     FillReversed,
     Message,
     OrderFilled,
+    PayReserve,
     ReverseEntry,
     SharesSplit,
     Side,
@@ -162,6 +163,17 @@ class SuspenseExplained(Message, frozen=True, kw_only=True):
             amount_micros=command.amount_micros,
             account=command.account,
         )
+
+
+class PayoutOrdered(Message, frozen=True, kw_only=True):
+    """A report of the shell: an operator has paid a reserve out."""
+
+    command: PayReserve
+
+    @classmethod
+    def of(cls, command: PayReserve) -> "PayoutOrdered":
+        """Return the report of a command."""
+        return cls(ts_event=command.ts_event, ts_init=command.ts_init, command=command)
 
 
 LedgerEvent = (

@@ -11,12 +11,14 @@ from bus.messages import (
     EntryPosted,
     LotLine,
     ReserveAllocated,
+    ReservePaidOut,
     ReservesStated,
 )
 from services.ledger import accounts
-from services.ledger.events import ReserveMoved
+from services.ledger.events import PayoutOrdered, ReserveMoved, ReservePaid
+from services.ledger.figures import dollars
 from services.ledger.lots import Lot
-from services.ledger.recipes import source_key
+from services.ledger.recipes import RESERVES, source_key
 
 if TYPE_CHECKING:
     from services.ledger.core import LedgerState
@@ -76,6 +78,57 @@ def reserve_of(message: ReserveAllocated) -> ReserveMoved:
         purpose=message.purpose,
         amount_micros=message.amount_micros,
         basis=message.basis,
+    )
+
+
+def payment_of(report: PayoutOrdered, broker: str, now_ns: int) -> ReservePaid:
+    """Return what an operator's payout tells the books; it happens now, on the session's clock."""
+    # A replay that was just started has heard of no time yet: then it is the time of the order.
+    now_ns = now_ns or report.ts_init
+    return ReservePaid(
+        broker=broker,
+        key=payout_id(report),
+        ts_ns=now_ns,
+        told_ns=now_ns,
+        purpose=report.command.purpose,
+        amount_micros=report.command.amount_micros,
+    )
+
+
+def payout_id(report: PayoutOrdered) -> str:
+    """Return the id of a payout, in the books and in the record of the holdings."""
+    return f"payout-{report.command.command_id}"
+
+
+def payout_fault(facts: HoldingsFacts, event: ReservePaid) -> str:
+    """Return why a reserve cannot be paid out: it never holds less than nothing."""
+    held = facts.of(RESERVES[event.purpose][0])
+    if event.amount_micros <= held:
+        return ""
+    return (
+        f"{dollars(event.amount_micros)} dollars are more than the {event.purpose.lower()} reserve holds: "
+        f"{dollars(held)}. Pay out at most that."
+    )
+
+
+def paid_out(facts: HoldingsFacts, report: PayoutOrdered, entry: EntryPosted) -> ReservePaidOut:
+    """Return what the holdings are told of a payout that is booked."""
+
+    def after(code: str) -> int:
+        return facts.of(code) + sum(line.amount for line in entry.lines if line.account == code)
+
+    return ReservePaidOut(
+        ts_event=entry.ts_event,
+        ts_init=entry.ts_init,
+        activity_id=payout_id(report),
+        purpose=report.command.purpose,
+        amount_micros=report.command.amount_micros,
+        operator=report.command.operator,
+        reason=report.command.reason,
+        seq=entry.seq,
+        cash_micros=after(accounts.CASH),
+        tax_reserve_micros=after(accounts.CASH_TAX_RESERVE),
+        payroll_reserve_micros=after(accounts.CASH_PAYROLL_RESERVE),
     )
 
 

@@ -129,6 +129,10 @@ class Evening:
             ]
             yield QuoteBatch.of(quotes, ts_event=at, ts_init=at, step=self.step)
 
+    def deliver(self) -> None:
+        """Let what was said by a command reach the others."""
+        self.chain.play(self._batches(self.chain.clock.now_ns() + SECOND, 1))
+
     def of(self, service: ServiceName, *kinds: type[Message]) -> list[Any]:
         return [event for name, event in self.events if name == service and (not kinds or isinstance(event, kinds))]
 

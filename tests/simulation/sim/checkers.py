@@ -203,9 +203,7 @@ def _ledger_balances(case: Case) -> Iterator[str]:
 
 
 def _entries(case: Case) -> Iterator[Post]:
-    return (
-        post for post in case.house.posts if post.side == "BUY" or post.client_order_id in case.books.fund_orders
-    )
+    return (post for post in case.house.posts if post.side == "BUY" or post.client_order_id in case.books.fund_orders)
 
 
 def _entry_is_armed(case: Case) -> Iterator[str]:
