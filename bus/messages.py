@@ -1113,9 +1113,13 @@ class RunHoldings(OperatorCommand, frozen=True, kw_only=True):
 
 
 class PayReserve(OperatorCommand, frozen=True, kw_only=True):
-    """Book that a reserve was paid out to whom it was kept for; never more than it holds. `reason` says to whom."""
+    """Book that a reserve was paid out to whom it was kept for; never more than it holds. `reason` says to whom.
+
+    `is_withdrawn`: the broker's withdrawal is in the books already; else the next ones carry it.
+    """
 
     purpose: Purpose
+    is_withdrawn: bool
     amount_micros: Annotated[int, Meta(gt=0)]
 
 

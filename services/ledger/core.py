@@ -145,8 +145,8 @@ class LedgerCore:
             return self.book(state, ordered_event(report, self._settings.broker_name, now_ns), now_ns)
         payment = holdings_facts.payment_of(report, self._settings.broker_name, now_ns)
         events = self.book(state, payment, now_ns)
-        booked = [one for one in events if isinstance(one, EntryPosted) and one.source_event_id == source_id(payment)]
-        return (*events, *(holdings_facts.paid_out(state.holdings, report, entry) for entry in booked))
+        entries = [one for one in events if isinstance(one, EntryPosted) and one.event_type != "SETTLEMENT"]
+        return (*events, holdings_facts.paid_out(state.holdings, report, entries)) if entries else events
 
     def _take_back(self, state: LedgerState, message: FillReversed, now_ns: int) -> Sequence[Message]:
         """Take a fill's entry back; one that is too old to be known here is a person's to take back."""
@@ -180,14 +180,20 @@ class LedgerCore:
             return _suspend(state, event, answer, now_ns)
         settled = self._settlements(state, event.ts_ns)
         entry = _post(state.last_seq + len(settled) + 1, event, answer, now_ns)
-        return (*settled, entry, *holdings_facts.reserves_after(state.holdings, entry))
+        carried = holdings_facts.carried(state.holdings, event)
+        entries = [entry]
+        if carried is not None:
+            entries.append(_post(entry.seq + 1, carried, draft_of(carried, (), (), settles_later=False), now_ns))
+        return (*settled, *entries, *holdings_facts.reserves_after(state.holdings, entry))
 
     def _compare(self, state: LedgerState, stated: AccountStated, now_ns: int) -> Sequence[Message]:
         """Compare the books with what the broker states, and put a difference of cash into suspense."""
         # BROKER_NAME: a ledger is the books of one broker account.
         if stated.broker.casefold() != self._settings.broker_name.casefold():
             return ()
-        event = compared(stated, cash_micros=state.account_cash_micros, lots=state.lots, now_ns=now_ns)
+        # What was paid out is there until the broker tells its withdrawal.
+        cash_micros = state.account_cash_micros + state.holdings.on_its_way_micros
+        event = compared(stated, cash_micros=cash_micros, lots=state.lots, now_ns=now_ns)
         suspense = suspense_of(event)
         return (event,) if suspense is None else (event, *self.book(state, suspense, now_ns))
 

@@ -97,6 +97,13 @@ class ReservePaid(BookEvent, frozen=True, kw_only=True):
 
     purpose: Literal["TAX", "PAYROLL"]
     amount_micros: int
+    is_withdrawn: bool = False
+
+
+class PayoutWithdrawn(BookEvent, frozen=True, kw_only=True):
+    """A withdrawal at the broker carried what was paid out of the reserves: so much of it is no draw of the owner's."""
+
+    amount_micros: int
 
 
 class SuspenseBooked(BookEvent, frozen=True, kw_only=True):
@@ -184,6 +191,7 @@ LedgerEvent = (
     | OptionExercised
     | ReserveMoved
     | ReservePaid
+    | PayoutWithdrawn
     | SuspenseBooked
     | SuspenseCleared
     | Reversed

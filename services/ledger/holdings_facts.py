@@ -1,5 +1,6 @@
 """What the ledger tells the long-term holdings: lots, reserves, all gains; and what they tell it. Pure."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
@@ -15,7 +16,7 @@ from bus.messages import (
     ReservesStated,
 )
 from services.ledger import accounts
-from services.ledger.events import PayoutOrdered, ReserveMoved, ReservePaid
+from services.ledger.events import CashChanged, LedgerEvent, PayoutOrdered, PayoutWithdrawn, ReserveMoved, ReservePaid
 from services.ledger.figures import dollars
 from services.ledger.lots import Lot
 from services.ledger.recipes import RESERVES, source_key
@@ -28,6 +29,8 @@ ENTRIES_MAX: Final = 1_000
 #: Lots that are told one by one, of each fund; the younger ones after them are told as one. A sale takes the oldest.
 LOTS_MAX: Final = 40
 _EVENT_TYPES: Final = ("FILL", "TAX_RESERVE", "PAYROLL_RESERVE")
+#: What puts a payout on its way to whom it was kept for, and what tells that it has left the broker.
+_ON_ITS_WAY: Final = {"TAX_PAID": 1, "PAYROLL_PAID": 1, "PAYOUT_WITHDRAWN": -1}
 _OF_HOLDINGS: Final = frozenset(
     {accounts.HOLDINGS_AT_COST, accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE},
 )
@@ -36,14 +39,20 @@ _COSTS: Final = (accounts.COMMISSIONS, accounts.FEES)
 
 
 class HoldingsFacts(Struct, kw_only=True):
-    """Folded beside the books, in place: dollars by account, and the newest entries that touch the holdings."""
+    """Folded beside the books, in place: dollars by account, and the newest entries that touch the holdings.
+
+    `on_its_way_micros` was paid out of the reserves, and the broker has not told the withdrawal of it.
+    """
 
     balances: dict[str, int] = field(default_factory=dict)
     entries: dict[str, BookedFill] = field(default_factory=dict)
     symbols: set[str] = field(default_factory=set)
+    on_its_way_micros: int = 0
+    on_its_way_by_seq: dict[int, int] = field(default_factory=dict)
 
     def fold(self, entry: EntryPosted) -> None:
         """Fold one entry."""
+        self._fold_payout(entry)
         touched: set[str] = set()
         cash = 0
         for line in entry.lines:
@@ -62,6 +71,14 @@ class HoldingsFacts(Struct, kw_only=True):
             )
             if len(self.entries) > ENTRIES_MAX:
                 del self.entries[next(iter(self.entries))]
+
+    def _fold_payout(self, entry: EntryPosted) -> None:
+        moved = _ON_ITS_WAY.get(entry.event_type, 0) * abs(entry.lines[0].amount)
+        if entry.reverses_seq:
+            moved = -self.on_its_way_by_seq.get(entry.reverses_seq, 0)
+        if moved:
+            self.on_its_way_micros += moved
+            self.on_its_way_by_seq[entry.seq] = moved
 
     def of(self, code: str) -> int:
         """Return an account's balance in micro-dollars, debit positive."""
@@ -92,6 +109,7 @@ def payment_of(report: PayoutOrdered, broker: str, now_ns: int) -> ReservePaid:
         told_ns=now_ns,
         purpose=report.command.purpose,
         amount_micros=report.command.amount_micros,
+        is_withdrawn=report.command.is_withdrawn,
     )
 
 
@@ -102,7 +120,12 @@ def payout_id(report: PayoutOrdered) -> str:
 
 def payout_fault(facts: HoldingsFacts, event: ReservePaid) -> str:
     """Return why a reserve cannot be paid out: it never holds less than nothing."""
-    held = facts.of(RESERVES[event.purpose][0])
+    held, drawn = facts.of(RESERVES[event.purpose][0]), facts.of(accounts.OWNER_DRAWS)
+    if event.is_withdrawn and event.amount_micros > drawn:
+        return (
+            f"The books know of withdrawals of {dollars(drawn)} dollars that paid nothing yet. Wait until the broker "
+            "has told it after a close, or say that the withdrawal is still to come."
+        )
     if event.amount_micros <= held:
         return ""
     return (
@@ -111,11 +134,27 @@ def payout_fault(facts: HoldingsFacts, event: ReservePaid) -> str:
     )
 
 
-def paid_out(facts: HoldingsFacts, report: PayoutOrdered, entry: EntryPosted) -> ReservePaidOut:
-    """Return what the holdings are told of a payout that is booked."""
+def carried(facts: HoldingsFacts, event: LedgerEvent) -> PayoutWithdrawn | None:
+    """Return what of an event's withdrawal carries payouts; None for what is no withdrawal or carries nothing."""
+    amount = 0
+    if isinstance(event, ReservePaid) and event.is_withdrawn:
+        amount = event.amount_micros
+    elif isinstance(event, CashChanged) and event.kind == "WITHDRAWAL":
+        amount = min(-event.amount_micros, facts.on_its_way_micros)
+    if amount <= 0:
+        return None
+    return PayoutWithdrawn(
+        broker=event.broker, key=event.key, ts_ns=event.ts_ns, told_ns=event.told_ns, amount_micros=amount
+    )
+
+
+def paid_out(facts: HoldingsFacts, report: PayoutOrdered, entries: Sequence[EntryPosted]) -> ReservePaidOut:
+    """Return what the holdings are told of a payout that is booked; its own entry is the first."""
+    entry = entries[0]
 
     def after(code: str) -> int:
-        return facts.of(code) + sum(line.amount for line in entry.lines if line.account == code)
+        lines = [line for one in entries for line in one.lines]
+        return facts.of(code) + sum(line.amount for line in lines if line.account == code)
 
     return ReservePaidOut(
         ts_event=entry.ts_event,

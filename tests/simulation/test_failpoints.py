@@ -4,7 +4,7 @@ import functools
 
 import pytest
 from sim.directed import SIDES, count_hits, dying_at, named
-from sim.faults import LOST_HISTORY, PROFILES, SERVICES, Profile
+from sim.faults import LOST_HISTORY, PROFILES, WITH_HOLDINGS, Profile
 from sim.run import Run
 
 from bus.routes import LEASE_ISSUERS
@@ -19,6 +19,7 @@ SCENES: tuple[tuple[int, Profile], ...] = (
     (2, Profile("halted", fixed={"halt_rate": 0.6, "stuck": 0.8, "cancel_lost": 0.6})),
     (3, Profile("halted", fixed={"halt_rate": 0.6, "stuck": 0.8, "cancel_lost": 0.6})),
     (1, PROFILES["suspended"]),
+    (1, PROFILES["night_calm"]),
     *((seed, PROFILES["restore"]) for seed in range(1, 13)),
     *((seed, PROFILES["restore_execution"]) for seed in (2, 3, 4)),
     *((seed, _EARLY) for seed in range(1, 6)),
@@ -44,8 +45,7 @@ def _reached() -> tuple[frozenset[str], dict[str, tuple[int, int]]]:
 
 def _expected(name: str) -> bool:
     service, _, what = name.partition(".")
-    # Points of what this chain does not run, such as the holdings: they are died at beside that service's own tests.
-    if name in ONLY_ON_REAL_PROCESSES or service not in SERVICES:
+    if name in ONLY_ON_REAL_PROCESSES or service not in WITH_HOLDINGS:
         return False
     return what != "lease" or service in LEASE_ISSUERS
 

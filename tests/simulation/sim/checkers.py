@@ -107,7 +107,8 @@ def read_books(paths: HomePaths, *, has_night: bool) -> Books:
             for source, cash, units in db.execute(
                 "SELECT t.source_event_id,"
                 " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq"
-                " AND p.account_code IN ('1010', '1030', '1040')),"
+                # A tax that was paid out (5120) has not left this broker.
+                " AND p.account_code IN ('1010', '1030', '1040', '5120')),"
                 " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq"
                 " AND p.account_code = '9010')"
                 " FROM tx t ORDER BY t.seq"

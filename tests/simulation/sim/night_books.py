@@ -81,10 +81,13 @@ def read_night(paths: HomePaths, ledger: Path) -> NightBooks:
 
 
 def cash_in_books(ledger: Path) -> int:
-    """Return the account's cash by the books, reserves included, in micro-dollars."""
+    """Return the account's cash by the books in micro-dollars: with the reserves, and what was paid out of them.
+
+    No payout leaves this broker.
+    """
     with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as db:
         [(found,)] = db.execute(
-            "SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code IN ('1010', '1030', '1040')"
+            "SELECT coalesce(sum(amount), 0) FROM posting WHERE account_code IN ('1010', '1030', '1040', '5120')"
         ).fetchall()
     return int(found)
 
@@ -132,8 +135,8 @@ def _record_faults(night: NightBooks, house: BrokerHouse) -> Iterator[str]:
     yield from (f"{one} is in a record and nowhere else" for one in ids if one not in booked and one not in fills)
     for one, amount in booked.items():
         run = one.removeprefix("holdings-").rsplit("-", 2)[0]
-        if amount and run in runs and not ids[one]:
-            yield f"{one} is in the books, and the record of run {run} does not have it"
+        if amount and (run in runs or one.startswith("payout-")) and not ids[one]:
+            yield f"{one} is in the books and in no record"
     for _, record in night.records:
         for action in record["actions"]:
             total = sum(abs(fills[one].cash_micros) for one in action["ids"] if one in fills)

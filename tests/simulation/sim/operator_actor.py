@@ -14,11 +14,11 @@ from bus.codec import Command, encode_frame, encode_message
 from bus.commands import COMMAND_VALID_NS
 from bus.control import KILL_FILE
 from bus.halt import ArmRecord
-from bus.messages import ChainStatus, HoldingsSnapshot, OperatorCommand, RunHoldings
+from bus.messages import MICROS, ChainStatus, HoldingsSnapshot, OperatorCommand, PayReserve, RunHoldings
 from bus.vital_signs import drift_refusal
 
 _LOOK_NS: Final = 200 * MS
-#: What is asked of the holdings in one run: a rebalance or a top-up.
+#: What is asked in one run: a rebalance, a top-up, or that a reserve is paid out.
 _ASKED_MAX: Final = 4
 _ASKS: Final = 0.2
 
@@ -122,10 +122,21 @@ class Operator:
         status = chain.status("holdings", HoldingsSnapshot)
         is_over = status is not None and status.outcome != "no night yet" and not chain.feed_ended
         if is_over and chain.host.chance(_ASKS):
-            self._command(RunHoldings, is_rebalance=chain.host.chance(0.5), receiver="holdings")
+            self._ask_of_holdings(status)
             asked += 1
         if asked < _ASKED_MAX:
             chain.host.after(_LOOK_NS, "operator and the holdings", lambda: self._look_at_holdings(asked))
+
+    def _ask_of_holdings(self, status: HoldingsSnapshot) -> None:
+        host = self.chain.host
+        if status.tax_reserve_micros and host.chance(0.5):
+            # Half of these ask for more than there is.
+            amount = status.tax_reserve_micros + (MICROS if host.chance(0.5) else -MICROS)
+            self._command(
+                PayReserve, purpose="TAX", amount_micros=max(amount, 1), is_withdrawn=False, receiver="ledger"
+            )
+        else:
+            self._command(RunHoldings, is_rebalance=host.chance(0.5), receiver="holdings")
 
     def _command(self, kind: type[OperatorCommand], **wanted: Any) -> None:
         host = self.chain.host
