@@ -47,6 +47,11 @@ class NightBooks:
     lowest_micros: int
     units: dict[str, int]
 
+    @property
+    def actions(self) -> frozenset[str]:
+        """Return the kinds of what was done, in the words of the records."""
+        return frozenset(str(action["action"]) for _, record in self.records for action in record["actions"])
+
 
 def read_night(paths: HomePaths, ledger: Path) -> NightBooks:
     """Read the records and the ledger's file, without any of the bot's own readers."""

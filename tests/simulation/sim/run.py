@@ -45,6 +45,8 @@ class Verdict:
     crashes: int
     reached: set[str]
     unrest: str = ""
+    #: What the records of a night say was done.
+    night_actions: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -265,6 +267,7 @@ class Run:
             crashes=len(chain.crashes),
             reached=chain.reached,
             unrest=unrest,
+            night_actions=books.night.actions if books.night else frozenset(),
         )
 
 
