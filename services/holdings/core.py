@@ -174,7 +174,7 @@ class HoldingsCore:
                 ts_event=now_ns,
                 ts_init=now_ns,
                 as_of_date=state.run.session_date if state.run else state.last_session,
-                phase=state.run.phase if state.run else "waits for the end of the session",
+                phase=_phase(state),
                 outcome=_outcome(state.ended),
                 cash_micros=books.cash_micros if books else 0,
                 float_target_micros=seen.float_target_micros if seen else 0,
@@ -475,6 +475,15 @@ def _unplaced(step: Allocate | Sell | Buy) -> str:
     if not isinstance(step, Buy):
         return ""
     return ", ".join(f"{symbol} {_money(amount)}" for symbol, amount in step.purchase.unplaced)[:_TEXT_MAX]
+
+
+def _phase(state: HoldingsState) -> str:
+    if state.run is not None:
+        return state.run.phase
+    if state.asked is not None:
+        what = "a rebalance" if state.asked.is_rebalance else "a top-up"
+        return f"waits for the next window: {what} is asked for by {state.asked.operator}"[:_TEXT_MAX]
+    return "waits for the end of the session"
 
 
 def _outcome(ended: NightEnded | None) -> str:
