@@ -158,6 +158,12 @@ def test_weights_when_worked_out_are_shown_and_not_saved(
     assert Vault(configured).open().holdings == {}
 
 
+def test_weights_are_worked_out_without_the_password(olga: Any) -> None:
+    text = olga.get("/holdings").text
+    for how in ("equal", "actual", "rescale"):
+        assert f'value="{how}" formnovalidate' in text
+
+
 def test_movements_are_listed_filtered_and_given_away(olga: Any, configured: HomePaths) -> None:
     write_record(configured)
     assert "20.00 % of $1,000.00" in olga.get("/holdings").text
