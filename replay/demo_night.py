@@ -1,12 +1,10 @@
 """The demonstration of the long-term holdings: two sessions of the real processes, a night and a rebalance.
 
 `make demo NIGHT=1` runs it. The first session ends with the night that buys the funds; the second is three months
-later, when a rebalance is due. The holdings may be killed while they are at work: what comes of it must be the same.
+later, when a rebalance is due.
 """
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -92,12 +90,6 @@ class NightStage:
         """Return what a service has decided so far."""
         path = self.paths.state / f"{service}.db"
         return list(read_journal(path)) if path.exists() else []
-
-    def kill(self, service: str) -> None:
-        """Kill a service as a crash would; supervisord starts it again."""
-        pid = int(self.chain.control("pid", f"tradebot:{service}").strip() or 0)
-        if pid > 0:
-            os.kill(pid, signal.SIGKILL)
 
 
 def settings_of(choice: SessionChoice) -> dict[str, str]:

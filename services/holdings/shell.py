@@ -13,8 +13,12 @@ from bus.commands import Deciding, Outcome, refuse_request
 from bus.decider import Shell
 from bus.failpoints import Failpoint
 from bus.messages import (
+    GainsAllocated,
+    HoldingsOrderEnded,
+    HoldingsOrderRequested,
     HoldingsRunAsked,
     Message,
+    NightBegan,
     NightEnded,
     OperatorRequest,
     PreviewHoldings,
@@ -30,6 +34,13 @@ logger = logging.getLogger(__name__)
 #: How long the books are given before they are asked again for a fill that is on its way, in boot time.
 ASK_AGAIN_NS: Final = 250_000_000
 _RECORD: Final = Failpoint("holdings.record")
+#: The steps of a run, each once it is committed and before what follows from it is done.
+_STEPS: Final[dict[type[Message], Failpoint]] = {
+    NightBegan: Failpoint("holdings.begun"),
+    GainsAllocated: Failpoint("holdings.allocated"),
+    HoldingsOrderRequested: Failpoint("holdings.ordered"),
+    HoldingsOrderEnded: Failpoint("holdings.filled"),
+}
 
 
 class HoldingsShell(Shell[HoldingsState]):
@@ -62,6 +73,9 @@ class HoldingsShell(Shell[HoldingsState]):
 
     def after_commit(self, state: HoldingsState, event: Message, now_ns: int) -> Sequence[Message]:
         """Write the record of a night that has ended, or of a payout."""
+        if (step := _STEPS.get(type(event))) is not None:
+            with step:
+                pass
         if isinstance(event, NightEnded | ReservePaidOut):
             self._keep(state)
         return ()

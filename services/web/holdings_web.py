@@ -52,6 +52,7 @@ _RUNS: Final = {"rebalance": "Rebalance", "top-up": "Top up the float"}
 _PERCENTS: Final = ("float_percent", "tax_percent", "payroll_percent", "band_percent")
 #: What the reserves are kept for, in the words of the page.
 _KEPT_FOR: Final = {"TAX": "tax", "PAYROLL": "payroll"}
+_EMPTY_ROWS: Final = 3
 #: The steps of a run, as the page lists them while one is under way.
 _PHASES: Final = ("PLANNED", "SELLING", "ALLOCATED", "BUYING")
 pages = Blueprint("holdings", __name__, url_prefix="/holdings")
@@ -287,6 +288,8 @@ def _page(part: Mapping[str, Any], faults: Sequence[str], refusal: Refusal | Non
         "holdings.html",
         part=part,
         rows=[*part["etfs"].items(), *[("", "")] * (ETFS_MAX - len(part["etfs"]))][:ETFS_MAX],
+        # As many rows as there are funds, and some for new ones; the rest is folded away.
+        shown=len(part["etfs"]) + _EMPTY_ROWS,
         intervals=[str(months) for months in INTERVALS_MONTHS],
         faults=faults,
         refusal=refusal,
