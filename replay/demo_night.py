@@ -71,7 +71,7 @@ class NightStage:
         vault.replace(replace(secrets, **changes), secrets.generation)
         self.stage.resume()
 
-    def wait_for_night(self, day: str, meanwhile: Callable[[], None] = lambda: None) -> NightEnded:
+    def wait_for_night(self, day: str) -> NightEnded:
         """Wait until the night of a session has ended.
 
         Raises:
@@ -79,7 +79,6 @@ class NightStage:
         """
         end = time.monotonic() + _NIGHT_TIMEOUT_S
         while time.monotonic() < end:
-            meanwhile()
             found = [one for one in self.journal() if isinstance(one, NightEnded) and one.session_date == day]
             if found:
                 return found[-1]

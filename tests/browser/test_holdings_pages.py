@@ -15,10 +15,12 @@ from bus.halt import HaltRecord
 from config.identity import Identity
 from config.paths import HomePaths
 from config.users import User
+from config.vault import Vault
 from services.web.hub import StatusHub
 
 pytestmark = pytest.mark.browser
 PASSWORD = "correct horse battery"
+SETTINGS = {"is_enabled": True, "etfs": {"SCHD": "50", "SCHY": "30", "VXUS": "20"}}
 PLAN = ["at the prices of 2025-06-10", "sell $9,412.30 of SCHD", "set aside $412.18 for tax", "cash then $10,411.02"]
 FUNDS = (
     ("SCHD", 1_204, 27_840_000, 5_622, 5_000),
@@ -124,6 +126,9 @@ def people(password_hash: str) -> tuple[User, ...]:
 @pytest.fixture
 def served(serve: Callable[..., Any], people: tuple[User, ...]) -> Any:
     made = serve(users=people, bus_of=HoldingsBus)
+    vault = Vault(made.paths)
+    secrets = vault.open()
+    vault.replace(msgspec.structs.replace(secrets, holdings=SETTINGS), secrets.generation)
     write_records(made.paths)
     made.hub.publish(snapshot())
     return made
@@ -159,15 +164,17 @@ def test_a_rebalance_goes_from_its_preview_over_its_steps_to_its_result(
 def test_funds_are_added_rescaled_taken_out_and_saved(served: Any, log_in_at: Callable[[Any, str], Page]) -> None:
     page = log_in_at(served, "olga")
     page.goto(f"{served.address}/holdings")
-    page.get_by_label("Fund 3", exact=True).fill("vxus")
-    page.get_by_label("weight of fund 3 in percent").fill("25")
+    page.get_by_label("Fund 4", exact=True).fill("avuv")
+    page.get_by_label("weight of fund 4 in percent").fill("25")
     page.get_by_role("button", name="Rescale to 100 %").click()
-    expect(page.get_by_label("weight of fund 3 in percent")).to_have_value("20.00")
+    expect(page.get_by_label("weight of fund 1 in percent")).to_have_value("20.00")
     page.get_by_role("button", name="Set to what is held").click()
-    expect(page.get_by_label("weight of fund 1 in percent")).to_have_value("56.22")
-    page.get_by_label("Fund 3", exact=True).fill("")
+    expect(page.get_by_label("weight of fund 2 in percent")).to_have_value("56.22")
+    page.get_by_label("Fund 1", exact=True).fill("")
     page.get_by_role("button", name="Equal weights").click()
-    expect(page.get_by_label("weight of fund 2 in percent")).to_have_value("50.00")
+    expect(page.get_by_label("weight of fund 1 in percent")).to_have_value("33.34")
+    page.get_by_text("More funds, up to 20").click()
+    expect(page.get_by_label("Fund 20", exact=True)).to_be_visible()
     page.get_by_label("Reason").fill("a fund less")
     page.get_by_label("Your password again").fill(PASSWORD)
     page.get_by_role("button", name="Save", exact=True).click()
