@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from chain_day import chain
 from playwright.sync_api import Page, expect
 
 from bus import messages as m
@@ -242,3 +243,14 @@ def test_holdings_without_a_night_or_without_the_service_say_so(
     page.goto(f"{made.address}/holdings/run/top-up")
     expect(page.get_by_text("the holdings service does not answer")).to_be_visible()
     check_page(page, "holdings-away")
+
+
+def test_holdings_when_the_watchdog_falls_silent_then_say_stale_and_grey_the_figures(
+    served: Any, log_in_at: Callable[[Any, str], Page], check_page: Callable[[Page, str], None]
+) -> None:
+    page = log_in_at(served, "vera")
+    served.hub.publish(chain("ACTIVE"))
+    page.goto(f"{served.address}/holdings")
+    expect(page.locator("#stale")).to_be_visible(timeout=10_000)
+    expect(page.locator("#holdings-live")).to_have_class("stacked is-stale")
+    check_page(page, "holdings-stale")
