@@ -1120,7 +1120,7 @@ class PayReserve(OperatorCommand, frozen=True, kw_only=True):
 
     purpose: Purpose
     is_withdrawn: bool
-    amount_micros: Annotated[int, Meta(gt=0)]
+    amount_micros: Annotated[int, Meta(ge=1, le=2**62)]
 
 
 class PreviewHoldings(OperatorRequest, frozen=True, kw_only=True):
