@@ -12,6 +12,16 @@ from bus.routes import LEASE_ISSUERS
 _EARLY = Profile(
     "early", fixed={"loss": 0.3}, restores=("strategy", "screener"), restore_s=(0.3, 0.8), ends_in=LOST_HISTORY
 )
+#: What risk told the holdings is not in its file any more: they halt the chain.
+_NIGHT_RESTORED = Profile(
+    "night_restored",
+    services=WITH_HOLDINGS,
+    restores=("risk",),
+    restore_s=(24.2, 27.0),
+    ends_in=LOST_HISTORY,
+    speeds=(20,),
+    fault_s=(38.0, 42.0),
+)
 #: Quiet, with every answer of the broker in doubt, halted by an operator, and with files from another time.
 SCENES: tuple[tuple[int, Profile], ...] = (
     (1, PROFILES["calm"]),
@@ -20,6 +30,7 @@ SCENES: tuple[tuple[int, Profile], ...] = (
     (3, Profile("halted", fixed={"halt_rate": 0.6, "stuck": 0.8, "cancel_lost": 0.6})),
     (1, PROFILES["suspended"]),
     (1, PROFILES["night_calm"]),
+    (1, _NIGHT_RESTORED),
     *((seed, PROFILES["restore"]) for seed in range(1, 13)),
     *((seed, PROFILES["restore_execution"]) for seed in (2, 3, 4)),
     *((seed, _EARLY) for seed in range(1, 6)),

@@ -53,15 +53,6 @@ class Books:
     approved: list[SubmitOrder]
     night: NightBooks | None = None
 
-    @property
-    def fund_orders(self) -> frozenset[str]:
-        """Return the client's ids of the orders of the holdings."""
-        return frozenset(
-            client_order_id(IDENTITY.bot_identity, order.intent_id, "fund", attempt=1)
-            for order in self.approved
-            if order.strategy == "holdings"
-        )
-
 
 @dataclass
 class Case:
@@ -87,6 +78,15 @@ class Case:
     #: What risk had approved and does not know any more.
     forgotten: list[SubmitOrder] = field(default_factory=list)
     halts_at: list[int] = field(default_factory=list)
+
+    @property
+    def fund_orders(self) -> frozenset[str]:
+        """Return the client's ids of the orders of the holdings."""
+        return frozenset(
+            client_order_id(IDENTITY.bot_identity, order.intent_id, "fund", attempt=1)
+            for order in (*self.books.approved, *self.forgotten)
+            if order.strategy == "holdings"
+        )
 
     def stands_halted(self) -> bool:
         """Tell whether a halt that this fault may end in was raised, and nothing can be traded since.
@@ -204,7 +204,7 @@ def _ledger_balances(case: Case) -> Iterator[str]:
 
 
 def _entries(case: Case) -> Iterator[Post]:
-    return (post for post in case.house.posts if post.side == "BUY" or post.client_order_id in case.books.fund_orders)
+    return (post for post in case.house.posts if post.side == "BUY" or post.client_order_id in case.fund_orders)
 
 
 def _entry_is_armed(case: Case) -> Iterator[str]:
@@ -241,7 +241,7 @@ def _entry_has_both_leases(case: Case) -> Iterator[str]:
 
 def _entry_is_in_time(case: Case) -> Iterator[str]:
     """Inside the session, and within the time to live of the minute that made the signal."""
-    funds = case.books.fund_orders
+    funds = case.fund_orders
     for post in _entries(case):
         if post.client_order_id in funds:
             # The holdings deal after the flatten, until a minute before the close.
