@@ -1000,6 +1000,20 @@ class ReservesStated(Message, frozen=True, kw_only=True):
     payroll_micros: Micros
 
 
+class ReservePaidOut(Message, frozen=True, kw_only=True):
+    """A reserve was paid out: the ledger has booked it as entry `seq`, under `activity_id`. Balances are after it."""
+
+    activity_id: Id
+    purpose: Purpose
+    amount_micros: Micros
+    operator: Id
+    reason: Text
+    seq: int
+    cash_micros: Micros
+    tax_reserve_micros: Micros
+    payroll_reserve_micros: Micros
+
+
 class HoldingsOrderRequested(Message, frozen=True, kw_only=True):
     """The holdings want to buy or sell a fund at the market. One order per `intent_id`, ever; each gets an answer."""
 
@@ -1115,6 +1129,17 @@ class RunHoldings(OperatorCommand, frozen=True, kw_only=True):
     """Run the long-term holdings now where their window is open, else in the next one; `is_rebalance`: on target."""
 
     is_rebalance: bool
+
+
+class PayReserve(OperatorCommand, frozen=True, kw_only=True):
+    """Book that a reserve was paid out to whom it was kept for; never more than it holds. `reason` says to whom.
+
+    `is_withdrawn`: the broker's withdrawal is in the books already; else the next ones carry it.
+    """
+
+    purpose: Purpose
+    is_withdrawn: bool
+    amount_micros: Annotated[int, Meta(ge=1, le=2**62)]
 
 
 class PreviewHoldings(OperatorRequest, frozen=True, kw_only=True):
@@ -1464,6 +1489,7 @@ ReliableMessage = (
     | NightStepped
     | GainsAllocated
     | ReserveAllocated
+    | ReservePaidOut
     | ReservesStated
     | HoldingsOrderRequested
     | HoldingsOrderDenied
@@ -1476,6 +1502,7 @@ ReliableMessage = (
     | ReconcileNow
     | TellActivity
     | RunHoldings
+    | PayReserve
     | PreviewHoldings
     | AskLedger
 )

@@ -53,6 +53,7 @@ ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, .
     ("holdings", m.BooksRequested): ("ledger",),
     ("ledger", m.BooksReported): ("holdings",),
     ("holdings", m.ReserveAllocated): ("ledger",),
+    ("ledger", m.ReservePaidOut): ("holdings",),
     ("holdings", m.HoldingsOrderRequested): ("risk",),
     ("risk", m.HoldingsOrderDenied): ("holdings",),
     ("execution", m.HoldingsOrderEnded): ("holdings",),
@@ -68,6 +69,7 @@ COMMANDS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
     m.ReconcileNow: ("web",),
     m.TellActivity: ("web",),
     m.RunHoldings: ("web",),
+    m.PayReserve: ("web",),
     m.PreviewHoldings: ("web",),
     m.AskLedger: ("web",),
 }

@@ -1,12 +1,10 @@
 """The demonstration of the long-term holdings: two sessions of the real processes, a night and a rebalance.
 
 `make demo NIGHT=1` runs it. The first session ends with the night that buys the funds; the second is three months
-later, when a rebalance is due. The holdings may be killed while they are at work: what comes of it must be the same.
+later, when a rebalance is due.
 """
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -73,7 +71,7 @@ class NightStage:
         vault.replace(replace(secrets, **changes), secrets.generation)
         self.stage.resume()
 
-    def wait_for_night(self, day: str, meanwhile: Callable[[], None] = lambda: None) -> NightEnded:
+    def wait_for_night(self, day: str) -> NightEnded:
         """Wait until the night of a session has ended.
 
         Raises:
@@ -81,7 +79,6 @@ class NightStage:
         """
         end = time.monotonic() + _NIGHT_TIMEOUT_S
         while time.monotonic() < end:
-            meanwhile()
             found = [one for one in self.journal() if isinstance(one, NightEnded) and one.session_date == day]
             if found:
                 return found[-1]
@@ -92,12 +89,6 @@ class NightStage:
         """Return what a service has decided so far."""
         path = self.paths.state / f"{service}.db"
         return list(read_journal(path)) if path.exists() else []
-
-    def kill(self, service: str) -> None:
-        """Kill a service as a crash would; supervisord starts it again."""
-        pid = int(self.chain.control("pid", f"tradebot:{service}").strip() or 0)
-        if pid > 0:
-            os.kill(pid, signal.SIGKILL)
 
 
 def settings_of(choice: SessionChoice) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The record of a night: one JSON file, written once, read-only, chained to the one before it. Never written over.
+"""The record of a night or a payout: one JSON file, written once, read-only, chained to the one before it.
 
 `events` are all that the night heard, decided and said, in order, each with its UTC time; `actions` are what it did,
 one line each: what the specification asks of a log. A correction is a record of its own.
@@ -27,6 +27,7 @@ from bus.messages import (
     NightEnded,
     NightStepped,
     ReserveAllocated,
+    ReservePaidOut,
 )
 
 _NAME: Final = re.compile(r"^(\d{6})-([0-9]{4}-[0-9]{2}-[0-9]{2})\.json$")
@@ -68,8 +69,10 @@ def actions_of(events: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def record_of(events: Sequence[Message], *, ledger_head: str, previous: str) -> bytes:
-    """Return the record of a night that has ended; the same events give the same bytes."""
+    """Return the record of a night that has ended, or of a payout alone; the same events give the same bytes."""
     began, ended = events[0], events[-1]
+    if isinstance(ended, ReservePaidOut):
+        return _bytes_of(_payout_content(ended), ledger_head, previous)
     if not (isinstance(began, NightBegan) and isinstance(ended, NightEnded)):
         raise AuditError("A night's record begins with NightBegan and ends with NightEnded: this is a fault.")
     content = {
@@ -81,13 +84,16 @@ def record_of(events: Sequence[Message], *, ledger_head: str, previous: str) -> 
         "detail": ended.detail,
         "is_rebalance": ended.is_rebalance,
         "watermark_seq": ended.watermark_seq,
-        "ledger_head": ledger_head,
-        "prev_sha256": previous,
         "allocations": [msgspec.to_builtins(one) for one in events if isinstance(one, GainsAllocated)],
         "actions": actions_of(events),
         "events": [{"at_utc": iso_utc(one.ts_event), **msgspec.to_builtins(one)} for one in events],
     }
-    return (json.dumps(content, indent=1, ensure_ascii=True) + "\n").encode()
+    return _bytes_of(content, ledger_head, previous)
+
+
+def _bytes_of(content: dict[str, Any], ledger_head: str, previous: str) -> bytes:
+    whole = {**content, "ledger_head": ledger_head, "prev_sha256": previous}
+    return (json.dumps(whole, indent=1, ensure_ascii=True) + "\n").encode()
 
 
 class AuditFolder:
@@ -102,15 +108,17 @@ class AuditFolder:
             return []
         return sorted(path for path in self._folder.iterdir() if _NAME.match(path.name))
 
+    def has(self, number: int) -> bool:
+        """Tell whether a record is there."""
+        return any(path.name.startswith(f"{number:06d}-") for path in self.records())
+
     def write(self, number: int, events: Sequence[Message], ledger_head: str) -> Path:
-        """Write the record of a night, once: one that is there already stays as it is.
+        """Write a record, once: one that is there already stays as it is.
 
         Raises:
             AuditError: the disk refuses it, or the record before it is missing.
         """
-        ended = events[-1]
-        name = f"{number:06d}-{ended.session_date if isinstance(ended, NightEnded) else ''}.json"
-        path = self._folder / name
+        path = self._folder / f"{number:06d}-{_day_of(events[-1])}.json"
         if path.exists():
             return path
         content = record_of(events, ledger_head=ledger_head, previous=self._previous(number))
@@ -165,6 +173,43 @@ class AuditFolder:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _day_of(event: Message) -> str:
+    return event.session_date if isinstance(event, NightEnded) else iso_utc(event.ts_event)[:10]
+
+
+def _payout_content(event: ReservePaidOut) -> dict[str, Any]:
+    """Return a payout with the fields that a night has: whoever reads records reads both."""
+    at_utc = iso_utc(event.ts_event)
+    action = {
+        "at_utc": at_utc,
+        "action": f"{event.purpose}_PAYOUT",
+        "symbol": "",
+        "qty_nanos": 0,
+        "context": f"{event.reason} ({event.operator})",
+        "ids": [event.activity_id],
+        "total_micros": event.amount_micros,
+        "price_micros": 0,
+        "gain_micros": 0,
+        "seqs": [event.seq],
+        "cash_micros": event.cash_micros,
+        "tax_reserve_micros": event.tax_reserve_micros,
+        "payroll_reserve_micros": event.payroll_reserve_micros,
+    }
+    return {
+        "run_id": event.activity_id,
+        "session_date": _day_of(event),
+        "began_utc": at_utc,
+        "ended_utc": at_utc,
+        "outcome": "PAID",
+        "detail": event.reason,
+        "is_rebalance": False,
+        "watermark_seq": event.seq,
+        "allocations": [],
+        "actions": [action],
+        "events": [{"at_utc": at_utc, **msgspec.to_builtins(event)}],
+    }
 
 
 def _is_rebalance(events: Sequence[Message]) -> bool:

@@ -33,6 +33,7 @@ from bus.messages import (
     NightStepped,
     Purpose,
     ReserveAllocated,
+    ReservePaidOut,
     SessionPlanned,
     StatusMessage,
 )
@@ -59,7 +60,8 @@ class HoldingsState(Struct, frozen=True, kw_only=True):
     """Folded from the journal.
 
     `gain_mark_micros` is the sum of all gains that were ever allocated, None before the first night; `record` are the
-    events of the present run, or of the last. `nights` counts the runs that have ended. `asked` is what an operator
+    events of the present run, or of the last. `records` counts what has a record: the runs that have ended and the
+    payouts; `record_number` and `paid_number` are the numbers of the newest of each. `asked` is what an operator
     wants done in the next run; `window` is the newest that was opened.
     """
 
@@ -69,7 +71,10 @@ class HoldingsState(Struct, frozen=True, kw_only=True):
     watermark_seq: int = 0
     last_session: str = ""
     last_rebalance: str = ""
-    nights: int = 0
+    records: int = 0
+    record_number: int = 0
+    paid: ReservePaidOut | None = None
+    paid_number: int = 0
     books: BooksReported | None = None
     seen: NightStepped | None = None
     ended: NightEnded | None = None
@@ -100,7 +105,7 @@ class HoldingsCore:
         now = max(now_ns, message.ts_init)
         run = state.run
         match message:
-            case SessionPlanned():
+            case SessionPlanned() | ReservePaidOut():
                 return (message,)
             case HoldingsWindowOpened():
                 kept = () if message == state.window else (message,)
@@ -137,6 +142,8 @@ class HoldingsCore:
             return replace(state, asked=event)
         if isinstance(event, HoldingsWindowOpened):
             return replace(state, window=event)
+        if isinstance(event, ReservePaidOut):
+            return _paid_out(state, event)
         state = replace(state, record=(*state.record, event)[-RECORD_MAX:]) if state.run else state
         match event:
             case NightEnded():
@@ -167,7 +174,7 @@ class HoldingsCore:
                 ts_event=now_ns,
                 ts_init=now_ns,
                 as_of_date=state.run.session_date if state.run else state.last_session,
-                phase=state.run.phase if state.run else "waits for the end of the session",
+                phase=_phase(state),
                 outcome=_outcome(state.ended),
                 cash_micros=books.cash_micros if books else 0,
                 float_target_micros=seen.float_target_micros if seen else 0,
@@ -417,11 +424,26 @@ def _ended(state: HoldingsState, event: NightEnded) -> HoldingsState:
         state,
         run=None,
         ended=event,
-        nights=state.nights + 1,
+        records=state.records + 1,
+        record_number=state.records + 1,
         last_session=event.session_date,
         last_rebalance=event.session_date if is_new_clock else state.last_rebalance,
         watermark_seq=max(event.watermark_seq, state.watermark_seq),
     )
+
+
+def _paid_out(state: HoldingsState, event: ReservePaidOut) -> HoldingsState:
+    """Return the state after a payout, which has a record of its own, whatever the night does."""
+    number = state.records + 1
+    books = state.books
+    if books is not None:
+        books = replace(
+            books,
+            cash_micros=event.cash_micros,
+            tax_reserve_micros=event.tax_reserve_micros,
+            payroll_reserve_micros=event.payroll_reserve_micros,
+        )
+    return replace(state, books=books, records=number, paid=event, paid_number=number)
 
 
 def _request(run: Run, leg: Leg, now: int) -> HoldingsOrderRequested:
@@ -453,6 +475,15 @@ def _unplaced(step: Allocate | Sell | Buy) -> str:
     if not isinstance(step, Buy):
         return ""
     return ", ".join(f"{symbol} {_money(amount)}" for symbol, amount in step.purchase.unplaced)[:_TEXT_MAX]
+
+
+def _phase(state: HoldingsState) -> str:
+    if state.run is not None:
+        return state.run.phase
+    if state.asked is not None:
+        what = "a rebalance" if state.asked.is_rebalance else "a top-up"
+        return f"waits for the next window: {what} is asked for by {state.asked.operator}"[:_TEXT_MAX]
+    return "waits for the end of the session"
 
 
 def _outcome(ended: NightEnded | None) -> str:

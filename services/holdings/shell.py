@@ -13,11 +13,16 @@ from bus.commands import Deciding, Outcome, refuse_request
 from bus.decider import Shell
 from bus.failpoints import Failpoint
 from bus.messages import (
+    GainsAllocated,
+    HoldingsOrderEnded,
+    HoldingsOrderRequested,
     HoldingsRunAsked,
     Message,
+    NightBegan,
     NightEnded,
     OperatorRequest,
     PreviewHoldings,
+    ReservePaidOut,
     RunHoldings,
 )
 from config.holdings import HoldingsSettingsError
@@ -29,6 +34,13 @@ logger = logging.getLogger(__name__)
 #: How long the books are given before they are asked again for a fill that is on its way, in boot time.
 ASK_AGAIN_NS: Final = 250_000_000
 _RECORD: Final = Failpoint("holdings.record")
+#: The steps of a run, each once it is committed and before what follows from it is done.
+_STEPS: Final[dict[type[Message], Failpoint]] = {
+    NightBegan: Failpoint("holdings.begun"),
+    GainsAllocated: Failpoint("holdings.allocated"),
+    HoldingsOrderRequested: Failpoint("holdings.ordered"),
+    HoldingsOrderEnded: Failpoint("holdings.filled"),
+}
 
 
 class HoldingsShell(Shell[HoldingsState]):
@@ -60,8 +72,11 @@ class HoldingsShell(Shell[HoldingsState]):
         return ()
 
     def after_commit(self, state: HoldingsState, event: Message, now_ns: int) -> Sequence[Message]:
-        """Write the record of a night that has ended."""
-        if isinstance(event, NightEnded):
+        """Write the record of a night that has ended, or of a payout."""
+        if (step := _STEPS.get(type(event))) is not None:
+            with step:
+                pass
+        if isinstance(event, NightEnded | ReservePaidOut):
             self._keep(state)
         return ()
 
@@ -102,14 +117,21 @@ class HoldingsShell(Shell[HoldingsState]):
                 return refuse_request(request, deciding)
 
     def _keep(self, state: HoldingsState) -> None:
-        if state.run is not None or not state.record or not isinstance(state.record[-1], NightEnded):
-            return
-        try:
-            with _RECORD:
-                path = self._records.write(state.nights, state.record, self._ledger_head())
-        except AuditError as error:
-            raise CannotStartError(str(error)) from error
-        logger.info("the record of the night is %s", path)
+        """Write what has no record yet: the night that has ended last, and the newest payout."""
+        kept: list[tuple[int, tuple[Message, ...]]] = []
+        if state.run is None and state.record and isinstance(state.record[-1], NightEnded):
+            kept.append((state.record_number, state.record))
+        if state.paid is not None:
+            kept.append((state.paid_number, (state.paid,)))
+        for number, events in sorted(kept, key=lambda one: one[0]):
+            if self._records.has(number):
+                continue
+            try:
+                with _RECORD:
+                    path = self._records.write(number, events, self._ledger_head())
+            except AuditError as error:
+                raise CannotStartError(str(error)) from error
+            logger.info("record %d of the holdings is %s", number, path)
 
     def _ledger_head(self) -> str:
         try:

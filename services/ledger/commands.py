@@ -5,16 +5,24 @@ from typing import Final
 
 from bus.clock import utc_now, utc_ns
 from bus.commands import Deciding, Outcome
-from bus.messages import BookWashSales, ChangeCoa, EntryPosted, EntrySuspended, ExplainSuspense, ReverseEntry
+from bus.messages import (
+    BookWashSales,
+    ChangeCoa,
+    EntryPosted,
+    EntrySuspended,
+    ExplainSuspense,
+    PayReserve,
+    ReverseEntry,
+)
 from services.ledger.book import Book
 from services.ledger.coa_utils_ledger import CoaError, changed_chart
-from services.ledger.events import EntryReversed, SuspenseExplained
+from services.ledger.events import EntryReversed, PayoutOrdered, SuspenseExplained
 from services.ledger.failures import BackupError, LedgerError
 from services.ledger.hash_chain import Value
 from services.ledger.tax_versions import prefix_of
 
 _NOTE_LENGTH_MAX: Final = 400
-Command = ChangeCoa | ReverseEntry | ExplainSuspense
+Command = ChangeCoa | ReverseEntry | ExplainSuspense | PayReserve
 
 
 def carry_out(command: Command, book: Book, deciding: Deciding) -> Outcome:
@@ -60,6 +68,8 @@ def _done(command: Command, book: Book, deciding: Deciding) -> Outcome:
             if refusal := _account_refusal(command.account, book):
                 return Outcome(is_done=False, detail=refusal)
             return _book(SuspenseExplained.of(command), book, deciding)
+        case PayReserve():
+            return _book(PayoutOrdered.of(command), book, deciding)
 
 
 def _change_chart(command: ChangeCoa, book: Book) -> Outcome:
@@ -82,7 +92,7 @@ def _change_chart(command: ChangeCoa, book: Book) -> Outcome:
     return Outcome(is_done=True, detail=f"The chart of accounts is at version {made}.")
 
 
-def _book(report: EntryReversed | SuspenseExplained, book: Book, deciding: Deciding) -> Outcome:
+def _book(report: EntryReversed | SuspenseExplained | PayoutOrdered, book: Book, deciding: Deciding) -> Outcome:
     """Book what an operator ordered as everything else is booked; what the core refuses leaves no trace."""
     if book.last_seq() != deciding.state.last_seq:
         return Outcome(is_done=False, detail="the last fills before a crash are not told again yet: try again soon")

@@ -23,7 +23,7 @@ def compared(
 
     Args:
         stated: what the broker says.
-        cash_micros: what the books hold of the broker's cash, settled or not, envelopes included.
+        cash_micros: what the books hold of the broker's cash, settled or not, with envelopes and payouts on their way.
         lots: open lots by commodity.
         now_ns: session time.
     """

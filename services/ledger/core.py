@@ -29,6 +29,8 @@ from services.ledger.events import (
     EntryReversed,
     LedgerEvent,
     OptionExercised,
+    PayoutOrdered,
+    ReservePaid,
     Reversed,
     SuspenseExplained,
     event_of,
@@ -116,8 +118,8 @@ class LedgerCore:
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
         """Book what execution tells and operators order, once; what cannot be booked is suspended with its reason."""
         match message:
-            case EntryReversed() | SuspenseExplained():
-                return self.book(state, ordered_event(message, self._settings.broker_name, now_ns), now_ns)
+            case EntryReversed() | SuspenseExplained() | PayoutOrdered():
+                return self._ordered(state, message, now_ns)
             case AccountStated():
                 return self._compare(state, message, now_ns)
             case ReserveAllocated():
@@ -134,6 +136,17 @@ class LedgerCore:
             case _:
                 # The routes let nothing else through, so there is nothing else to book.
                 return ()
+
+    def _ordered(
+        self, state: LedgerState, report: EntryReversed | SuspenseExplained | PayoutOrdered, now_ns: int
+    ) -> Sequence[Message]:
+        """Book what an operator orders; of a payout the holdings are told in the same transaction."""
+        if not isinstance(report, PayoutOrdered):
+            return self.book(state, ordered_event(report, self._settings.broker_name, now_ns), now_ns)
+        payment = holdings_facts.payment_of(report, self._settings.broker_name, now_ns)
+        events = self.book(state, payment, now_ns)
+        entries = [one for one in events if isinstance(one, EntryPosted) and one.event_type != "SETTLEMENT"]
+        return (*events, holdings_facts.paid_out(state.holdings, report, entries)) if entries else events
 
     def _take_back(self, state: LedgerState, message: FillReversed, now_ns: int) -> Sequence[Message]:
         """Take a fill's entry back; one that is too old to be known here is a person's to take back."""
@@ -167,14 +180,20 @@ class LedgerCore:
             return _suspend(state, event, answer, now_ns)
         settled = self._settlements(state, event.ts_ns)
         entry = _post(state.last_seq + len(settled) + 1, event, answer, now_ns)
-        return (*settled, entry, *holdings_facts.reserves_after(state.holdings, entry))
+        carried = holdings_facts.carried(state.holdings, event)
+        entries = [entry]
+        if carried is not None:
+            entries.append(_post(entry.seq + 1, carried, draft_of(carried, (), (), settles_later=False), now_ns))
+        return (*settled, *entries, *holdings_facts.reserves_after(state.holdings, entry))
 
     def _compare(self, state: LedgerState, stated: AccountStated, now_ns: int) -> Sequence[Message]:
         """Compare the books with what the broker states, and put a difference of cash into suspense."""
         # BROKER_NAME: a ledger is the books of one broker account.
         if stated.broker.casefold() != self._settings.broker_name.casefold():
             return ()
-        event = compared(stated, cash_micros=state.account_cash_micros, lots=state.lots, now_ns=now_ns)
+        # What was paid out is there until the broker tells its withdrawal.
+        cash_micros = state.account_cash_micros + state.holdings.on_its_way_micros
+        event = compared(stated, cash_micros=cash_micros, lots=state.lots, now_ns=now_ns)
         suspense = suspense_of(event)
         return (event,) if suspense is None else (event, *self.book(state, suspense, now_ns))
 
@@ -214,6 +233,8 @@ class LedgerCore:
                 f"{self._settings.broker_name} (BROKER_NAME). Find out which bot it belongs to."
             )
         if isinstance(event, Reversed) and (fault := _reversal_fault(state, event)):
+            return fault
+        if isinstance(event, ReservePaid) and (fault := holdings_facts.payout_fault(state.holdings, event)):
             return fault
         lots = state.lots.get(accounts.unit_commodity(getattr(event, "symbol", "")), ())
         underlying: tuple[Lot, ...] = ()

@@ -15,6 +15,7 @@ from bus.messages import (
     FillReversed,
     Message,
     OrderFilled,
+    PayReserve,
     ReverseEntry,
     SharesSplit,
     Side,
@@ -96,6 +97,13 @@ class ReservePaid(BookEvent, frozen=True, kw_only=True):
 
     purpose: Literal["TAX", "PAYROLL"]
     amount_micros: int
+    is_withdrawn: bool = False
+
+
+class PayoutWithdrawn(BookEvent, frozen=True, kw_only=True):
+    """A withdrawal at the broker carried what was paid out of the reserves: so much of it is no draw of the owner's."""
+
+    amount_micros: int
 
 
 class SuspenseBooked(BookEvent, frozen=True, kw_only=True):
@@ -164,6 +172,17 @@ class SuspenseExplained(Message, frozen=True, kw_only=True):
         )
 
 
+class PayoutOrdered(Message, frozen=True, kw_only=True):
+    """A report of the shell: an operator has paid a reserve out."""
+
+    command: PayReserve
+
+    @classmethod
+    def of(cls, command: PayReserve) -> "PayoutOrdered":
+        """Return the report of a command."""
+        return cls(ts_event=command.ts_event, ts_init=command.ts_init, command=command)
+
+
 LedgerEvent = (
     Traded
     | CashChanged
@@ -172,6 +191,7 @@ LedgerEvent = (
     | OptionExercised
     | ReserveMoved
     | ReservePaid
+    | PayoutWithdrawn
     | SuspenseBooked
     | SuspenseCleared
     | Reversed

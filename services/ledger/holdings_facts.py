@@ -1,5 +1,6 @@
 """What the ledger tells the long-term holdings: lots, reserves, all gains; and what they tell it. Pure."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
@@ -11,12 +12,14 @@ from bus.messages import (
     EntryPosted,
     LotLine,
     ReserveAllocated,
+    ReservePaidOut,
     ReservesStated,
 )
 from services.ledger import accounts
-from services.ledger.events import ReserveMoved
+from services.ledger.events import CashChanged, LedgerEvent, PayoutOrdered, PayoutWithdrawn, ReserveMoved, ReservePaid
+from services.ledger.figures import dollars
 from services.ledger.lots import Lot
-from services.ledger.recipes import source_key
+from services.ledger.recipes import RESERVES, source_key
 
 if TYPE_CHECKING:
     from services.ledger.core import LedgerState
@@ -26,6 +29,8 @@ ENTRIES_MAX: Final = 1_000
 #: Lots that are told one by one, of each fund; the younger ones after them are told as one. A sale takes the oldest.
 LOTS_MAX: Final = 40
 _EVENT_TYPES: Final = ("FILL", "TAX_RESERVE", "PAYROLL_RESERVE")
+#: What puts a payout on its way to whom it was kept for, and what tells that it has left the broker.
+_ON_ITS_WAY: Final = {"TAX_PAID": 1, "PAYROLL_PAID": 1, "PAYOUT_WITHDRAWN": -1}
 _OF_HOLDINGS: Final = frozenset(
     {accounts.HOLDINGS_AT_COST, accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE},
 )
@@ -34,14 +39,20 @@ _COSTS: Final = (accounts.COMMISSIONS, accounts.FEES)
 
 
 class HoldingsFacts(Struct, kw_only=True):
-    """Folded beside the books, in place: dollars by account, and the newest entries that touch the holdings."""
+    """Folded beside the books, in place: dollars by account, and the newest entries that touch the holdings.
+
+    `on_its_way_micros` was paid out of the reserves, and the broker has not told the withdrawal of it.
+    """
 
     balances: dict[str, int] = field(default_factory=dict)
     entries: dict[str, BookedFill] = field(default_factory=dict)
     symbols: set[str] = field(default_factory=set)
+    on_its_way_micros: int = 0
+    on_its_way_by_seq: dict[int, int] = field(default_factory=dict)
 
     def fold(self, entry: EntryPosted) -> None:
         """Fold one entry."""
+        self._fold_payout(entry)
         touched: set[str] = set()
         cash = 0
         for line in entry.lines:
@@ -61,6 +72,14 @@ class HoldingsFacts(Struct, kw_only=True):
             if len(self.entries) > ENTRIES_MAX:
                 del self.entries[next(iter(self.entries))]
 
+    def _fold_payout(self, entry: EntryPosted) -> None:
+        moved = _ON_ITS_WAY.get(entry.event_type, 0) * abs(entry.lines[0].amount)
+        if entry.reverses_seq:
+            moved = -self.on_its_way_by_seq.get(entry.reverses_seq, 0)
+        if moved:
+            self.on_its_way_micros += moved
+            self.on_its_way_by_seq[entry.seq] = moved
+
     def of(self, code: str) -> int:
         """Return an account's balance in micro-dollars, debit positive."""
         return self.balances.get(code, 0)
@@ -76,6 +95,79 @@ def reserve_of(message: ReserveAllocated) -> ReserveMoved:
         purpose=message.purpose,
         amount_micros=message.amount_micros,
         basis=message.basis,
+    )
+
+
+def payment_of(report: PayoutOrdered, broker: str, now_ns: int) -> ReservePaid:
+    """Return what an operator's payout tells the books; it happens now, on the session's clock."""
+    # A replay that was just started has heard of no time yet: then it is the time of the order.
+    now_ns = now_ns or report.ts_init
+    return ReservePaid(
+        broker=broker,
+        key=payout_id(report),
+        ts_ns=now_ns,
+        told_ns=now_ns,
+        purpose=report.command.purpose,
+        amount_micros=report.command.amount_micros,
+        is_withdrawn=report.command.is_withdrawn,
+    )
+
+
+def payout_id(report: PayoutOrdered) -> str:
+    """Return the id of a payout, in the books and in the record of the holdings."""
+    return f"payout-{report.command.command_id}"
+
+
+def payout_fault(facts: HoldingsFacts, event: ReservePaid) -> str:
+    """Return why a reserve cannot be paid out: it never holds less than nothing."""
+    held, drawn = facts.of(RESERVES[event.purpose][0]), facts.of(accounts.OWNER_DRAWS)
+    if event.is_withdrawn and event.amount_micros > drawn:
+        return (
+            f"The books know of withdrawals of {dollars(drawn)} dollars that paid nothing yet. Wait until the broker "
+            "has told it after a close, or say that the withdrawal is still to come."
+        )
+    if event.amount_micros <= held:
+        return ""
+    return (
+        f"{dollars(event.amount_micros)} dollars are more than the {event.purpose.lower()} reserve holds: "
+        f"{dollars(held)}. Pay out at most that."
+    )
+
+
+def carried(facts: HoldingsFacts, event: LedgerEvent) -> PayoutWithdrawn | None:
+    """Return what of an event's withdrawal carries payouts; None for what is no withdrawal or carries nothing."""
+    amount = 0
+    if isinstance(event, ReservePaid) and event.is_withdrawn:
+        amount = event.amount_micros
+    elif isinstance(event, CashChanged) and event.kind == "WITHDRAWAL":
+        amount = min(-event.amount_micros, facts.on_its_way_micros)
+    if amount <= 0:
+        return None
+    return PayoutWithdrawn(
+        broker=event.broker, key=event.key, ts_ns=event.ts_ns, told_ns=event.told_ns, amount_micros=amount
+    )
+
+
+def paid_out(facts: HoldingsFacts, report: PayoutOrdered, entries: Sequence[EntryPosted]) -> ReservePaidOut:
+    """Return what the holdings are told of a payout that is booked; its own entry is the first."""
+    entry = entries[0]
+
+    def after(code: str) -> int:
+        lines = [line for one in entries for line in one.lines]
+        return facts.of(code) + sum(line.amount for line in lines if line.account == code)
+
+    return ReservePaidOut(
+        ts_event=entry.ts_event,
+        ts_init=entry.ts_init,
+        activity_id=payout_id(report),
+        purpose=report.command.purpose,
+        amount_micros=report.command.amount_micros,
+        operator=report.command.operator,
+        reason=report.command.reason,
+        seq=entry.seq,
+        cash_micros=after(accounts.CASH),
+        tax_reserve_micros=after(accounts.CASH_TAX_RESERVE),
+        payroll_reserve_micros=after(accounts.CASH_PAYROLL_RESERVE),
     )
 
 

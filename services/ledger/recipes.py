@@ -14,6 +14,7 @@ from services.ledger.events import (
     LedgerEvent,
     OptionExercised,
     OptionExpired,
+    PayoutWithdrawn,
     ReserveMoved,
     ReservePaid,
     Reversed,
@@ -50,6 +51,7 @@ _TYPES: Final[dict[type[LedgerEvent], str]] = {
     ShareSplit: "SPLIT",
     OptionExpired: "EXPIRE",
     OptionExercised: "EXERCISE",
+    PayoutWithdrawn: "PAYOUT_WITHDRAWN",
     SuspenseBooked: "SUSPENSE",
     SuspenseCleared: "SUSPENSE_CLEARED",
     Reversed: "REVERSAL",
@@ -191,7 +193,7 @@ def _booked(event: LedgerEvent) -> tuple[int, int]:
         case Traded():
             gross, costs = gross_micros(event), event.commission_micros + event.fees_micros
             return (event.qty_nanos, -gross - costs) if event.side == "BUY" else (-event.qty_nanos, gross - costs)
-        case CashChanged() | SuspenseBooked():
+        case CashChanged() | SuspenseBooked() | PayoutWithdrawn():
             return 0, event.amount_micros
         case ReserveMoved():
             return 0, -event.amount_micros
@@ -257,6 +259,9 @@ def _draft_cash(event: LedgerEvent) -> Draft:
             envelope, expense = RESERVES[event.purpose]
             words = f"{event.purpose.capitalize()} paid: {dollars(event.amount_micros)}"
             return _pair(words, expense, envelope, event.amount_micros)
+        case PayoutWithdrawn():
+            words = f"Withdrawn for what the reserves paid, no draw: {dollars(event.amount_micros)}"
+            return _pair(words, accounts.CASH, accounts.OWNER_DRAWS, event.amount_micros)
         case SuspenseBooked():
             words = f"Unexplained difference of {dollars(event.amount_micros)}: {event.reason}"
             return _pair(words, accounts.CASH, accounts.SUSPENSE, event.amount_micros)

@@ -10,6 +10,7 @@ from services.ledger.events import (
     LedgerEvent,
     OptionExercised,
     OptionExpired,
+    PayoutWithdrawn,
     ReserveMoved,
     ReservePaid,
     Reversed,
@@ -65,7 +66,7 @@ def fault_of(event: LedgerEvent, lots: Sequence[Lot], underlying: Sequence[Lot])
                 f"{dollars(event.amount_micros)} cannot move from suspense to account {event.account}: the amount must "
                 "not be zero, and the account one of income, expense or equity that is none of gains."
             )
-        case ReserveMoved() | SuspenseBooked() | ReservePaid() | SuspenseCleared() | Reversed():
+        case ReserveMoved() | SuspenseBooked() | ReservePaid() | PayoutWithdrawn() | SuspenseCleared() | Reversed():
             return ""
 
 

@@ -21,6 +21,7 @@ from bus.messages import (
     ExplainSuspense,
     Message,
     OperatorRequest,
+    PayReserve,
     ReverseEntry,
 )
 from config.identity import Identity
@@ -204,7 +205,7 @@ class LedgerShell(Shell[LedgerState]):
                 return self._question_desk().ask(request)
             case BookWashSales():
                 return self._wash_sales(request, self._book)
-            case ChangeCoa() | ReverseEntry() | ExplainSuspense():
+            case ChangeCoa() | ReverseEntry() | ExplainSuspense() | PayReserve():
                 return carry_out(request, self._book, deciding)
             case _:
                 return refuse_request(request, deciding)

@@ -7,11 +7,10 @@ are read as the holdings service wrote them; a run is ordered from that service,
 import csv
 import io
 import json
-import re
 import secrets as random_ids
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
@@ -20,7 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from bus.clock import boot_ns, utc_ns
 from bus.commands import COMMAND_VALID_NS
 from bus.inverse_etfs import INVERSE_ETFS
-from bus.messages import PreviewHoldings, RunHoldings
+from bus.messages import PayReserve, PreviewHoldings, Purpose, RunHoldings
 from config.holdings import (
     DEFAULTS,
     ETFS_MAX,
@@ -33,20 +32,29 @@ from config.holdings import (
 )
 from config.vault import VaultConflictError
 from services.web import security
-from services.web.books import ANSWER_TIMEOUT_S, order
+from services.web.books import ANSWER_TIMEOUT_S, BooksError, micros_of, order
 from services.web.forms import Refusal, given_reason, reason_refusal, reauth_refusal
 from services.web.frames import dollars, grouped, shares
+from services.web.holdings_records import (
+    ACTIONS,
+    FUND_COLUMNS,
+    MOVEMENT_COLUMNS,
+    RECORD_NAME,
+    Filter,
+    fund_rows,
+    movement_rows,
+    records_of,
+    total_of,
+)
 from services.web.site import site
 
-#: How many nights the page lists; a filter looks at as many.
-NIGHTS_SHOWN: Final = 60
 _RUNS: Final = {"rebalance": "Rebalance", "top-up": "Top up the float"}
-_RECORD: Final = re.compile(r"^\d{6}-\d{4}-\d{2}-\d{2}\.json$")
 _PERCENTS: Final = ("float_percent", "tax_percent", "payroll_percent", "band_percent")
-_COLUMNS: Final = (
-    "at_utc", "action", "symbol", "qty_nanos", "price_micros", "total_micros", "gain_micros", "cash_micros",
-    "tax_reserve_micros", "payroll_reserve_micros", "context",
-)  # fmt: skip
+#: What the reserves are kept for, in the words of the page.
+_KEPT_FOR: Final = {"TAX": "tax", "PAYROLL": "payroll"}
+_EMPTY_ROWS: Final = 3
+#: The steps of a run, as the page lists them while one is under way.
+_PHASES: Final = ("PLANNED", "SELLING", "ALLOCATED", "BUYING")
 pages = Blueprint("holdings", __name__, url_prefix="/holdings")
 
 
@@ -97,7 +105,7 @@ def run(kind: str) -> AnyResponse:
     if isinstance(said, Refusal):
         return _run_page(kind, said)
     flash(f"{said}.")
-    return redirect(url_for("holdings.show"), 303)
+    return redirect(url_for("holdings.show", _anchor="now"), 303)
 
 
 def _run_page(kind: str, refusal: Refusal | None = None) -> Response:
@@ -120,31 +128,111 @@ def _run_page(kind: str, refusal: Refusal | None = None) -> Response:
     return make_response(text, refusal.code if refusal else 200)
 
 
+@pages.get("/pay/<purpose>")
+@security.require("holdings")
+def show_payout(purpose: str) -> Response:
+    """Ask how much of a reserve was paid out."""
+    return _payout_page(purpose)
+
+
+@pages.post("/pay/<purpose>")
+@security.require("holdings")
+def pay(purpose: str) -> AnyResponse:
+    """Let the ledger book that a reserve was paid out."""
+    if purpose not in get_args(Purpose):
+        abort(404)
+    try:
+        amount = micros_of(request.form.get("amount", ""))
+    except BooksError as error:
+        return _payout_page(purpose, Refusal(error.code, str(error)))
+    if amount <= 0:
+        return _payout_page(purpose, Refusal(400, "What is paid must be above zero. Nothing was changed."))
+    refusal = reason_refusal() or reauth_refusal()
+    if refusal:
+        return _payout_page(purpose, refusal)
+    is_withdrawn = request.form.get("is_withdrawn") == "yes"
+    said = order(PayReserve, receiver="ledger", purpose=purpose, amount_micros=amount, is_withdrawn=is_withdrawn)
+    told = said.text if isinstance(said, Refusal) else said
+    site().audit.record("reserve_paid", purpose, after=f"{dollars(amount)}; {given_reason()}: {told}")
+    if isinstance(said, Refusal):
+        return _payout_page(purpose, said)
+    flash(f"The ledger answers: {said}.")
+    return redirect(url_for("holdings.show"), 303)
+
+
+def _payout_page(purpose: str, refusal: Refusal | None = None) -> Response:
+    if purpose not in get_args(Purpose):
+        abort(404)
+    words = _KEPT_FOR[purpose]
+    text = render_template(
+        "holdings_pay.html",
+        purpose=purpose,
+        words=words,
+        reserve=grouped(str(_snapshot().get(f"{words}_reserve", "0.00"))),
+        given=request.form,
+        refusal=refusal,
+    )
+    return make_response(text, refusal.code if refusal else 200)
+
+
+@pages.get("/report")
+@security.require("look")
+def report() -> str:
+    """Show what is held and the movements that are wanted as one page to print."""
+    wanted, held = Filter.of(request.args), _snapshot()
+    return render_template(
+        "holdings_report.html",
+        held=held,
+        funds=fund_rows(held),
+        fund_columns=FUND_COLUMNS,
+        records=records_of(_folder(), wanted),
+        wanted=wanted,
+        money=lambda micros: grouped(dollars(micros)),
+        units=shares,
+    )
+
+
 @pages.get("/report.<kind>")
 @security.require("export")
 def export(kind: str) -> Response:
-    """Give what is held and every movement of the listed nights, as CSV or JSON."""
-    actions = [line for record in _records() for line in record["actions"]]
+    """Give what is held beside its targets, as CSV; as JSON with every movement that is wanted."""
     if kind == "json":
+        actions = [line for record in records_of(_folder(), Filter.of(request.args)) for line in record["actions"]]
         body = json.dumps({"holdings": _snapshot(), "actions": actions}, indent=1) + "\n"
-        site().audit.record("exported", "holdings.json", after=f"{len(actions)} rows")
-        return _file(body, "application/json", "holdings.json")
+        return _exported(body, "application/json", "holdings.json", len(actions))
     if kind != "csv":
         abort(404)
+    rows = fund_rows(_snapshot())
+    return _exported(_csv(FUND_COLUMNS, rows), "text/csv", "holdings.csv", len(rows))
+
+
+@pages.get("/movements.csv")
+@security.require("export")
+def export_movements() -> Response:
+    """Give every movement that is wanted."""
+    rows = movement_rows(records_of(_folder(), Filter.of(request.args)))
+    return _exported(_csv(MOVEMENT_COLUMNS, rows), "text/csv", "holdings-movements.csv", len(rows))
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(_COLUMNS)
-    rows.writerows([line.get(name, "") for name in _COLUMNS] for line in actions)
-    site().audit.record("exported", "holdings.csv", after=f"{len(actions)} rows")
-    return _file(text.getvalue(), "text/csv", "holdings.csv")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _exported(body: str, kind: str, name: str, count: int) -> Response:
+    site().audit.record("exported", name, after=f"{count} rows")
+    return _file(body, kind, name)
 
 
 @pages.get("/nights/<name>")
 @security.require("export")
 def night(name: str) -> Response:
-    """Give the record of one night as it was written."""
+    """Give one record as it was written."""
     path = _folder() / name
-    if not _RECORD.match(name) or not path.is_file():
+    if not RECORD_NAME.match(name) or not path.is_file():
         abort(404)
     return _file(path.read_text(encoding="utf-8"), "application/json", name)
 
@@ -195,17 +283,22 @@ def _reworked(etfs: Mapping[str, str], how: str) -> dict[str, str]:
 
 def _page(part: Mapping[str, Any], faults: Sequence[str], refusal: Refusal | None) -> Response:
     code = refusal.code if refusal else 422 if faults else 200
-    action = request.args.get("action", "")
+    wanted, held = Filter.of(request.args), _snapshot()
     text = render_template(
         "holdings.html",
         part=part,
         rows=[*part["etfs"].items(), *[("", "")] * (ETFS_MAX - len(part["etfs"]))][:ETFS_MAX],
+        # As many rows as there are funds, and some for new ones; the rest is folded away.
+        shown=len(part["etfs"]) + _EMPTY_ROWS,
         intervals=[str(months) for months in INTERVALS_MONTHS],
         faults=faults,
         refusal=refusal,
-        held=_snapshot(),
-        records=_records(),
-        action=action,
+        held=held,
+        total=grouped(total_of(held)),
+        phases=_PHASES,
+        records=records_of(_folder(), wanted),
+        wanted=wanted,
+        actions=ACTIONS,
         may_change=security.may("holdings"),
         percent=percent_text,
         money=lambda micros: grouped(dollars(micros)),
@@ -222,20 +315,6 @@ def _snapshot() -> dict[str, Any]:
 def _folder() -> Path:
     here = site()
     return here.paths.output / here.secrets().identity.bot_identity / "holdings"
-
-
-def _records() -> list[dict[str, Any]]:
-    """Return the newest nights, the newest first; what cannot be read is said in its place."""
-    folder = _folder()
-    names = sorted((path for path in folder.glob("*.json") if _RECORD.match(path.name)), reverse=True)
-    found = []
-    for path in names[:NIGHTS_SHOWN]:
-        try:
-            record = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            record = {"session_date": path.name[7:17], "outcome": "cannot be read", "detail": "", "actions": []}
-        found.append({**record, "file": path.name})
-    return found
 
 
 def _file(body: str, kind: str, name: str) -> Response:

@@ -52,6 +52,8 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("ledger_files.show", "Files", "Books", forms=("ledger_files.export",)),
     Page("holdings.show", "Holdings", "Books", forms=("holdings.save",)),
     Page("holdings.preview", "Run", "Books", parent="holdings.show", forms=("holdings.run",)),
+    Page("holdings.show_payout", "Payout", "Books", parent="holdings.show", forms=("holdings.pay",)),
+    Page("holdings.report", "Report", "Books", parent="holdings.show"),
     Page("alerts.show", "Alerts", "Bot", forms=("alerts.acknowledge",)),
     Page("logs.show", "Logs", "Bot"),
     Page("streams.show", "Stopped streams", "Bot", forms=("streams.resolve",)),

@@ -74,7 +74,7 @@ class RealBooks:
         match message:
             case m.AskLedger():
                 return answer(self.path, message)
-            case m.ChangeCoa() | m.ReverseEntry() | m.ExplainSuspense():
+            case m.ChangeCoa() | m.ReverseEntry() | m.ExplainSuspense() | m.PayReserve():
                 with self._lock:
                     self._poster.book = book = open_book(self.path, self._identity, may_write=True)
                     try:

@@ -30,6 +30,7 @@ MIXED = (
     "restore",
     "restore_execution",
     "clock",
+    "night",
 )
 
 

@@ -4,13 +4,23 @@ import functools
 
 import pytest
 from sim.directed import SIDES, count_hits, dying_at, named
-from sim.faults import LOST_HISTORY, PROFILES, SERVICES, Profile
+from sim.faults import LOST_HISTORY, PROFILES, WITH_HOLDINGS, Profile
 from sim.run import Run
 
 from bus.routes import LEASE_ISSUERS
 
 _EARLY = Profile(
     "early", fixed={"loss": 0.3}, restores=("strategy", "screener"), restore_s=(0.3, 0.8), ends_in=LOST_HISTORY
+)
+#: What risk told the holdings is not in its file any more: they halt the chain.
+_NIGHT_RESTORED = Profile(
+    "night_restored",
+    services=WITH_HOLDINGS,
+    restores=("risk",),
+    restore_s=(24.2, 27.0),
+    ends_in=LOST_HISTORY,
+    speeds=(20,),
+    fault_s=(38.0, 42.0),
 )
 #: Quiet, with every answer of the broker in doubt, halted by an operator, and with files from another time.
 SCENES: tuple[tuple[int, Profile], ...] = (
@@ -19,6 +29,8 @@ SCENES: tuple[tuple[int, Profile], ...] = (
     (2, Profile("halted", fixed={"halt_rate": 0.6, "stuck": 0.8, "cancel_lost": 0.6})),
     (3, Profile("halted", fixed={"halt_rate": 0.6, "stuck": 0.8, "cancel_lost": 0.6})),
     (1, PROFILES["suspended"]),
+    (1, PROFILES["night_calm"]),
+    (1, _NIGHT_RESTORED),
     *((seed, PROFILES["restore"]) for seed in range(1, 13)),
     *((seed, PROFILES["restore_execution"]) for seed in (2, 3, 4)),
     *((seed, _EARLY) for seed in range(1, 6)),
@@ -44,8 +56,7 @@ def _reached() -> tuple[frozenset[str], dict[str, tuple[int, int]]]:
 
 def _expected(name: str) -> bool:
     service, _, what = name.partition(".")
-    # Points of what this chain does not run, such as the holdings: they are died at beside that service's own tests.
-    if name in ONLY_ON_REAL_PROCESSES or service not in SERVICES:
+    if name in ONLY_ON_REAL_PROCESSES or service not in WITH_HOLDINGS:
         return False
     return what != "lease" or service in LEASE_ISSUERS
 

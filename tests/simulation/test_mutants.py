@@ -4,10 +4,11 @@ from contextlib import ExitStack
 
 import pytest
 from sim.mutants import MUTANTS, Mutant
+from sim.night_mutants import NIGHT_MUTANTS
 from sim.run import Run
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *NIGHT_MUTANTS], ids=lambda mutant: mutant.name)
 def test_a_planted_mistake_is_caught(mutant: Mutant) -> None:
     for seed in range(1, mutant.seeds + 1):
         with ExitStack() as stack:

@@ -3,7 +3,7 @@
 "use strict";
 const TradeBot = (() => {
   const STALE_MS = 3000, RETRY_MS_MIN = 500, RETRY_MS_MAX = 10000, LOST_AFTER_MS = 1500, LINES_MAX = 500, TOAST_MS = 10000, REFRESH_MS = 1000;
-  const state = { chain: null, portfolio: null, orders: null, ledger: null, candidates: null, session: null, equity: [], fills: [], denied: [], events: [], stopped_streams: [], alerts: null };
+  const state = { chain: null, portfolio: null, orders: null, ledger: null, holdings: null, candidates: null, session: null, equity: [], fills: [], denied: [], events: [], stopped_streams: [], alerts: null };
   const kept = Object.keys(state);
   const lists = { event: "events", fill: "fills", denied: "denied" };
   const renderers = [];

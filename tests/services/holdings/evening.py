@@ -68,6 +68,7 @@ class Evening:
         self.events: list[tuple[ServiceName, Message]] = []
         self.day = FIRST_DAY
         self.prices = {"AAA": 100.0, "BBB": 50.0, "CCC": 5.0}
+        self.size_nanos = 10**6 * NANOS
         self.step = 0
         self.assemblies: dict[ServiceName, Assembly[Any]] = {
             "screener": Assembly(core=RecorderCore()),
@@ -124,10 +125,14 @@ class Evening:
             self.step += 1
             at = start_ns + second * SECOND
             quotes = [
-                Quote(symbol, round(price * MICROS), round(price * MICROS), 10**6 * NANOS, 10**6 * NANOS, at)
+                Quote(symbol, round(price * MICROS), round(price * MICROS), self.size_nanos, self.size_nanos, at)
                 for symbol, price in self.prices.items()
             ]
             yield QuoteBatch.of(quotes, ts_event=at, ts_init=at, step=self.step)
+
+    def deliver(self) -> None:
+        """Let what was said by a command reach the others."""
+        self.chain.play(self._batches(self.chain.clock.now_ns() + SECOND, 1))
 
     def of(self, service: ServiceName, *kinds: type[Message]) -> list[Any]:
         return [event for name, event in self.events if name == service and (not kinds or isinstance(event, kinds))]

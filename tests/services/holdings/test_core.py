@@ -239,7 +239,7 @@ def _moved(evening: Evening) -> dict[str, Any]:
         "balances": dict(evening.ledger.holdings.balances),
         "reserves": evening.holdings.reserves,
         "mark": evening.holdings.gain_mark_micros,
-        "last": (evening.holdings.last_session, evening.holdings.last_rebalance, evening.holdings.nights),
+        "last": (evening.holdings.last_session, evening.holdings.last_rebalance, evening.holdings.records),
         "requests": [one.intent_id for one in evening.of("holdings", HoldingsOrderRequested)],
         "allocations": [one.activity_id for one in evening.of("holdings", ReserveAllocated)],
         "records": [path.name for path in evening.records()],

@@ -65,6 +65,7 @@ def test_the_month_when_posted_has_every_kind_of_event(posted: list[EntryPosted]
         events.OptionExercised: {"EXERCISE"},
         events.ReserveMoved: {"TAX_RESERVE", "PAYROLL_RESERVE"},
         events.ReservePaid: {"TAX_PAID", "PAYROLL_PAID"},
+        events.PayoutWithdrawn: {"PAYOUT_WITHDRAWN"},
         events.SuspenseBooked: {"SUSPENSE"},
         events.SuspenseCleared: {"SUSPENSE_CLEARED"},
         events.Reversed: {"REVERSAL"},

@@ -16,6 +16,7 @@ from services.ledger.events import (
     LedgerEvent,
     OptionExercised,
     OptionExpired,
+    PayoutWithdrawn,
     ReserveMoved,
     ReservePaid,
     Reversed,
@@ -277,6 +278,7 @@ EVENTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "split": (ShareSplit, {"symbol": "SPY", "numerator": 3, "denominator": 2}),
     "reserve": (ReserveMoved, {"purpose": "TAX", "amount_micros": MICROS, "basis": "x"}),
     "payout": (ReservePaid, {"purpose": "PAYROLL", "amount_micros": MICROS}),
+    "payout withdrawn": (PayoutWithdrawn, {"amount_micros": MICROS}),
     "suspense": (SuspenseBooked, {"amount_micros": -MICROS, "reason": "x"}),
     "suspense cleared": (SuspenseCleared, {"amount_micros": MICROS, "account": "5020", "reason": "x"}),
 }
@@ -286,6 +288,7 @@ EVENTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 def stocked(books: Bookkeeper) -> Bookkeeper:
     buy(books, "SPY", 100, 20)
     buy(books, "SPY", 100, 25)
+    books.do(ReserveMoved, purpose="PAYROLL", amount_micros=2 * MICROS, basis="x")
     books.do(Traded, side="BUY", symbol=CALL, qty_nanos=2 * NANOS, price_micros=2 * MICROS)
     books.do(Traded, side="BUY", symbol=PUT, qty_nanos=2 * NANOS, price_micros=MICROS)
     return books

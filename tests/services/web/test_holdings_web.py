@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot, RunHoldings
+from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot, PayReserve, RunHoldings
 from config.holdings import DEFAULTS, HoldingsSettings
 from config.paths import HomePaths
 from config.vault import Vault
@@ -157,16 +158,125 @@ def test_weights_when_worked_out_are_shown_and_not_saved(
     assert Vault(configured).open().holdings == {}
 
 
+def test_weights_are_worked_out_without_the_password(olga: Any) -> None:
+    text = olga.get("/holdings").text
+    for how in ("equal", "actual", "rescale"):
+        assert f'value="{how}" formnovalidate' in text
+
+
 def test_movements_are_listed_filtered_and_given_away(olga: Any, configured: HomePaths) -> None:
     write_record(configured)
     assert "20.00 % of $1,000.00" in olga.get("/holdings").text
     assert "20.00 % of $1,000.00" not in olga.get("/holdings?action=BUY").text
-    rows = list(csv.DictReader(io.StringIO(olga.get("/holdings/report.csv").text)))
+    rows = list(csv.DictReader(io.StringIO(olga.get("/holdings/movements.csv").text)))
     assert [row["action"] for row in rows] == ["BUY", "TAX_ALLOCATION"]
+    assert (rows[0]["quantity"], rows[0]["price"], rows[0]["total"], rows[0]["tax_reserve"]) == (
+        "2",
+        "80.00",
+        "160.00",
+        "200.00",
+    )
     assert json.loads(olga.get("/holdings/report.json").text)["actions"][0]["symbol"] == "SCHD"
     record = olga.get("/holdings/nights/000001-2025-03-10.json")
     assert json.loads(record.text)["outcome"] == "DONE"
     assert "attachment" in record.headers["Content-Disposition"]
+
+
+def test_movements_are_filtered_by_kind_fund_and_days_and_exported_as_filtered(
+    olga: Any, configured: HomePaths
+) -> None:
+    write_record(configured)
+    first = configured.output / "TBOT_USA_main_PAPER_BOT01" / "holdings" / "000001-2025-03-10.json"
+    later = json.loads(first.read_text())
+    later["session_date"], later["actions"][0]["symbol"] = "2025-03-11", "SCHY"
+    (first.parent / "000002-2025-03-11.json").write_text(json.dumps(later))
+
+    def symbols(query: str) -> list[str]:
+        return [one["symbol"] for one in json.loads(olga.get(f"/holdings/report.json?{query}").text)["actions"]]
+
+    assert symbols("") == ["SCHY", "", "SCHD", ""]
+    assert symbols("action=BUY") == ["SCHY", "SCHD"]
+    assert symbols("fund=schd") == ["SCHD"]
+    assert symbols("since=2025-03-11") == ["SCHY", ""]
+    assert symbols("until=2025-03-10&action=BUY") == ["SCHD"]
+    assert symbols("action=%3Cb%3E&since=yesterday") == ["SCHY", "", "SCHD", ""]
+    page = olga.get("/holdings?fund=SCHD&since=2025-03-01").text
+    assert "/holdings/movements.csv?fund=SCHD&amp;since=2025-03-01" in page
+    assert "Nothing of this kind" in olga.get("/holdings?fund=NONE").text
+
+
+def test_the_allocation_is_exported_and_printed(olga: Any, configured: HomePaths, hub: StatusHub) -> None:
+    write_record(configured)
+    hub.publish(snapshot())
+    rows = {row["fund"]: row for row in csv.DictReader(io.StringIO(olga.get("/holdings/report.csv").text))}
+    assert (rows["SCHD"]["shares"], rows["SCHD"]["weight_percent"], rows["SCHD"]["off_percent"]) == (
+        "2",
+        "64.00",
+        "14.00",
+    )
+    assert (rows["Free cash"]["value"], rows["All"]["value"]) == ("1072.00", "1602.00")
+    assert "1,602.00" in olga.get("/holdings").text
+    text = olga.get("/holdings/report").text
+    for words in ("Holdings and allocation", "1,602.00", "SCHD", "-14.00", "tax allocation"):
+        assert words in text
+    assert olga.get("/holdings/report.xml").status_code == 404
+
+
+PAYOUT = {"amount": "50.00", "reason": "wages of March", "password": FORM["password"]}
+
+
+def test_a_payout_is_ordered_of_the_ledger_with_a_reason_and_the_password(olga: Any, bus: Any, hub: StatusHub) -> None:
+    hub.publish(snapshot())
+    assert "$80.00" in olga.get("/holdings/pay/PAYROLL").text
+    answer = olga.post("/holdings/pay/PAYROLL", PAYOUT)
+    assert answer.status_code == 303
+    [command] = [one for one in bus.commands if isinstance(one, PayReserve)]
+    assert (command.receiver, command.purpose, command.amount_micros) == ("ledger", "PAYROLL", 50 * MICROS)
+    assert (command.reason, command.operator, command.is_withdrawn) == ("wages of March", "olga", False)
+    olga.post("/holdings/pay/TAX", {**PAYOUT, "is_withdrawn": "yes"})
+    assert bus.commands[-1].is_withdrawn
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"amount": "much"}, 400, "is no amount in dollars"),
+        ({"amount": "0"}, 400, "must be above zero"),
+        ({"amount": "-5"}, 400, "must be above zero"),
+        ({"reason": ""}, 400, "Give a reason"),
+        ({"password": "wrong"}, 401, "password is wrong"),
+    ],
+)
+def test_a_payout_that_is_not_in_order_is_not_ordered(
+    olga: Any, bus: Any, changes: dict[str, str], code: int, words: str
+) -> None:
+    answer = olga.post("/holdings/pay/TAX", {**PAYOUT, **changes})
+    assert answer.status_code == code
+    assert words in answer.text
+    assert not any(isinstance(one, PayReserve) for one in bus.commands)
+
+
+def test_a_payout_that_the_ledger_refuses_says_why_and_keeps_what_was_typed(olga: Any, bus: Any) -> None:
+    bus.answer = (False, "90.00 dollars are more than the tax reserve holds: 80.00")
+    answer = olga.post("/holdings/pay/TAX", PAYOUT)
+    assert answer.status_code == 409
+    assert "more than the tax reserve holds" in answer.text
+    assert 'value="wages of March"' in answer.text
+    assert olga.get("/holdings/pay/RENT").status_code == 404
+
+
+def test_a_viewer_pays_nothing(person_of: Callable[[str], Any], bus: Any) -> None:
+    vera = person_of("vera")
+    assert vera.get("/holdings/pay/TAX").status_code == 403
+    assert "/holdings/pay" not in vera.get("/holdings").text
+    assert vera.get("/holdings/report").status_code == 200
+
+
+def test_a_run_under_way_is_shown_with_its_step(olga: Any, hub: StatusHub) -> None:
+    hub.publish(msgspec.structs.replace(snapshot(), phase="SELLING"))
+    text = olga.get("/holdings").text
+    assert '<li aria-current="step">selling</li>' in text
+    assert "is under way: selling" in text
 
 
 @pytest.mark.parametrize("name", ["..%2f..%2fstate%2frisk.db", "000002-2025-03-10.json", "x.json"])

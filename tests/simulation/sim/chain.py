@@ -1,16 +1,16 @@
 """One run: the real chain on a simulated host, disturbed for a while, then left in peace until it is at rest."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sim.broker import BrokerHouse
-from sim.faults import SERVICES, FaultMix
+from sim.faults import FaultMix
 from sim.host import MS, SECOND, Host, SimulatedCrash, Span
 from sim.net import Net, SimSockets
-from sim.services_under_test import IDENTITY, builders
+from sim.services_under_test import builders
 
 from bus.assembly import Setup
 from bus.codec import decode_message
@@ -20,6 +20,7 @@ from bus.messages import (
     ChainStatus,
     FeedEnded,
     Heartbeat,
+    HoldingsSnapshot,
     Lease,
     LedgerSnapshot,
     Message,
@@ -31,14 +32,14 @@ from bus.routes import LEASE_ISSUERS
 from bus.runner import Runner
 from bus.store import StoreError
 from bus.transport import TOPIC_LEASE, TOPIC_MARKET, TOPIC_STATUS
-from config.paths import HomePaths
 
 #: A service looks by itself so often; what arrives wakes it earlier.
 _POLL_NS: Final = 80 * MS
 _CALM_POLL_NS: Final = 100 * MS
 _RESTART_NS: Final = (20 * MS, 2 * SECOND)
 _KEPT: Final = {
-    kind.__name__.encode(): kind for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot, LedgerSnapshot)
+    kind.__name__.encode(): kind
+    for kind in (Heartbeat, ChainStatus, OrdersSnapshot, PortfolioSnapshot, LedgerSnapshot, HoldingsSnapshot)
 }
 
 
@@ -68,15 +69,17 @@ class Process:
 class Chain:
     """Every process of the chain on one host, and the net between them."""
 
-    def __init__(self, host: Host, house: BrokerHouse, paths: HomePaths, env: Any, mix: FaultMix) -> None:
+    def __init__(
+        self, host: Host, house: BrokerHouse, setup: Setup, mix: FaultMix, services: Sequence[ServiceName]
+    ) -> None:
         self.host = host
         self.house = house
-        self.paths = paths
+        self.paths = setup.paths
         self.mix = mix
-        self.control = ControlFolder(paths)
+        self.control = ControlFolder(setup.paths)
         self.poll_ns = _POLL_NS
         self.net = Net(host, mix, self._heard, self._told)
-        self.processes = {name: Process(name) for name in SERVICES}
+        self.processes = {name: Process(name) for name in services}
         self.running: Process | None = None
         self.granted: list[Granted] = []
         self._times: dict[bytes, int] = {}
@@ -93,7 +96,7 @@ class Chain:
         self.points: tuple[str, ...] = ()
         #: Set by a directed run: told of each failpoint, it may raise SimulatedCrash.
         self.at_failpoint: Callable[[str], None] = self._maybe_crash
-        self._setup = Setup(paths=paths, env=env, identity=IDENTITY)
+        self._setup = setup
 
     # --- what the world hears of the chain -----
 

@@ -16,7 +16,8 @@ from sim.broker import BrokerHouse, HouseOrder, Post
 from sim.chain import Granted
 from sim.drains import LEASE_NS, Cause, Drained, drained, lapses
 from sim.host import MS, SECOND, Span
-from sim.market import FLATTEN_NS, OPEN_NS, TTL_NS
+from sim.market import FLATTEN_NS, NIGHT_CLOSE_NS, OPEN_NS, TTL_NS
+from sim.night_books import NightBooks, night_faults, read_night
 from sim.operator_actor import Stopped
 from sim.services_under_test import IDENTITY
 
@@ -31,6 +32,8 @@ HALT_TO_POST_NS: Final = SECOND
 _ATTEMPTS_MAX: Final = 40
 _CANCELS_OWED: Final = 5
 _LEGS: Final[tuple[Leg, ...]] = ("entry", "stop", "exit")
+#: Sent once, for no more than was approved, and only through the whole gate.
+_OPENING: Final = frozenset({"entry", "fund"})
 #: Rules by which the bot halts itself when it finds its own books contradicted. This broker never contradicts itself.
 _OWN_FAULTS: Final = frozenset(
     {"broker_anomaly", "critical_error", "poison_message", "forbidden_message", "ledger_suspended", "refused_stream"}
@@ -48,6 +51,7 @@ class Books:
     cash_micros: int
     halts: list[HaltRecord]
     approved: list[SubmitOrder]
+    night: NightBooks | None = None
 
 
 @dataclass
@@ -75,6 +79,15 @@ class Case:
     forgotten: list[SubmitOrder] = field(default_factory=list)
     halts_at: list[int] = field(default_factory=list)
 
+    @property
+    def fund_orders(self) -> frozenset[str]:
+        """Return the client's ids of the orders of the holdings."""
+        return frozenset(
+            client_order_id(IDENTITY.bot_identity, order.intent_id, "fund", attempt=1)
+            for order in (*self.books.approved, *self.forgotten)
+            if order.strategy == "holdings"
+        )
+
     def stands_halted(self) -> bool:
         """Tell whether a halt that this fault may end in was raised, and nothing can be traded since.
 
@@ -85,7 +98,7 @@ class Case:
         return bool(counters) and (max(counters) > answered or self.chain_state not in ("ACTIVE", "REDUCING"))
 
 
-def read_books(paths: HomePaths) -> Books:
+def read_books(paths: HomePaths, *, has_night: bool) -> Books:
     """Read the ledger, the halts and risk's journal, without any of the bot's own readers of the ledger."""
     ledger = paths.entities / IDENTITY.entity_folder / IDENTITY.ledger_file
     with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as db:
@@ -94,7 +107,8 @@ def read_books(paths: HomePaths) -> Books:
             for source, cash, units in db.execute(
                 "SELECT t.source_event_id,"
                 " (SELECT sum(amount) FROM posting p WHERE p.tx_seq = t.seq"
-                " AND p.account_code IN ('1010', '1030', '1040')),"
+                # A tax that was paid out (5120) has not left this broker.
+                " AND p.account_code IN ('1010', '1030', '1040', '5120')),"
                 " (SELECT p.commodity || ' ' || p.amount FROM posting p WHERE p.tx_seq = t.seq"
                 " AND p.account_code = '9010')"
                 " FROM tx t ORDER BY t.seq"
@@ -117,6 +131,7 @@ def read_books(paths: HomePaths) -> Books:
         cash_micros=sum(cash for _, cash, _ in entries),
         halts=halts,
         approved=[event for event in journal if isinstance(event, SubmitOrder)],
+        night=read_night(paths, ledger) if has_night else None,
     )
 
 
@@ -133,8 +148,8 @@ def _one_order_per_leg(case: Case) -> Iterator[str]:
     """Each order is one attempt of one leg of an approved intent, is sent once, and buys no more than approved."""
     known: dict[str, tuple[SubmitOrder, str]] = {}
     for order in (*case.books.approved, *case.forgotten):
-        for leg in _LEGS:
-            for attempt in range(1, 2 if leg == "entry" else _ATTEMPTS_MAX):
+        for leg in ("fund",) if order.strategy == "holdings" else _LEGS:
+            for attempt in range(1, 2 if leg in _OPENING else _ATTEMPTS_MAX):
                 known[client_order_id(IDENTITY.bot_identity, order.intent_id, leg, attempt=attempt)] = (order, leg)
     bought: Counter[str] = Counter()
     for house_order in case.house.orders.values():
@@ -143,9 +158,10 @@ def _one_order_per_leg(case: Case) -> Iterator[str]:
             yield f"{asked.side} {asked.symbol} {house_order.key} belongs to no approved intent"
             continue
         order, leg = known[house_order.key]
-        if (house_order.request.side == "BUY") != (leg == "entry") or house_order.request.symbol != order.symbol:
+        side = order.side if leg in _OPENING else "SELL"
+        if house_order.request.side != side or house_order.request.symbol != order.symbol:
             yield f"{house_order.key} is no {leg} of {order.intent_id}"
-        if leg == "entry":
+        if leg in _OPENING:
             bought[order.intent_id] += house_order.request.qty_nanos
             if bought[order.intent_id] > order.qty_nanos:
                 yield f"{order.intent_id} ordered {bought[order.intent_id]}, approved {order.qty_nanos}"
@@ -188,7 +204,7 @@ def _ledger_balances(case: Case) -> Iterator[str]:
 
 
 def _entries(case: Case) -> Iterator[Post]:
-    return (post for post in case.house.posts if post.side == "BUY")
+    return (post for post in case.house.posts if post.side == "BUY" or post.client_order_id in case.fund_orders)
 
 
 def _entry_is_armed(case: Case) -> Iterator[str]:
@@ -225,7 +241,13 @@ def _entry_has_both_leases(case: Case) -> Iterator[str]:
 
 def _entry_is_in_time(case: Case) -> Iterator[str]:
     """Inside the session, and within the time to live of the minute that made the signal."""
+    funds = case.fund_orders
     for post in _entries(case):
+        if post.client_order_id in funds:
+            # The holdings deal after the flatten, until a minute before the close.
+            if not FLATTEN_NS <= post.market_ns < NIGHT_CLOSE_NS - MINUTE_NS:
+                yield f"{post.client_order_id} was sent outside the window of the holdings"
+            continue
         if not OPEN_NS <= post.market_ns < FLATTEN_NS:
             yield f"{post.client_order_id} was sent outside the session"
         age = (post.market_ns - OPEN_NS) % MINUTE_NS
@@ -308,11 +330,18 @@ def _ends_halted_where_it_must(case: Case) -> Iterator[str]:
         yield f"no halt of {sorted(case.ends_in)} stands at the end"
 
 
+def _night_is_whole(case: Case) -> Iterator[str]:
+    """Nothing of a night is doubled or lost: orders, fills, reserves, records."""
+    if case.books.night is not None:
+        yield from night_faults(case.books.night, case.house)
+
+
 _JUDGES: Final = (
     _one_order_per_leg,
     _asks_only_for_what_is_held,
     _ledger_is_the_broker,
     _ledger_balances,
+    _night_is_whole,
     _entry_is_armed,
     _entry_has_both_leases,
     _entry_is_in_time,

@@ -8,6 +8,8 @@ from typing import Final
 from bus.messages import ServiceName
 
 SERVICES: Final[tuple[ServiceName, ...]] = ("screener", "strategy", "risk", "execution", "ledger", "watchdog")
+#: The long-term holdings are there in the profiles that end with a night of theirs.
+WITH_HOLDINGS: Final[tuple[ServiceName, ...]] = (*SERVICES, "holdings")
 Range = tuple[float, float]
 
 
@@ -65,6 +67,8 @@ class Profile:
     #: ENTRY_TIMEOUT, in the market's seconds.
     entry_timeout_s: int = 60
     fault_s: Range = (10.0, 25.0)
+    #: Who is there at all.
+    services: tuple[ServiceName, ...] = SERVICES
     #: Who dies, freezes, and is cut off from whom.
     targets: tuple[ServiceName, ...] = SERVICES
     #: Where a process may die by `failpoint_crash`, as NAME:SIDE; empty = at every point.
@@ -82,6 +86,11 @@ class Profile:
     feed_waits: bool = True
     #: What the directed runs of a mutant change in the mix that was drawn.
     fixed: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def has_night(self) -> bool:
+        """Tell whether the session is followed by a night of the holdings."""
+        return "holdings" in self.services
 
     def draw(self, rng: random.Random) -> FaultMix:
         """Return this seed's mix."""
@@ -175,5 +184,16 @@ PROFILES: Final[dict[str, Profile]] = {
         # The wall clock is set by seconds and by hours while processes die and people halt.
         Profile("clock", _NET | _PROCESS | _HALTS | {"clock_rate": (0.1, 0.5)}, leave_out=0.2),
         Profile("suspended", fixed={"odd_activity": 1.0}, ends_in=frozenset({"ledger_suspended"})),
+        # Funds are bought, put on target again and sold for the float after the session, and reserves are paid out.
+        Profile("night_calm", services=WITH_HOLDINGS, speeds=(20,), fault_s=(38.0, 42.0)),
+        Profile(
+            "night",
+            _NET | _PROCESS | _BROKER | _HALTS,
+            services=WITH_HOLDINGS,
+            targets=WITH_HOLDINGS,
+            speeds=(20, 40),
+            leave_out=0.4,
+            fault_s=(15.0, 40.0),
+        ),
     )
 }

@@ -2,19 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from sim.chain import Chain
 from sim.host import MS, SECOND
+from sim.net import SimSockets
 
 from bus.build import build_id
 from bus.clock import iso_utc
+from bus.codec import Command, encode_frame, encode_message
+from bus.commands import COMMAND_VALID_NS
 from bus.control import KILL_FILE
 from bus.halt import ArmRecord
-from bus.messages import ChainStatus
+from bus.messages import MICROS, ChainStatus, HoldingsSnapshot, OperatorCommand, PayReserve, RunHoldings
 from bus.vital_signs import drift_refusal
 
 _LOOK_NS: Final = 200 * MS
+#: What is asked in one run: a rebalance, a top-up, or that a reserve is paid out.
+_ASKED_MAX: Final = 4
+_ASKS: Final = 0.2
 
 
 @dataclass
@@ -46,6 +52,7 @@ class Operator:
     #: Told when a file of the control folder was changed by hand.
     changed: Callable[[], None] = lambda: None
     _is_reacting: bool = False
+    _web: SimSockets = field(init=False)
 
     def begin(self) -> None:
         self.chain.host.after(_LOOK_NS, "operator", self._look)
@@ -102,6 +109,48 @@ class Operator:
                 build=build_id(),
             )
         )
+
+    # --- the holdings -----
+
+    def look_after_the_holdings(self) -> None:
+        """Ask for runs of the holdings once their night is over, from the pages."""
+        self._web = SimSockets("web", 1, self.chain.net, lambda: None)
+        self.chain.host.after(SECOND, "operator and the holdings", lambda: self._look_at_holdings(0))
+
+    def _look_at_holdings(self, asked: int) -> None:
+        chain = self.chain
+        status = chain.status("holdings", HoldingsSnapshot)
+        is_over = status is not None and status.outcome != "no night yet" and not chain.feed_ended
+        if is_over and chain.host.chance(_ASKS):
+            self._ask_of_holdings(status)
+            asked += 1
+        if asked < _ASKED_MAX:
+            chain.host.after(_LOOK_NS, "operator and the holdings", lambda: self._look_at_holdings(asked))
+
+    def _ask_of_holdings(self, status: HoldingsSnapshot) -> None:
+        host = self.chain.host
+        if status.tax_reserve_micros and host.chance(0.5):
+            # Half of these ask for more than there is.
+            amount = status.tax_reserve_micros + (MICROS if host.chance(0.5) else -MICROS)
+            self._command(
+                PayReserve, purpose="TAX", amount_micros=max(amount, 1), is_withdrawn=False, receiver="ledger"
+            )
+        else:
+            self._command(RunHoldings, is_rebalance=host.chance(0.5), receiver="holdings")
+
+    def _command(self, kind: type[OperatorCommand], **wanted: Any) -> None:
+        host = self.chain.host
+        command = kind(
+            ts_event=host.utc_ns(),
+            ts_init=host.utc_ns(),
+            command_id=f"{host.rng.getrandbits(64):016x}",
+            expires_boot_ns=host.boot_ns() + COMMAND_VALID_NS,
+            operator="ann",
+            reason="it is time",
+            halt_counter=self.chain.control.read().halt_counter,
+            **wanted,
+        )
+        self._web.send(command.receiver, encode_frame(Command(encode_message(command))))
 
     def halt(self) -> None:
         """Press the button, or put the kill file there."""

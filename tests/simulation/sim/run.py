@@ -9,14 +9,16 @@ from typing import Final
 from sim import checkers
 from sim.broker import BrokerHouse
 from sim.chain import Chain
-from sim.faults import PROFILES, SERVICES, Profile, Range
+from sim.faults import PROFILES, Profile, Range
 from sim.host import MS, SECOND, Host
-from sim.market import make_day, settings
+from sim.market import FUNDS, HOLDINGS, make_day, settings
+from sim.night_books import cash_in_books
 from sim.operator_actor import Operator
 from sim.restore import Restore
-from sim.services_under_test import feed_that_goes_on, new_home, simulated_world
+from sim.services_under_test import IDENTITY, feed_that_goes_on, new_home, simulated_world
 from sim.trace import quiet, told
 
+from bus.assembly import Setup
 from bus.messages import ChainStatus, Heartbeat, LedgerSnapshot, OrdersSnapshot, PortfolioSnapshot
 from services.execution.orders import FINAL_STATES
 
@@ -43,6 +45,8 @@ class Verdict:
     crashes: int
     reached: set[str]
     unrest: str = ""
+    #: What the records of a night say was done.
+    night_actions: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -62,10 +66,12 @@ class Run:
         self.mix = self.profile.draw(rng)
         self.house = BrokerHouse(host, self.mix)
         speed, positions = rng.choice(self.profile.speeds), rng.choice(("keep", "keep", "flatten"))
-        env = settings(speed, positions, self.profile.entry_timeout_s)
-        day = make_day(random.Random(rng.getrandbits(32)))
+        has_night = self.profile.has_night
+        env = settings(speed, positions, self.profile.entry_timeout_s, has_night=has_night)
+        day = make_day(random.Random(rng.getrandbits(32)), has_night=has_night)
         with quiet(), new_home() as paths:
-            self.chain = chain = Chain(host, self.house, paths, env, self.mix)
+            setup = Setup(paths=paths, env=env, identity=IDENTITY, holdings=HOLDINGS if has_night else {})
+            self.chain = chain = Chain(host, self.house, setup, self.mix, self.profile.services)
             chain.points = self.profile.points
             chain.restart_ns = _ns(self.profile.restart_s)
             self.operator = Operator(chain)
@@ -87,9 +93,11 @@ class Run:
         chain, host = self.chain, self.chain.host
         if self.direct is not None:
             self.direct(chain)
-        for name in SERVICES:
+        for name in self.profile.services:
             host.after(host.between(0, 300 * MS), f"start {name}", lambda name=name: chain.start(name))  # type: ignore[misc]  # mypy cannot infer the default
         self.operator.begin()
+        if self.profile.has_night:
+            self.operator.look_after_the_holdings()
         self.house.entered = self._entered
         if self.profile.restores:
             self.restore = Restore(chain, host.rng.choice(self.profile.restores))
@@ -194,10 +202,10 @@ class Run:
             return f"orders work at the broker: {[order.key for order in house.working()]}"
         if house.on_the_way:
             return "an order is on its way to the broker"
-        held = {symbol: qty for symbol, qty in house.positions.items() if qty}
+        held = {symbol: qty for symbol, qty in house.positions.items() if qty and symbol not in FUNDS}
         if held:
             return f"positions are held: {held}"
-        for name in SERVICES:
+        for name in self.profile.services:
             beat = chain.status(name, Heartbeat)
             if beat is None or beat.outbox_depth or beat.state != "ready":
                 return (
@@ -209,10 +217,17 @@ class Run:
         ]
         if open_orders:
             return f"execution has open orders: {open_orders}"
-        if chain.status("ledger", LedgerSnapshot).cash_micros != house.cash_micros:
+        if self._booked_cash() != house.cash_micros:
             return "the ledger does not have the broker's cash"
         positions = chain.status("risk", PortfolioSnapshot).positions
         return f"risk knows of positions: {[line.symbol for line in positions]}" if positions else ""
+
+    def _booked_cash(self) -> int:
+        if self.profile.has_night:
+            # What the ledger says is without the reserves.
+            return cash_in_books(self.chain.paths.entities / IDENTITY.entity_folder / IDENTITY.ledger_file)
+        said: int = self.chain.status("ledger", LedgerSnapshot).cash_micros
+        return said
 
     # --- the end -----
 
@@ -220,7 +235,7 @@ class Run:
         chain, host = self.chain, self.chain.host
         unrest = self._unrest()
         ended_ns = host.boot_ns()
-        books = checkers.read_books(chain.paths)
+        books = checkers.read_books(chain.paths, has_night=self.profile.has_night)
         case = checkers.Case(
             house=self.house,
             books=books,
@@ -252,6 +267,7 @@ class Run:
             crashes=len(chain.crashes),
             reached=chain.reached,
             unrest=unrest,
+            night_actions=books.night.actions if books.night else frozenset(),
         )
 
 

@@ -17,9 +17,10 @@ from unittest.mock import patch
 import msgspec
 from sim.broker import BrokerDoor, BrokerHouse
 from sim.host import MS, Host
-from sim.market import EXCHANGE_DAY
+from sim.market import exchange_day
 
 import services.execution.shell
+import services.holdings.shell
 import services.ledger.shell
 import services.risk.shell
 import services.screener.feed
@@ -72,6 +73,7 @@ def builders() -> dict[ServiceName, Build]:
         "execution": services.execution.shell.build,
         "ledger": services.ledger.shell.build,
         "watchdog": _build_watchdog,
+        "holdings": services.holdings.shell.build,
     }
 
 
@@ -187,7 +189,7 @@ def simulated_world(
         return BrokerDoor(house)
 
     watchdog_shell = functools.partial(
-        WATCHDOG.WatchdogShell, read_day=lambda _day: EXCHANGE_DAY, free_bytes=lambda _path: _FREE_BYTES
+        WATCHDOG.WatchdogShell, read_day=lambda _day: exchange_day(day), free_bytes=lambda _path: _FREE_BYTES
     )
     reads = ControlReads(host)
     with ExitStack() as stack:
