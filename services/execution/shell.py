@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from bus import messages as m
 from bus.assembly import Assembly, Ports, Setup
@@ -29,6 +29,9 @@ from services.execution.statements import Statements
 from services.execution.stopping import has_more_to_stop, words_of_stop
 from services.execution.unresolved import UnresolvedOrders
 from services.execution.watch import Watch
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 #: The key of the report of the session's account in the table of retries.
 _ACCOUNT_REPORT: Final = "the account report"
@@ -139,6 +142,24 @@ class ExecutionShell(Shell[ExecutionState]):
         self._checks.hear(data)
         # Risk has to know an instrument before it judges a signal for it.
         return (*self._assets.report(state, data, now_ns), *self._fills_on(state, data, now_ns))
+
+    def quiet_for(self, state: ExecutionState, ahead: "Ahead") -> int:
+        """Return how many messages neither fill anything nor end the session, while nothing waits for a moment."""
+        plan = state.plan
+        if plan is None or state.restless_orders or self._lacks_account or self._recovery.is_behind:
+            return 0
+        if ahead.symbols and not self._assets.are_reported(state, ahead.symbols):
+            return 0
+        count = min(ahead.until(plan.close_ns), self._broker.quiet_for(ahead))
+        return 0 if self._sending.unsent or self._recovery.has_misses else count
+
+    def let_pass(self, state: ExecutionState, ahead: "Ahead") -> ExecutionState:
+        """Keep the newest quotes, and let an embedded broker keep what they change."""
+        quotes = ahead.newest_quotes
+        if quotes is not None:
+            self._checks.hear(quotes)
+            self._broker.let_pass(ahead, state.plan.session_date if state.plan else "")
+        return state
 
     def _fills_on(self, state: ExecutionState, batch: m.QuoteBatch, now_ns: int) -> Sequence[m.Message]:
         try:

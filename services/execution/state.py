@@ -85,6 +85,11 @@ class ExecutionState:
         """Return the open intents that each quote of their symbol may end, oldest first."""
         return [self._intents[intent_id] for intent_id in self._watched]
 
+    @property
+    def watches_quotes(self) -> bool:
+        """Tell whether a quote may end an open intent."""
+        return bool(self._watched)
+
     def hear(self, batch: m.QuoteBatch) -> None:
         """Raise the peaks of what execution guards itself; not journaled."""
         for intent in self.watched_intents() if self._watched else ():

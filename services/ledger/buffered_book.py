@@ -121,9 +121,7 @@ class BufferedBook(Book):
         actual = sum(self._balance(code, commodity) for code in codes)
         is_ok = expected == actual
         self._waiting.append(
-            _Assertion(
-                scope=scope, commodity=commodity, expected=expected, source=source, at_ns=at_ns, is_ok=is_ok
-            )
+            _Assertion(scope=scope, commodity=commodity, expected=expected, source=source, at_ns=at_ns, is_ok=is_ok)
         )
         if scope == "UNITS":
             self._wrong.pop(commodity, None)

@@ -1,6 +1,7 @@
 """Decides on entries. Facts and time in, approvals, denials and the kill switch out."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,6 +55,9 @@ from services.risk.portfolio import Exposure
 from services.risk.settings import RiskSettings
 from services.risk.sizing import allocation_limit_micros
 from services.risk.valuation import Valuation
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 _TEXT_MAX = 400
 #: Before a plan is known no minute is after the open.
@@ -184,6 +188,28 @@ class RiskCore:
         if self._is_peak(state, pnl):
             return (kill_switch.peak(date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
         return holdings.window(self._fund_facts(state, now_ns)) if self._limits.funds else ()
+
+    def quiet_for(self, state: RiskState, ahead: "Ahead") -> int:
+        """Return for how many messages the day's result neither breaks its limit nor makes a new peak."""
+        day = state.day
+        if self._limits.funds:
+            # Each step may be the one in which the holdings begin.
+            return 0
+        if day.plan is None or day.account is None or day.is_tripped:
+            return len(ahead)
+        limit, is_from_peak = self._loss_limit(day), self._limits.daily_loss_from == "peak"
+        low = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros) - limit
+        high = day.peak_micros if is_from_peak else NEVER_NS
+        return self._valuation_of(day.portfolio).within(ahead, low=low, high=high)
+
+    def let_pass(self, state: RiskState, ahead: "Ahead") -> RiskState:
+        """Hear the newest quotes and all volumes."""
+        quotes = ahead.newest_quotes
+        if quotes is not None:
+            state = self.observe(state, quotes)
+        for bars in ahead.bars:
+            state = self.observe(state, bars)
+        return state
 
     def _is_peak(self, state: RiskState, pnl_micros: int) -> bool:
         # DAILY_LOSS_FROM=peak. A position without a bid counts at its cost, which may be better than it is.
