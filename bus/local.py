@@ -6,7 +6,7 @@ left, then `settle`, then the next market message.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -23,6 +23,7 @@ from bus.messages import (
     ServiceName,
     SessionPlanned,
     StatusMessage,
+    StreamResolved,
 )
 from bus.routes import MARKET_PUBLISHER, MARKET_SUBSCRIBERS, SERVICES, peers_of, receivers
 
@@ -30,6 +31,8 @@ S = TypeVar("S")
 _DELIVERIES_MAX: Final = 100_000
 #: Market data alone decides what this service says, so in a replay it hears of it before the others do.
 _EARLY: Final[ServiceName] = "strategy"
+#: Events that mean something to the runtime itself.
+_OF_THE_RUNTIME: Final = frozenset({SessionPlanned, StreamResolved})
 #: How many messages are looked ahead at first; more each time that they could all be heard at once.
 _AHEAD_MIN: Final = 16
 
@@ -64,6 +67,11 @@ class LocalNode(Actor[S]):
         self.outbox: dict[ServiceName, deque[Message]] = {receiver: deque() for receiver in peers_of(name)}
         #: Where each type of message goes, as far as any was said.
         self._outboxes: dict[type[Message], tuple[deque[Message], ...]] = {}
+        shell = assembly.shell
+        #: What is done around a commit; None where the shell does nothing.
+        self._before_commit = None if type(shell).before_commit is Shell.before_commit else shell.before_commit
+        self._after_commit = None if type(shell).after_commit is Shell.after_commit else shell.after_commit
+        self._fold = assembly.core.evolve
         self._foreseeing_shell: Any = assembly.shell if foresees(assembly.shell) else None
 
     def start(self) -> None:
@@ -106,11 +114,32 @@ class LocalNode(Actor[S]):
             self._foreseeing_shell.let_pass(self.state, ahead)
 
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
-        before_commit = self.assembly.shell.before_commit
-        for event in events:
-            before_commit(event)
+        if self._before_commit is not None:
+            for event in events:
+                self._before_commit(event)
         self._post(events)
         return events
+
+    def _commit(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message] | None:
+        """Do as every actor does; there is no process that could die between, and so no point to do it at."""
+        events = self._keep(events, cause)
+        for event in events:
+            self._evolve(event)
+            self._on_event(event)
+        after_commit = self._after_commit
+        if after_commit is None:
+            return None
+        now_ns = self.clock.now_ns()
+        for done, event in enumerate(events, 1):
+            if reports := after_commit(self.state, event, now_ns):
+                return self._effects(reports, events[done:])
+        return None
+
+    def _evolve(self, event: Message) -> None:
+        if type(event) in _OF_THE_RUNTIME:
+            super()._evolve(event)
+        else:
+            self.state = self._fold(self.state, event)
 
     def _post(self, events: Sequence[Message]) -> None:
         """Put events into the outboxes of those who hear of them."""
