@@ -8,7 +8,6 @@ numbers of the messages, so the answer is exact, and nobody learns what it says 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
 from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -45,16 +44,21 @@ class Block:
     def __init__(self, messages: Sequence[MarketMessage], symbols: tuple[str, ...]) -> None:
         self.messages = messages
         self.symbols = symbols
+        #: Of each trailing stop that was asked for, the first quote at which it is hit; beyond the last where none is.
+        self.stops: dict[str, int] = {}
         self.times = [message.ts_event for message in messages]
-        is_quote = [isinstance(message, QuoteBatch) for message in messages]
+        self.quotes: list[QuoteBatch] = []
+        self.bars: list[BarBatch] = []
         #: How many quotes there are before each message, and the place of each quote.
-        self.quotes_before = [0, *accumulate(is_quote)]
-        self.quote_places = [place for place, quotes in enumerate(is_quote) if quotes]
-
-    @cached_property
-    def quotes(self) -> list[QuoteBatch]:
-        """Return the quotes."""
-        return [message for message in self.messages if isinstance(message, QuoteBatch)]
+        self.quotes_before = [0]
+        self.quote_places: list[int] = []
+        for place, message in enumerate(messages):
+            if isinstance(message, QuoteBatch):
+                self.quotes.append(message)
+                self.quote_places.append(place)
+            elif isinstance(message, BarBatch):
+                self.bars.append(message)
+            self.quotes_before.append(len(self.quotes))
 
     @cached_property
     def bids(self) -> Ints:
@@ -112,9 +116,9 @@ class Ahead:
         return self._block.messages[self._stop - 1]
 
     @property
-    def bars(self) -> Iterator[BarBatch]:
+    def bars(self) -> Sequence[BarBatch]:
         """Return the bars."""
-        return (message for message in self.messages if isinstance(message, BarBatch))
+        return self._block.bars[self._start - self._first : self._stop - self._last]
 
     @property
     def newest_quotes(self) -> QuoteBatch | None:
@@ -150,22 +154,35 @@ class Ahead:
         outside = np.flatnonzero((worth < max(low, -(2**63))) | (worth > min(high, 2**63 - 1)))
         return self._messages_before(int(outside[0]) if outside.size else quotes)
 
-    def until_stopped(self, rows: Sequence[int], peaks: Sequence[int], trails_bps: Sequence[int]) -> int:
+    def until_stopped(
+        self, keys: Sequence[str], rows: Sequence[int], peaks: Sequence[int], trails_bps: Sequence[int]
+    ) -> int:
         """Return how many messages come before the first quote at which a trailing stop is hit, or that makes no sense.
 
-        A stop follows the best bid of the name at `rows[i]`, at first `peaks[i]`, and is hit when the bid is so many
-        basis points below it.
+        Stop `keys[i]` follows the best bid of the name at `rows[i]`, at first `peaks[i]`, and is hit when the bid is so
+        many basis points below it. Where that is in the block is reckoned once for each stop and then remembered.
         """
-        if self._first == self._last:
+        first, known = self._first, self._block.stops
+        if first == self._last:
             return len(self)
-        places = np.array(rows)
-        quotes = self._sound_quotes(places)
-        bids = self._bids(places, quotes)
+        fresh = [i for i, key in enumerate(keys) if known.get(key, -1) < first]
+        if fresh:
+            self._find_stops([keys[i] for i in fresh], [(rows[i], peaks[i], trails_bps[i]) for i in fresh])
+        return self._messages_before(min([known[key] for key in keys]) - first)
+
+    def _find_stops(self, keys: list[str], terms: list[tuple[int, int, int]]) -> None:
+        """Find where stops are hit; the terms of each are its name's place, its peak and its trail."""
+        block, first = self._block, self._first
+        places, peaks, trails = np.array(terms).T
+        bids = block.bids[first:].take(places, axis=1)
         best = np.maximum.accumulate(bids, axis=0)
-        np.maximum(best, np.array(peaks), out=best)
-        best *= _BASIS_POINTS - np.array(trails_bps)
-        hit = np.flatnonzero((bids * _BASIS_POINTS <= best).any(axis=1))
-        return self._messages_before(int(hit[0]) if hit.size else quotes)
+        np.maximum(best, peaks, out=best)
+        best *= _BASIS_POINTS - trails
+        hit = bids * _BASIS_POINTS <= best
+        if block.unsound is not None:
+            hit |= block.unsound[first:].take(places, axis=1)
+        found = np.where(hit.any(axis=0), hit.argmax(axis=0), len(hit))
+        block.stops.update(zip(keys, (found + first).tolist(), strict=True))
 
     def best_bids(self, rows: Sequence[int]) -> list[int]:
         """Return the best bid of each of these names; there have to be quotes."""
@@ -194,25 +211,29 @@ def blocks_of(feed: Iterable[MarketMessage]) -> Iterator[Block | MarketMessage]:
     """Yield the feed in order: what can be looked at together as a block, and any other message by itself."""
     waiting: list[MarketMessage] = []
     symbols: tuple[str, ...] = ()
+    most = _MESSAGES_MAX
     for message in feed:
-        is_quote = isinstance(message, QuoteBatch)
-        if type(message) is not BarBatch and not is_quote:
+        if isinstance(message, QuoteBatch):
+            if message.symbols is not symbols and waiting and symbols:
+                yield Block(waiting, symbols)
+                waiting = []
+            if message.symbols is not symbols:
+                symbols = message.symbols
+                most = min(_MESSAGES_MAX, max(_NUMBERS_MAX // max(len(symbols), 1), 1))
+        elif type(message) is not BarBatch:
             if waiting:
                 yield Block(waiting, symbols)
             waiting, symbols = [], ()
             yield message
             continue
-        is_other = is_quote and symbols and message.symbols is not symbols
-        if waiting and (is_other or len(waiting) >= _MESSAGES_MAX or len(waiting) * len(symbols) >= _NUMBERS_MAX):
+        waiting.append(message)
+        if len(waiting) >= most:
             yield Block(waiting, symbols)
             waiting, symbols = [], ()
-        waiting.append(message)
-        if is_quote:
-            symbols = message.symbols
     if waiting:
         yield Block(waiting, symbols)
 
 
-def foresees(member: Any) -> bool:
-    """Tell whether a core or a shell can say how long it will only listen."""
-    return isinstance(member, Foreseeing)
+def foreseeing(member: object) -> Foreseeing[Any] | None:
+    """Return a core or a shell that can say how long it will only listen; None where it cannot."""
+    return member if isinstance(member, Foreseeing) else None

@@ -5,13 +5,15 @@ gives the processes: everybody sees a market message first, then every message t
 left, then `settle`, then the next market message.
 """
 
+import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from bus.actor import Actor, Cause
-from bus.ahead import Ahead, Block, blocks_of, foresees
+from bus.ahead import Ahead, Block, blocks_of, foreseeing
 from bus.assembly import Assembly, Ports
 from bus.clock import SessionClock
 from bus.decider import Core, Gate, Shell
@@ -31,6 +33,8 @@ S = TypeVar("S")
 _DELIVERIES_MAX: Final = 100_000
 #: Market data alone decides what this service says, so in a replay it hears of it before the others do.
 _EARLY: Final[ServiceName] = "strategy"
+#: So many objects more than before are made before Python looks for cycles among them.
+_COLLECTED_AFTER: Final = 200_000
 #: Events that mean something to the runtime itself.
 _OF_THE_RUNTIME: Final = frozenset({SessionPlanned, StreamResolved})
 #: How many messages are looked ahead at first; more each time that they could all be heard at once.
@@ -72,7 +76,8 @@ class LocalNode(Actor[S]):
         self._before_commit = None if type(shell).before_commit is Shell.before_commit else shell.before_commit
         self._after_commit = None if type(shell).after_commit is Shell.after_commit else shell.after_commit
         self._fold = assembly.core.evolve
-        self._foreseeing_shell: Any = assembly.shell if foresees(assembly.shell) else None
+        self._foreseeing_core = foreseeing(assembly.core)
+        self._foreseeing_shell = foreseeing(shell)
 
     def start(self) -> None:
         """Let the shell open what it works with."""
@@ -95,11 +100,13 @@ class LocalNode(Actor[S]):
     def foresees(self) -> bool:
         """Tell whether core and shell can say how long they will only listen."""
         listens = self._foreseeing_shell is not None or type(self.assembly.shell).on_market is Shell.on_market
-        return listens and foresees(self.assembly.core)
+        return listens and self._foreseeing_core is not None
 
     def quiet_for(self, ahead: Ahead) -> int:
         """Return how many of the next messages this service would only hear."""
-        count: int = self.assembly.core.quiet_for(self.state, ahead)
+        if self._foreseeing_core is None:
+            return 0
+        count = self._foreseeing_core.quiet_for(self.state, ahead)
         if count and self._foreseeing_shell is not None:
             count = self._foreseeing_shell.quiet_for(self.state, ahead if count == len(ahead) else ahead.first(count))
         return count
@@ -109,7 +116,8 @@ class LocalNode(Actor[S]):
         last = ahead.last
         self.step = last.step
         self.clock.heard(last.ts_event)
-        self.state = self.assembly.core.let_pass(self.state, ahead)
+        if self._foreseeing_core is not None:
+            self.state = self._foreseeing_core.let_pass(self.state, ahead)
         if self._foreseeing_shell is not None:
             self._foreseeing_shell.let_pass(self.state, ahead)
 
@@ -146,7 +154,8 @@ class LocalNode(Actor[S]):
         for event in events:
             outboxes = self._outboxes.get(type(event))
             if outboxes is None:
-                outboxes = tuple(self.outbox[receiver] for receiver in receivers(self.name, type(event)))
+                hearing = receivers(self.name, type(event))
+                outboxes = tuple(self.outbox[receiver] for receiver in hearing if receiver in self.outbox)
                 self._outboxes[type(event)] = outboxes
             for outbox in outboxes:
                 outbox.append(event)
@@ -244,11 +253,11 @@ class LocalChain:
             is_early = name == _EARLY and type(assembly.shell) is Shell
             kind = EarlyNode if is_early else LocalNode
             self.nodes[name] = kind(name, assembly, clock=self.clock, on_event=partial(on_event, name))
-        self._streams = [
-            (outbox, self.nodes.get(receiver))
-            for node in self.nodes.values()
-            for receiver, outbox in node.outbox.items()
-        ]
+        self._streams = []
+        for node in self.nodes.values():
+            # Who is not in this chain hears nothing.
+            node.outbox = {name: outbox for name, outbox in node.outbox.items() if name in self.nodes}
+            self._streams += [(outbox, self.nodes[receiver]) for receiver, outbox in node.outbox.items()]
         nodes = list(self.nodes.values())
         self._market = [self.nodes[name] for name in MARKET_SUBSCRIBERS if name in self.nodes]
         self._early = [node for node in self._market if isinstance(node, EarlyNode)]
@@ -256,7 +265,7 @@ class LocalChain:
         self._settling = [node for node in nodes if type(node.assembly.core).settle is not Core.settle]
         #: Who is asked before messages pass unplayed; those first that most often act.
         asked = [node for node in reversed(nodes) if node in self._market or node in self._settling]
-        self._asked = sorted(asked, key=lambda node: not isinstance(node, EarlyNode))
+        self._asked: list[LocalNode[Any]] = sorted(asked, key=lambda node: not isinstance(node, EarlyNode))
         self._may_look_ahead = all(node.foresees or isinstance(node, EarlyNode) for node in self._asked)
         for node in nodes:
             node.start()
@@ -278,13 +287,14 @@ class LocalChain:
     def play(self, feed: Iterable[MarketMessage]) -> int:
         """Play a session to its end; return how many market messages it had."""
         steps = 0
-        for part in blocks_of(feed):
-            if isinstance(part, Block):
-                self._play_block(part)
-                steps += len(part.messages)
-            else:
-                self._play_message(part)
-                steps = part.step if isinstance(part, FeedEnded) else steps + 1
+        with _rare_collections():
+            for part in blocks_of(feed):
+                if isinstance(part, Block):
+                    self._play_block(part)
+                    steps += len(part.messages)
+                else:
+                    self._play_message(part)
+                    steps = part.step if isinstance(part, FeedEnded) else steps + 1
         return steps
 
     def _play_block(self, block: Block) -> None:
@@ -317,9 +327,9 @@ class LocalChain:
 
     def _let_pass(self, ahead: Ahead) -> None:
         self.nodes[MARKET_PUBLISHER].step = ahead.last.step
+        # What comes due by the host's clock can wait for the next message that is played.
         for node in self._market:
             node.let_pass(ahead)
-        self._end_step()
 
     def _play_message(self, data: MarketMessage) -> None:
         self.nodes[MARKET_PUBLISHER].step = data.step
@@ -345,14 +355,22 @@ class LocalChain:
         for _ in range(_DELIVERIES_MAX):
             for outbox, target in self._streams:
                 if outbox:
-                    message = outbox.popleft()
-                    # Who is not in this chain hears nothing.
-                    if target is not None:
-                        target.on_reliable(message)
+                    target.on_reliable(outbox.popleft())
                     break
             else:
                 return
         raise RuntimeError(f"more than {_DELIVERIES_MAX} deliveries follow from one market message")
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for cycles rarely inside the block: what is played makes none, and all of it is kept."""
+    before = gc.get_threshold()
+    gc.set_threshold(_COLLECTED_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _ignore_halt(_rule: str, _detail: str) -> None:

@@ -20,6 +20,8 @@ OrderEvent = (
     | m.CancelRequested
     | m.OrderCancelled
 )
+#: What is not only folded into an order.
+_UNLIKE_OTHERS: Final = frozenset({m.CloseIntent, m.IntentClosed, m.OrderPrepared, m.OrderFilled})
 _ENDS = (m.OrderRejected, m.OrderExpired, m.OrderCancelled)
 IntentEvent = OrderEvent | m.CloseIntent | m.IntentClosed
 
@@ -80,11 +82,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     @property
     def has_open_entry(self) -> bool:
         """Tell whether more may still be bought."""
-        # Written out: it is asked after each event of each order.
-        for order in self.orders:
-            if order.state not in FINAL_STATES and order.prepared.leg in OPENING_LEGS:
-                return True
-        return False
+        return bool([o for o in self.orders if o.state not in FINAL_STATES and o.prepared.leg in OPENING_LEGS])
 
     def order(self, client_order_id: str) -> Order:
         """Return one of its orders.
@@ -154,6 +152,8 @@ def fold(intent: Intent, event: IntentEvent) -> Intent:
 
 
 def _fold(intent: Intent, event: IntentEvent) -> Intent:
+    if type(event) not in _UNLIKE_OTHERS:
+        return _fold_order(intent, event)  # type: ignore[arg-type]  # its very type was just looked at
     match event:
         case m.CloseIntent():
             return replace(intent, exit_reason=intent.exit_reason or event.reason or "its strategy wants it sold")
@@ -175,7 +175,7 @@ def _fold(intent: Intent, event: IntentEvent) -> Intent:
 def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
     before = intent.order(event.client_order_id)
     after = fold_order(before, event)
-    orders = tuple(after if order is before else order for order in intent.orders)
+    orders = tuple([after if order is before else order for order in intent.orders])
     return replace(
         intent,
         orders=orders,

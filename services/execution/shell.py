@@ -39,6 +39,8 @@ _ACCOUNT_REPORT: Final = "the account report"
 #: process from hearing others for longer than they wait for an acknowledgement.
 TURN_NS_MAX: Final = 1_000_000_000
 _log = logging.getLogger(__name__)
+#: Events after which something is done at the broker, or remembered.
+_WITH_EFFECTS: Final = frozenset({m.SessionPlanned, m.OrderPrepared, m.OrderRejected, m.CancelRequested})
 
 #: Put a halt on disk: (rule, detail).
 RaiseHalt = Callable[[str, str], object]
@@ -186,6 +188,8 @@ class ExecutionShell(Shell[ExecutionState]):
     def after_commit(self, state: ExecutionState, event: m.Message, now_ns: int) -> Sequence[m.Message]:
         """Send, cancel, or report the account, now that the event is on disk."""
         self._unresolved.note(state, event)
+        if type(event) not in _WITH_EFFECTS:
+            return ()
         match event:
             case m.SessionPlanned():
                 self._cancelling.begin_session()

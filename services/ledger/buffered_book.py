@@ -11,6 +11,7 @@ from bus.messages import EntryPosted
 from services.ledger import accounts
 from services.ledger.book import Book, check_amounts
 from services.ledger.failures import LedgerError
+from services.ledger.hash_chain import Value
 from services.ledger.redo import Write
 from services.ledger.table_ends import TableEnds
 
@@ -153,8 +154,8 @@ class BufferedBook(Book):
                 f"The ledger holds {actual} of {told.commodity} in its file, which is not what it was compared as. "
                 "This is a fault of the program: report it."
             )
-        row = [told.at_ns, told.scope, told.commodity, told.expected, actual, told.source, int(told.is_ok)]
-        self._add("ASSERTION", "balance_assertion", list(row), told.at_ns)
+        row: list[Value] = [told.at_ns, told.scope, told.commodity, told.expected, actual, told.source, int(told.is_ok)]
+        self._add("ASSERTION", "balance_assertion", row, told.at_ns)
 
     def _commit(self, make: Callable[[], list[Write]]) -> None:
         """Do writes in the one transaction, all of them or none."""

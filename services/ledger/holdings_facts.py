@@ -29,6 +29,7 @@ _EVENT_TYPES: Final = ("FILL", "TAX_RESERVE", "PAYROLL_RESERVE")
 _OF_HOLDINGS: Final = frozenset(
     {accounts.HOLDINGS_AT_COST, accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE},
 )
+_RESERVES: Final = (accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE)
 #: What the gains are less by: the costs of trading.
 _COSTS: Final = (accounts.COMMISSIONS, accounts.FEES)
 
@@ -81,9 +82,11 @@ def reserve_of(message: ReserveAllocated) -> ReserveMoved:
 
 def reserves_after(facts: HoldingsFacts, entry: EntryPosted) -> tuple[ReservesStated, ...]:
     """Return what is set aside once an entry is booked; nothing where the entry does not change it."""
+    if not any(line.account in _RESERVES for line in entry.lines):
+        return ()
     moved = {
         code: sum(line.amount for line in entry.lines if line.account == code and line.commodity == accounts.CURRENCY)
-        for code in (accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE)
+        for code in _RESERVES
     }
     if not any(moved.values()):
         return ()

@@ -89,7 +89,7 @@ def is_long_term(acquired_ns: int, sold_ns: int) -> bool:
 
 def units_open(lots: Sequence[Lot]) -> int:
     """Return the billionths of a share that all lots still hold."""
-    return sum(lot.left_nanos for lot in lots)
+    return sum([lot.qty_nanos - lot.closed_nanos for lot in lots])
 
 
 def close_first_in(lots: Sequence[Lot], qty_nanos: int, proceeds_micros: int, sold_ns: int) -> tuple[LotClose, ...]:
@@ -143,7 +143,7 @@ def after_closes(lots: Sequence[Lot], closes: Sequence[LotClose]) -> tuple[Lot, 
 
 def amount_on(entry: EntryPosted, account: str) -> int:
     """Return the sum of an entry's lines on one account, in the commodity's own scale."""
-    return sum(line.amount for line in entry.lines if line.account == account)
+    return sum([line.amount for line in entry.lines if line.account == account])
 
 
 def lot_changes(entry: EntryPosted, open_lots: Callable[[str], Sequence[Lot]]) -> tuple[LotChange, ...]:
@@ -216,10 +216,8 @@ def at_cost(closes: Sequence[LotClose]) -> tuple[LotClose, ...]:
 
 
 def _change(entry: EntryPosted, commodity: str, units: Sequence[int], lots: Sequence[Lot]) -> LotChange:
-    account = next(
-        (code for code in accounts.cost_accounts(commodity) if any(line.account == code for line in entry.lines)),
-        accounts.cost_accounts(commodity)[0],
-    )
+    codes, used = accounts.cost_accounts(commodity), {line.account for line in entry.lines}
+    account = next((code for code in codes if code in used), codes[0])
     kind = _close_kind(entry, commodity)
     moved, cost = sum(units), amount_on(entry, account)
     if kind == "SPLIT":

@@ -1,7 +1,7 @@
 """Decides on entries. Facts and time in, approvals, denials and the kill switch out."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from bus.messages import (
     MarketMessage,
     Message,
     OptionsListed,
+    OrderAccepted,
     OrderCancelled,
     OrderDenied,
     OrderExpired,
@@ -64,22 +65,27 @@ _TEXT_MAX = 400
 NEVER_NS = 2**63 - 1
 
 #: Inputs that only change the state: each is its own event. One that changes nothing is not journaled.
-_STATE_INPUTS = (
-    SessionPlanned,
-    CandidatesRanked,
-    OptionsListed,
-    AccountReported,
-    AssetsReported,
-    OrderExpired,
-    OrderCancelled,
-    OrderFilled,
-    FillReversed,
-    IntentClosed,
-    HaltRaised,
-    ChainArmed,
-    ChainDisarmed,
-    ReservesStated,
+_STATE_INPUTS: Final = frozenset(
+    {
+        SessionPlanned,
+        CandidatesRanked,
+        OptionsListed,
+        AccountReported,
+        AssetsReported,
+        OrderExpired,
+        OrderCancelled,
+        OrderFilled,
+        FillReversed,
+        IntentClosed,
+        HaltRaised,
+        ChainArmed,
+        ChainDisarmed,
+        ReservesStated,
+    }
 )
+
+#: What comes most often and changes nothing here.
+_UNHEARD: Final = frozenset({QuoteBatch, BarBatch, OrderAccepted})
 
 
 class RiskState(Struct, frozen=True, kw_only=True):
@@ -126,24 +132,33 @@ class RiskCore:
 
     def decide(self, state: RiskState, message: Message, now_ns: int) -> Sequence[Message]:
         """Return the verdict on a signal, an exit passed on, or the input itself when it changes the state."""
-        if isinstance(message, SignalRaised):
-            return self._judge(state, message, now_ns)
-        if isinstance(message, ExitSignalled):
-            return _closing(state, message, now_ns)
-        if isinstance(message, OrderRejected):
-            return self._on_rejected(state, message, now_ns)
-        if isinstance(message, FundsQuoteRequested):
-            return (holdings.quoted(self._fund_facts(state, now_ns), message),)
-        if isinstance(message, HoldingsOrderRequested):
-            return holdings.verdict(self._fund_facts(state, now_ns), message)
-        if isinstance(message, _STATE_INPUTS):
-            if holdings.is_of_holdings(message) or holdings.fold(state.funds, message) != state.funds:
-                return (message,)
-            folded = days.fold(state.day, message)
-            # What is decided is folded next; the same day and the same event need not be folded twice.
-            self._folded = (state.day, message, folded)
-            return (message,) if folded != state.day else ()
-        return ()
+        if type(message) in _UNHEARD:
+            return ()
+        if type(message) in _STATE_INPUTS:
+            return self._take(state, message)
+        match message:
+            case SignalRaised():
+                return self._judge(state, message, now_ns)
+            case ExitSignalled():
+                return _closing(state, message, now_ns)
+            case OrderRejected():
+                return self._on_rejected(state, message, now_ns)
+            case FundsQuoteRequested():
+                return (holdings.quoted(self._fund_facts(state, now_ns), message),)
+            case HoldingsOrderRequested():
+                return holdings.verdict(self._fund_facts(state, now_ns), message)
+            case _:
+                return ()
+
+    def _take(self, state: RiskState, message: Message) -> Sequence[Message]:
+        """Return an input that changes the state; nothing where it changes nothing."""
+        funds = holdings.fold(state.funds, message)
+        if holdings.is_of_holdings(message) or (funds is not state.funds and funds != state.funds):
+            return (message,)
+        folded = days.fold(state.day, message)
+        # What is decided is folded next; the same day and the same event need not be folded twice.
+        self._folded = (state.day, message, folded)
+        return (message,) if folded is not state.day and folded != state.day else ()
 
     def evolve(self, state: RiskState, event: Message) -> RiskState:
         """Fold one event."""

@@ -28,6 +28,7 @@ class WorkingOrders:
         self._above: list[int] = []
         self._below: list[int] = []
         self._trails: list[int] = []
+        self._keys: list[str] = []
         #: How many of them are no trailing stops, and when the newest of all was accepted.
         self._untrailing = 0
         self._accepted_ns = 0
@@ -56,16 +57,16 @@ class WorkingOrders:
         above, below = _corridor(order)
         place = self._place.get(key)
         if place is not None:
-            self._untrailing += order.is_trailing < self._placed[place].is_trailing
-            self._untrailing -= order.is_trailing > self._placed[place].is_trailing
+            self._untrailing += (above < 0) - (self._above[place] < 0)
             self._placed[place], self._above[place], self._below[place] = order, above, below
             return
+        self._keys.append(key)
         self._place[key] = len(self._placed)
         self._placed.append(order)
         self._above.append(above)
         self._below.append(below)
         self._trails.append(order.trail_bps)
-        self._untrailing += not order.is_trailing
+        self._untrailing += above < 0
         self._accepted_ns = max(self._accepted_ns, order.accepted_ns)
         self._picks.append(order.symbol)
         self._by_symbol.setdefault(order.symbol, {})[key] = None
@@ -76,16 +77,12 @@ class WorkingOrders:
         del self._orders[key]
         self.buys.pop(key, None)
         self._by_symbol[order.symbol].pop(key)
-        place, last = self._place.pop(key), self._placed.pop()
+        place, last, last_key = self._place.pop(key), self._placed.pop(), self._keys.pop()
+        self._untrailing -= self._above[place] < 0
         above, below, trail = self._above.pop(), self._below.pop(), self._trails.pop()
         if place < len(self._placed):
-            gone = self._placed[place]
             self._placed[place], self._above[place], self._below[place] = last, above, below
-            self._trails[place] = trail
-            self._place[last.client_order_id] = place
-        else:
-            gone = last
-        self._untrailing -= not gone.is_trailing
+            self._trails[place], self._keys[place], self._place[last_key] = trail, last_key, place
         self._picks.drop(place)
 
     def quiet_for(self, ahead: "Ahead", latency_ns: int) -> int:
@@ -95,7 +92,7 @@ class WorkingOrders:
         if self._untrailing or (0 < ahead.quoted_from_ns <= self._accepted_ns + latency_ns):
             return 0
         rows = self._picks.rows_in(ahead.symbols)
-        return 0 if rows is None else ahead.until_stopped(rows, self._above, self._trails)
+        return 0 if rows is None else ahead.until_stopped(self._keys, rows, self._above, self._trails)
 
     def raised_by(self, ahead: "Ahead") -> list[BookOrder]:
         """Return the trailing stops whose peak these quotes raise, with their new peaks."""
@@ -144,4 +141,7 @@ def resting_stop(order: BookOrder) -> int:
 
 def _corridor(order: BookOrder) -> tuple[int, int]:
     """Return between which bids (above the second, up to the first) nothing happens to an order."""
-    return (order.peak_micros, resting_stop(order)) if order.is_trailing else (-1, -1)
+    if order.order_type != "TRAILING_STOP" or order.is_triggered:
+        return -1, -1
+    peak = order.peak_micros
+    return peak, peak * (matching.BASIS_POINTS - order.trail_bps) // matching.BASIS_POINTS
