@@ -235,6 +235,7 @@ class LocalChain:
         assemblies: each service's core and shell.
         on_event: called with (service, event) for each committed event.
         gate: what stands before the broker; open unless a test closes it.
+        may_look_ahead: messages that nobody acts on may be heard many at a time; the events are the same either way.
     """
 
     def __init__(
@@ -242,6 +243,8 @@ class LocalChain:
         assemblies: Mapping[ServiceName, Assembly[Any]],
         on_event: Callable[[ServiceName, Message], None],
         gate: Gate | None = None,
+        *,
+        may_look_ahead: bool = True,
     ) -> None:
         self.clock = SessionClock(follows_feed=True)
         self.nodes: dict[ServiceName, LocalNode[Any]] = {}
@@ -250,7 +253,7 @@ class LocalChain:
                 continue
             assembly = assemblies[name]
             assembly.attach(Ports(gate or OpenGate(), _ignore_status, _ignore_halt))
-            is_early = name == _EARLY and type(assembly.shell) is Shell
+            is_early = may_look_ahead and name == _EARLY and type(assembly.shell) is Shell
             kind = EarlyNode if is_early else LocalNode
             self.nodes[name] = kind(name, assembly, clock=self.clock, on_event=partial(on_event, name))
         self._streams = []
@@ -266,7 +269,9 @@ class LocalChain:
         #: Who is asked before messages pass unplayed; those first that most often act.
         asked = [node for node in reversed(nodes) if node in self._market or node in self._settling]
         self._asked: list[LocalNode[Any]] = sorted(asked, key=lambda node: not isinstance(node, EarlyNode))
-        self._may_look_ahead = all(node.foresees or isinstance(node, EarlyNode) for node in self._asked)
+        self._may_look_ahead = may_look_ahead and all(
+            node.foresees or isinstance(node, EarlyNode) for node in self._asked
+        )
         for node in nodes:
             node.start()
 
