@@ -120,17 +120,24 @@ class Picks:
             if place < len(self._rows):
                 self._rows[place] = row
 
-    def of(self, symbols: tuple[str, ...], *columns: bytes) -> list[Sequence[int]] | None:
-        """Return each column's numbers for the wanted names; None when the batch does not have them all.
+    def rows_in(self, symbols: tuple[str, ...]) -> list[int] | None:
+        """Return the place of each wanted name in a batch's list of names; None when it does not have them all.
 
-        `symbols` are the batch's; for the very same tuple as last time nothing is looked up again.
+        For the very same tuple as last time nothing is looked up again. The answer must not be changed.
         """
         if symbols is not self._symbols:
             place_of = rows_of(symbols)
             self._symbols = symbols
             self._rows = [place_of.get(name, _ABSENT) for name in self._names]
             self._absent, self._take = self._rows.count(_ABSENT), None
-        if self._absent or not self._rows:
+        return None if self._absent else self._rows
+
+    def of(self, symbols: tuple[str, ...], *columns: bytes) -> list[Sequence[int]] | None:
+        """Return each column's numbers for the wanted names; None when the batch does not have them all.
+
+        `symbols` are the batch's; for the very same tuple as last time nothing is looked up again.
+        """
+        if not self.rows_in(symbols):
             return None
         take = self._take
         if take is None:

@@ -104,7 +104,7 @@ def multiplier_of(symbol: str) -> int:
     >>> multiplier_of("SPY251219P00650000"), multiplier_of("BRK.B")
     (100, 1)
     """
-    return CONTRACT_SHARES if is_option(symbol) else 1
+    return CONTRACT_SHARES if len(symbol) > _TAIL and is_option(symbol) else 1
 
 
 def notional_of(symbol: str, price_micros: int, qty_nanos: int) -> int:

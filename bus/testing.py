@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bus.decider import Core
 from bus.messages import (
     MICROS,
     NANOS,
@@ -114,7 +115,7 @@ class RecorderState:
     events: list[Message] = field(default_factory=list)
 
 
-class RecorderCore:
+class RecorderCore(Core[RecorderState]):
     """A core that turns every message it is given into itself as an event, market data excepted."""
 
     def initial(self) -> RecorderState:
@@ -133,10 +134,6 @@ class RecorderCore:
         """Append the event."""
         state.events.append(event)
         return state
-
-    def settle(self, state: RecorderState, now_ns: int) -> Sequence[Message]:
-        """Return nothing."""
-        return ()
 
     def snapshot(self, state: RecorderState, now_ns: int) -> Sequence[StatusMessage]:
         """Return nothing."""

@@ -78,6 +78,10 @@ class Assets:
             self._again_ns = now + EVERY_NS if is_time else self._again_ns
         return reports
 
+    def are_reported(self, state: ExecutionState, symbols: tuple[str, ...]) -> bool:
+        """Tell whether everything in this very list of symbols is known to have been reported in this session."""
+        return self._all_known[0] is symbols and self._all_known[1] is state.assets
+
     def report(self, state: ExecutionState, batch: m.QuoteBatch, now_ns: int) -> Sequence[m.Message]:
         """Report the symbols of a batch that were not reported in this session.
 

@@ -1,7 +1,7 @@
 """The decider: what to prepare, cancel, expire, protect and close. Pure: facts in, events out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bus import messages as m
 from bus.decider import Core
@@ -13,6 +13,9 @@ from services.execution.intents import Intent, OrderEvent, needs_guard, trigger_
 from services.execution.orders import FINAL_STATES, IllegalTransitionError, Order, OrderState, next_state
 from services.execution.settings import ExecutionSettings
 from services.execution.state import KILL_SWITCH_REASON, ExecutionState, halt_reason
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 SNAPSHOT_ORDERS_MAX: Final = 150
 #: A fill of an order in one of these contradicts what the broker said: it is booked, and the chain halts.
@@ -80,6 +83,14 @@ class ExecutionCore(Core[ExecutionState]):
         """Fold what execution watches itself; what market data does to orders, the broker tells."""
         if isinstance(data, m.QuoteBatch):
             state.hear(data)
+        return state
+
+    def quiet_for(self, state: ExecutionState, ahead: "Ahead") -> int:
+        """Return how many messages come before an intent has to be looked at; none while a quote may end one."""
+        return 0 if state.watches_quotes else ahead.until(state.due_ns)
+
+    def let_pass(self, state: ExecutionState, ahead: "Ahead") -> ExecutionState:
+        """Keep nothing: no quote is watched."""
         return state
 
     def decide(self, state: ExecutionState, message: m.Message, now_ns: int) -> Sequence[m.Message]:

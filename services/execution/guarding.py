@@ -13,8 +13,9 @@ _MICROS: Final = 1_000_000
 
 def is_watched(intent: Intent) -> bool:
     """Tell whether each quote of the intent's symbol may be a reason to sell what it holds."""
-    has_a_price = intent.target_micros > 0 or intent.guarded_nanos > 0
-    return has_a_price and intent.held_nanos > 0 and not intent.exit_reason and not intent.is_closed
+    if not (intent.target_micros > 0 or intent.guarded_nanos > 0):
+        return False
+    return intent.held_nanos > 0 and not intent.exit_reason and not intent.is_closed
 
 
 def usable_bid(quote: Quote | None) -> int:

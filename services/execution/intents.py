@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bus import messages as m
 from bus.instruments import is_option
-from services.execution.orders import FINAL_STATES, Order, OrderState, Trigger, next_state
+from services.execution.orders import FINAL_STATES, OPENING_LEGS, Order, OrderState, Trigger, next_state
 
 OrderEvent = (
     m.OrderPrepared
@@ -20,6 +20,8 @@ OrderEvent = (
     | m.CancelRequested
     | m.OrderCancelled
 )
+#: What is not only folded into an order.
+_UNLIKE_OTHERS: Final = frozenset({m.CloseIntent, m.IntentClosed, m.OrderPrepared, m.OrderFilled})
 _ENDS = (m.OrderRejected, m.OrderExpired, m.OrderCancelled)
 IntentEvent = OrderEvent | m.CloseIntent | m.IntentClosed
 
@@ -61,8 +63,11 @@ class Intent(Struct, frozen=True, kw_only=True):
 
         What an order of the holdings has bought is none of it: nothing here protects or sells that.
         """
-        own = (order for order in self.orders if order.leg != "fund")
-        return sum(o.filled_nanos if o.prepared.side == "BUY" else -o.filled_nanos for o in own) - self.gone_nanos
+        held = -self.gone_nanos
+        for order in self.orders:
+            if order.filled_nanos and order.prepared.leg != "fund":
+                held += order.filled_nanos if order.prepared.side == "BUY" else -order.filled_nanos
+        return held
 
     @property
     def is_of_holdings(self) -> bool:
@@ -72,12 +77,12 @@ class Intent(Struct, frozen=True, kw_only=True):
     @property
     def open_orders(self) -> tuple[Order, ...]:
         """Return the orders that may still fill or be sent, oldest first."""
-        return tuple(order for order in self.orders if order.is_open)
+        return tuple([order for order in self.orders if order.state not in FINAL_STATES])
 
     @property
     def has_open_entry(self) -> bool:
         """Tell whether more may still be bought."""
-        return any(order.is_opening and order.is_open for order in self.orders)
+        return bool([o for o in self.orders if o.state not in FINAL_STATES and o.prepared.leg in OPENING_LEGS])
 
     def order(self, client_order_id: str) -> Order:
         """Return one of its orders.
@@ -92,7 +97,7 @@ class Intent(Struct, frozen=True, kw_only=True):
 
     def attempts(self, leg: m.Leg) -> int:
         """Return how many orders of a leg there have been."""
-        return sum(1 for order in self.orders if order.leg == leg)
+        return len([order for order in self.orders if order.prepared.leg == leg])
 
 
 def intent_of(entry: m.OrderPrepared) -> Intent:
@@ -147,6 +152,8 @@ def fold(intent: Intent, event: IntentEvent) -> Intent:
 
 
 def _fold(intent: Intent, event: IntentEvent) -> Intent:
+    if type(event) not in _UNLIKE_OTHERS:
+        return _fold_order(intent, event)  # type: ignore[arg-type]  # its very type was just looked at
     match event:
         case m.CloseIntent():
             return replace(intent, exit_reason=intent.exit_reason or event.reason or "its strategy wants it sold")
@@ -168,7 +175,7 @@ def _fold(intent: Intent, event: IntentEvent) -> Intent:
 def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
     before = intent.order(event.client_order_id)
     after = fold_order(before, event)
-    orders = tuple(after if order is before else order for order in intent.orders)
+    orders = tuple([after if order is before else order for order in intent.orders])
     return replace(
         intent,
         orders=orders,

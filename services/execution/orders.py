@@ -1,6 +1,5 @@
 """The life of one order: its states, what moves it between them, and its identity at the broker."""
 
-import base64
 import hashlib
 from enum import StrEnum
 from typing import Final
@@ -8,6 +7,13 @@ from typing import Final
 from msgspec import Struct
 
 from bus.messages import Leg, OrderPrepared
+
+_DIGEST_BYTES: Final = 15
+#: Base 32 as of RFC 4648 in small letters, two digits of five bits at a time.
+_BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_BASE32_PAIRS: Final = tuple(first + second for first in _BASE32 for second in _BASE32)
+_PAIR: Final = len(_BASE32_PAIRS) - 1
+_SHIFTS: Final = tuple(range(_DIGEST_BYTES * 8 - 10, -1, -10))
 
 
 class OrderState(StrEnum):
@@ -147,8 +153,8 @@ def client_order_id(account: str, intent_id: str, leg: Leg, *, attempt: int) -> 
     `attempt` counts the orders of one leg from 1, and rises only when the one before is proven to be over.
     """
     text = f"{account}|{intent_id}|{leg}|{attempt}"
-    digest = hashlib.blake2b(text.encode(), digest_size=15).digest()
-    return ID_PREFIX + base64.b32encode(digest).decode().lower()
+    digest = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest(), "big")
+    return ID_PREFIX + "".join([_BASE32_PAIRS[(digest >> shift) & _PAIR] for shift in _SHIFTS])
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -178,7 +184,7 @@ class Order(Struct, frozen=True, kw_only=True):
     @property
     def is_opening(self) -> bool:
         """Tell whether it needs the whole gate and is cancelled on a halt: an entry, or an order of the holdings."""
-        return self.leg in OPENING_LEGS
+        return self.prepared.leg in OPENING_LEGS
 
     @property
     def is_open(self) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from bus import messages as m
 from bus.assembly import Assembly, Ports, Setup
@@ -33,12 +33,17 @@ from services.execution.stopping import has_more_to_stop, words_of_stop
 from services.execution.unresolved import UnresolvedOrders
 from services.execution.watch import Watch
 
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
+
 #: The key of the report of the session's account in the table of retries.
 _ACCOUNT_REPORT: Final = "the account report"
 #: So long one idle call takes up orders, in nanoseconds of boot time: a broker that answers slowly must not keep this
 #: process from hearing others for longer than they wait for an acknowledgement.
 TURN_NS_MAX: Final = 1_000_000_000
 _log = logging.getLogger(__name__)
+#: Events after which something is done at the broker, or remembered.
+_WITH_EFFECTS: Final = frozenset({m.SessionPlanned, m.OrderPrepared, m.OrderRejected, m.CancelRequested})
 
 #: Put a halt on disk: (rule, detail).
 RaiseHalt = Callable[[str, str], object]
@@ -149,6 +154,24 @@ class ExecutionShell(Shell[ExecutionState]):
         # Risk has to know an instrument before it judges a signal for it.
         return (*self._assets.report(state, data, now_ns), *self._fills_on(state, data, now_ns))
 
+    def quiet_for(self, state: ExecutionState, ahead: "Ahead") -> int:
+        """Return how many messages neither fill anything nor end the session, while nothing waits for a moment."""
+        plan = state.plan
+        if plan is None or state.restless_orders or self._lacks_account or self._recovery.is_behind:
+            return 0
+        if ahead.symbols and not self._assets.are_reported(state, ahead.symbols):
+            return 0
+        count = min(ahead.until(plan.close_ns), self._broker.quiet_for(ahead))
+        return 0 if self._sending.unsent or self._recovery.has_misses else count
+
+    def let_pass(self, state: ExecutionState, ahead: "Ahead") -> ExecutionState:
+        """Keep the newest quotes, and let an embedded broker keep what they change."""
+        quotes = ahead.newest_quotes
+        if quotes is not None:
+            self._checks.hear(quotes)
+            self._broker.let_pass(ahead, state.plan.session_date if state.plan else "")
+        return state
+
     def _fills_on(self, state: ExecutionState, batch: m.QuoteBatch, now_ns: int) -> Sequence[m.Message]:
         try:
             with points.FILLS:
@@ -174,6 +197,8 @@ class ExecutionShell(Shell[ExecutionState]):
     def after_commit(self, state: ExecutionState, event: m.Message, now_ns: int) -> Sequence[m.Message]:
         """Send, cancel, or report the account, now that the event is on disk."""
         self._unresolved.note(state, event)
+        if type(event) not in _WITH_EFFECTS:
+            return ()
         match event:
             case m.SessionPlanned():
                 self._cancelling.begin_session()

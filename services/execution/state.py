@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bus import messages as m
 from services.execution.guarding import is_watched, usable_bid
 from services.execution.intents import Intent, OrderEvent, fold, gone_without_a_trade, intent_of, split
-from services.execution.orders import Order
+from services.execution.orders import FINAL_STATES, Order
 
 KILL_SWITCH_REASON: Final = "kill switch: the day's loss went beyond DAILY_LOSS_LIMIT"
 #: So many different reasons are journaled between two armings; a person who has to mend the first needs no more.
@@ -17,6 +17,19 @@ HALT_DETAILS_MAX: Final = 50
 #: Later than every session.
 NEVER_DUE_NS: Final = 2**63 - 1
 _TEXT_MAX: Final = 400
+#: What happens to an order once it is prepared.
+_OF_ORDERS: Final = frozenset(
+    {
+        m.OrderUnknown,
+        m.OrderAccepted,
+        m.OrderRejected,
+        m.OrderExpired,
+        m.OrderFilled,
+        m.FillReversed,
+        m.CancelRequested,
+        m.OrderCancelled,
+    }
+)
 
 
 def halt_reason(halt: m.HaltRaised) -> str:
@@ -84,6 +97,11 @@ class ExecutionState:
     def watched_intents(self) -> list[Intent]:
         """Return the open intents that each quote of their symbol may end, oldest first."""
         return [self._intents[intent_id] for intent_id in self._watched]
+
+    @property
+    def watches_quotes(self) -> bool:
+        """Tell whether a quote may end an open intent."""
+        return bool(self._watched)
 
     def hear(self, batch: m.QuoteBatch) -> None:
         """Raise the peaks of what execution guards itself; not journaled."""
@@ -188,6 +206,13 @@ class ExecutionState:
             IllegalTransitionError: the journal holds an event that its order cannot have had.
             TypeError: the event is not one of execution's.
         """
+        kind = type(event)
+        if kind is m.OrderPrepared:
+            self._prepare(event)  # type: ignore[arg-type]  # its very type was just looked at
+            return self
+        if kind in _OF_ORDERS:
+            self._fold_order(event)  # type: ignore[arg-type]  # its very type was just looked at
+            return self
         match event:
             case m.SessionPlanned():
                 self._plan(event)
@@ -199,21 +224,8 @@ class ExecutionState:
                 self._assets_reported(event)
             case m.CashMoved() | m.ContractsExpired() | m.ContractsExercised() | m.SharesSplit():
                 self._fold_activity(event)
-            case m.OrderPrepared():
-                self._prepare(event)
             case m.CloseIntent() | m.IntentClosed():
                 self._put(fold(self._intents[event.intent_id], event))
-            case (
-                m.OrderUnknown()
-                | m.OrderAccepted()
-                | m.OrderRejected()
-                | m.OrderExpired()
-                | m.OrderFilled()
-                | m.FillReversed()
-                | m.CancelRequested()
-                | m.OrderCancelled()
-            ):
-                self._fold_order(event)
             case m.HoldingsOrderEnded():
                 # Said to the holdings; the intent's own end was folded right before.
                 pass
@@ -319,9 +331,13 @@ class ExecutionState:
         """Put an intent in its place, and note of it and its changed orders what is asked for at every moment."""
         self._intents[intent.intent_id] = intent
         for order in changed:
-            key, is_open = order.client_order_id, order.is_open
-            _note(self._open_orders, key, is_there=is_open)
-            _note(self._restless, key, is_there=is_open and not order.is_resting)
+            key = order.prepared.client_order_id
+            if order.state in FINAL_STATES:
+                self._open_orders.pop(key, None)
+                self._restless.pop(key, None)
+                continue
+            self._open_orders[key] = None
+            _note(self._restless, key, is_there=not order.is_resting)
         _note(self._open, intent.intent_id, is_there=not intent.is_closed)
         _note(self._watched, intent.intent_id, is_there=is_watched(intent))
         self._note_due(intent)

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bus.decider import Core
 from bus.messages import (
     BooksReported,
     BooksRequested,
@@ -85,7 +86,7 @@ class HoldingsState(Struct, frozen=True, kw_only=True):
     runs_of_session: int = 0
 
 
-class HoldingsCore:
+class HoldingsCore(Core[HoldingsState]):
     """The decider of the holdings."""
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -157,10 +158,6 @@ class HoldingsCore:
                 return replace(state, run=_fold_run(state.run, event), seen=seen, books=books, quotes=quotes)
             case _:
                 return state
-
-    def settle(self, state: HoldingsState, now_ns: int) -> Sequence[Message]:
-        """Return nothing: the holdings have no steps of the market."""
-        return ()
 
     def snapshot(self, state: HoldingsState, now_ns: int) -> Sequence[StatusMessage]:
         """Return the holdings as they were known last."""

@@ -1,7 +1,7 @@
 """The ledger file: one SQLite connection that checks, posts and reads. The triggers have the last word."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -271,12 +271,18 @@ class Book:
         words = []
         if suspense := self._balance(accounts.SUSPENSE, accounts.CURRENCY):
             words.append(f"{dollars(suspense)} are in suspense (account {accounts.SUSPENSE})")
-        rows = self._db.execute(
+        words += [
+            f"{shares(told)} {name} at the broker, {shares(held)} in the books"
+            for name, told, held in self._wrong_units()
+        ]
+        return "; ".join(words)
+
+    def _wrong_units(self) -> Iterable[tuple[str, int, int]]:
+        """Return each commodity of which the newest assertion is wrong: what was told, and what the books held."""
+        return self._db.execute(
             "SELECT commodity, expected, actual FROM balance_assertion WHERE scope = 'UNITS' AND is_ok = 0 AND id IN "
             "(SELECT max(id) FROM balance_assertion WHERE scope = 'UNITS' GROUP BY commodity) ORDER BY commodity"
         )
-        words += [f"{shares(told)} {name} at the broker, {shares(held)} in the books" for name, told, held in rows]
-        return "; ".join(words)
 
     def book_wash_sales(self, version: str, rows: Sequence[Sequence[Value]], operator: str, *, at_ns: int) -> None:
         """Add a version of the tax view, all or none of it; one without rows is told by the audit trail alone.

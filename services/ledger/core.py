@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
@@ -51,6 +51,9 @@ from services.ledger.recipes import (
 )
 from services.ledger.refusals import fault_of
 from services.ledger.settings import LedgerSettings
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 _TEXT_LENGTH_MAX = 400
 _NS_PER_DAY: Final = 86_400 * 1_000_000_000
@@ -114,6 +117,15 @@ class LedgerCore:
     def settle(self, state: LedgerState, now_ns: int) -> Sequence[Message]:
         """Book what is settled by now."""
         return self._settlements(state, now_ns)
+
+    def quiet_for(self, state: LedgerState, ahead: "Ahead") -> int:
+        """Return how many messages come before something is settled."""
+        days = [day for day, amounts in state.unsettled.items() if amounts != (0, 0)]
+        return ahead.until((min(days) - _EPOCH_DAY) * _NS_PER_DAY) if days else len(ahead)
+
+    def let_pass(self, state: LedgerState, ahead: "Ahead") -> LedgerState:
+        """Ignore market data: the books hold cost, not prices."""
+        return state
 
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
         """Book what execution tells and operators order, once; what cannot be booked is suspended with its reason."""

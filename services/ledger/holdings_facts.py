@@ -34,6 +34,7 @@ _ON_ITS_WAY: Final = {"TAX_PAID": 1, "PAYROLL_PAID": 1, "PAYOUT_WITHDRAWN": -1}
 _OF_HOLDINGS: Final = frozenset(
     {accounts.HOLDINGS_AT_COST, accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE},
 )
+_RESERVES: Final = (accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE)
 #: What the gains are less by: the costs of trading.
 _COSTS: Final = (accounts.COMMISSIONS, accounts.FEES)
 
@@ -173,9 +174,11 @@ def paid_out(facts: HoldingsFacts, report: PayoutOrdered, entries: Sequence[Entr
 
 def reserves_after(facts: HoldingsFacts, entry: EntryPosted) -> tuple[ReservesStated, ...]:
     """Return what is set aside once an entry is booked; nothing where the entry does not change it."""
+    if not any(line.account in _RESERVES for line in entry.lines):
+        return ()
     moved = {
         code: sum(line.amount for line in entry.lines if line.account == code and line.commodity == accounts.CURRENCY)
-        for code in (accounts.CASH_TAX_RESERVE, accounts.CASH_PAYROLL_RESERVE)
+        for code in _RESERVES
     }
     if not any(moved.values()):
         return ()

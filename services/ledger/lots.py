@@ -89,7 +89,7 @@ def is_long_term(acquired_ns: int, sold_ns: int) -> bool:
 
 def units_open(lots: Sequence[Lot]) -> int:
     """Return the billionths of a share that all lots still hold."""
-    return sum(lot.left_nanos for lot in lots)
+    return sum([lot.qty_nanos - lot.closed_nanos for lot in lots])
 
 
 def close_first_in(lots: Sequence[Lot], qty_nanos: int, proceeds_micros: int, sold_ns: int) -> tuple[LotClose, ...]:

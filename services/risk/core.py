@@ -1,6 +1,7 @@
 """Decides on entries. Facts and time in, approvals, denials and the kill switch out."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,6 +25,7 @@ from bus.messages import (
     MarketMessage,
     Message,
     OptionsListed,
+    OrderAccepted,
     OrderCancelled,
     OrderDenied,
     OrderExpired,
@@ -55,27 +57,35 @@ from services.risk.settings import RiskSettings
 from services.risk.sizing import allocation_limit_micros
 from services.risk.valuation import Valuation
 
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
+
 _TEXT_MAX = 400
 #: Before a plan is known no minute is after the open.
 NEVER_NS = 2**63 - 1
 
 #: Inputs that only change the state: each is its own event. One that changes nothing is not journaled.
-_STATE_INPUTS = (
-    SessionPlanned,
-    CandidatesRanked,
-    OptionsListed,
-    AccountReported,
-    AssetsReported,
-    OrderExpired,
-    OrderCancelled,
-    OrderFilled,
-    FillReversed,
-    IntentClosed,
-    HaltRaised,
-    ChainArmed,
-    ChainDisarmed,
-    ReservesStated,
+_STATE_INPUTS: Final = frozenset(
+    {
+        SessionPlanned,
+        CandidatesRanked,
+        OptionsListed,
+        AccountReported,
+        AssetsReported,
+        OrderExpired,
+        OrderCancelled,
+        OrderFilled,
+        FillReversed,
+        IntentClosed,
+        HaltRaised,
+        ChainArmed,
+        ChainDisarmed,
+        ReservesStated,
+    }
 )
+
+#: What comes most often and changes nothing here.
+_UNHEARD: Final = frozenset({QuoteBatch, BarBatch, OrderAccepted})
 
 
 class RiskState(Struct, frozen=True, kw_only=True):
@@ -122,24 +132,33 @@ class RiskCore:
 
     def decide(self, state: RiskState, message: Message, now_ns: int) -> Sequence[Message]:
         """Return the verdict on a signal, an exit passed on, or the input itself when it changes the state."""
-        if isinstance(message, SignalRaised):
-            return self._judge(state, message, now_ns)
-        if isinstance(message, ExitSignalled):
-            return _closing(state, message, now_ns)
-        if isinstance(message, OrderRejected):
-            return self._on_rejected(state, message, now_ns)
-        if isinstance(message, FundsQuoteRequested):
-            return (holdings.quoted(self._fund_facts(state, now_ns), message),)
-        if isinstance(message, HoldingsOrderRequested):
-            return holdings.verdict(self._fund_facts(state, now_ns), message)
-        if isinstance(message, _STATE_INPUTS):
-            if holdings.is_of_holdings(message) or holdings.fold(state.funds, message) != state.funds:
-                return (message,)
-            folded = days.fold(state.day, message)
-            # What is decided is folded next; the same day and the same event need not be folded twice.
-            self._folded = (state.day, message, folded)
-            return (message,) if folded != state.day else ()
-        return ()
+        if type(message) in _UNHEARD:
+            return ()
+        if type(message) in _STATE_INPUTS:
+            return self._take(state, message)
+        match message:
+            case SignalRaised():
+                return self._judge(state, message, now_ns)
+            case ExitSignalled():
+                return _closing(state, message, now_ns)
+            case OrderRejected():
+                return self._on_rejected(state, message, now_ns)
+            case FundsQuoteRequested():
+                return (holdings.quoted(self._fund_facts(state, now_ns), message),)
+            case HoldingsOrderRequested():
+                return holdings.verdict(self._fund_facts(state, now_ns), message)
+            case _:
+                return ()
+
+    def _take(self, state: RiskState, message: Message) -> Sequence[Message]:
+        """Return an input that changes the state; nothing where it changes nothing."""
+        funds = holdings.fold(state.funds, message)
+        if holdings.is_of_holdings(message) or (funds is not state.funds and funds != state.funds):
+            return (message,)
+        folded = days.fold(state.day, message)
+        # What is decided is folded next; the same day and the same event need not be folded twice.
+        self._folded = (state.day, message, folded)
+        return (message,) if folded is not state.day and folded != state.day else ()
 
     def evolve(self, state: RiskState, event: Message) -> RiskState:
         """Fold one event."""
@@ -184,6 +203,28 @@ class RiskCore:
         if self._is_peak(state, pnl):
             return (kill_switch.peak(date, pnl_micros=pnl, limit_micros=limit, now_ns=now_ns),)
         return holdings.window(self._fund_facts(state, now_ns)) if self._limits.funds else ()
+
+    def quiet_for(self, state: RiskState, ahead: "Ahead") -> int:
+        """Return for how many messages the day's result neither breaks its limit nor makes a new peak."""
+        day = state.day
+        if self._limits.funds:
+            # Each step may be the one in which the holdings begin.
+            return 0
+        if day.plan is None or day.account is None or day.is_tripped:
+            return len(ahead)
+        limit, is_from_peak = self._loss_limit(day), self._limits.daily_loss_from == "peak"
+        low = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros) - limit
+        high = day.peak_micros if is_from_peak else NEVER_NS
+        return self._valuation_of(day.portfolio).within(ahead, low=low, high=high)
+
+    def let_pass(self, state: RiskState, ahead: "Ahead") -> RiskState:
+        """Hear the newest quotes and all volumes."""
+        quotes = ahead.newest_quotes
+        if quotes is not None:
+            state = self.observe(state, quotes)
+        for bars in ahead.bars:
+            state = self.observe(state, bars)
+        return state
 
     def _is_peak(self, state: RiskState, pnl_micros: int) -> bool:
         # DAILY_LOSS_FROM=peak. A position without a bid counts at its cost, which may be better than it is.

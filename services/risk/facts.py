@@ -1,7 +1,6 @@
 """What a check is: a question about a signal and the facts of its moment, and what it may find."""
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -28,9 +27,15 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
     market: Market
     valuation: Valuation
 
-    @cached_property
+    @property
     def means(self) -> Means:
         """Return what there is to spend now; nothing while the account is unknown."""
+        known: Means | None = self.__dict__.get("_means")
+        if known is None:
+            known = self.__dict__["_means"] = self._find_means()
+        return known
+
+    def _find_means(self) -> Means:
         account, value = self.day.account, self.valuation
         # What the holdings set aside for tax and payroll lies in the same account, and is nobody's to spend.
         spent = self.day.portfolio.cash_flow_micros - value.reserved_micros - self.day.reserved_micros
@@ -43,9 +48,12 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
 
     def quote_of(self, symbol: str) -> Quote | None:
         """Return a symbol's newest quote."""
-        if symbol not in self._quotes:
-            self._quotes[symbol] = self.market.quote_of(symbol)
-        return self._quotes[symbol]
+        known = self.__dict__
+        key = f"quote of {symbol}"
+        if key not in known:
+            known[key] = self.market.quote_of(symbol)
+        quote: Quote | None = known[key]
+        return quote
 
     def asset_of(self, symbol: str) -> AssetLine | None:
         """Return what the broker said of a symbol in this session; None when it said nothing."""
@@ -67,7 +75,9 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
 
     def size_of(self, signal: SignalRaised) -> Sizing:
         """Return how much of the signal's instrument the limits allow at the ask; nothing without a quote."""
-        if signal.signal_id not in self._sizes:
+        known = self.__dict__
+        key = f"size of {signal.signal_id}"
+        if key not in known:
             quote = self.quote_of(signal.instrument)
             wanted = Wanted(
                 ask_micros=quote.ask_micros * multiplier_of(signal.instrument) if quote else 0,
@@ -77,16 +87,9 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
                 symbol_nanos=self.symbol_nanos(signal.instrument),
                 premium_max_micros=self.limits.options.premium_max_micros if is_option(signal.instrument) else None,
             )
-            self._sizes[signal.signal_id] = size_entry(self.limits, self.means, wanted)
-        return self._sizes[signal.signal_id]
-
-    @cached_property
-    def _quotes(self) -> dict[str, Quote | None]:
-        return {}
-
-    @cached_property
-    def _sizes(self) -> dict[str, Sizing]:
-        return {}
+            known[key] = size_entry(self.limits, self.means, wanted)
+        sizing: Sizing = known[key]
+        return sizing
 
 
 class Check(Struct, frozen=True, kw_only=True):

@@ -5,49 +5,75 @@ a new session begins.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import add, le
+from functools import lru_cache
+from operator import le
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.columns import Picks, rows_of, unpack
+from bus.columns import WIDTH, Picks, rows_of, unpack
 from bus.messages import PRICE_MICROS_MAX, BarBatch, PastBars, Quote, QuoteBatch
 from bus.quote_board import QuoteBoard
 
 _NS_PER_MINUTE = 60_000_000_000
 #: A feed says few different lists of names. Of more than that the oldest are laid out by symbol.
 _LISTS_MAX = 8
+_BITS: Final = 64
+_PART: Final = (1 << _BITS) - 1
 
 
 class Volumes:
     """How much of each symbol was traded since the open, in nano-shares; added to in place.
 
-    The volumes of one list of names are added up as a list: it is the same names minute after minute.
+    The volumes of one list of names are added up together, as one long number of 64 bits for each name: it is the same
+    names minute after minute. The top bit of a name's part stays free, so nothing is carried from one into the next.
     """
 
     def __init__(self) -> None:
-        self._lists: list[tuple[tuple[str, ...], list[int]]] = []
+        self._lists: list[tuple[tuple[str, ...], int]] = []
         self._older: dict[str, int] = {}
 
     def add(self, batch: BarBatch) -> None:
-        """Add a minute."""
-        minute = unpack(batch.volumes_nanos)
+        """Add a minute; what is below zero is no volume, and adds nothing."""
+        minute, tops = int.from_bytes(batch.volumes_nanos, "little"), _tops(len(batch.symbols))
+        if minute & tops:
+            for symbol, volume in zip(batch.symbols, unpack(batch.volumes_nanos), strict=True):
+                self._older[symbol] = self._older.get(symbol, 0) + max(volume, 0)
+            return
         for place, (symbols, sums) in enumerate(self._lists):
             if symbols is batch.symbols or symbols == batch.symbols:
-                self._lists[place] = (symbols, list(map(add, sums, minute)))
+                total = sums + minute
+                if total & tops:
+                    self._put_away(symbols, sums)
+                    total = minute
+                self._lists[place] = (symbols, total)
                 return
         self._lists.append((batch.symbols, minute))
         if len(self._lists) > _LISTS_MAX:
-            symbols, sums = self._lists.pop(0)
-            for symbol, volume in zip(symbols, sums, strict=True):
-                self._older[symbol] = self._older.get(symbol, 0) + volume
+            self._put_away(*self._lists.pop(0))
 
     def of(self, symbol: str) -> int | None:
         """Return a symbol's volume; None when no minute of it was heard."""
-        found = [sums[row] for symbols, sums in self._lists if (row := rows_of(symbols).get(symbol)) is not None]
+        found = [
+            (sums >> (_BITS * row)) & _PART
+            for symbols, sums in self._lists
+            if (row := rows_of(symbols).get(symbol)) is not None
+        ]
         if symbol in self._older:
             found.append(self._older[symbol])
         return sum(found) if found else None
+
+    def _put_away(self, symbols: tuple[str, ...], sums: int) -> None:
+        for symbol in symbols:
+            self._older[symbol] = self._older.get(symbol, 0) + (sums & _PART)
+            sums >>= _BITS
+
+
+@lru_cache(maxsize=_LISTS_MAX)
+def _tops(names: int) -> int:
+    """Return the top bits of so many parts."""
+    return int.from_bytes((1 << (_BITS - 1)).to_bytes(WIDTH, "little") * names, "little")
 
 
 class Marks(Mapping[str, int]):

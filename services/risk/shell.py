@@ -1,6 +1,7 @@
 """Builds the risk service. Its shell raises risk's own halts, and remembers what risk knows, for the lease."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -18,6 +19,9 @@ from services.risk.settings import RiskSettings
 from services.risk.sizing import Means, Wanted, size_entry
 from services.risk.valuation import Valuation
 from services.risk.wording import shares
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 #: Put a halt on disk: (rule, detail).
 RaiseHalt = Callable[[str, str], object]
@@ -48,6 +52,15 @@ class RiskShell(Shell[RiskState]):
         """Take the state with the newest marks."""
         self._state = state
         return ()
+
+    def quiet_for(self, state: RiskState, ahead: "Ahead") -> int:
+        """Return how many messages there are: of none is anything reported."""
+        return len(ahead)
+
+    def let_pass(self, state: RiskState, ahead: "Ahead") -> RiskState:
+        """Take the state with the newest marks."""
+        self._state = state
+        return state
 
     def after_commit(self, state: RiskState, event: Message, now_ns: int) -> Sequence[Message]:
         """Take the state with this event in it."""

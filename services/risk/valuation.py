@@ -7,6 +7,7 @@ time. A kill switch asks at each moment, and an entry's checks ask several times
 from collections import Counter
 from itertools import repeat
 from operator import mul
+from typing import TYPE_CHECKING
 
 from bus.columns import Picks
 from bus.instruments import multiplier_of, notional_of
@@ -14,6 +15,9 @@ from bus.messages import NANOS, FillReversed, IntentClosed, Message, OrderFilled
 from services.risk import portfolio as book
 from services.risk.market import NO_MARKS, Market, Marks
 from services.risk.portfolio import Exposure, Portfolio
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 _NOTHING = Exposure(intent_id="", strategy="open", symbol="", ask_micros=0, unfilled_nanos=0)
 
@@ -62,6 +66,16 @@ class Valuation:
         if self._fractions or (0 in bids and self._is_any_held_at_no_bid(bids)):
             return book.pnl_micros(self.portfolio, market.bids(self.picks.wanted))
         return self.portfolio.realized_micros + self._worth_micros - self.held_cost_micros
+
+    def within(self, ahead: "Ahead", *, low: int, high: int) -> int:
+        """Return for how many of the next messages the day's result is `low` to `high` micro-dollars."""
+        rest = self.portfolio.realized_micros - self.held_cost_micros
+        rows = self.picks.rows_in(ahead.symbols)
+        if self._fractions or rows is None:
+            return 0
+        if not rows:
+            return len(ahead) if low <= rest <= high else 0
+        return ahead.worth_within(rows, self._shares, low=low - rest, high=high - rest)
 
     def unmarked_symbols(self, market: Market) -> tuple[str, ...]:
         """Return the held symbols whose bid was not heard since this process began, in order."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.codec import FRAME_BYTES_MAX
+from bus.decider import Core
 from bus.messages import (
     CandidatesRanked,
     MarketMessage,
@@ -44,7 +45,7 @@ class ScreenerState(Struct, frozen=True, kw_only=True):
         return self.listed.get(message.underlying) if self.listed_date == message.session_date else None
 
 
-class ScreenerCore:
+class ScreenerCore(Core[ScreenerState]):
     """Decide the candidates of a session. Market data does not move it: the list is made before the open."""
 
     def __init__(self, settings: ScreenerSettings) -> None:
@@ -95,10 +96,6 @@ class ScreenerCore:
                 return replace(state, vix_date=event.session_date)
             case _:
                 return state
-
-    def settle(self, state: ScreenerState, now_ns: int) -> Sequence[Message]:
-        """Return nothing: no decision waits for the end of a step."""
-        return ()
 
     def snapshot(self, state: ScreenerState, now_ns: int) -> Sequence[StatusMessage]:
         """Return nothing: the candidates themselves are a reliable message."""

@@ -89,6 +89,7 @@ class StrategyCore(Core[StrategyState]):
         make_strategies: Callable[[StrategySettings], tuple[Strategy[Any], ...]] = router.strategies_in_order,
     ) -> None:
         self._settings = settings
+        self._ignores_quotes = not settings.wants_puts
         self._strategies = make_strategies(settings)
         self._by_name = {strategy.name: strategy for strategy in self._strategies}
 
@@ -99,6 +100,9 @@ class StrategyCore(Core[StrategyState]):
     def observe(self, state: StrategyState, data: MarketMessage) -> StrategyState:
         """Fold the minute's bars into the arrays, and every step number into what was missed."""
         heard = state.heard
+        if type(data) is QuoteBatch and data.step == heard.last_step + 1 and heard.last_step and self._ignores_quotes:
+            # The next quotes: most of what a feed says, and here only a number.
+            return replace(state, heard=replace(heard, last_step=data.step))
         begins = data.step == 1 or (isinstance(data, PastBars) and data.begins)
         if data.step != 1 and data.step <= heard.last_step:
             # Delivered again: it is folded already.

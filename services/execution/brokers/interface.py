@@ -1,7 +1,7 @@
 """What execution needs of a broker, what it lends to one, and the three ways in which one can fail."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from services.execution.brokers.reports import (
     BrokerReversal,
     OrderReport,
 )
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 
 class RetryableBrokerError(Exception):
@@ -227,6 +230,14 @@ class Broker(Protocol):
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[OrderReport]:
         """Report what market data did; only an embedded broker has an answer."""
         ...
+
+    def quiet_for(self, ahead: "Ahead") -> int:
+        """Return how many of the next messages of a replay change nothing that has to be reported."""
+        return 0
+
+    def let_pass(self, ahead: "Ahead", session_date: str) -> None:
+        """Take quotes of which `quiet_for` has said that they change nothing that has to be reported."""
+        return
 
     def finish(self, now_ns: int) -> Sequence[OrderReport]:
         """Report what became of market orders before the process ends, waiting for a few seconds at most."""

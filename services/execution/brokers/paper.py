@@ -7,7 +7,7 @@ so a crash of the bot at any point leaves it consistent and its look-ups authori
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -24,6 +24,9 @@ from services.execution.brokers.matching import BookOrder
 from services.execution.brokers.paper_books import Account, Execution, Expiry, PaperBooks
 from services.execution.brokers.paper_rules import PLAIN, Hours, PaperRules
 from services.execution.brokers.working_orders import WorkingOrders, resting_stop
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 
 @dataclass(slots=True)
@@ -308,6 +311,24 @@ class PaperBroker(Broker):
             *(said.fill(execution, batch.ts_event) for execution in draft.executions),
             *(said.cancelled(order, batch.ts_event) for order in ended),
         ]
+
+    def quiet_for(self, ahead: "Ahead") -> int:
+        """Return how many messages come before the close, or before an order may trade."""
+        hours = self._hours
+        if hours is None or not hours.are_at(ahead.begins_at()):
+            return 0
+        return min(ahead.until(hours.close_ns), self._working.quiet_for(ahead, self._rules.latency_ns))
+
+    def let_pass(self, ahead: "Ahead", session_date: str) -> None:
+        """Let trailing stops follow quotes at which none is hit."""
+        newest, quotes = self._account, ahead.newest_quotes
+        if quotes is None:
+            return
+        self._board = self._board.heard(quotes)
+        draft = _Draft(newest.cash_micros, self._execution_seq + 1, quotes.ts_event)
+        if not self._working.is_empty:
+            draft.orders = {order.client_order_id: order for order in self._working.raised_by(ahead)}
+        self._keep(draft, Account(newest.cash_micros, session_date, quotes.step))
 
     def _is_open(self, ts_ns: int) -> bool:
         return self._hours is None or self._hours.are_at(ts_ns)

@@ -1,11 +1,17 @@
 """The paper broker's working orders, laid out so that one look at a batch of quotes tells which of them it concerns."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from bus.columns import Picks, rows_of
 from bus.messages import QuoteBatch
 from services.execution.brokers import matching
 from services.execution.brokers.matching import BookOrder
+
+if TYPE_CHECKING:
+    from bus.ahead import Ahead
 
 
 class WorkingOrders:
@@ -21,6 +27,11 @@ class WorkingOrders:
         self._placed: list[BookOrder] = []
         self._above: list[int] = []
         self._below: list[int] = []
+        self._trails: list[int] = []
+        self._keys: list[str] = []
+        #: How many of them are no trailing stops, and when the newest of all was accepted.
+        self._untrailing = 0
+        self._accepted_ns = 0
         self._picks = Picks()
         for order in orders:
             self.put(order)
@@ -46,12 +57,17 @@ class WorkingOrders:
         above, below = _corridor(order)
         place = self._place.get(key)
         if place is not None:
+            self._untrailing += (above < 0) - (self._above[place] < 0)
             self._placed[place], self._above[place], self._below[place] = order, above, below
             return
+        self._keys.append(key)
         self._place[key] = len(self._placed)
         self._placed.append(order)
         self._above.append(above)
         self._below.append(below)
+        self._trails.append(order.trail_bps)
+        self._untrailing += above < 0
+        self._accepted_ns = max(self._accepted_ns, order.accepted_ns)
         self._picks.append(order.symbol)
         self._by_symbol.setdefault(order.symbol, {})[key] = None
 
@@ -61,12 +77,36 @@ class WorkingOrders:
         del self._orders[key]
         self.buys.pop(key, None)
         self._by_symbol[order.symbol].pop(key)
-        place, last = self._place.pop(key), self._placed.pop()
-        above, below = self._above.pop(), self._below.pop()
+        place, last, last_key = self._place.pop(key), self._placed.pop(), self._keys.pop()
+        self._untrailing -= self._above[place] < 0
+        above, below, trail = self._above.pop(), self._below.pop(), self._trails.pop()
         if place < len(self._placed):
             self._placed[place], self._above[place], self._below[place] = last, above, below
-            self._place[last.client_order_id] = place
+            self._trails[place], self._keys[place], self._place[last_key] = trail, last_key, place
         self._picks.drop(place)
+
+    def quiet_for(self, ahead: "Ahead", latency_ns: int) -> int:
+        """Return how many messages come before an order may trade; while anything but a trailing stop works, none."""
+        if not self._placed:
+            return len(ahead)
+        if self._untrailing or (0 < ahead.quoted_from_ns <= self._accepted_ns + latency_ns):
+            return 0
+        rows = self._picks.rows_in(ahead.symbols)
+        return 0 if rows is None else ahead.until_stopped(self._keys, rows, self._above, self._trails)
+
+    def raised_by(self, ahead: "Ahead") -> list[BookOrder]:
+        """Return the trailing stops whose peak these quotes raise, with their new peaks."""
+        rows = self._picks.rows_in(ahead.symbols)
+        return [
+            replace(order, peak_micros=bid)
+            for order, bid, above in zip(self._placed, ahead.best_bids(rows or ()), self._above, strict=True)
+            if bid > above
+        ]
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether no order may still fill."""
+        return not self._placed
 
     def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
         """Return the orders that these quotes may fill or change, in the order of acceptance.
@@ -101,4 +141,7 @@ def resting_stop(order: BookOrder) -> int:
 
 def _corridor(order: BookOrder) -> tuple[int, int]:
     """Return between which bids (above the second, up to the first) nothing happens to an order."""
-    return (order.peak_micros, resting_stop(order)) if order.is_trailing else (-1, -1)
+    if order.order_type != "TRAILING_STOP" or order.is_triggered:
+        return -1, -1
+    peak = order.peak_micros
+    return peak, peak * (matching.BASIS_POINTS - order.trail_bps) // matching.BASIS_POINTS

@@ -466,3 +466,27 @@ def test_buffered_book_when_a_ledger_has_entries_then_those_are_compared_and_new
     with pytest.raises(LedgerError, match="cannot follow"):
         buffered.post(msgspec.structs.replace(entries[-1], seq=9, source_event_id="PAPER:NEW:FILL"))
     buffered.close()
+
+
+def test_buffered_book_when_balances_are_asserted_then_the_file_has_them_where_they_were_said(
+    ledger: Path, identity: Identity, entries: list[EntryPosted]
+) -> None:
+    at_ns = entries[-1].ts_init
+    buffered = open_book(ledger, identity, may_write=True, is_buffered=True)
+    buffered.post(entries[0])
+    assert not buffered.assert_balance("CASH", "USD", 1, source="BROKER", at_ns=at_ns)
+    for entry in entries[1:]:
+        buffered.post(entry)
+    assert not buffered.assert_balance("UNITS", "AAPL", 1, source="BROKER", at_ns=at_ns)
+    assert "in the books" in buffered.differences()
+    buffered.close()
+    other = open_book(ledger, identity, may_write=True, is_buffered=True)
+    assert "in the books" in other.differences()
+    held = other.open_units().get("AAPL", 0)
+    assert other.assert_balance("UNITS", "AAPL", held, source="BROKER", at_ns=at_ns + 1)
+    assert other.differences() == ""
+    other.close()
+    plain = open_book(ledger, identity, may_write=False)
+    assert list(plain.entries()) == entries
+    assert plain.differences() == ""
+    plain.close()
