@@ -8,6 +8,7 @@ import sys
 from getpass import getpass
 from pathlib import Path
 
+from bus.lock import is_held
 from bus.routes import SECOND_HOST_SERVICES
 from config.paths import HomeError, home_paths
 from config.second_host import SecondHostError, export, install
@@ -27,6 +28,9 @@ def main(arguments: list[str]) -> int:
     paths = home_paths()
     named = " and ".join(SECOND_HOST_SERVICES)
     try:
+        running = [name for name in SECOND_HOST_SERVICES if is_held(paths, f"{name}.lock")]
+        if running:
+            raise SecondHostError(f"{' and '.join(running)} runs on {paths.root}: stop the chain first.")
         if options.verb == "export":
             generation = export(paths, SECOND_HOST_SERVICES, _passphrase(), options.file)
             words = f"{options.file} has generation {generation} for {named}. Remove it once the second host has it."

@@ -1,16 +1,19 @@
 """What the host of screener and strategies is given: its own keys and nothing that trades, logs in or decrypts a backup.
 
 The first host seals it with a passphrase, a person carries the file over, and the second host opens it into a home of
-its own. Each save of settings makes new keys of the bus, so it is carried over again before they take effect.
+its own. Each save of settings makes new keys of the bus, so it is carried over again before they take effect. The
+journals of the services that move go along once: the others know how far they had come.
 """
 
+import sqlite3
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from config.archive import SealError, passphrase_fault, seal, unseal
+from config.archive import SealError, content_of, passphrase_fault, seal, unseal
 from config.credentials import ALPACA_DATA_KEY, ALPACA_DATA_SECRET, FINNHUB_KEY
 from config.generation_pin import running_generation
 from config.paths import HomePaths
@@ -22,6 +25,13 @@ CREDENTIALS: Final = (FINNHUB_KEY, ALPACA_DATA_KEY, ALPACA_DATA_SECRET)
 
 class SecondHostError(Exception):
     """The file cannot be made or opened; the message says why and what to do, without a secret."""
+
+
+class Load(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the file holds: the secrets that a second host may have, and the journals of its services by their names."""
+
+    secrets: Secrets
+    journals: dict[str, bytes]
 
 
 def keys_for(secrets: Secrets, services: tuple[str, ...]) -> Secrets:
@@ -70,14 +80,16 @@ def export(paths: HomePaths, services: tuple[str, ...], passphrase: str, target:
         secrets = Vault(paths).open()
     except VaultError as error:
         raise SecondHostError(str(error)) from error
-    content = msgspec.json.encode(keys_for(secrets, services))
+    given = keys_for(secrets, services)
     if target.exists():
         raise SecondHostError(f"{target} is there already. Nothing was written.")
+    files = [paths.state / f"{name}.db" for name in services]
     try:
-        Disk().write_file(target, seal(content, passphrase))
-    except OSError as error:
+        load = Load(secrets=given, journals={path.name: content_of(path) for path in files if path.is_file()})
+        Disk().write_file(target, seal(msgspec.json.encode(load), passphrase))
+    except (OSError, sqlite3.Error) as error:
         target.unlink(missing_ok=True)
-        raise SecondHostError(f"{target} cannot be written: {error.strerror}.") from error
+        raise SecondHostError(f"{target} cannot be written: {error}.") from error
     return secrets.generation
 
 
@@ -93,7 +105,7 @@ def install(paths: HomePaths, source: Path, passphrase: str) -> int:
     if running_generation(paths):
         raise SecondHostError(f"Services run on {paths.root}: stop them first. Nothing was changed.")
     try:
-        secrets = msgspec.json.decode(unseal(source.read_bytes(), passphrase), type=Secrets)
+        load = msgspec.json.decode(unseal(source.read_bytes(), passphrase), type=Load)
     except OSError as error:
         raise SecondHostError(f"{source} cannot be read: {error.strerror}.") from error
     except (SealError, msgspec.MsgspecError) as error:
@@ -105,10 +117,12 @@ def install(paths: HomePaths, source: Path, passphrase: str) -> int:
         # The mark first: a crash in between leaves a home that starts too little, never the whole chain.
         Disk().write_file(paths.second_host, b"")
         Disk().sync_folder(paths.second_host.parent)
-        _put(vault, secrets)
+        for name, content in load.journals.items():
+            _put_journal(paths, name, content)
+        _put(vault, load.secrets)
     except (OSError, VaultError) as error:
         raise SecondHostError(f"{paths.root} cannot be written: {error}") from error
-    return secrets.generation
+    return load.secrets.generation
 
 
 def _put(vault: Vault, secrets: Secrets) -> None:
@@ -116,3 +130,12 @@ def _put(vault: Vault, secrets: Secrets) -> None:
         vault.replace(secrets, vault.generation())
     else:
         vault.provision(secrets)
+
+
+def _put_journal(paths: HomePaths, name: str, content: bytes) -> None:
+    """Put a journal in its place, unless the service has one here: then that one is ahead."""
+    target = paths.state / Path(name).name
+    if not target.exists():
+        Disk().write_file(part := target.with_name(f".{target.name}.part"), content)
+        Disk().rename(part, target)
+        Disk().sync_folder(paths.state)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bus.keys import KeyRing, make_pairs
+from bus.lock import service_lock
 from bus.routes import SECOND_HOST_SERVICES, SERVICES
 from bus.second_host import main
 from config import generation_pin
@@ -95,6 +96,29 @@ def test_second_host_when_settings_changed_then_takes_the_next_file_and_only_whi
     install(other, tmp_path / "one", PASSPHRASE)
     assert install(other, tmp_path / "two", PASSPHRASE) == 2
     assert Vault(other).open().curve["risk"].public == Vault(first).open().curve["risk"].public
+
+
+def test_journals_when_the_services_move_then_go_along_once(tmp_path: Path) -> None:
+    first, second = _home(tmp_path / "a"), _empty(tmp_path / "b")
+    (first.state / "strategy.db").write_bytes(b"how far strategy had come")
+    (first.state / "risk.db").write_bytes(b"stays here")
+    export(first, SECOND_HOST_SERVICES, PASSPHRASE, tmp_path / "one")
+    install(second, tmp_path / "one", PASSPHRASE)
+    assert (second.state / "strategy.db").read_bytes() == b"how far strategy had come"
+    assert (second.state / "strategy.db").stat().st_mode & 0o777 == 0o600
+    (second.state / "strategy.db").write_bytes(b"further")
+    install(second, tmp_path / "one", PASSPHRASE)
+    assert [path.read_bytes() for path in second.state.iterdir()] == [b"further"]
+
+
+def test_command_when_the_services_still_run_here_then_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = _home(tmp_path / "a")
+    monkeypatch.setenv(HOME_VARIABLE, str(first.root))
+    with service_lock(first, "strategy"):
+        assert main(["export", str(tmp_path / "file")]) == 2
+    assert "stop the chain first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("what", ["passphrase", "damaged", "other"])
