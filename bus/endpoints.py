@@ -25,9 +25,7 @@ class Endpoints:
     def from_env(cls, paths: HomePaths, env: EnvBot) -> "Endpoints":
         """Read BUS_TRANSPORT, BUS_TCP_HOST, BUS_TCP_PORT and BUS_TCP_SECOND_HOST."""
         if env.word("BUS_TRANSPORT") == "tcp":
-            return cls(
-                paths, env.word("BUS_TCP_HOST"), env.whole("BUS_TCP_PORT"), env.word("BUS_TCP_SECOND_HOST")
-            )
+            return cls(paths, env.word("BUS_TCP_HOST"), env.whole("BUS_TCP_PORT"), env.word("BUS_TCP_SECOND_HOST"))
         return cls(paths)
 
     def address(self, service: ServiceName, channel: Channel) -> str:

@@ -121,7 +121,7 @@ def refuse_if_in_use(paths: HomePaths) -> None:
 
 
 def services_here(paths: HomePaths) -> tuple[ServiceName, ...]:
-    """Return which services the chain of this home starts: all, unless BUS_TCP_SECOND_HOST divides it between two hosts.
+    """Return which services the chain of this home starts: all, unless BUS_TCP_SECOND_HOST divides it.
 
     Settings that cannot be read leave all of them: each service says then what is wrong.
     """

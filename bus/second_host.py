@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bus.lock import is_held
 from bus.routes import SECOND_HOST_SERVICES
-from config.paths import HomeError, home_paths
+from config.paths import HomeError, HomePaths, home_paths
 from config.second_host import SecondHostError, export, install
 
 EXIT_OK, EXIT_FAULT = 0, 2
@@ -28,9 +28,7 @@ def main(arguments: list[str]) -> int:
     paths = home_paths()
     named = " and ".join(SECOND_HOST_SERVICES)
     try:
-        running = [name for name in SECOND_HOST_SERVICES if is_held(paths, f"{name}.lock")]
-        if running:
-            raise SecondHostError(f"{' and '.join(running)} runs on {paths.root}: stop the chain first.")
+        _refuse_while_running(paths)
         if options.verb == "export":
             generation = export(paths, SECOND_HOST_SERVICES, _passphrase(), options.file)
             words = f"{options.file} has generation {generation} for {named}. Remove it once the second host has it."
@@ -43,6 +41,13 @@ def main(arguments: list[str]) -> int:
         return EXIT_FAULT
     sys.stdout.write(f"{words}\n")
     return EXIT_OK
+
+
+def _refuse_while_running(paths: HomePaths) -> None:
+    """Keep a journal that still grows from being carried over."""
+    running = [name for name in SECOND_HOST_SERVICES if is_held(paths, f"{name}.lock")]
+    if running:
+        raise SecondHostError(f"{' and '.join(running)} runs on {paths.root}: stop the chain first.")
 
 
 def _passphrase() -> str:

@@ -1,4 +1,4 @@
-"""What the host of screener and strategies is given: its own keys and nothing that trades, logs in or decrypts a backup.
+"""What the host of screener and strategies is given: its own keys, and nothing that trades or logs in.
 
 The first host seals it with a passphrase, a person carries the file over, and the second host opens it into a home of
 its own. Each save of settings makes new keys of the bus, so it is carried over again before they take effect. The

@@ -41,6 +41,7 @@ from services.web import (
     ledger_files_web,
     login_web,
     logs_web,
+    metrics_web,
     navigation,
     orders_web,
     preferences_web,
@@ -53,6 +54,7 @@ from services.web import (
     trades_web,
     users_web,
 )
+from services.web.alerts import SILENCE_MS_MAX
 from services.web.frames import grouped
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
@@ -76,6 +78,7 @@ _VIEWS: Final = (
     ledger_files_web,
     alerts_web,
     logs_web,
+    metrics_web,
     streams_web,
     holdings_web,
     settings_web,
@@ -137,7 +140,10 @@ def create_app(
 
 @security.require("public")
 def _healthz() -> Response:
-    return jsonify(status="ok", configured=site().is_configured())
+    """Say that this process answers, and whether it hears the chain; nothing that a stranger may not know."""
+    age_ms = site().hub.chain_age_ms()
+    is_heard = age_ms is not None and age_ms <= SILENCE_MS_MAX
+    return jsonify(status="ok", configured=site().is_configured(), hears_chain=is_heard)
 
 
 def _add_fixed_files(app: Flask) -> None:

@@ -17,6 +17,7 @@ from bus import messages as m
 from bus.clock import boot_ns, utc_ns
 from services.web import frames
 from services.web.alerts import SILENCE_MS_MAX, Alert, AlertBook, Level, alert_of, stopped_words
+from services.web.tally import Tally
 from services.web.traces import Trace, TraceBook
 
 EVENTS_KEPT: Final = 500
@@ -92,6 +93,7 @@ class StatusHub:
         queue_frames: int = CLIENT_QUEUE_FRAMES,
     ) -> None:
         self.alerts = alerts or AlertBook()
+        self.tally = Tally(self.alerts.unseen)
         self._clients_max = clients_max
         self._queue_frames = queue_frames
         self._lock = threading.Lock()
@@ -118,6 +120,7 @@ class StatusHub:
         """Keep a message of the catalogue and tell every open stream. Never blocks on a browser."""
         if not isinstance(message, m.Message) or isinstance(message, _NOT_SHOWN):
             return
+        self.tally.count(message)
         with self._lock:
             if isinstance(message, m.Heartbeat):
                 # Of a heartbeat only this is shown: the watchdog's ChainStatus already says what the rest means.

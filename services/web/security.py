@@ -75,7 +75,7 @@ _TOKEN_WORDS: Final[dict[State, str | None]] = {
 #: What somebody whose password an administrator has chosen may do before it is changed.
 _BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "preferences.choose"})
 #: Answered with JSON and a status, never with a page or a redirect.
-FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines"})
+FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines", "metrics.show"})
 _OPEN_BEFORE: Final = frozenset({"configuration.show", "configuration.save", "static_file", "vendor_file", "healthz"})
 _MARK: Final = "tradebot_permission"
 _PASSWORD_TRIES: Final = RateLimitItemPerMinute(5, 15)
@@ -174,13 +174,18 @@ def _refuse_foreign_origin() -> None:
 
 
 def refuse_unless_loopback() -> None:
-    """Stop a request that does not come from this machine itself."""
+    """Stop a first configuration that does not come from this machine itself."""
+    refuse_unless_here("The first configuration is done on the machine itself, through 127.0.0.1.")
+
+
+def refuse_unless_here(words: str) -> None:
+    """Stop a request that does not come from this machine itself; `words` say why."""
     try:
         is_here = ipaddress.ip_address(request.remote_addr or "").is_loopback
     except ValueError:
         is_here = False
     if not is_here:
-        raise Forbidden("The first configuration is done on the machine itself, through 127.0.0.1.")
+        raise Forbidden(words)
 
 
 def may_try_password(name: str) -> bool:

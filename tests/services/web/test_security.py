@@ -99,6 +99,8 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/holdings/nights/<name>"): (303, 404, 404, 404),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
+    # Who is logged in is not asked: a token of the vault is, and none is set here.
+    ("GET", "/metrics"): (403, 403, 403, 403),
     ("GET", "/healthz"): (200, 200, 200, 200),
     ("GET", "/static/<name>"): (200, 200, 200, 200),
     ("GET", "/vendor/<name>"): (404, 404, 404, 404),
