@@ -35,6 +35,7 @@ from services.web import (
     credentials_web,
     dashboard_web,
     forms,
+    golive_web,
     help_web,
     holdings_web,
     journal_web,
@@ -87,6 +88,7 @@ _VIEWS: Final = (
     account_web,
     users_web,
     audit_web,
+    golive_web,
     help_web,
 )
 _OK: Final = 200

@@ -67,6 +67,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page(
         "backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive", "backups.verify_secrets")
     ),
+    Page("golive.show", "Going live", "Bot"),
     Page("help.show", "Help", "Bot"),
     Page(
         "account.show",

@@ -23,7 +23,7 @@ from config.paths import HomePaths
 from services.web.traces import TRACES_MAX
 
 # A moment of birth for each counter doubles what is sent, and says nothing that a restart of the process does not.
-prometheus_client.disable_created_metrics()
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has none here
 _NS_PER_S: Final = 1_000_000_000
 _MS_PER_S: Final = 1_000
 #: An order's way takes some milliseconds on one machine; a broker's answer up to seconds.
@@ -78,6 +78,11 @@ class Tally:
                 self._newest[type(message)] = (message, boot_ns())
                 return
             self._count_event(message)
+
+    def beat(self, service: str) -> m.Heartbeat | None:
+        """Return the newest heartbeat of a service, None when it never was heard."""
+        with self._lock:
+            return self._beats.get(service)
 
     def _count_event(self, message: m.Message) -> None:
         result = _RESULTS.get(type(message))

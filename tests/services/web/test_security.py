@@ -55,6 +55,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/logs"): (303, 200, 200, 200),
     ("GET", "/logs/lines"): (401, 200, 200, 200),
     ("GET", "/logs/download"): (303, 404, 404, 404),
+    ("GET", "/going-live"): (303, 200, 200, 200),
     ("GET", "/help"): (303, 200, 200, 200),
     ("GET", "/settings"): (303, 403, 403, 200),
     ("GET", "/settings/history"): (303, 403, 403, 200),
