@@ -43,7 +43,7 @@ class Evidence:
         env: the settings that the chain runs with.
         identity: whose output folder is looked at.
         beat: execution's newest heartbeat, None when it was not heard lately.
-        verify: the ledger's own check of every row: whether it is sound, and its words.
+        verify: the ledger's own check of every row: whether it is sound, None where nobody could look; its words.
         tested_at: when the mail server or webhook last took a test after it was entered, by which; "" = never.
         has_webhook: whether one is kept.
     """
@@ -52,7 +52,7 @@ class Evidence:
     env: EnvBot
     identity: Identity
     beat: Heartbeat | None
-    verify: Callable[[], tuple[bool, str]]
+    verify: Callable[[], tuple[bool | None, str]]
     tested_at: Sequence[str]
     has_webhook: bool
 
@@ -108,7 +108,7 @@ def _strategies(evidence: Evidence, signals: Sequence[SignalRaised]) -> Fact:
         title="Strategies triggered",
         is_shown=bool(enabled) and not silent,
         words=f"Signals in the journal: {said}." if enabled else "No strategy is enabled.",
-        todo=f"Not one signal yet of {', '.join(silent) or 'any'}: let sessions run, or play one: make demo.",
+        todo=f"Not one signal yet of {', '.join(silent) or 'any'}: let sessions run, of the generated market for example.",
         endpoint="trades.show",
     )
 
@@ -140,9 +140,11 @@ def _ledger(evidence: Evidence, fills: Sequence[OrderFilled]) -> Fact:
     return Fact(
         key="ledger",
         title="Ledger writes are verified",
-        is_shown=is_sound and bool(fills),
+        is_shown=bool(is_sound and fills),
         words=words if fills or not is_sound else f"{words} There was no trade to book yet.",
-        todo="Trade a session first." if is_sound else "Keep the file as it is; docs/ledger.md, Restore by hand.",
+        todo="Keep the file as it is; docs/ledger.md, Restore by hand."
+        if is_sound is False
+        else "Trade a session first.",
         endpoint="journal.show",
     )
 

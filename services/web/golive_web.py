@@ -9,7 +9,7 @@ from flask import Blueprint, Response, make_response, render_template
 from bus.clock import boot_ns
 from config.credentials import WEBHOOK_URL
 from config.env_bot import EnvBot, SettingsError, parse
-from services.web import security
+from services.web import navigation, security
 from services.web.alerts import SILENCE_MS_MAX
 from services.web.audit_log import AuditError, AuditFilter, Row
 from services.web.golive import Evidence, Fact, facts
@@ -36,15 +36,15 @@ class LedgerCheck:
         self._lock = threading.Lock()
         self._stamp: tuple[object, ...] = ()
         self._due_ns = 0
-        self._found = (False, "")
+        self._found: tuple[bool | None, str] = (None, "")
 
-    def ask(self, here: Site) -> tuple[bool, str]:
-        """Return whether the ledger is sound, and what the check says."""
+    def ask(self, here: Site) -> tuple[bool | None, str]:
+        """Return whether the ledger is sound, None where nobody could look, and what the check says."""
         identity = here.secrets().identity
         path = here.paths.entities / identity.entity_folder / identity.ledger_file
         files = [file for file in (path, path.with_name(f"{path.name}-wal")) if file.is_file()]
         if not files:
-            return False, "There is no ledger yet."
+            return None, "There is no ledger yet."
         stamp = (path, *(figure for file in files for figure in (file.stat().st_size, file.stat().st_mtime_ns)))
         with self._lock:
             is_same_file = self._stamp[:1] == (path,)
@@ -53,7 +53,7 @@ class LedgerCheck:
                 try:
                     done = run(here.paths, job)
                 except TooManyAtOnceError:
-                    return False, "Other checks run at this moment: load the page again."
+                    return None, "Other checks run at this moment: load the page again."
                 words = " ".join((done.out + done.err).split())[:300]
                 self._found = (done.code == 0, words or "The check did not end in time.")
                 self._stamp, self._due_ns = stamp, boot_ns() + VERIFY_EVERY_NS
@@ -73,8 +73,16 @@ def show() -> Response:
         found, fault = facts(_evidence(here, parse(settings))), ""
     except SettingsError as error:
         found, fault = (), str(error)
-    page = render_template("golive.html", facts=found, fault=fault, venue_now=venue_of(settings), done=_done(found))
+    page = render_template(
+        "golive.html", facts=found, labels=_labels(found), fault=fault, venue_now=venue_of(settings), done=_done(found)
+    )
     return make_response(page)
+
+
+def _labels(found: tuple[Fact, ...]) -> dict[str, str]:
+    """Return what each page that a line leads to is called."""
+    pages_of = ((fact.endpoint, navigation.page_of(fact.endpoint)) for fact in found)
+    return {endpoint: page.label for endpoint, page in pages_of if page is not None}
 
 
 def _done(found: tuple[Fact, ...]) -> int:
