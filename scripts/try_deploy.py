@@ -61,9 +61,8 @@ def main(arguments: list[str]) -> int:
         stderr=subprocess.STDOUT,
         check=False,
     )
-    sys.stdout.write(
-        f"\nEvery command of the page worked.\n" if done.returncode == 0 else f"\nFailed: {done.returncode}\n"
-    )
+    words = f"Failed: {done.returncode}" if done.returncode else "Every command of the page worked."
+    sys.stdout.write(f"\n{words}\n")
     return done.returncode
 
 

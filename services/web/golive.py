@@ -108,7 +108,7 @@ def _strategies(evidence: Evidence, signals: Sequence[SignalRaised]) -> Fact:
         title="Strategies triggered",
         is_shown=bool(enabled) and not silent,
         words=f"Signals in the journal: {said}." if enabled else "No strategy is enabled.",
-        todo=f"Not one signal yet of {', '.join(silent) or 'any'}: let sessions run, of the generated market for example.",
+        todo=f"Not one signal yet of {', '.join(silent) or 'any'}: let sessions run, generated ones for example.",
         endpoint="trades.show",
     )
 
