@@ -187,6 +187,14 @@ class StatusHub:
             chain, session = self._newest.get("chain"), self._newest.get("session")
         return bool(chain and session and session["is_trading_day"] and chain["ts_event_ms"] >= session["close_ms"])
 
+    def is_trading(self) -> bool:
+        """Tell whether the chain is active and the session's clock is between open and close, as last heard."""
+        with self._lock:
+            chain, session = self._newest.get("chain"), self._newest.get("session")
+        if not chain or not session or chain["state"] != "ACTIVE" or not session["is_trading_day"]:
+            return False
+        return bool(session["open_ms"] <= chain["ts_event_ms"] < session["close_ms"])
+
     def open_positions(self) -> tuple[int, str]:
         """Return how many positions are open and what is allocated to them, in dollars, as last heard."""
         with self._lock:

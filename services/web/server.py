@@ -28,6 +28,7 @@ from config.generation_pin import pinned
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomeError, HomePaths, home_paths
 from config.vault import Secrets, Vault, VaultError
+from services.web.alert_watch import AlertWatch
 from services.web.alerts import AlertBook
 from services.web.app import create_app
 from services.web.assets import asset_faults
@@ -239,6 +240,8 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
         signal.signal(number, end)
     threading.Thread(target=_end_with_supervisord, name="parent-watch", daemon=True).start()
     threading.Thread(target=_follow_the_chain, args=(ear, vault), name="settings-watch", daemon=True).start()
+    watch = AlertWatch(app.extensions["tradebot"])
+    watch.start()
     sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
     if not vault.is_provisioned() and sys.stderr.isatty():
         # Under supervisord this output is a log file, and the token must be in none: whoever started it shows one.
@@ -247,6 +250,7 @@ def serve(paths: HomePaths, port: int, listener_factory: ListenerFactory, *, has
     try:
         server.run()
     finally:
+        watch.stop()
         hub.close()
         ear.stop()
     return EXIT_OK
