@@ -74,10 +74,11 @@ def test_error_when_the_chain_does_not_trade_then_nothing_is_stopped(
 
 
 @pytest.mark.parametrize("at_ns", [OPEN_NS - 1_000_000, CLOSE_NS])
-def test_error_when_the_market_is_shut_then_nothing_is_stopped(trading: StatusHub, say: object, at_ns: int) -> None:
+def test_error_when_the_market_is_shut_then_nothing_is_stopped(
+    trading: StatusHub, say: Callable[..., m.Message], at_ns: int
+) -> None:
     trading.alerts.add("bad", "rejection", "execution", "refused", ts_ms=NOW_MS)
-    shut = msgspec.structs.replace(say("chain"), ts_event=at_ns)  # type: ignore[operator]
-    trading.publish(shut)
+    trading.publish(msgspec.structs.replace(say("chain"), ts_event=at_ns))
     assert overdue(trading, 15, NOW_MS + 60 * MINUTE) is None
 
 
