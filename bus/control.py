@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from bus.ballast import Ballast
-from bus.clock import iso_utc, utc_ns
+from bus.clock import boot_ns, iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState, HaltRecord
 from config.paths import HomePaths
 
@@ -20,6 +20,8 @@ _TRIES_MAX = 100
 #: A folder that was changed within so many nanoseconds may change again with the same time.
 _SETTLED_NS = 20_000_000
 _STOP_WORDS_MAX = 200
+#: How long a second host waits before it tells a halt again whose reason lasts.
+_AGAIN_NS = 60_000_000_000
 _STANDING_MAX = 100
 
 
@@ -34,6 +36,9 @@ class ControlFolder:
         self._raised: dict[tuple[str, str], int] = {}
         self._stamped = tuple(str(self._folder / name) for name in (ARM_FILE, START_FILE, STOP_FILE, KILL_FILE))
         self._current: tuple[tuple[int, ...], ControlState] | None = None
+        #: Nobody arms on a second host, so none of its records is ever answered there.
+        self._is_second_host = paths.second_host.exists()
+        self._told_ns: dict[tuple[str, str], int] = {}
 
     def read(self) -> ControlState:
         """Return the present state; a file that cannot be read makes a stopped state, never an exception."""
@@ -62,9 +67,22 @@ class ControlFolder:
                 fault=f"the control folder {self._folder} cannot be read: {error}",
             )
 
-    def has_halt(self, counter: int) -> bool:
-        """Tell whether a halt of this number is on disk."""
-        return os.path.exists(f"{self._halts}/{_record_name(counter)}")
+    def adopt_halt(self, counter: int, source: str, rule: str, detail: str) -> int:
+        """Return the number that a halt which was told has on this disk; where its record is not there, write it.
+
+        Services on one host share the disk, and the record is there before it is told. Another host counts its halts
+        by itself: a record of the same number may be another halt, which does not stand for this one.
+
+        Raises:
+            OSError: the record could not be put on disk; the caller must stop by itself.
+        """
+        known = self._record(counter)
+        if known is not None and (known.source, known.rule) == (source, rule):
+            return counter
+        if self._is_second_host:
+            return self._write_halt(source, rule, detail, at_least=counter).counter
+        self.raise_halt_once(source, rule, detail, is_for_source=True)
+        return self._raised[rule, source]
 
     def current(self) -> ControlState:
         """Return what `read` says, from memory while nothing has changed: for those who ask many times a second."""
@@ -108,11 +126,11 @@ class ControlFolder:
                 raise
             return self._write_halt(source, rule, detail)
 
-    def _write_halt(self, source: str, rule: str, detail: str) -> HaltRecord:
+    def _write_halt(self, source: str, rule: str, detail: str, *, at_least: int = 1) -> HaltRecord:
         for _ in range(_TRIES_MAX):
             numbers = [int(name[:6]) for name in os.listdir(self._halts) if name[:6].isdigit()]
             record = HaltRecord(
-                counter=max(numbers, default=0) + 1,
+                counter=max(at_least, max(numbers, default=0) + 1),
                 source=source,
                 rule=rule,
                 detail=detail[:400],
@@ -135,12 +153,23 @@ class ControlFolder:
             is_for_source: only a record of the same source counts as the one that stands.
         """
         key = (rule, source if is_for_source else "")
+        if self._is_second_host:
+            return self._raise_again(key, source, rule, detail)
         if self._raised.get(key, 0) > self.read().answered:
             return None
         known = next((r for r in self.unanswered() if r.rule == rule and key[1] in ("", r.source)), None)
         record = known or self.raise_halt(source, rule, detail)
         self._raised[key] = record.counter
         return None if known else record
+
+    def _raise_again(self, key: tuple[str, str], source: str, rule: str, detail: str) -> HaltRecord | None:
+        """Raise a halt whose reason lasts once a minute: the other host knows which of them were answered."""
+        now = boot_ns()
+        if key in self._told_ns and now - self._told_ns[key] < _AGAIN_NS:
+            return None
+        record = self.raise_halt(source, rule, detail)
+        self._told_ns[key] = now
+        return record
 
     def unanswered(self) -> list[HaltRecord]:
         """Return the halts that no operator has answered, the newest first and at most 100 of them.

@@ -7,6 +7,7 @@ it only writes supervisord's configuration, for whatever starts supervisord itse
 import argparse
 import fcntl
 import os
+import re
 import secrets
 import signal
 import socket
@@ -20,11 +21,13 @@ from typing import Final
 
 from bus.clock import utc_ns
 from bus.lock import HOME_LOCK_FILE, is_held
-from bus.routes import SERVICES
+from bus.messages import ServiceName
+from bus.routes import SECOND_HOST_SERVICES, SERVICES
 from config.bootstrap_token import BootstrapToken, is_awaited
 from config.build_check import build_faults
+from config.env_bot import SettingsError, parse
 from config.paths import DEFAULT_HOME, HOME_VARIABLE, HomeError, HomePaths
-from config.vault import Vault
+from config.vault import Vault, VaultError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WEB_PORT_VARIABLE: Final = "TRADEBOT_WEB_PORT"
@@ -117,6 +120,21 @@ def refuse_if_in_use(paths: HomePaths) -> None:
         time.sleep(_START_POLL_S)
 
 
+def services_here(paths: HomePaths) -> tuple[ServiceName, ...]:
+    """Return which services the chain of this home starts: all, unless BUS_TCP_SECOND_HOST divides it.
+
+    Settings that cannot be read leave all of them: each service says then what is wrong.
+    """
+    if paths.second_host.exists():
+        return SECOND_HOST_SERVICES
+    vault = Vault(paths)
+    try:
+        is_divided = vault.is_provisioned() and bool(parse(vault.open().settings).word("BUS_TCP_SECOND_HOST"))
+    except (VaultError, SettingsError):
+        is_divided = False
+    return tuple(name for name in SERVICES if not is_divided or name not in SECOND_HOST_SERVICES)
+
+
 def write_configuration(paths: HomePaths) -> Path:
     """Write this home's copy of supervisor/supervisord.conf and return where it is.
 
@@ -124,6 +142,10 @@ def write_configuration(paths: HomePaths) -> Path:
     its first byte on nobody but the owner can read it.
     """
     text = (ROOT / "supervisor" / "supervisord.conf").read_text(encoding="utf-8")
+    for name in set(SERVICES) - set(services_here(paths)):
+        text = re.sub(rf"^\[program:{name}\]\n(?:[^\[\n].*\n|\n)*", "", text, flags=re.MULTILINE)
+        text = re.sub(rf"^(programs=.*)\b{name}\b,?", r"\1", text, flags=re.MULTILINE)
+    text = re.sub(r"^(programs=.*),$", r"\1", text, flags=re.MULTILINE)
     password = secrets.token_urlsafe(_PASSWORD_BYTES)
     lines = [_filled_in(line, paths, password) for line in text.splitlines(keepends=True)]
     target = paths.run / "supervisord.conf"
@@ -286,8 +308,8 @@ def _run(chain: Chain) -> int:
         chain.start(quiet=True)
         sys.stdout.write(
             f"The chain runs on the home {chain.paths.root}\n"
-            f"  open      {chain.url}\n"
-            f"  status    {SUPERVISORCTL} -c {chain.paths.run / 'supervisord.conf'} status\n"
+            + ("" if chain.paths.second_host.exists() else f"  open      {chain.url}\n")
+            + f"  status    {SUPERVISORCTL} -c {chain.paths.run / 'supervisord.conf'} status\n"
             f"  logs      {chain.paths.logs}\n"
             "  stop      Ctrl-C\n"
         )

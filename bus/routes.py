@@ -19,6 +19,9 @@ SERVICES: Final[tuple[m.ServiceName, ...]] = (
 #: Trading does not depend on these: the chain neither halts nor waits for one that is down; what it is told is kept.
 OPTIONAL_SERVICES: Final[tuple[m.ServiceName, ...]] = ("holdings", "web")
 
+#: What may run on a host of its own (BUS_TCP_SECOND_HOST): services that grant no lease, hold none and send no order.
+SECOND_HOST_SERVICES: Final[tuple[m.ServiceName, ...]] = ("screener", "strategy")
+
 #: Reliable messages: (sender, type) -> who receives it, in order, exactly one effect.
 ROUTES: Final[dict[tuple[m.ServiceName, type[m.Message]], tuple[m.ServiceName, ...]]] = {
     ("watchdog", m.SessionPlanned): ("screener", "strategy", "risk", "execution", "holdings"),

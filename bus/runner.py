@@ -290,11 +290,10 @@ class Runner:
 
         Where services share a disk the record is there already; where they do not, it is written here as well.
         """
-        if not self._control.has_halt(notice.counter):
-            self._control.raise_halt(notice.source, notice.rule, notice.detail)
+        counter = self._control.adopt_halt(notice.counter, notice.source, notice.rule, notice.detail)
         # The gate is closed by the record. Everybody says that it knows before anybody begins to cancel, because the
         # services share the processors.
-        self._take_halt(notice.counter)
+        self._take_halt(counter)
         self._control_due = boot_ns() + _HALT_YIELD_NS
 
     def _take_halt(self, counter: int) -> None:

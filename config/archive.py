@@ -98,7 +98,7 @@ def pack(paths: HomePaths, about: Manifest, passphrase: str, target: Path) -> Ma
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
             for path in _files(paths.root):
                 name = path.relative_to(paths.root).as_posix()
-                content = _content(path)
+                content = content_of(path)
                 total += len(content)
                 if total > BYTES_MAX:
                     raise ArchiveError(
@@ -170,7 +170,8 @@ def _files(root: Path) -> Iterator[Path]:
             yield path
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Return a file's content; of a database that of one moment, also while its owner writes."""
     with path.open("rb") as file:
         if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
             file.seek(0)

@@ -4,14 +4,18 @@ Run before the chain is started. That all services run the same sources is check
 that a ledger fits to its schema and chart of accounts when it is opened (services/ledger/coa_utils_ledger.py).
 """
 
+import json
 import re
 import sqlite3
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Final
+
+from config.env_bot import SettingsError, parse, proposals
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PYTHON_MIN: Final = (3, 11)
@@ -19,6 +23,8 @@ PYTHON_MIN: Final = (3, 11)
 SQLITE_MIN: Final = (3, 37, 0)
 #: Source: CVE-2019-13132, a hole in CURVE itself, is closed since libzmq 4.3.2; 4.3.5 is what the tests run on.
 LIBZMQ_MIN: Final = (4, 3, 5)
+SCHEMA: Final = "services/ledger/tbot_ledger_schema.sql"
+COA: Final = "services/ledger/tbot_ledger_coa_template.json"
 #: What has to be there beside Python's own modules.
 FILES: Final = (
     "VERSION.md",
@@ -27,8 +33,8 @@ FILES: Final = (
     "supervisor/watchdog_bot.py",
     "supervisor/after_close.py",
     "supervisor/auto_backup.py",
-    "services/ledger/tbot_ledger_schema.sql",
-    "services/ledger/tbot_ledger_coa_template.json",
+    SCHEMA,
+    COA,
     "services/web/templates/base.html",
     "services/web/static/theme.css",
 )
@@ -43,7 +49,10 @@ def build_faults(root: Path = ROOT, installed: Mapping[str, str] | None = None) 
         root: the checkout.
         installed: versions of packages by their names; None = those of this interpreter.
     """
-    return (*_runtime_faults(), *_file_faults(root), *_package_faults(root, installed))
+    missing = _file_faults(root)
+    # What is in a file is asked only where the files are there.
+    content = () if missing else (*_ledger_faults(root), *_settings_faults())
+    return (*_runtime_faults(), *missing, *content, *_package_faults(root, installed))
 
 
 def _runtime_faults() -> list[str]:
@@ -67,6 +76,37 @@ def _runtime_faults() -> list[str]:
 
 def _file_faults(root: Path) -> list[str]:
     return [f"{root / name} is missing: get it back from the release." for name in FILES if not (root / name).is_file()]
+
+
+def _ledger_faults(root: Path) -> list[str]:
+    """Build an empty ledger in memory, and look whether the first chart of accounts fits together."""
+    schema, template = root / SCHEMA, root / COA
+    faults = []
+    with closing(sqlite3.connect(":memory:")) as db:
+        try:
+            db.executescript(schema.read_text(encoding="utf-8"))
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            faults.append(f"{schema} makes no ledger ({error}): get it back from the release.")
+    try:
+        accounts = json.loads(template.read_bytes())["accounts"]
+        codes = {account["code"] for account in accounts}
+        orphans = sorted(
+            account["code"] for account in accounts if account["parent"] and account["parent"] not in codes
+        )
+        if orphans or len(codes) != len(accounts) or not codes:
+            faults.append(f"{template} is no chart of accounts ({', '.join(orphans) or 'codes'}): get it back.")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        faults.append(f"{template} cannot be read ({error}): get it back from the release.")
+    return faults
+
+
+def _settings_faults() -> list[str]:
+    """Look whether the settings that this version proposes are allowed by its own rules."""
+    try:
+        parse(proposals())
+    except SettingsError as error:
+        return [f"The table of settings contradicts itself: {error}. Get config/ back from the release."]
+    return []
 
 
 def _package_faults(root: Path, installed: Mapping[str, str] | None) -> list[str]:

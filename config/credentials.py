@@ -25,8 +25,11 @@ SMTP_PASSWORD: Final = "smtp_password"  # noqa: S105 - the name it is kept under
 WEBHOOK_URL: Final = "webhook_url"
 #: What archives of the home are encrypted with; whoever restores one on a new machine has to know it.
 ARCHIVE_PASSPHRASE: Final = "archive_passphrase"  # noqa: S105 - the name it is kept under, not the secret
+#: What a scraper of /metrics has to say; without it nobody is given figures.
+METRICS_TOKEN: Final = "metrics_token"  # noqa: S105 - the name it is kept under, not the secret
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{8,200}")
 _WORD_CHARS_MAX: Final = 256
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_\-]{32,200}")
 _THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 _API_SECRET: Final = re.compile(r"[A-Za-z0-9_\-/+=.]{8,200}")
 
@@ -64,6 +67,13 @@ def word_fault(text: str) -> str | None:
     if len(text) <= _WORD_CHARS_MAX and text.isprintable():
         return None
     return f"A user or a password is one line of at most {_WORD_CHARS_MAX} characters: copy it again"
+
+
+def token_fault(token: str) -> str | None:
+    """Return why this cannot be the token for monitoring, without a part of it; None when it can be one."""
+    if _TOKEN.fullmatch(token):
+        return None
+    return "A token is one word of 32 to 200 letters, digits, '_' or '-': make one with 'openssl rand -hex 32'"
 
 
 def webhook_fault(url: str) -> str | None:

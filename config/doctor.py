@@ -33,6 +33,10 @@ _ASK_S_MAX: Final = 120.0
 _WORDS_MAX: Final = 400
 #: Source: linux/timex.h: the kernel's clock is not kept by anybody (NTP, chrony, systemd-timesyncd).
 _STA_UNSYNC: Final = 0x0040
+_STA_NANO: Final = 0x2000
+#: Far below what a signal's age or a session's window allow, and far above what a time service leaves.
+CLOCK_SKEW_US_MAX: Final = 500_000
+CLOCK_ERROR_US_MAX: Final = 2_000_000
 #: Who has to be asked whether the bot is let in, by BROKER_NAME and by MARKET_DATA_SOURCE: provider, service.
 _BROKERS: Final = {"ALPACA": ("alpaca", "services.execution"), "IBKR": ("ibkr", "services.execution")}
 _SOURCES: Final = {"alpaca": ("alpaca_data", "services.screener")}
@@ -53,6 +57,12 @@ _QUESTIONS: Final = (
         module="services.ledger",
         verb="verify",
         todo="Keep the file as it is, and restore: docs/ledger.md, 'Restore by hand'.",
+    ),
+    _Verb(
+        what="ledger backups",
+        module="services.ledger",
+        verb="backups",
+        todo="docs/ledger.md, 'Backups': put the backups folder back, or start anew with 'services.ledger backup'.",
     ),
     _Verb(
         what="audit log",
@@ -98,6 +108,10 @@ def examine(paths: HomePaths, *, is_offline: bool = False) -> Iterator[Finding]:
         yield Finding(what="configuration", verdict="bad", words=str(error), todo="Open the page of the web UI.")
         return
     yield _settings(secrets)
+    if paths.second_host.exists():
+        words = "The second host of a divided chain: broker, ledger, users and archives are on the first one."
+        yield Finding(what="host", verdict="ok", words=words)
+        return
     yield _credentials(secrets)
     if not is_offline:
         yield from _connections(paths, secrets)
@@ -113,37 +127,59 @@ def _build() -> Finding:
 
 
 def _clock() -> Finding:
-    status = _kernel_clock_status()
-    if status is None:
+    kernel = _kernel_clock()
+    if kernel is None:
         return Finding(
             what="clock",
             verdict="warn",
             words="Whether anybody keeps the clock cannot be found out on this system.",
             todo="See that the time comes from a time server: signals and sessions go by it.",
         )
-    if status & _STA_UNSYNC:
+    if kernel.status & _STA_UNSYNC:
         return Finding(
             what="clock",
             verdict="warn",
             words="The kernel says that nobody keeps the clock.",
             todo="Let chrony or systemd-timesyncd keep it: timedatectl set-ntp true. In a container the host does.",
         )
-    return Finding(what="clock", verdict="ok", words="A time service keeps the clock.")
+    words = f"A time service keeps the clock: {abs(kernel.offset_us) / 1000:.1f} ms off, "
+    words += f"{kernel.error_us / 1000:.0f} ms at most."
+    if abs(kernel.offset_us) > CLOCK_SKEW_US_MAX or kernel.error_us > CLOCK_ERROR_US_MAX:
+        todo = "See why the time service does not come nearer (chronyc tracking, timedatectl timesync-status)."
+        return Finding(what="clock", verdict="warn", words=words, todo=todo)
+    return Finding(what="clock", verdict="ok", words=words)
 
 
-def _kernel_clock_status() -> int | None:
-    """Return the kernel's status word of the clock; None where there is none to ask."""
+class KernelClock(Struct, frozen=True, kw_only=True):
+    """What the kernel knows of its clock: offset and largest error in microseconds, and its status word."""
+
+    offset_us: int
+    error_us: int
+    status: int
+
+
+def _kernel_clock() -> KernelClock | None:
+    """Ask the kernel of its clock, changing nothing; None where there is none to ask.
+
+    Source: adjtimex(2): struct timex has modes (u32, padded), then longs: offset, freq, maxerror, esterror; status is
+    the int after them. The offset is in nanoseconds where the status has STA_NANO.
+    """
     if sys.platform != "linux":
         return None
-    # struct timex: modes (u32), padding, then longs; status is the int after offset, freq, maxerror, esterror.
     buffer = ctypes.create_string_buffer(512)
     try:
         if ctypes.CDLL(None).adjtimex(buffer) < 0:
             return None
     except (OSError, AttributeError):
         return None
-    place = ctypes.sizeof(ctypes.c_long) * 5
-    return int.from_bytes(buffer.raw[place : place + 4], sys.byteorder)
+    size = ctypes.sizeof(ctypes.c_long)
+
+    def at(place: int, length: int = size) -> int:
+        return int.from_bytes(buffer.raw[place : place + length], sys.byteorder, signed=True)
+
+    status = at(size * 5, 4)
+    offset = at(size) // 1000 if status & _STA_NANO else at(size)
+    return KernelClock(offset_us=offset, error_us=at(size * 3), status=status)
 
 
 def _calendar() -> Finding:

@@ -27,6 +27,7 @@ _NOT_THE_MARKET: Final = frozenset({"generated", "recorded"})
 LIVE_SOURCES: Final = ("alpaca", "ibkr")
 #: What says which account orders go to, and whether it has money in it.
 _MONEY_KEYS: Final = ("BROKER_NAME", "ALPACA_ENDPOINT", "IBKR_MODE")
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 #: Each strategy's times, in the order in which they follow each other from its start.
 _STRATEGY_TIMES: Final = {
     "OPEN": ("OPEN_ANALYSIS_TIME", "OPEN_BREAKOUT_TIME"),
@@ -290,6 +291,20 @@ def hhmm(minute: int) -> str:
     return f"{minute // 60 % 24:02d}:{minute % 60:02d}"
 
 
+def _second_host_faults(values: Mapping[str, Value]) -> list[str]:
+    second, first = str(values["BUS_TCP_SECOND_HOST"]), str(values["BUS_TCP_HOST"])
+    if not second:
+        return []
+    if values["BUS_TRANSPORT"] != "tcp":
+        return ["BUS_TCP_SECOND_HOST is set, but BUS_TRANSPORT is ipc, which stays on one machine: set it to tcp"]
+    if first in _LOOPBACK and second not in _LOOPBACK:
+        return [
+            f"BUS_TCP_HOST is {first}, which {second} (BUS_TCP_SECOND_HOST) does not reach: set it to this machine's "
+            "address on the network that both share"
+        ]
+    return []
+
+
 #: Which settings a rule reads, and the rule.
 _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[str]]], ...]] = (
     (
@@ -322,6 +337,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Value]], list[
         ),
         _ibkr_data_faults,
     ),
+    (("BUS_TRANSPORT", "BUS_TCP_HOST", "BUS_TCP_SECOND_HOST"), _second_host_faults),
     (("PUT_EXPIRY_MIN_DAYS", "PUT_EXPIRY_MAX_DAYS"), _put_faults),
     (("MAX_RISK_PER_TRADE", "DAILY_LOSS_LIMIT"), _limit_faults),
     (("MAX_ORDERS_PER_SECOND", "MAX_ORDERS_PER_MINUTE"), _pace_faults),

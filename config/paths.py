@@ -82,6 +82,11 @@ class HomePaths:
         """Logs of the processes."""
         return self.root / "output" / "logs"
 
+    @property
+    def second_host(self) -> Path:
+        """Mark of a home that runs the screener and the strategies alone, for a chain whose other services are away."""
+        return self.root / "storage" / "SECOND_HOST"
+
     def make(self) -> None:
         """Make the tree with mode 0700.
 

@@ -13,6 +13,7 @@ import pytest
 
 from bus import messages as m
 from config.env_bot_settings import SETTINGS
+from services.web import navigation
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -154,3 +155,19 @@ def test_the_version_page_names_this_version_with_its_four_sections() -> None:
         assert re.match(r"v\d+\.\d+\.\d+ \(\d{4}-\d\d-\d\d\)\n", entry)
         headings = re.findall(r"^### (.+)$", entry, re.MULTILINE)
         assert headings == ["Version tag", "Structural changes", "Logic differences", "Behaviour deltas"]
+
+
+def test_every_requirement_of_the_map_says_how_a_person_sees_it() -> None:
+    """The two pages have the same rows in the same order; pages and settings that the second one names are there."""
+    labels = {page.label for page in navigation.PAGES}
+    text = (DOCS / "spec_seen.md").read_text(encoding="utf-8")
+    found = [
+        tuple(cell.strip() for cell in line.strip().strip("|").split(" | "))
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith(("| Requirement |", "| ---"))
+    ]
+    assert [row[0] for row in found] == [row[0] for row in _rows()]
+    assert [row for row in found if len(row) != 2 or len(row[1]) < 8] == []
+    assert set(re.findall(r"\*\*([^*]+)\*\*", text)) <= labels
+    keys = {word for row in found for word in re.findall(r"`([A-Z][A-Z_]+)`", row[1])} - {"TRADEBOT_HOME", "TEST_MODE"}
+    assert keys <= {one.key for one in SETTINGS}

@@ -30,6 +30,19 @@ ALERTS: Final[tuple[Setting, ...]] = (
         description="Send a notice of each halt, with its reason.",
     ),
     Setting(
+        key="UNSEEN_ERROR_MINUTES",
+        group="Alerts",
+        kind="int",
+        proposal="15",
+        unit="minutes",
+        bounds=("0", "390"),
+        riskier="up",
+        description=(
+            "While the market is open, an error on the page of alerts that nobody has acknowledged for so long stops "
+            "new positions until an operator arms again. 0 = never."
+        ),
+    ),
+    Setting(
         key="SMTP_HOST",
         group="Alerts",
         kind="text",

@@ -35,6 +35,19 @@ SYSTEM: Final[tuple[Setting, ...]] = (
         description="Address of the bus when BUS_TRANSPORT is tcp.",
     ),
     Setting(
+        key="BUS_TCP_SECOND_HOST",
+        group="System",
+        kind="text",
+        proposal="",
+        unit="address",
+        optional=True,
+        takes_effect="start",
+        description=(
+            "Address of the host that runs screener and strategy, where they do not run beside the other services; "
+            "empty = one host for all. It needs BUS_TRANSPORT tcp, and BUS_TCP_HOST an address that it reaches."
+        ),
+    ),
+    Setting(
         key="BUS_TCP_PORT",
         group="System",
         kind="int",

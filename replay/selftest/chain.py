@@ -67,7 +67,7 @@ def halt_rearm(ground: Ground) -> str:
     ground.say(f"halted after {halted_ms:.0f} ms: {stage.chain_state()['detail']}")
     control = ControlFolder(ground.paths)
     counter = control.read().halt_counter
-    if not control.has_halt(counter):
+    if counter not in [record.counter for record in control.unanswered()]:
         raise RoutineFailedError("the halt is not on disk")
     _wait_for(lambda: not working_entries(stage.browser.snapshot()), _HALT_S, "entry orders still work after the halt")
     stage.arm(_REASON)

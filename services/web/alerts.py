@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """One thing to look at. `times` is how often it came; `seen_by` is empty until somebody acknowledged it."""
+    """One thing to look at. `times` is how often it came; `seen_by` is empty until somebody acknowledged it.
+
+    `ts_ms` is when it came last, `first_ms` when it came first.
+    """
 
     number: int
     ts_ms: int
@@ -39,6 +42,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     times: int = 1
     seen_by: str = ""
     seen_ms: int = 0
+    first_ms: int = 0
 
 
 class AlertBook:
@@ -61,7 +65,7 @@ class AlertBook:
                     self._has_unsaved = True
                     return again
             number = max((alert.number for alert in self._alerts), default=0) + 1
-            made = Alert(number=number, ts_ms=ts_ms, level=level, kind=kind, source=source, text=text)
+            made = Alert(number=number, ts_ms=ts_ms, level=level, kind=kind, source=source, text=text, first_ms=ts_ms)
             self._alerts.append(made)
             self._forget()
             self._save()

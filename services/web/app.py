@@ -35,12 +35,14 @@ from services.web import (
     credentials_web,
     dashboard_web,
     forms,
+    golive_web,
     help_web,
     holdings_web,
     journal_web,
     ledger_files_web,
     login_web,
     logs_web,
+    metrics_web,
     navigation,
     orders_web,
     preferences_web,
@@ -56,6 +58,7 @@ from services.web import (
     trades_web,
     users_web,
 )
+from services.web.alerts import SILENCE_MS_MAX
 from services.web.frames import grouped
 from services.web.hub import StatusHub
 from services.web.site import Bus, NoBus, Site, site
@@ -80,6 +83,7 @@ _VIEWS: Final = (
     ledger_files_web,
     alerts_web,
     logs_web,
+    metrics_web,
     streams_web,
     holdings_web,
     settings_web,
@@ -89,6 +93,7 @@ _VIEWS: Final = (
     account_web,
     users_web,
     audit_web,
+    golive_web,
     help_web,
 )
 _OK: Final = 200
@@ -146,7 +151,10 @@ def create_app(
 
 @security.require("public")
 def _healthz() -> Response:
-    return jsonify(status="ok", configured=site().is_configured())
+    """Say that this process answers, and whether it hears the chain; nothing that a stranger may not know."""
+    age_ms = site().hub.chain_age_ms()
+    is_heard = age_ms is not None and age_ms <= SILENCE_MS_MAX
+    return jsonify(status="ok", configured=site().is_configured(), hears_chain=is_heard)
 
 
 def _add_fixed_files(app: Flask) -> None:

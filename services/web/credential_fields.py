@@ -15,11 +15,13 @@ from config.credentials import (
     ALPACA_TRADING_SECRET,
     ARCHIVE_PASSPHRASE,
     FINNHUB_KEY,
+    METRICS_TOKEN,
     SMTP_PASSWORD,
     SMTP_USER,
     WEBHOOK_URL,
     api_key_fault,
     api_secret_fault,
+    token_fault,
     webhook_fault,
     word_fault,
 )
@@ -177,6 +179,20 @@ PROVIDERS: Final = (
             ),
         ),
         settings=("ARCHIVE_KEEP_DAYS", "ARCHIVE_KEEP_MONTHS"),
+    ),
+    Provider(
+        key="metrics",
+        title="Monitoring",
+        text="Prometheus, or what works like it, fetches the bot's figures from /metrics on this machine, and says "
+        "this token in the header Authorization. While it is not set nobody is given figures.",
+        fields=(
+            KeyField(
+                name=METRICS_TOKEN,
+                label="Token for monitoring",
+                help="32 letters and digits or more, such as 'openssl rand -hex 32' makes",
+                fault=token_fault,
+            ),
+        ),
     ),
 )
 BY_KEY: Final[Mapping[str, Provider]] = {provider.key: provider for provider in PROVIDERS}

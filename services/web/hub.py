@@ -18,6 +18,7 @@ from bus.clock import boot_ns, utc_ns
 from services.web import frames
 from services.web.alerts import SILENCE_MS_MAX, Alert, AlertBook, Level, alert_of, stopped_words
 from services.web.session_curve import SessionCurve
+from services.web.tally import Tally
 from services.web.traces import Trace, TraceBook
 
 EVENTS_KEPT: Final = 500
@@ -91,6 +92,7 @@ class StatusHub:
         queue_frames: int = CLIENT_QUEUE_FRAMES,
     ) -> None:
         self.alerts = alerts or AlertBook()
+        self.tally = Tally(self.alerts.unseen)
         self._clients_max = clients_max
         self._queue_frames = queue_frames
         self._lock = threading.Lock()
@@ -115,6 +117,7 @@ class StatusHub:
         """Keep a message of the catalogue and tell every open stream. Never blocks on a browser."""
         if not isinstance(message, m.Message) or isinstance(message, _NOT_SHOWN):
             return
+        self.tally.count(message)
         with self._lock:
             if isinstance(message, m.Heartbeat):
                 # Of a heartbeat only this is shown: the watchdog's ChainStatus already says what the rest means.
@@ -180,6 +183,14 @@ class StatusHub:
         with self._lock:
             chain, session = self._newest.get("chain"), self._newest.get("session")
         return bool(chain and session and session["is_trading_day"] and chain["ts_event_ms"] >= session["close_ms"])
+
+    def is_trading(self) -> bool:
+        """Tell whether the chain is active and the session's clock is between open and close, as last heard."""
+        with self._lock:
+            chain, session = self._newest.get("chain"), self._newest.get("session")
+        if not chain or not session or chain["state"] != "ACTIVE" or not session["is_trading_day"]:
+            return False
+        return bool(session["open_ms"] <= chain["ts_event_ms"] < session["close_ms"])
 
     def open_positions(self) -> tuple[int, str]:
         """Return how many positions are open and what is allocated to them, in dollars, as last heard."""

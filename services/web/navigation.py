@@ -70,6 +70,7 @@ PAGES: Final[tuple[Page, ...]] = (
         "backups.show", "Backups", "Bot", forms=("backups.verify", "backups.verify_archive", "backups.verify_secrets")
     ),
     Page("test_mode.show", "Test mode", "Bot", forms=("test_mode.start", "test_mode.stop")),
+    Page("golive.show", "Going live", "Bot"),
     Page("help.show", "Help", "Bot"),
     Page(
         "account.show",

@@ -73,7 +73,9 @@ _TOKEN_WORDS: Final[dict[State, str | None]] = {
 #: What somebody whose password an administrator has chosen may do before it is changed.
 _BEFORE_CHANGE: Final = frozenset({"account.show", "account.change_password", "login.log_out", "preferences.choose"})
 #: Answered with JSON and a status, never with a page or a redirect.
-FOR_SCRIPTS: Final = frozenset({"dashboard.stream", "dashboard.snapshot", "logs.lines", "test_mode.progress"})
+FOR_SCRIPTS: Final = frozenset(
+    {"dashboard.stream", "dashboard.snapshot", "logs.lines", "test_mode.progress", "metrics.show"}
+)
 _OPEN_ALWAYS: Final = frozenset({"static_file", "vendor_file", "healthz"})
 #: The pages of the two phases before the bot is as it stays; each has one of its own, and leads to the next.
 _FIRST_PAGES: Final[dict[Phase, str]] = {"configuration": "configuration.show", "registration": "registration.show"}
@@ -179,9 +181,14 @@ def _refuse_foreign_origin() -> None:
 
 
 def refuse_unless_loopback() -> None:
-    """Stop a request that does not come from this machine itself."""
+    """Stop a first step that does not come from this machine itself."""
+    refuse_unless_here("The first steps are done on the machine itself, through 127.0.0.1.")
+
+
+def refuse_unless_here(words: str) -> None:
+    """Stop a request that does not come from this machine itself; `words` say why."""
     if not public_address.is_loopback(request.remote_addr):
-        raise Forbidden("The first steps are done on the machine itself, through 127.0.0.1.")
+        raise Forbidden(words)
 
 
 def may_try_password(name: str) -> bool:

@@ -29,6 +29,7 @@ from config.generation_pin import pinned
 from config.logs import LogFormat, set_up_logs
 from config.paths import HomeError, HomePaths, home_paths
 from config.vault import Secrets, Vault, VaultError
+from services.web.alert_watch import AlertWatch
 from services.web.alerts import AlertBook
 from services.web.app import create_app
 from services.web.assets import asset_faults
@@ -253,6 +254,8 @@ def serve(
         signal.signal(number, end)
     threading.Thread(target=_end_with_supervisord, name="parent-watch", daemon=True).start()
     threading.Thread(target=_follow_the_chain, args=(ear, vault), name="settings-watch", daemon=True).start()
+    watch = AlertWatch(app.extensions["tradebot"])
+    watch.start()
     sys.stderr.write(f"web: open http://{HOST}:{port}/ in a browser on this machine\n")
     if origin:
         sys.stderr.write(f"web: a proxy on this machine may pass on what comes to {origin}\n")
@@ -263,6 +266,7 @@ def serve(
     try:
         server.run()
     finally:
+        watch.stop()
         hub.close()
         ear.stop()
     return EXIT_OK

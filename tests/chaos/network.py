@@ -20,6 +20,9 @@ def enter_empty_network() -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "unshare"):
         return "NOTE: this system has no network namespaces; the machine's own network is used"
+    # Where root may not make a namespace of users, it may still make one of the network alone.
+    if user == 0 and libc.unshare(_NEW_NET) == 0:
+        return _described()
     if libc.unshare(_NEW_USER | _NEW_NET) != 0:
         why = os.strerror(ctypes.get_errno())
         return f"NOTE: the system refuses a network namespace ({why}); the machine's own network is used"
@@ -27,6 +30,21 @@ def enter_empty_network() -> str:
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
     Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
     Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
+    return _described()
+
+
+def enter_network_of_its_own() -> None:
+    """Leave the network once more, for a second namespace beside the first.
+
+    Raises:
+        OSError: the system refuses it.
+    """
+    if ctypes.CDLL(None, use_errno=True).unshare(_NEW_NET) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    _bring_up("lo")
+
+
+def _described() -> str:
     _bring_up("lo")
     names = ", ".join(name for _, name in socket.if_nameindex())
     return f"network: an empty namespace ({names})"

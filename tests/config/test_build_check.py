@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from config import build_check
-from config.build_check import FILES, ROOT, build_faults
+from config.build_check import COA, FILES, ROOT, SCHEMA, build_faults
+from config.env_bot import proposals
 
 
 def test_this_checkout_can_run() -> None:
@@ -22,6 +23,8 @@ def release(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    for name in (SCHEMA, COA):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["flask>=3.1.1", "Flask-WTF>=1.3"]\n')
     (tmp_path / "requirements.lock").write_text("flask==3.1.3 \\\n    --hash=x\nflask-wtf==1.3.0 \\\n")
     return tmp_path
@@ -39,6 +42,35 @@ def test_file_that_is_missing_is_named(release: Path, name: str) -> None:
     (release / name).unlink()
 
     assert any(str(release / name) in fault or "no whole checkout" in fault for fault in build_faults(release, GOOD))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (SCHEMA, "CREATE TABLE broken (", "makes no ledger"),
+        (COA, "{", "cannot be read"),
+        (COA, '{"accounts": []}', "is no chart of accounts"),
+        (COA, '{"accounts": [{"code": "1010", "parent": "1000"}]}', "is no chart of accounts (1010)"),
+    ],
+)
+def test_schema_or_chart_of_accounts_that_is_damaged_is_named(
+    release: Path, name: str, content: str, words: str
+) -> None:
+    (release / name).write_text(content)
+
+    (fault,) = build_faults(release, GOOD)
+
+    assert str(release / name) in fault
+    assert words in fault
+
+
+def test_settings_that_contradict_themselves_are_named(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoiled = proposals() | {"MAX_OPEN_POSITIONS": "many"}
+    monkeypatch.setattr(build_check, "proposals", lambda: spoiled)
+
+    (fault,) = build_faults(release, GOOD)
+
+    assert "MAX_OPEN_POSITIONS" in fault
 
 
 def test_package_of_another_version_is_named_with_both(release: Path) -> None:

@@ -13,7 +13,7 @@ from config import doctor
 from config.archive import SUFFIX
 from config.build_check import ROOT
 from config.credentials import ARCHIVE_PASSPHRASE
-from config.doctor import Finding, examine
+from config.doctor import Finding, KernelClock, examine
 from config.env_bot import proposals
 from config.identity import Identity
 from config.paths import HOME_VARIABLE, HomePaths
@@ -150,14 +150,44 @@ def test_disk_is_judged_by_what_is_free(
     assert found(home)["disk"].verdict == verdict
 
 
-@pytest.mark.parametrize(("status", "verdict"), [(0x2001, "ok"), (0x40, "warn"), (None, "warn")])
+@pytest.mark.parametrize(
+    ("kernel", "verdict"),
+    [
+        (KernelClock(offset_us=-1_200, error_us=9_000, status=0x2001), "ok"),
+        (KernelClock(offset_us=0, error_us=0, status=0x40), "warn"),
+        (KernelClock(offset_us=-700_000, error_us=9_000, status=1), "warn"),
+        (KernelClock(offset_us=0, error_us=3_000_000, status=1), "warn"),
+        (None, "warn"),
+    ],
+)
 def test_clock_is_judged_by_what_the_kernel_says(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, status: int | None, verdict: str
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, kernel: KernelClock | None, verdict: str
 ) -> None:
     provision(home)
-    monkeypatch.setattr(doctor, "_kernel_clock_status", lambda: status)
+    monkeypatch.setattr(doctor, "_kernel_clock", lambda: kernel)
 
-    assert found(home)["clock"].verdict == verdict
+    clock = found(home)["clock"]
+    assert clock.verdict == verdict
+    assert bool(clock.todo) is (verdict != "ok")
+
+
+def test_ledger_backups_that_cannot_restore_everything_are_bad(
+    home: HomePaths, asked: dict[str, tuple[int | None, str, str]]
+) -> None:
+    provision(home)
+    assert found(home)["ledger backups"].verdict == "ok"
+    asked["services.ledger"] = (1, "", "Entries 1 to 7 could not be restored.")
+    assert found(home)["ledger backups"].verdict == "bad"
+    assert found(home)["ledger backups"].todo
+
+
+def test_second_host_is_not_asked_for_what_is_on_the_first(home: HomePaths) -> None:
+    provision(home, {"BROKER_NAME": "ALPACA", "ALPACA_ENABLED": "true"})
+    home.second_host.write_bytes(b"")
+
+    findings = found(home)
+    assert findings["host"].verdict == "ok"
+    assert not {"credentials", "ledger", "broker", "archives"} & set(findings)
 
 
 def test_archives_are_judged_by_the_newest(home: HomePaths) -> None:

@@ -82,7 +82,7 @@ def test_data_when_unconfigured_then_is_not_found(person: Any, path: str) -> Non
 
 def test_static_and_health_when_unconfigured_then_answer(person: Any) -> None:
     assert person.get("/static/theme.css").status_code == 200
-    assert person.get("/healthz").json == {"status": "ok", "configured": False}
+    assert person.get("/healthz").json == {"status": "ok", "configured": False, "hears_chain": False}
 
 
 def test_save_when_all_is_good_then_vault_ledger_request_and_listener_have_it(

@@ -61,6 +61,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/test/stop"): (401, 403, 303, 303),
     ("GET", "/test/progress"): (401, 200, 200, 200),
     ("GET", "/test/log"): (303, 404, 404, 404),
+    ("GET", "/going-live"): (303, 200, 200, 200),
     ("GET", "/help"): (303, 200, 200, 200),
     ("GET", "/settings"): (303, 403, 403, 200),
     ("GET", "/settings/history"): (303, 403, 403, 200),
@@ -111,6 +112,8 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("POST", "/registration"): (409, 409, 409, 409),
     ("GET", "/configuration"): (303, 303, 303, 303),
     ("POST", "/configuration"): (409, 409, 409, 409),
+    # Who is logged in is not asked: a token of the vault is, and none is set here.
+    ("GET", "/metrics"): (403, 403, 403, 403),
     ("GET", "/healthz"): (200, 200, 200, 200),
     ("GET", "/static/<name>"): (200, 200, 200, 200),
     ("GET", "/vendor/<name>"): (404, 404, 404, 404),
