@@ -27,6 +27,9 @@ from config.archive import Manifest, pack, unpack
 from config.env_bot import PendingUpgradeError, parse, proposals
 from config.paths import HOME_VARIABLE, HomePaths
 from config.vault import MANIFEST_FILE, Vault, VaultError
+from services.ledger import upgrade_command
+from services.ledger.backup_ledgers import BackupFolder
+from services.ledger.verify import digest_of, open_reader
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDER = ROOT / "tests" / "data" / "home_0_4_0.tar.xz"
@@ -47,7 +50,10 @@ def sums(paths: HomePaths) -> dict[str, str]:
     def files() -> Iterator[Path]:
         for folder in (paths.secrets, paths.keys, paths.state, paths.entities, paths.control):
             yield from (
-                path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal"))
+                # A note for the audit trail tells of each look at the books.
+                path
+                for path in folder.rglob("*")
+                if path.is_file() and not path.name.endswith(("-shm", "-wal", ".deed"))
             )
 
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files() if path.name != "LOCK"}
@@ -81,12 +87,95 @@ def test_older_home_when_opened_then_secrets_books_and_journals_are_all_there(ol
     secrets = Vault(older).open()
     assert secrets.identity.bot_identity == "TBOT_USA_main_PAPER_BOT01"
     assert secrets.holdings == {}, "a part that the older version did not have takes its default"
-    done = ledger_says(older, "verify")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "sound: 43 entries" in done.stdout
     for service in ("screener", "strategy", "risk", "execution", "ledger", "watchdog"):
         assert read_journal(older.state / f"{service}.db"), f"the journal of {service}"
     assert len(read_journal(older.state / "execution.db", (OrderFilled,))) == FILLS
+
+
+def rows(ledger: Path) -> str:
+    with closing(open_reader(ledger)) as db:
+        return digest_of(db)
+
+
+def test_older_ledger_when_opened_then_says_how_it_is_upgraded_and_nothing_is_changed(older: HomePaths) -> None:
+    before = sums(older)
+    done = ledger_says(older, "verify")
+    assert done.returncode == 1
+    assert "its schema is of version 2" in done.stdout + done.stderr
+    assert "services.ledger upgrade" in done.stdout + done.stderr
+    assert sums(older) == before
+
+
+def test_older_ledger_when_upgraded_then_has_the_same_rows_and_the_older_one_is_kept(older: HomePaths) -> None:
+    ledger = ledger_file(older)
+    before, older_rows = ledger.read_bytes(), rows(ledger)
+    done = ledger_says(older, "upgrade")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert rows(ledger) == older_rows
+    assert ledger.with_name(f"{ledger.stem}.schema2.db").read_bytes() == before
+    assert "sound: 43 entries" in ledger_says(older, "verify").stdout
+    assert ledger_says(older, "drill").returncode == 0, "the first copy of the new backups is there"
+    aside = BackupFolder(ledger).root.with_name(f"{ledger.stem}.older1")
+    assert list(aside.glob("redo/*.redo"))
+    assert "nothing to upgrade" in ledger_says(older, "upgrade").stdout
+
+
+def test_older_ledger_when_upgraded_then_its_service_starts_and_books_on(older: HomePaths) -> None:
+    assert ledger_says(older, "upgrade").returncode == 0
+    confirm(older)
+    done = subprocess.run(
+        [sys.executable, "-m", "services.ledger", "--self-check"],
+        cwd=ROOT,
+        env={**os.environ, HOME_VARIABLE: str(older.root), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_older_ledger_when_an_upgrade_stopped_before_its_backups_then_it_goes_on(
+    older: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = ledger_file(older)
+
+    def stop(_ledger: Path) -> None:
+        raise OSError("the power is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upgrade_command, "_set_older_backups_aside", stop)
+        with pytest.raises(OSError, match="power"):
+            upgrade_command.upgrade(ledger)
+    assert "older1" in upgrade_command.upgrade(ledger)
+    assert "nothing to upgrade" in upgrade_command.upgrade(ledger)
+    assert "sound: 43 entries" in ledger_says(older, "verify").stdout
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE posting SET amount = amount + 1 WHERE tx_seq = 7", "entry 7 "),
+        ("DELETE FROM chain WHERE link = (SELECT max(link) FROM chain)", "redo log ends"),
+        ("PRAGMA user_version = 1", "upgrades from 2"),
+        ("PRAGMA application_id = 7", "not a ledger of this program"),
+    ],
+)
+def test_older_ledger_when_not_sound_then_it_is_not_upgraded_and_stays(
+    older: HomePaths, statement: str, said: str
+) -> None:
+    ledger = ledger_file(older)
+    with closing(sqlite3.connect(ledger)) as db:
+        for name in [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")]:
+            db.execute(f"DROP TRIGGER {name}")
+        db.executescript(statement)
+        db.commit()
+    before = ledger.read_bytes()
+    done = ledger_says(older, "upgrade")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert ledger.read_bytes() == before
+    assert not ledger.with_name(f"{ledger.stem}.schema2.db").exists()
 
 
 def test_older_home_when_nobody_has_looked_at_the_new_settings_then_nothing_starts_and_nothing_is_changed(
@@ -129,6 +218,7 @@ def test_newer_vault_when_this_version_is_put_back_then_refused_and_nothing_is_c
 def test_newer_ledger_when_this_version_is_put_back_then_refused_by_name_and_nothing_is_changed(
     older: HomePaths,
 ) -> None:
+    assert ledger_says(older, "upgrade").returncode == 0
     with closing(sqlite3.connect(ledger_file(older))) as db:
         db.execute("CREATE TABLE future (x TEXT)")
         db.commit()
@@ -157,4 +247,5 @@ def test_archive_of_before_the_upgrade_when_put_back_then_the_older_home_is_ther
         name: value for name, value in kept.items() if name not in databases | gone
     }
     assert Vault(back).open().settings == Vault(older).open(1).settings
+    assert ledger_says(back, "upgrade").returncode == 0
     assert "sound: 43 entries" in ledger_says(back, "verify").stdout

@@ -108,6 +108,34 @@ def read_writes(folder: Path, genesis: str, after_link: int = 0) -> Iterator[Wri
                 yield item
 
 
+def newest_write(folder: Path) -> Write | None:
+    """Return the last write of a redo log of any schema; None where there is none. A line that was torn is no write.
+
+    Raises:
+        BackupError: the last segment is not what this program writes.
+    """
+    for path in reversed(segments(folder)):
+        lines = path.read_bytes().splitlines(keepends=True)
+        payloads = [payload for line in lines[1:] if (payload := _payload(line)[0]) is not None]
+        if payloads:
+            try:
+                return msgspec.json.decode(payloads[-1], type=Write)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                raise BackupError(f"The last write of the redo log {path} cannot be read: {error}.") from error
+    return None
+
+
+def is_of_this_schema(segment: Path) -> bool:
+    """Tell whether a segment was written under this program's schema."""
+    with segment.open("rb") as file:
+        payload, _ = _payload(file.readline(LINE_BYTES_MAX))
+    try:
+        header = msgspec.json.decode(payload or b"", type=SegmentHeader)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return header.schema_sha256 == schema_sha256()
+
+
 def _read_segment(path: Path, genesis: str, *, is_last: bool) -> Iterator[Write | RedoFault]:
     offset = 0
     with path.open("rb") as file:

@@ -1,5 +1,6 @@
 """The ledger's command line: `python -m services.ledger VERB`. No verb writes to the ledger.
 
+`upgrade` alone replaces its file, by one with the same rows, while nobody uses it.
 A module of a verb has `add_arguments(parser)` and `run(args)`, which returns the exit code. `args.paths` is the home,
 `args.verb` the verb, and `args.ledger`, where the module lets the caller name it, a file or None. What the audit trail
 has to know is left to the service as a note.
@@ -30,6 +31,7 @@ VERBS: Final = {
     "backups": ("services.ledger.backups_command", "list the copies and the redo log, and say how far they reach"),
     "restore": ("services.ledger.restore_command", "build the ledger as it was after an entry or at a time"),
     "drill": ("services.ledger.drill", "restore a spread of points, and compare each with the living ledger"),
+    "upgrade": ("services.ledger.upgrade_command", "bring a ledger of an older schema into this one, row for row"),
     "export-hledger": ("services.ledger.export_hledger", "write the books for hledger, a second bookkeeper"),
 }
 #: What is told to the audit trail, and how it is called there: whatever takes the books elsewhere or judges them.
@@ -42,6 +44,7 @@ AUDITED: Final = {
     "backup": "BACKUP",
     "restore": "RESTORE",
     "drill": "DRILL",
+    "upgrade": "UPGRADE",
 }
 FINDING: Final = 1
 WRONG_COMMAND: Final = 2

@@ -95,8 +95,8 @@ def version_fault(db: sqlite3.Connection) -> str:
         return "it is not a ledger of this program: its application id is another"
     if version != USER_VERSION:
         return (
-            f"its schema is of version {version}, and this program books in version {USER_VERSION}: a ledger is not "
-            "changed in place. Open a new one with the balances of the old one, or use the program that made it"
+            f"its schema is of version {version}, and this program books in version {USER_VERSION}. "
+            "Bring one of an older version over with `python -m services.ledger upgrade`; the rows stay as they are"
         )
     return ""
 
