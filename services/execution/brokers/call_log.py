@@ -8,7 +8,7 @@ import logging
 import logging.handlers
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -26,6 +26,10 @@ from services.execution.brokers.interface import (
     RetryableBrokerError,
     StopTradingError,
 )
+
+if TYPE_CHECKING:
+    # Numpy comes with it, which a process without a replay does not need.
+    from bus.ahead import Ahead
 
 FILE: Final = "broker_calls.log"
 _BYTES_MAX: Final = 10 * 1024 * 1024
@@ -169,6 +173,14 @@ class LoggedBroker(Broker):
     def on_quotes(self, batch: QuoteBatch, session_date: str) -> Sequence[r.OrderReport]:
         """Hand the market on; no call."""
         return self._broker.on_quotes(batch, session_date)
+
+    def quiet_for(self, ahead: "Ahead") -> int:
+        """Tell what the broker tells; no call."""
+        return self._broker.quiet_for(ahead)
+
+    def let_pass(self, ahead: "Ahead", session_date: str) -> None:
+        """Hand the market on; no call."""
+        self._broker.let_pass(ahead, session_date)
 
     def finish(self, now_ns: int) -> Sequence[r.OrderReport]:
         """Ask what became of market orders."""
