@@ -60,7 +60,7 @@ seed: setup ## play one seed of the simulation and tell what happens: SEED=n PRO
 	@$(PY) tests/simulation/soak.py --seed $(SEED) --tell $(if $(PROFILE),--profile $(PROFILE))
 
 soak: setup ## an hour of a whole chain, then many seeds; one alone: MINUTES=n SPEED=n, or SEEDS=n FIRST=n PROFILE=name
-	@$(if $(SEEDS)$(FIRST)$(PROFILE),:,$(PY) bench/soak.py --minutes $(or $(MINUTES),60) $(if $(SPEED),--speed $(SPEED)))
+	@$(if $(SEEDS)$(FIRST)$(PROFILE),:,$(PY) bench/chain_soak.py --minutes $(or $(MINUTES),60) $(if $(SPEED),--speed $(SPEED)))
 	@$(if $(MINUTES)$(SPEED),:,$(PY) tests/simulation/soak.py --seeds $(or $(SEEDS),20000) --first $(or $(FIRST),1) $(if $(PROFILE),--profile $(PROFILE)))
 
 selftest: setup ## the routines of TEST_MODE by hand, in a home of their own beside the production files: HOME_DIR=dir

@@ -151,6 +151,7 @@ def test_progress_when_asked_then_has_every_routine(olga: Any, folder: Path) -> 
     assert told["routines"][1] == ["bus_up", "info", "waiting", "", ""]
 
 
+@pytest.mark.plants_a_secret
 def test_log_when_downloaded_then_is_whole_and_without_secrets(
     olga: Any, app: Flask, folder: Path, configured: HomePaths
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-import soak
+import chain_soak as soak
 
 from bus.control import ControlFolder
 from config.paths import HomePaths

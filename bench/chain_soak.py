@@ -1,6 +1,6 @@
 """What a whole chain takes of the machine over a long time: memory and descriptors of every process, and its books.
 
-    python bench/soak.py [--minutes 10] [--speed 10] [--warm-up 3] [--home DIR]
+    python bench/chain_soak.py [--minutes 10] [--speed 10] [--warm-up 3] [--home DIR]
 
 A real chain trades a generated session on the embedded paper broker, ten times as fast as a day goes, with a dashboard
 open on its live stream. After the session's close it runs on, idle, as a chain does over night. Every five seconds the
