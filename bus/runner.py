@@ -238,7 +238,7 @@ class Runner:
 
     def _fail(self, error: CannotStartError) -> None:
         self.failure = str(error)
-        logger.error("cannot start: %s", error)
+        logger.critical("cannot start: %s", error)
 
     # --- hearing -------------------------------------------------------------------------------------------------
 

@@ -233,7 +233,7 @@ def _fails_at_start(_setup: Setup) -> Assembly[RecorderState]:
     ],
 )
 def test_a_service_when_it_cannot_start_stays_up_says_why_and_takes_nothing(
-    rig: RunnerRig, build: Callable[[Setup], Assembly[Any]], words: str
+    rig: RunnerRig, build: Callable[[Setup], Assembly[Any]], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = rig.start(build)
     risk = rig.peer("risk")
@@ -242,6 +242,7 @@ def test_a_service_when_it_cannot_start_stays_up_says_why_and_takes_nothing(
     beats = [risk.new_beat(lambda _beat: True) for _ in range(2)]
     assert {beat.state for beat in beats} == {words}
     assert f"cannot start: {runner.failure}" == words
+    assert ("CRITICAL", words) in [(record.levelname, record.getMessage()) for record in caplog.records]
     assert rig.is_alive()
     assert (risk.answers, risk.greets) == ([], [])
     assert rig.orders() == []
