@@ -23,4 +23,13 @@ ARCHIVES: Final[tuple[Setting, ...]] = (
         bounds=("1", "600"),
         description="The first archive of each of so many of the newest months is kept as well.",
     ),
+    Setting(
+        key="ARCHIVE_REMOTE",
+        group="Archives",
+        kind="text",
+        proposal="",
+        unit="remote of rclone",
+        optional=True,
+        description="Where rclone copies the archives after each session, such as backup:tradebot; empty = nowhere.",
+    ),
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bus.assembly import Setup
 from bus.keys import make_pairs
@@ -161,3 +162,27 @@ def test_after_the_close_both_are_tried_and_what_failed_is_said(home: HomePaths)
     assert "report of 2026-03-05" in done.stderr
     assert "the archive is" in done.stdout
     assert json.dumps(PASSPHRASE)[1:-1] not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("is_reached", [True, False])
+def test_after_the_close_the_archives_are_copied_to_where_the_settings_say(
+    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_reached: bool
+) -> None:
+    vault = Vault(home, new_pairs=make_pairs)
+    kept = vault.open()
+    vault.replace(replace(kept, settings=kept.settings | {"ARCHIVE_REMOTE": "vault:bot"}), kept.generation)
+    rclone = tmp_path / "rclone"
+    rclone.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path / "calls"}\n{"" if is_reached else "echo no such remote >&2; false"}\n'
+    )
+    rclone.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    done = run(home.root, "supervisor/after_close.py", "--session", "2026-03-05")
+
+    assert (tmp_path / "calls").read_text().startswith(f"copy {home.root / 'backups'} vault:bot ")
+    assert ("every archive is at vault:bot" in done.stdout) == is_reached
+    assert (
+        "mirror of 2026-03-05: the archives were not copied to vault:bot: no such remote" in done.stderr
+    ) != is_reached
+    assert json.dumps(PASSPHRASE)[1:-1] not in done.stdout + done.stderr + (tmp_path / "calls").read_text()
