@@ -24,6 +24,7 @@ from config.vault import Secrets, Vault
 from services.web.app import create_app
 from services.web.hub import StatusHub
 from services.web.public_address import server_options
+from services.web.server import THREADS
 from services.web.site import Bus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +103,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             Vault(paths).provision(_secrets(users, {**proposals(), **settings}))
         bus = bus_of(paths, IDENTITY) if bus_of else None
         app = create_app(paths, hub, has_styleguide=has_styleguide, bus=bus, origin=origin)
-        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=16, **server_options(origin))
+        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=THREADS, **server_options(origin))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
 

@@ -16,6 +16,8 @@ from services.web.hub import StatusHub
 
 pytestmark = pytest.mark.browser
 ROLES: dict[str, Role] = {"vera": "viewer", "olga": "operator", "adam": "admin"}
+#: What the path of some pages names.
+OF_WHAT = {"kind": "rebalance", "purpose": "TAX"}
 #: Pages that are of one thing, which the address names: without it they say that there is none.
 OF_ONE_THING = {"orders.chain", "journal.show_entry", "holdings.preview"}
 
@@ -40,7 +42,10 @@ def pages_of(site: Any) -> tuple[Flask, list[tuple[str, str]]]:
         adapter = app.url_map.bind("127.0.0.1")
         rules = {rule.endpoint: rule for rule in app.url_map.iter_rules()}
         found = [
-            (page.endpoint, adapter.build(page.endpoint, dict.fromkeys(rules[page.endpoint].arguments, "rebalance")))
+            (
+                page.endpoint,
+                adapter.build(page.endpoint, {name: OF_WHAT[name] for name in rules[page.endpoint].arguments}),
+            )
             for page in navigation.PAGES
         ]
     return app, found

@@ -204,7 +204,11 @@ def damage(path: Path, statement: str) -> None:
 
 def test_signal_to_ledger_when_an_entry_lacks_or_nothing_was_signalled_then_fails(broken: Ground) -> None:
     assert session_faults(broken.paths)[0] == []
-    damage(broken.ledger, "UPDATE posting SET amount = amount + 1 WHERE rowid = (SELECT max(rowid) FROM posting)")
+    damage(
+        broken.ledger,
+        "UPDATE posting SET amount = amount + 1 WHERE (tx_seq, line_no) = (SELECT max(tx_seq), max(line_no) FROM posting "
+        "WHERE tx_seq = (SELECT max(tx_seq) FROM posting))",
+    )
     assert session_faults(broken.paths)[0]
     (broken.paths.state / "strategy.db").unlink()
     shutil.copy(broken.paths.state / "holdings.db", broken.paths.state / "strategy.db")
