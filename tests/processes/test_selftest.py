@@ -206,8 +206,7 @@ def test_signal_to_ledger_when_an_entry_lacks_or_nothing_was_signalled_then_fail
     assert session_faults(broken.paths)[0] == []
     damage(
         broken.ledger,
-        "UPDATE posting SET amount = amount + 1 WHERE (tx_seq, line_no) = (SELECT max(tx_seq), max(line_no) FROM posting "
-        "WHERE tx_seq = (SELECT max(tx_seq) FROM posting))",
+        "UPDATE posting SET amount = amount + 1 WHERE tx_seq = (SELECT max(tx_seq) FROM posting) AND line_no = 1",
     )
     assert session_faults(broken.paths)[0]
     (broken.paths.state / "strategy.db").unlink()
