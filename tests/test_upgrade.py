@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from bus.build import build_id
 from bus.control import ControlFolder
 from bus.keys import MissingKeyError, make_pairs
+from bus.lock import service_lock
 from bus.messages import OrderFilled
 from bus.start import ConfigurationError, await_setup
 from bus.store import read_journal
@@ -115,9 +116,21 @@ def test_older_ledger_when_upgraded_then_has_the_same_rows_and_the_older_one_is_
     assert ledger.with_name(f"{ledger.stem}.schema2.db").read_bytes() == before
     assert "sound: 43 entries" in ledger_says(older, "verify").stdout
     assert ledger_says(older, "drill").returncode == 0, "the first copy of the new backups is there"
-    aside = BackupFolder(ledger).root.with_name(f"{ledger.stem}.older1")
+    aside = BackupFolder(ledger).root.with_name(f"{ledger.stem}.older")
     assert list(aside.glob("redo/*.redo"))
     assert "nothing to upgrade" in ledger_says(older, "upgrade").stdout
+    ledger.write_bytes(before)
+    assert ledger_says(older, "upgrade").returncode == 0
+    kept = [ledger.with_name(f"{ledger.stem}.schema2{number}.db") for number in ("", ".2")]
+    assert [path.read_bytes() for path in kept] == [before, before], "what was kept before is not written over"
+
+
+def test_older_ledger_when_its_service_runs_then_it_is_not_upgraded(older: HomePaths) -> None:
+    before = ledger_file(older).read_bytes()
+    with service_lock(older, "ledger"):
+        done = ledger_says(older, "upgrade")
+    assert (done.returncode, ledger_file(older).read_bytes()) == (1, before)
+    assert "Another ledger" in done.stderr
 
 
 def test_older_ledger_when_upgraded_then_its_service_starts_and_books_on(older: HomePaths) -> None:
@@ -147,7 +160,7 @@ def test_older_ledger_when_an_upgrade_stopped_before_its_backups_then_it_goes_on
         patch.setattr(upgrade_command, "_set_older_backups_aside", stop)
         with pytest.raises(OSError, match="power"):
             upgrade_command.upgrade(ledger)
-    assert "older1" in upgrade_command.upgrade(ledger)
+    assert ".older" in upgrade_command.upgrade(ledger)
     assert "nothing to upgrade" in upgrade_command.upgrade(ledger)
     assert "sound: 43 entries" in ledger_says(older, "verify").stdout
 

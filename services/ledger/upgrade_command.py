@@ -10,11 +10,12 @@ import shutil
 import sqlite3
 import sys
 from argparse import ArgumentParser, Namespace
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
 from bus.lock import LockTakenError, service_lock
+from config.paths import HomePaths
 from services.ledger.backup_ledgers import BackupFolder, make_base
 from services.ledger.coa_utils_ledger import SCHEMA_FILE
 from services.ledger.failures import BackupError
@@ -41,8 +42,7 @@ def run(args: Namespace) -> int:
     """Upgrade; 0 = the ledger has this program's schema, 1 = it has not, and is as it was."""
     ledger = ledger_of(args)
     try:
-        args.paths.make()
-        with service_lock(args.paths, "ledger"):
+        with _unused(ledger):
             words = upgrade(ledger)
     except (UpgradeError, BackupError, HeadError, LockTakenError, sqlite3.Error) as error:
         sys.stderr.write(f"{ledger} was not upgraded: {error}\n")
@@ -62,12 +62,11 @@ def upgrade(ledger: Path) -> str:
         OSError: the disk refuses.
     """
     version = _version_of(ledger)
-    kept = ledger.with_name(f"{ledger.stem}.schema{version}{ledger.suffix}")
+    kept = _free(ledger.with_name(f"{ledger.stem}.schema{version}{ledger.suffix}"))
     if version != USER_VERSION:
         _check_closed(ledger)
         building = ledger.with_name(ledger.name + ".upgrading")
         _build(ledger, building, version)
-        kept.unlink(missing_ok=True)
         shutil.copy2(ledger, kept)
         _sync(kept)
         building.replace(ledger)
@@ -84,6 +83,21 @@ def upgrade(ledger: Path) -> str:
         f"{ledger} has schema {USER_VERSION} now, with the same {base.seq} entries and hash {base.hash}. "
         f"What the older program can read stays: {', '.join(stays)}."
     )
+
+
+def _unused(ledger: Path) -> AbstractContextManager[None]:
+    """Hold the ledger's service off the home that the file lies in; where nothing ever ran, nobody can use it."""
+    home = HomePaths(ledger.absolute().parents[2])
+    return service_lock(home, "ledger") if home.run.is_dir() else nullcontext()
+
+
+def _free(path: Path) -> Path:
+    """Return this path, or the next one with a number that nothing has: what was kept before stays."""
+    free, number = path, 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}.{number}{path.suffix}")
+    return free
 
 
 def _version_of(ledger: Path) -> int:
@@ -174,9 +188,7 @@ def _set_older_backups_aside(ledger: Path) -> Path | None:
     found = segments(folder.redo)
     if not found or is_of_this_schema(found[-1]):
         return None
-    number = 1
-    while (aside := folder.root.with_name(f"{folder.root.name}.older{number}")).exists():
-        number += 1
+    aside = _free(folder.root.with_name(f"{folder.root.name}.older"))
     folder.root.replace(aside)
     sync_folder(aside.parent)
     return aside
