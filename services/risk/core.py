@@ -288,13 +288,13 @@ class RiskCore:
         return (denied,)
 
     def _on_rejected(self, state: RiskState, rejected: OrderRejected, now_ns: int) -> Sequence[Message]:
-        """Count a refusal; halt when there are too many of them within a minute."""
-        count = len(days.fold(state.day, rejected).rejections)
+        """Count a refusal; halt when there are too many of them within BROKER_REJECTIONS_WINDOW."""
+        limits, refused = self._limits, days.fold(state.day, rejected).rejections
+        count = halts.count_within(refused, limits.rejections_window_ns, rejected.ts_event)
         # MAX_BROKER_REJECTIONS. A halt that stands is not raised again.
-        if count <= self._limits.broker_rejections_max or state.day.standing.is_halted:
+        if count <= limits.broker_rejections_max or state.day.standing.is_halted:
             return (rejected,)
-        most = self._limits.broker_rejections_max
-        return (rejected, halts.rejections_halt(count, most, rejected.detail, now_ns))
+        return (rejected, halts.rejections_halt(count, limits, rejected.detail, now_ns))
 
 
 def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:
