@@ -208,8 +208,8 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         bounds=("1", "2"),
         riskier="up",
         description=(
-            "An entry needs a quote no older than this on the session's clock, in risk and once more in execution. 2 is "
-            "the most the bot allows."
+            "An entry needs a quote no older than this on the session's clock, in risk and once more in execution. 2 "
+            "is the most the bot allows."
         ),
     ),
     Setting(

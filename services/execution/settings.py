@@ -20,8 +20,8 @@ _NS_PER_SECOND = 1_000_000_000
 class EntryLimits(Struct, frozen=True, kw_only=True):
     """What execution itself holds an entry against.
 
-    MAX_ORDER_NOTIONAL, MAX_ORDER_SHARES, MAX_ORDERS_PER_SECOND; EXECUTION_COLLAR in parts per million of the newest ask;
-    MAX_QUOTE_AGE.
+    MAX_ORDER_NOTIONAL, MAX_ORDER_SHARES, MAX_ORDERS_PER_SECOND and MAX_QUOTE_AGE; `collar_ppm` is EXECUTION_COLLAR in
+    parts per million of the newest ask.
     """
 
     notional_max_micros: int

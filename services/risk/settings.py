@@ -22,8 +22,9 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
     """Limits on money.
 
     `_ppm` are millionths: of the day's starting equity, of the ask for the spread, of the signal's price for the
-    collar. `price_jump_percent` is a factor in percent: 1000 = ten times. `restricted` holds the symbols as `plain_symbol` writes them. `funds` are those of the long-term holdings,
-    which are restricted for the strategies: both would share one queue of tax lots.
+    collar. `price_jump_percent` is a factor in percent: 1000 = ten times. `restricted` holds the symbols as
+    `plain_symbol` writes them. `funds` are those of the long-term holdings, which are restricted for the strategies:
+    both would share one queue of tax lots.
     """
 
     total_allocation_ppm: int

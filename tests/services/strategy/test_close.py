@@ -208,7 +208,8 @@ def test_close_when_its_bounds_are_tightened_then_older_fear_and_thinner_names_d
         day.watch("SPY", "THIN")
         day.say(vix())
         for minute in range(9):
-            day.minute(minute, dict.fromkeys(("SPY", "THIN") if minute != 8 else ("SPY",), CALM if minute > 4 else WIDE))
+            names = ("SPY", "THIN") if minute != 8 else ("SPY",)
+            day.minute(minute, dict.fromkeys(names, CALM if minute > 4 else WIDE))
         assert bool(day.minute(9, {"THIN": NEAR})) is is_raised
 
 
