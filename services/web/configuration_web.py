@@ -3,8 +3,8 @@
 import secrets as random_secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, get_args
 
 import msgspec
