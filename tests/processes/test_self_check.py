@@ -1,0 +1,59 @@
+"""A strategy whose self-check fails keeps the whole chain from trading, armed or not, until the build is sound."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import until
+
+from bus.messages import OrderPrepared, SubmitOrder
+from bus.store import read_journal
+from config.paths import HomePaths
+from replay.session import DEMO_IDENTITY, SessionChoice
+from replay.stage import Stage
+
+pytestmark = pytest.mark.processes
+BROKEN = Path(__file__).resolve().parents[1] / "data" / "broken_open"
+WORDS = "The self-check of strategy open failed at"
+
+
+def said_by(stage: Stage, service: str) -> str:
+    lines = {line["service"]: line["detail"] for line in stage.chain_state().get("services", [])}
+    return str(lines.get(service, ""))
+
+
+def logged(paths: HomePaths) -> list[dict[str, str]]:
+    text = (paths.output / DEMO_IDENTITY.bot_identity / "logs" / "strategy.log").read_text(encoding="utf-8")
+    return [line for line in map(json.loads, text.splitlines()) if line.get("strategy") == "open"]
+
+
+def test_a_chain_when_a_strategy_fails_its_self_check_then_an_operator_cannot_make_it_trade(
+    make_stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make_stage(SessionChoice())
+    paths = stage.chain.paths
+    stage.stop()
+    with monkeypatch.context() as broken:
+        broken.setenv("PYTHONPATH", str(BROKEN))
+        stage.resume()
+        until(lambda: WORDS in said_by(stage, "strategy"), "the page does not say what failed")
+        state = stage.chain_state()
+        assert state["state"] == "STARTING"
+        assert "strategy" in state["detail"]
+        # The permission of an operator who did not look is written, and opens nothing.
+        stage.browser.fill_in("/control/arm", {"reason": "did not look", "password": stage.password})
+        until(lambda: stage.chain_state()["armed_by"], "the watchdog does not see the permission")
+        assert stage.chain_state()["state"] == "STARTING"
+        assert WORDS in said_by(stage, "strategy")
+        fields = logged(paths)[0]
+        assert fields["timestamp"].endswith("Z")
+        assert fields["reason"]
+        assert fields["context"]
+        stage.stop()
+    assert read_journal(paths.state / "risk.db", (SubmitOrder,)) == []
+    assert read_journal(paths.state / "execution.db", (OrderPrepared,)) == []
+
+    stage.resume()
+    stage.wait_until_ready()
+    assert stage.chain_state()["state"] == "DISARMED", "a permission of the chain that was never ready is none"
