@@ -56,7 +56,7 @@ def test_sources_when_they_use_what_only_linux_has_then_they_ask_first() -> None
     assert "os.fdatasync" in absent
     for path in _modules():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        parts = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] or [tree]
+        parts: list[ast.AST] = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] or [tree]
         for node in ast.walk(tree):
             if not isinstance(node, ast.Attribute) or f"{getattr(node.value, 'id', '')}.{node.attr}" not in absent:
                 continue

@@ -38,9 +38,7 @@ def test_a_chain_when_a_strategy_fails_its_self_check_then_an_operator_cannot_ma
         broken.setenv("PYTHONPATH", str(BROKEN))
         stage.resume()
         until(lambda: WORDS in said_by(stage, "strategy"), "the page does not say what failed")
-        state = stage.chain_state()
-        assert state["state"] == "STARTING"
-        assert "strategy" in state["detail"]
+        assert stage.chain_state()["state"] == "STARTING"
         # The permission of an operator who did not look is written, and opens nothing.
         stage.browser.fill_in("/control/arm", {"reason": "did not look", "password": stage.password})
         until(lambda: stage.chain_state()["armed_by"], "the watchdog does not see the permission")
