@@ -212,6 +212,7 @@ class RiskCore:
             return 0
         if day.plan is None or day.account is None or day.is_tripped:
             return len(ahead)
+        # DAILY_LOSS_FROM: a new peak counts only where losses are counted from it.
         limit, is_from_peak = self._loss_limit(day), self._limits.daily_loss_from == "peak"
         low = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros) - limit
         high = day.peak_micros if is_from_peak else NEVER_NS

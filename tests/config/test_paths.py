@@ -46,7 +46,9 @@ def test_every_place_of_the_home_when_it_moves_then_moves_with_it() -> None:
 
 def test_sources_when_searched_for_places_outside_the_home_then_have_none() -> None:
     root = Path(__file__).resolve().parents[2]
-    outside = re.compile(r"^(?:~|/(?:tmp|var|etc|usr|opt|home|root|run|mnt|proc|sys|dev|Users|Library|private)(?:/|$))")
+    outside = re.compile(
+        r"^(?:~|/(?:tmp|var|etc|usr(?!/bin/env$)|opt|home|root|run/user|mnt|proc|sys|dev|Users|Library|private)(?:/|$))"
+    )
     found = [
         f"{path.relative_to(root)}:{node.lineno} {node.value}"
         for folder in ("bus", "config", "services", "supervisor", "replay")
