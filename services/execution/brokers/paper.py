@@ -90,7 +90,7 @@ class PaperBroker(Broker):
         self._reserved: tuple[QuoteBoard, int] | None = None
         self._rules = rules
         self._hours: Hours | None = None
-        #: What was taken of each symbol and side, and in which minute: needed where only a part may be taken (PAPER_PARTICIPATION).
+        #: What was taken of each symbol and side, and in which minute: needed where PAPER_PARTICIPATION is not all.
         self._taken: dict[tuple[str, str], tuple[int, int]] = {}
         if rules.participation_percent < paper_rules.WHOLE_PERCENT:
             self._note_taken(self._books.executions_after(0))
