@@ -130,10 +130,3 @@ def test_processes_that_need_no_numpy_do_not_import_it() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
-
-
-@pytest.mark.parametrize("look", [("check",), ("format", "--check")], ids=" ".join)
-def test_sources_when_ruff_looks_at_them_then_nothing_is_to_be_corrected(look: tuple[str, ...]) -> None:
-    ruff = Path(sys.executable).with_name("ruff")
-    done = subprocess.run([ruff, *look, "--no-cache", "."], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
