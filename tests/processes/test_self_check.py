@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 from waiting import until
 
+from bus.build import build_id
+from bus.clock import iso_utc, utc_ns
+from bus.control import ControlFolder
+from bus.halt import ArmRecord
 from bus.messages import OrderPrepared, SubmitOrder
 from bus.store import read_journal
 from config.paths import HomePaths
+from config.vault import Vault
+from replay.browser import PageError
 from replay.session import DEMO_IDENTITY, SessionChoice
 from replay.stage import Stage
 
@@ -28,6 +34,17 @@ def logged(paths: HomePaths) -> list[dict[str, str]]:
     return [line for line in map(json.loads, text.splitlines()) if line.get("strategy") == "open"]
 
 
+def permission(generation: int) -> ArmRecord:
+    return ArmRecord(
+        operator="admin",
+        reason="did not look",
+        armed_at_utc=iso_utc(utc_ns()),
+        halt_counter=0,
+        generation=generation,
+        build=build_id(),
+    )
+
+
 def test_a_chain_when_a_strategy_fails_its_self_check_then_an_operator_cannot_make_it_trade(
     make_stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,8 +56,10 @@ def test_a_chain_when_a_strategy_fails_its_self_check_then_an_operator_cannot_ma
         stage.resume()
         until(lambda: WORDS in said_by(stage, "strategy"), "the page does not say what failed")
         assert stage.chain_state()["state"] == "STARTING"
-        # The permission of an operator who did not look is written, and opens nothing.
-        stage.browser.fill_in("/control/arm", {"reason": "did not look", "password": stage.password})
+        with pytest.raises(PageError, match=WORDS):
+            stage.browser.fill_in("/control/arm", {"reason": "did not look", "password": stage.password})
+        # A permission that came another way opens nothing.
+        ControlFolder(paths).arm(permission(Vault(paths).generation()))
         until(lambda: stage.chain_state()["armed_by"], "the watchdog does not see the permission")
         assert stage.chain_state()["state"] == "STARTING"
         assert WORDS in said_by(stage, "strategy")
