@@ -324,6 +324,7 @@ class Kit:
     SECOND = SECOND
     CASH = CASH
     INTENT = INTENT
+    LIMITS = LIMITS
     OPEN_NS = OPEN_NS
     CLOSE_NS = CLOSE_NS
     arm = staticmethod(arm)
