@@ -10,7 +10,6 @@ import numpy as np
 
 from services.strategy.arrays import PPM, IntArray, MaskArray
 from services.strategy.open import (
-    EARLY_MINUTES,
     NEVER_ABOVE,
     SidesDone,
     blank_range,
@@ -24,6 +23,8 @@ from services.strategy.open import (
 RANGE_MINUTES: Final = 15
 SESSION_MINUTES: Final = 390
 _BUFFER_PPM: Final = 1_000
+_EARLY_MINUTES: Final = 5
+_BARS_PERCENT: Final = 80
 _CENT: Final = 10_000
 _STEP_VOL: Final = 0.0006
 
@@ -64,8 +65,8 @@ def _service_day(high: IntArray, low: IntArray, close: IntArray) -> Signals:
     whole = slice(0, names)
     opening = blank_range(names)
     for minute in range(RANGE_MINUTES):
-        opening = fold_minute(opening, whole, highs=high[minute], lows=low[minute], is_early=minute < EARLY_MINUTES)
-    known = complete_rows(opening, RANGE_MINUTES)
+        opening = fold_minute(opening, whole, highs=high[minute], lows=low[minute], is_early=minute < _EARLY_MINUTES)
+    known = complete_rows(opening, RANGE_MINUTES, _BARS_PERCENT)
     opening = know_ranges(
         opening,
         known,

@@ -14,6 +14,7 @@ from config.settings_table.setting import Setting
 from config.settings_table.strategies import STRATEGIES
 from config.settings_table.system import SYSTEM
 from config.settings_table.universe import UNIVERSE
+from config.settings_table.web_interface import WEB_INTERFACE
 
 __all__ = ["SETTINGS", "Setting"]
 
@@ -28,5 +29,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     *UNIVERSE,
     *ALERTS,
     *ARCHIVES,
+    *WEB_INTERFACE,
     *SYSTEM,
 )

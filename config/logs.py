@@ -6,6 +6,7 @@ import logging
 import logging.handlers
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -50,6 +51,17 @@ class LineFormatter(logging.Formatter):
         names = ("timestamp", "level", "service", "logger", "message")
         fields: dict[str, str] = record.__dict__.get("fields") or {}
         return msgspec.json.encode(fields | dict(zip(names, values, strict=True))).decode()
+
+
+def create_logs(folder: Path, names: Iterable[str]) -> None:
+    """Make each log that is not there yet, empty and for its owner alone; what is in one stays.
+
+    Raises:
+        OSError: the folder or a file cannot be made.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in names:
+        (folder / f"{name}.log").touch(mode=0o600, exist_ok=True)
 
 
 def set_up_logs(service: str, log_format: LogFormat, folder: Path) -> None:

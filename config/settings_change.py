@@ -13,6 +13,7 @@ from config.env_bot import BY_KEY
 from config.settings_table.setting import Setting
 
 _WHEN: Final = {
+    "now": "at once",
     "session": "at the next session start",
     "start": "when all processes are started again",
 }

@@ -30,6 +30,7 @@ _MADE: Final = f"<!-- Made by scripts/make_reference.py. Do not edit; run: {COMM
 _SETTINGS_HEAD: Final = ("Key", "Kind, unit", "Range or choices", "Proposal", "What it does", "Mind")
 _MESSAGES_HEAD: Final = ("Message", "Meaning", "From -> to")
 _RISKIER: Final = {"up": "higher", "down": "lower", "shorter": "with fewer names"}
+_IN_FORCE: Final = {"start": "In force after a new start.", "now": "In force at once."}
 #: Kinds whose unit only repeats the kind or its choices.
 _UNIT_IS_KIND: Final = ("bool", "choice")
 
@@ -116,7 +117,7 @@ def _setting_row(setting: Setting) -> tuple[str, ...]:
 def _mind(setting: Setting) -> str:
     parts = [f"Riskier: {_RISKIER[setting.riskier]}." if setting.riskier else ""]
     parts += [f"{_code(value)}: {words}" for value, words in setting.dangers]
-    parts.append("In force after a new start." if setting.takes_effect == "start" else "")
+    parts.append(_IN_FORCE.get(setting.takes_effect, ""))
     return " ".join(part for part in parts if part)
 
 

@@ -174,3 +174,11 @@ def test_files_to_leave_out_of_a_copy_when_compared_with_a_home_then_cover_all_t
     assert len(names) > 10
     assert [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)] == []
     assert {"home/", "home-*/", ".git/"} <= set(patterns)
+
+
+def test_sources_when_searched_for_ways_to_move_money_then_name_no_request_that_does() -> None:
+    ways = re.compile(r"ach_relationships|/transfers|/wallets|/journals|cash_transfer", re.IGNORECASE)
+    brokers = sorted((ROOT / "services" / "execution").rglob("*.py"))
+    assert len(brokers) > 40
+    found = [str(path) for path in brokers if ways.search(path.read_text(encoding="utf-8"))]
+    assert found == []

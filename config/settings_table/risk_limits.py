@@ -137,22 +137,43 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         group="Risk limits",
         kind="int",
         proposal="3",
-        unit="entries in 10 seconds",
+        unit="entries in REPEATED_ORDERS_WINDOW",
         bounds=("1", "10"),
         riskier="up",
         description=(
-            "The same symbol, side, quantity and price more often than this within 10 seconds halts the chain."
+            "The same symbol, side, quantity and price more often than this within REPEATED_ORDERS_WINDOW halts the "
+            "chain."
         ),
+    ),
+    Setting(
+        key="REPEATED_ORDERS_WINDOW",
+        group="Risk limits",
+        kind="int",
+        proposal="10",
+        unit="seconds",
+        bounds=("10", "600"),
+        riskier="down",
+        description="So long equal entries count for MAX_REPEATED_ORDERS. 10 is the least the bot allows.",
     ),
     Setting(
         key="MAX_BROKER_REJECTIONS",
         group="Risk limits",
         kind="int",
         proposal="5",
-        unit="rejections in 60 seconds",
+        unit="rejections in BROKER_REJECTIONS_WINDOW",
         bounds=("1", "20"),
         riskier="up",
-        description="More orders that the broker refuses within 60 seconds than this halt the chain.",
+        description="More orders that the broker refuses within BROKER_REJECTIONS_WINDOW than this halt the chain.",
+    ),
+    Setting(
+        key="BROKER_REJECTIONS_WINDOW",
+        group="Risk limits",
+        kind="int",
+        proposal="60",
+        unit="seconds",
+        bounds=("60", "3600"),
+        riskier="down",
+        description="So long a refusal counts for MAX_BROKER_REJECTIONS. 60 is the least the bot allows.",
     ),
     Setting(
         key="MIN_VOLUME_THRESHOLD",
@@ -186,7 +207,10 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         unit="seconds",
         bounds=("1", "2"),
         riskier="up",
-        description=("An entry needs a quote no older than this on the session's clock. 2 is the most the bot allows."),
+        description=(
+            "An entry needs a quote no older than this on the session's clock, in risk and once more in execution. 2 "
+            "is the most the bot allows."
+        ),
     ),
     Setting(
         key="PRICE_COLLAR",
@@ -198,6 +222,33 @@ RISK_LIMITS: Final[tuple[Setting, ...]] = (
         riskier="up",
         description=(
             "An entry whose ask is further than this from the price that the signal was made at is not bought."
+        ),
+    ),
+    Setting(
+        key="MAX_PRICE_JUMP",
+        group="Risk limits",
+        kind="decimal",
+        proposal="10",
+        unit="times the signal's price",
+        bounds=("1.1", "10"),
+        decimals=2,
+        riskier="up",
+        description=(
+            "An ask so many times above or below the price that the signal was made at is a wrong quote: nothing is "
+            "bought on it. 10 is the most the bot allows."
+        ),
+    ),
+    Setting(
+        key="EXECUTION_COLLAR",
+        group="Risk limits",
+        kind="decimal",
+        proposal="5",
+        unit="percent of the newest ask",
+        bounds=("0.01", "5"),
+        riskier="up",
+        description=(
+            "Execution sends no entry whose price is further than this from the newest ask that it has heard itself. "
+            "5 is the most the bot allows."
         ),
     ),
     Setting(

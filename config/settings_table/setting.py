@@ -8,8 +8,8 @@ from msgspec import Struct
 Kind = Literal["bool", "int", "decimal", "time", "date", "choice", "choices", "days", "symbols", "text"]
 #: Which way a setting has to move to let the bot risk more; empty = neither way is the riskier one.
 Riskier = Literal["", "up", "down", "shorter"]
-#: When a change is in force: from the next session on, or once all processes were started again.
-Effect = Literal["session", "start"]
+#: When a change is in force: at once, from the next session on, or once all processes were started again.
+Effect = Literal["now", "session", "start"]
 
 
 class Setting(Struct, frozen=True, kw_only=True):

@@ -158,6 +158,29 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         description="Distance of a put's stop from its best bid since the entry; no broker keeps it, the bot does.",
     ),
     Setting(
+        key="ANALYSIS_BARS_MIN",
+        group="Strategies",
+        kind="int",
+        proposal="80",
+        unit="percent of the analysis window's minutes",
+        bounds=("50", "100"),
+        riskier="down",
+        description=(
+            "A name with bars in fewer minutes of the window raises no signal of the open or the close strategy: its "
+            "range is one of something else."
+        ),
+    ),
+    Setting(
+        key="OPEN_FIRST_BAR_TIME",
+        group="Strategies",
+        kind="int",
+        proposal="5",
+        unit="minutes after START_TIME_OPEN",
+        bounds=("1", "15"),
+        riskier="up",
+        description="A name without a bar by then, such as one that was halted at the open, has no opening range.",
+    ),
+    Setting(
         key="OPEN_BREAKOUT_BUFFER",
         group="Strategies",
         kind="decimal",
@@ -242,6 +265,16 @@ STRATEGIES: Final[tuple[Setting, ...]] = (
         bounds=("0", "200"),
         decimals=2,
         description="The close strategy runs only when the VIX closed here or higher the day before.",
+    ),
+    Setting(
+        key="VIX_AGE_MAX",
+        group="Strategies",
+        kind="int",
+        proposal="5",
+        unit="days before the session",
+        bounds=("1", "5"),
+        riskier="up",
+        description="A close of the VIX older than this is none. No week-end with holidays is longer than 5 days.",
     ),
     Setting(
         key="TRAILING_STOP",

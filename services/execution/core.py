@@ -77,6 +77,7 @@ class ExecutionCore(Core[ExecutionState]):
 
     def initial(self) -> ExecutionState:
         """Return the state of a chain that nobody has armed."""
+        # HALT_POSITIONS
         return ExecutionState(flattens_on_halt=self._settings.halt_positions == "flatten")
 
     def observe(self, state: ExecutionState, data: m.MarketMessage) -> ExecutionState:

@@ -4,6 +4,7 @@ A mistake in risk, or in the messages between, must not be enough to send a wron
 """
 
 from collections import deque
+from decimal import Decimal
 from typing import Final
 
 from bus.instruments import notional_of
@@ -14,11 +15,10 @@ from services.execution.quantities import shares
 from services.execution.settings import EntryLimits
 from services.execution.state import ExecutionState
 
-#: How far an entry's price may be from the newest quote, in parts of a hundred, and how old that quote may be.
-PRICE_PERCENT_MAX: Final = 5
-QUOTE_AGE_NS_MAX: Final = 2_000_000_000
 _SECOND_NS: Final = 1_000_000_000
 _MICROS: Final = 1_000_000
+_PPM: Final = 1_000_000
+_PPM_PER_PERCENT: Final = 10_000
 
 
 class EntryChecks:
@@ -52,7 +52,7 @@ class EntryChecks:
                 self._doubled(entry)
                 or _restricted(state, entry.symbol, is_external=False)
                 or funds.amount_refusal(state, entry, quote)
-                or _off_the_market(entry, quote, now_ns)
+                or self._off_the_market(entry, quote, now_ns)
                 or self._too_many(now_ns)
             )
         return (
@@ -60,7 +60,7 @@ class EntryChecks:
             or self._doubled(entry)
             or _restricted(state, entry.symbol, is_external=is_external)
             or self._too_large(entry, quote)
-            or _off_the_market(entry, quote, now_ns)
+            or self._off_the_market(entry, quote, now_ns)
             or self._too_many(now_ns)
         )
 
@@ -77,6 +77,20 @@ class EntryChecks:
         if cost <= limits.notional_max_micros:
             return None
         return f"${cost // _MICROS:,} for one entry: MAX_ORDER_NOTIONAL is ${limits.notional_max_micros // _MICROS:,}"
+
+    def _off_the_market(self, entry: OrderPrepared, quote: Quote | None, now_ns: int) -> str | None:
+        """Return why the price is not one of the market that this process has heard itself."""
+        if quote is None or quote.ask_micros <= 0 or not 0 < quote.bid_micros <= quote.ask_micros:
+            return f"{entry.symbol}: no sound quote was heard"
+        age_ns = now_ns - quote.ts_event
+        if age_ns > self._limits.quote_age_max_ns:
+            return f"{entry.symbol}: its newest quote is {age_ns // _SECOND_NS} s old: see MAX_QUOTE_AGE"
+        ask, most = quote.ask_micros, self._limits.collar_ppm
+        prices = (price for price in (entry.limit_micros, entry.reference_micros) if price)
+        if all(abs(price - ask) * _PPM <= most * ask for price in prices):
+            return None
+        percent = Decimal(most) / _PPM_PER_PERCENT
+        return f"{entry.symbol}: its price is more than {percent} % from the newest ask: see EXECUTION_COLLAR"
 
     def _too_many(self, now_ns: int) -> str | None:
         most = self._limits.per_second_max
@@ -98,17 +112,3 @@ def _restricted(state: ExecutionState, symbol: str, *, is_external: bool) -> str
     if asset is None:
         return f"{symbol}: the broker has not said yet whether it may be traded"
     return None if asset.is_tradable else f"{symbol}: the broker does not let it be traded"
-
-
-def _off_the_market(entry: OrderPrepared, quote: Quote | None, now_ns: int) -> str | None:
-    """Return why the price is not one of the market that this process has heard itself."""
-    if quote is None or quote.ask_micros <= 0 or not 0 < quote.bid_micros <= quote.ask_micros:
-        return f"{entry.symbol}: no sound quote was heard"
-    age_ns = now_ns - quote.ts_event
-    if age_ns > QUOTE_AGE_NS_MAX:
-        return f"{entry.symbol}: its newest quote is {age_ns // _SECOND_NS} s old"
-    ask = quote.ask_micros
-    prices = (price for price in (entry.limit_micros, entry.reference_micros) if price)
-    if all(abs(price - ask) * 100 <= PRICE_PERCENT_MAX * ask for price in prices):
-        return None
-    return f"{entry.symbol}: its price is more than {PRICE_PERCENT_MAX} % from the newest ask"

@@ -12,15 +12,23 @@ from services.execution.brokers.paper_rules import PaperRules
 #: Parts per million in a basis point.
 _PPM_PER_BASIS_POINT = 100
 _CENTS_PER_DOLLAR = 100
+_PPM_PER_PERCENT = 10_000
 _NS_PER_MS = 1_000_000
+_NS_PER_SECOND = 1_000_000_000
 
 
 class EntryLimits(Struct, frozen=True, kw_only=True):
-    """What execution itself holds an entry against: MAX_ORDER_NOTIONAL, MAX_ORDER_SHARES, MAX_ORDERS_PER_SECOND."""
+    """What execution itself holds an entry against.
+
+    MAX_ORDER_NOTIONAL, MAX_ORDER_SHARES, MAX_ORDERS_PER_SECOND and MAX_QUOTE_AGE; `collar_ppm` is EXECUTION_COLLAR in
+    parts per million of the newest ask.
+    """
 
     notional_max_micros: int
     qty_max_nanos: int
     per_second_max: int
+    collar_ppm: int
+    quote_age_max_ns: int
 
 
 def paper_rules(env: EnvBot) -> PaperRules:
@@ -62,6 +70,8 @@ class ExecutionSettings(Struct, frozen=True, kw_only=True):
                 notional_max_micros=env.whole("MAX_ORDER_NOTIONAL") * MICROS,
                 qty_max_nanos=env.whole("MAX_ORDER_SHARES") * NANOS,
                 per_second_max=env.whole("MAX_ORDERS_PER_SECOND"),
+                collar_ppm=env.scaled("EXECUTION_COLLAR", _PPM_PER_PERCENT),
+                quote_age_max_ns=env.whole("MAX_QUOTE_AGE") * _NS_PER_SECOND,
             ),
         )
 

@@ -39,6 +39,7 @@ def _row(
 
 _STRATEGIES = "STRAT_OPEN_ENABLED STRAT_MID_ENABLED STRAT_CLOSE_ENABLED"
 _BROKERS = "BROKER_NAME ALPACA_ENABLED IBKR_ENABLED"
+_REPEATS = "MAX_REPEATED_ORDERS REPEATED_ORDERS_WINDOW"
 _OPTIONS = "MAX_OPTION_PREMIUM PUT_EXPIRY_MIN_DAYS PUT_EXPIRY_MAX_DAYS PUT_OPEN_INTEREST_MIN"
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -74,7 +75,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _row("crossed_quote", "", "Is the bid not above the ask?", market.not_crossed),
     _row("locked_quote", "", "Is the bid not equal to the ask?", market.not_locked),
     _row("stale_quote", "MAX_QUOTE_AGE", "Is the quote fresh?", market.fresh),
-    _row("price_jump", "", "Is the ask near the price of the signal?", market.no_jump),
+    _row("price_jump", "MAX_PRICE_JUMP", "Is the ask near the price of the signal?", market.no_jump),
     _row("price_collar", "PRICE_COLLAR", "Is the ask within the collar of the signal's price?", market.within_collar),
     _row("spread", "MAX_SPREAD PUT_SPREAD_MAX", "Is the market narrow enough?", market.spread),
     _row("volume", "MIN_VOLUME_THRESHOLD", "Has the instrument traded enough today?", market.volume),
@@ -98,5 +99,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     _row("orders_per_minute", "MAX_ORDERS_PER_MINUTE", "And within a minute?", limit.within_minute, bad=True),
     _row("size_zero", "MAX_RISK_PER_TRADE FRACTIONAL_SHARES", "Do the limits together allow one share?", limit.sized),
     # This one halts the chain too: whoever sends the same order again and again does not know what it does.
-    _row(REPEATED, "MAX_REPEATED_ORDERS", "Is it not the same order again and again?", limit.not_repeated),
+    _row(REPEATED, _REPEATS, "Is it not the same order again and again?", limit.not_repeated),
 )

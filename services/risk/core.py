@@ -212,6 +212,7 @@ class RiskCore:
             return 0
         if day.plan is None or day.account is None or day.is_tripped:
             return len(ahead)
+        # DAILY_LOSS_FROM: a new peak counts only where losses are counted from it.
         limit, is_from_peak = self._loss_limit(day), self._limits.daily_loss_from == "peak"
         low = kill_switch.base_micros(self._limits.daily_loss_from, day.peak_micros) - limit
         high = day.peak_micros if is_from_peak else NEVER_NS
@@ -288,13 +289,13 @@ class RiskCore:
         return (denied,)
 
     def _on_rejected(self, state: RiskState, rejected: OrderRejected, now_ns: int) -> Sequence[Message]:
-        """Count a refusal; halt when there are too many of them within a minute."""
-        count = len(days.fold(state.day, rejected).rejections)
+        """Count a refusal; halt when there are too many of them within BROKER_REJECTIONS_WINDOW."""
+        limits, refused = self._limits, days.fold(state.day, rejected).rejections
+        count = halts.count_within(refused, limits.rejections_window_ns, rejected.ts_event)
         # MAX_BROKER_REJECTIONS. A halt that stands is not raised again.
-        if count <= self._limits.broker_rejections_max or state.day.standing.is_halted:
+        if count <= limits.broker_rejections_max or state.day.standing.is_halted:
             return (rejected,)
-        most = self._limits.broker_rejections_max
-        return (rejected, halts.rejections_halt(count, most, rejected.detail, now_ns))
+        return (rejected, halts.rejections_halt(count, limits, rejected.detail, now_ns))
 
 
 def _denied(signal: SignalRaised, denial: Denial, now_ns: int) -> OrderDenied:

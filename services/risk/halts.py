@@ -7,24 +7,30 @@ folder says otherwise, the event alone keeps risk from approving anything and fr
 from typing import Final
 
 from bus.messages import HaltRaised
+from services.risk.settings import RiskSettings
+from services.risk.wording import seconds
 
 REJECTIONS: Final = "broker_rejections"
 REPEATED: Final = "repeated_order"
-#: What is older does not count any more.
-_WINDOW_NS: Final = 60_000_000_000
 #: So many refusals are remembered; MAX_BROKER_REJECTIONS is less.
 _KEPT: Final = 32
 _TEXT_MAX: Final = 400
 
 
 def rejections_after(rejections: tuple[int, ...], now_ns: int) -> tuple[int, ...]:
-    """Return the session times of the refusals that still count, with one at `now_ns`."""
-    return (*(ts_ns for ts_ns in rejections if ts_ns > now_ns - _WINDOW_NS), now_ns)[-_KEPT:]
+    """Return the session times of the newest refusals, with one at `now_ns`."""
+    return (*rejections, now_ns)[-_KEPT:]
 
 
-def rejections_halt(count: int, most: int, detail: str, now_ns: int) -> HaltRaised:
-    """Return the halt for more refusals within a minute than MAX_BROKER_REJECTIONS; `detail` is the newest one's."""
-    words = f"the broker refused {count} orders within 60 s, {most} are allowed; the last time: {detail}"
+def count_within(rejections: tuple[int, ...], window_ns: int, now_ns: int) -> int:
+    """Return how many refusals came later than BROKER_REJECTIONS_WINDOW ago."""
+    return sum(1 for ts_ns in rejections if ts_ns > now_ns - window_ns)
+
+
+def rejections_halt(count: int, limits: RiskSettings, detail: str, now_ns: int) -> HaltRaised:
+    """Return the halt for more refusals than MAX_BROKER_REJECTIONS; `detail` is the newest one's."""
+    within, most = seconds(limits.rejections_window_ns), limits.broker_rejections_max
+    words = f"the broker refused {count} orders within {within}, {most} are allowed; the last time: {detail}"
     return _halt(REJECTIONS, words, now_ns)
 
 

@@ -145,6 +145,7 @@ class FundFacts(Struct, frozen=True, kw_only=True):
         quote = self.market.quote_of(symbol)
         if quote is None or not 0 < quote.bid_micros <= quote.ask_micros:
             return None
+        # MAX_QUOTE_AGE
         return quote if self.now_ns - quote.ts_event <= self.limits.max_quote_age_ns else None
 
 
@@ -301,6 +302,7 @@ def _market(request: HoldingsOrderRequested, facts: FundFacts) -> Finding | None
     if quote is None:
         return f"{request.symbol} has no sound fresh quote", f"a quote younger than {_age(facts)}"
     spread = (quote.ask_micros - quote.bid_micros) * PPM
+    # MAX_SPREAD
     if spread > facts.limits.max_spread_ppm * quote.ask_micros:
         return f"the spread is {spread // quote.ask_micros} ppm of the ask", f"{facts.limits.max_spread_ppm} ppm"
     off = abs(_price(facts, request) - request.reference_micros) * PPM

@@ -1,16 +1,12 @@
 """Checks of size and pace: how much there may be of one order, one symbol and everything, and how fast."""
 
-from typing import Final
-
 from bus.instruments import is_option, notional_of
 from bus.messages import NANOS, SignalRaised
 from services.risk import portfolio as book
 from services.risk.facts import Facts, Finding
-from services.risk.pace import MINUTE_NS, REPEAT_WINDOW_NS, SECOND_NS, Placed
+from services.risk.pace import MINUTE_NS, SECOND_NS, Placed
 from services.risk.sizing import allocation_limit_micros, symbol_limit_micros
 from services.risk.wording import dollars, seconds, shares
-
-_REPEATS_WORDS: Final = f"at most {{}} equal orders in {seconds(REPEAT_WINDOW_NS)}"
 
 
 def room(_: SignalRaised, facts: Facts) -> Finding | None:
@@ -125,13 +121,15 @@ def within_minute(_: SignalRaised, facts: Facts) -> Finding | None:
 def not_repeated(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny an order that was approved MAX_REPEATED_ORDERS times just now; the core halts for it."""
     quote = facts.quote_of(signal.instrument)
-    most = facts.limits.repeated_orders_max
+    # REPEATED_ORDERS_WINDOW
+    most, window_ns = facts.limits.repeated_orders_max, facts.limits.repeats_window_ns
+    words = f"at most {most} equal orders in {seconds(window_ns)}"
     if quote is None:
-        return (f"no quote of {signal.instrument} was heard", _REPEATS_WORDS.format(most))
+        return (f"no quote of {signal.instrument} was heard", words)
     nanos = order_nanos(signal, facts)
     wanted = Placed("BUY", nanos, quote.ask_micros, facts.now_ns)
-    count = facts.day.pace.repeats(signal.instrument, wanted)
+    count = facts.day.pace.repeats(signal.instrument, wanted, window_ns)
     if count < most:
         return None
     order = f"BUY {shares(nanos)} {signal.instrument} at {dollars(quote.ask_micros)}"
-    return (f"{order} was approved {count} times", _REPEATS_WORDS.format(most))
+    return (f"{order} was approved {count} times", words)

@@ -1,14 +1,9 @@
 """Checks of the market: the instrument's quote, its distance from the signal, and its volume."""
 
-from typing import Final
-
 from bus.instruments import is_option
 from bus.messages import Quote, SignalRaised
 from services.risk.facts import PPM, Facts, Finding
-from services.risk.wording import dollars, percent, ppm_percent, seconds, shares
-
-#: An ask this many times above or below the price the signal was made at is a wrong quote, not a market.
-PRICE_JUMP_FACTOR: Final = 10
+from services.risk.wording import dollars, percent, ppm_percent, seconds, shares, times
 
 
 def _quote_of(signal: SignalRaised, facts: Facts) -> Quote | None:
@@ -72,17 +67,17 @@ def fresh(signal: SignalRaised, facts: Facts) -> Finding | None:
 
 
 def no_jump(signal: SignalRaised, facts: Facts) -> Finding | None:
-    """Deny an ask that is a multiple or a fraction of the signal's price."""
+    """Deny an ask that is MAX_PRICE_JUMP times the signal's price or more, or as small a part of it."""
     quote = _quote_of(signal, facts)
     if quote is None:
         return _no_quote(signal)
-    reference, ask = signal.reference_micros, quote.ask_micros
+    reference, ask, most = signal.reference_micros, quote.ask_micros, facts.limits.price_jump_percent
     # A signal through an inverse ETF carries no price of its instrument (0), so there is nothing to compare.
-    if reference == 0 or (reference < ask * PRICE_JUMP_FACTOR and ask < reference * PRICE_JUMP_FACTOR):
+    if reference == 0 or (reference * 100 < ask * most and ask * 100 < reference * most):
         return None
     return (
         f"ask {dollars(ask)}, signal at {dollars(reference)}",
-        f"less than {PRICE_JUMP_FACTOR} times apart",
+        f"less than {times(most)} times apart",
     )
 
 

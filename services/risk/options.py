@@ -88,6 +88,7 @@ def option_finding(facts: OptionFacts | None, limits: OptionLimits) -> Finding |
 
 
 def _premium(facts: OptionFacts, limits: OptionLimits) -> Finding | None:
+    # MAX_OPTION_PREMIUM
     limit = f"at most {dollars(limits.premium_max_micros)} of premium a trade"
     if facts.ask_micros is None or facts.shares_per_contract is None:
         return ("its premium is not known", limit)
@@ -98,6 +99,7 @@ def _premium(facts: OptionFacts, limits: OptionLimits) -> Finding | None:
 
 
 def _expiry(facts: OptionFacts, limits: OptionLimits) -> Finding | None:
+    # PUT_EXPIRY_MIN_DAYS, PUT_EXPIRY_MAX_DAYS
     limit = f"{limits.days_min} to {limits.days_max} days"
     if facts.days_to_expiry is None:
         return ("its expiry is not known", limit)
@@ -106,6 +108,7 @@ def _expiry(facts: OptionFacts, limits: OptionLimits) -> Finding | None:
 
 
 def _open_interest(facts: OptionFacts, limits: OptionLimits) -> Finding | None:
+    # PUT_OPEN_INTEREST_MIN
     limit = f"at least {limits.open_interest_min:,} contracts open"
     if facts.open_interest is None or facts.open_interest < 0:
         return ("its open interest is not known", limit)

@@ -12,8 +12,6 @@ from bus.messages import Side, SubmitOrder
 
 SECOND_NS: Final = 1_000_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
-#: Within this the same order again and again is a fault, not a strategy.
-REPEAT_WINDOW_NS: Final = 10 * SECOND_NS
 #: So many orders of a symbol are remembered; MAX_REPEATED_ORDERS is at most this.
 REPEATS_KEPT: Final = 10
 
@@ -63,10 +61,10 @@ class Pace:
         """
         return sum(count for ts_ns, count in self._minute if ts_ns > now_ns - span_ns)
 
-    def repeats(self, symbol: str, wanted: Placed) -> int:
-        """Return how many orders equal to this one were approved within REPEAT_WINDOW_NS before it."""
+    def repeats(self, symbol: str, wanted: Placed, window_ns: int) -> int:
+        """Return how many orders equal to this one were approved less than `window_ns` before it."""
         return sum(
             (one.side, one.qty_nanos, one.price_micros) == (wanted.side, wanted.qty_nanos, wanted.price_micros)
-            and one.ts_ns > wanted.ts_ns - REPEAT_WINDOW_NS
+            and one.ts_ns > wanted.ts_ns - window_ns
             for one in self._placed.get(symbol, ())
         )

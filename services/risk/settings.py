@@ -11,6 +11,8 @@ from services.risk.options import OptionLimits
 _NS_PER_SECOND = 1_000_000_000
 #: One percent in parts per million. What is finer than that is cut off, which only makes a limit tighter.
 _PPM_PER_PERCENT = 10_000
+#: A factor in percent: 10 times is 1000.
+_HUNDRED = 100
 #: The switch of each broker that trades real accounts. The embedded one has none: it is no account anywhere.
 _BROKER_SWITCHES: Final = {"ALPACA": "ALPACA_ENABLED", "IBKR": "IBKR_ENABLED"}
 _EMBEDDED_BROKER: Final = "PAPER"
@@ -20,8 +22,9 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
     """Limits on money.
 
     `_ppm` are millionths: of the day's starting equity, of the ask for the spread, of the signal's price for the
-    collar. `restricted` holds the symbols as `plain_symbol` writes them. `funds` are those of the long-term holdings,
-    which are restricted for the strategies: both would share one queue of tax lots.
+    collar. `price_jump_percent` is a factor in percent: 1000 = ten times. `restricted` holds the symbols as
+    `plain_symbol` writes them. `funds` are those of the long-term holdings, which are restricted for the strategies:
+    both would share one queue of tax lots.
     """
 
     total_allocation_ppm: int
@@ -37,11 +40,14 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
     orders_per_second_max: int
     orders_per_minute_max: int
     repeated_orders_max: int
+    repeats_window_ns: int
     broker_rejections_max: int
+    rejections_window_ns: int
     min_volume_nanos: int
     max_spread_ppm: int
     max_quote_age_ns: int
     price_collar_ppm: int
+    price_jump_percent: int
     restricted: frozenset[str]
     is_defending: bool
     options: OptionLimits
@@ -69,11 +75,14 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
             orders_per_second_max=env.whole("MAX_ORDERS_PER_SECOND"),
             orders_per_minute_max=env.whole("MAX_ORDERS_PER_MINUTE"),
             repeated_orders_max=env.whole("MAX_REPEATED_ORDERS"),
+            repeats_window_ns=env.whole("REPEATED_ORDERS_WINDOW") * _NS_PER_SECOND,
             broker_rejections_max=env.whole("MAX_BROKER_REJECTIONS"),
+            rejections_window_ns=env.whole("BROKER_REJECTIONS_WINDOW") * _NS_PER_SECOND,
             min_volume_nanos=env.whole("MIN_VOLUME_THRESHOLD") * NANOS,
             max_spread_ppm=env.scaled("MAX_SPREAD", _PPM_PER_PERCENT),
             max_quote_age_ns=env.whole("MAX_QUOTE_AGE") * _NS_PER_SECOND,
             price_collar_ppm=env.scaled("PRICE_COLLAR", _PPM_PER_PERCENT),
+            price_jump_percent=env.scaled("MAX_PRICE_JUMP", _HUNDRED),
             restricted=frozenset(map(plain_symbol, (*env.words("RESTRICTED_SYMBOLS"), *funds))),
             is_defending=env.flag("DEFENSE_MODE"),
             options=OptionLimits.from_env(env),

@@ -39,6 +39,17 @@ def ppm_percent(ppm: int) -> str:
     return f"{whole}.{decimals} %" if decimals else f"{whole} %"
 
 
+def times(percent_of: int) -> str:
+    """Write a factor in percent as how many times, without idle zeros.
+
+    >>> times(1_000), times(250)
+    ('10', '2.5')
+    """
+    whole, rest = divmod(percent_of, 100)
+    decimals = f"{rest:02d}".rstrip("0")
+    return f"{whole}.{decimals}" if decimals else str(whole)
+
+
 def shares(nanos: int) -> str:
     """Write billionths of a share as shares, cut to ten-thousandths and without idle zeros.
 

@@ -21,7 +21,7 @@ class MarketFeed:
         self._opened: tuple[SessionPlanned, MarketDay] | None = None
 
     def is_for(self, plan: SessionPlanned) -> bool:
-        """Tell whether this plan is for the day the operator has set; live data has no such setting."""
+        """Tell whether this plan is for the day in MARKET_DATA_DATE; live data has no such setting."""
         return self._settings.is_live or plan.session_date == self._settings.session_date
 
     def day(self, plan: SessionPlanned) -> MarketDay:

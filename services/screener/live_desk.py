@@ -59,7 +59,8 @@ class LiveDesk:
         if not plan.is_trading_day:
             return False
         if self._settings.is_simulated:
-            # It has a time of its own and begins when somebody comes; a journaled plan of another day is no reason to.
+            # It has a time of its own and begins when somebody comes; a journaled plan of another day than
+            # MARKET_DATA_DATE is no reason to.
             return plan.session_date == self._settings.session_date
         return plan.open_ns - self._settings.list_before_open_ns <= self._now_ns() < plan.close_ns
 

@@ -32,10 +32,6 @@ from services.strategy.watch_list import Minute
 from services.strategy.windows import Windows, windows_of
 from services.strategy.wording import dollars, number, percent, utc_hhmm, window_reason
 
-#: The volatility of a close so many days ago says nothing of today: no week-end with holidays is longer.
-VIX_AGE_DAYS_MAX: Final = 5
-#: A name speaks only when it traded in this share of the analysis window's minutes.
-COMPLETE_MINUTES_PERCENT: Final = 80
 _SIDES: Final[tuple[Direction, Direction]] = ("BULLISH", "BEARISH")
 _NEVER_BELOW: Final = int(np.iinfo(np.int64).max)
 
@@ -143,8 +139,10 @@ class CloseStrategy(Strategy[CloseState]):
             return Silence(strategy=self.name, rule="vix_unknown", detail=f"The VIX is unknown: {why}")
         value = f"VIX {number(vix.vix_hundredths, HUNDREDTHS)} of {vix.as_of_date} ({vix.source})"
         age = (date.fromisoformat(vix.session_date) - date.fromisoformat(vix.as_of_date)).days
-        if not 0 < age <= VIX_AGE_DAYS_MAX:
-            detail = f"{value} is {age} days old: it must be of 1 to {VIX_AGE_DAYS_MAX} days before the session"
+        if not 0 < age <= self.settings.vix_age_days_max:
+            # VIX_AGE_MAX: the volatility of a close longer ago says nothing of today.
+            most = self.settings.vix_age_days_max
+            detail = f"{value} is {age} days old: it must be of 1 to {most} days before the session"
             return Silence(strategy=self.name, rule="vix_too_old", detail=detail)
         if vix.vix_hundredths < self.settings.close_vix_hundredths_min:
             # STRAT_CLOSE_VIX_THRESHOLD.
@@ -162,7 +160,8 @@ class CloseStrategy(Strategy[CloseState]):
         """Return which of the minute's names have momentum, and which fade, and have not been said."""
         index, closes = minute.index, minute.closes
         highs, lows = state.highs_micros[index], state.lows_micros[index]
-        needed = COMPLETE_MINUTES_PERCENT * (self.settings.close_analysis_ns // NS_PER_MINUTE)
+        # ANALYSIS_BARS_MIN: a name that hardly traded in the window has no range.
+        needed = self.settings.analysis_bars_percent_min * (self.settings.close_analysis_ns // NS_PER_MINUTE)
         is_dense = state.minutes_seen[index] * 100 >= needed
         # Twice the close against high + low: the middle of the range, exact in integers.
         above_middle = 2 * closes - (highs + lows)
@@ -213,7 +212,11 @@ class CloseStrategy(Strategy[CloseState]):
         return Reason(rule="vix", value=value, threshold=f"at least {least}", passed=vix is not None)
 
 
-_KNOWN_SETTINGS: Final = {"close_high_proximity_ppm": 10_000, "close_analysis_ns": 2 * NS_PER_MINUTE}
+_KNOWN_SETTINGS: Final = {
+    "close_high_proximity_ppm": 10_000,
+    "close_analysis_ns": 2 * NS_PER_MINUTE,
+    "analysis_bars_percent_min": 80,
+}
 #: The first minute is before the analysis, the second and third are all of it.
 _KNOWN_WINDOWS: Final = Windows(
     data_from_ns=0,

@@ -239,6 +239,7 @@ class MidStrategy(Strategy[MidState]):
                 rule="trend",
                 value=f"ADX {adx:.1f} over {settings.mid_adx_period} minutes",
                 threshold=f"below {number(settings.mid_adx_max_milli, MILLI)}",
+                # STRAT_MID_ADX_MAX
                 passed=adx < settings.mid_adx_max_milli / MILLI,
             ),
         )

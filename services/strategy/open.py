@@ -34,11 +34,9 @@ SidesDone = Literal["long", "short", "both"]
 NEVER_ABOVE = int(np.iinfo(np.int64).max)
 #: No close is below it: one without a price is no bar.
 NEVER_BELOW = 0
-#: A range is complete only with bars in this share of the window's minutes, and with one in its first
-#: minutes. A thin name's range is too narrow, and one that was halted at the open has a range of something
-#: else: neither may signal.
-COMPLETE_MINUTES_PERCENT = 80
-EARLY_MINUTES = 5
+#: The settings of the case with a known answer.
+_KNOWN_BARS_PERCENT = 80
+_KNOWN_EARLY_MINUTES = 5
 
 
 class OpeningRange(Struct, frozen=True, kw_only=True, eq=False):
@@ -91,9 +89,13 @@ def fold_minute(
     return opening
 
 
-def complete_rows(opening: OpeningRange, minutes: int) -> IntArray:
-    """Return the rows whose range is complete after a window of so many minutes, ascending."""
-    is_dense = opening.minutes_seen * 100 >= COMPLETE_MINUTES_PERCENT * minutes
+def complete_rows(opening: OpeningRange, minutes: int, percent_min: int) -> IntArray:
+    """Return the rows whose range is complete after a window of so many minutes, ascending.
+
+    It needs bars in `percent_min` of the minutes, and one of the first: a thin name's range is too narrow, and one that
+    was halted at the open has a range of something else. Neither may signal.
+    """
+    is_dense = opening.minutes_seen * 100 >= percent_min * minutes
     rows: IntArray = np.flatnonzero(is_dense & opening.is_seen_early).astype(np.int64)
     return rows
 
@@ -153,8 +155,8 @@ def self_check() -> tuple[str, ...]:
         rows = as_array([0, 1, 2] if minute < 3 else [0, 1])
         highs = as_array([10_000_000 + minute, 20_000_000, 30_000_000])[: rows.size]
         lows = as_array([9_000_000, 19_000_000 - minute, 29_000_000])[: rows.size]
-        opening = fold_minute(opening, rows, highs=highs, lows=lows, is_early=minute < EARLY_MINUTES)
-    complete = complete_rows(opening, 5)
+        opening = fold_minute(opening, rows, highs=highs, lows=lows, is_early=minute < _KNOWN_EARLY_MINUTES)
+    complete = complete_rows(opening, 5, _KNOWN_BARS_PERCENT)
     highs, lows = opening.highs_micros[complete], opening.lows_micros[complete]
     known = know_ranges(opening, complete, highs=highs, lows=lows, buffer_ppm=1_000)
     up, down = breakouts(known, slice(0, 3), as_array([10_010_005, 18_980_997, 40_000_000]))
@@ -209,7 +211,8 @@ class OpenStrategy(Strategy[OpeningRange]):
             minute.index,
             highs=minute.highs,
             lows=minute.lows,
-            is_early=since_start_ns < EARLY_MINUTES * NS_PER_MINUTE,
+            # OPEN_FIRST_BAR_TIME
+            is_early=since_start_ns < self.settings.open_first_bar_ns,
         )
 
     def decide(self, state: OpeningRange, minute: Minute, context: Context) -> Sequence[Finding]:
@@ -254,7 +257,9 @@ class OpenStrategy(Strategy[OpeningRange]):
         return self_check()
 
     def _completed(self, state: OpeningRange, ts_event: int, context: Context) -> RangeCompleted:
-        rows = [] if context.is_blind else complete_rows(state, self.settings.analysis_minutes).tolist()
+        # ANALYSIS_BARS_MIN
+        minutes, percent_min = self.settings.analysis_minutes, self.settings.analysis_bars_percent_min
+        rows = [] if context.is_blind else complete_rows(state, minutes, percent_min).tolist()
         return RangeCompleted(
             ts_event=ts_event,
             ts_init=context.now_ns,

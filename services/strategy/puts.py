@@ -88,7 +88,10 @@ def choose_put(
 
 
 def _judge(contract: PutContract, situation: _Situation) -> tuple[Reason, ...]:
-    """Apply every rule that looks at one contract alone, in a fixed order."""
+    """Apply every rule that looks at one contract alone, in a fixed order.
+
+    PUT_EXPIRY_MIN_DAYS, PUT_EXPIRY_MAX_DAYS, PUT_OPEN_INTEREST_MIN, PUT_SPREAD_MAX.
+    """
     rules = situation.rules
     days = (date.fromisoformat(contract.expiry) - situation.on).days
     bid, ask = contract.bid_micros, contract.ask_micros

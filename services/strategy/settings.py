@@ -54,6 +54,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     open_breakout_ns: int
     open_monitoring_ns: int
     open_buffer_ppm: int
+    open_first_bar_ns: int
     mid_analysis_ns: int
     mid_signal_ns: int
     mid_monitoring_ns: int
@@ -68,6 +69,8 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
     close_monitoring_ns: int
     close_high_proximity_ppm: int
     close_vix_hundredths_min: int
+    vix_age_days_max: int
+    analysis_bars_percent_min: int
     short_type_open: str
     short_type_mid: str
     short_type_close: str
@@ -98,6 +101,7 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
             open_breakout_ns=minutes("OPEN_BREAKOUT_TIME"),
             open_monitoring_ns=minutes("OPEN_MONITORING_TIME"),
             open_buffer_ppm=env.scaled("OPEN_BREAKOUT_BUFFER", PPM_PER_PERCENT),
+            open_first_bar_ns=minutes("OPEN_FIRST_BAR_TIME"),
             mid_analysis_ns=minutes("MID_ANALYSIS_TIME"),
             mid_signal_ns=minutes("MID_SIGNAL_TIME"),
             mid_monitoring_ns=minutes("MID_MONITORING_TIME"),
@@ -112,6 +116,8 @@ class StrategySettings(Struct, frozen=True, kw_only=True):
             close_monitoring_ns=minutes("CLOSE_MONITORING_TIME"),
             close_high_proximity_ppm=env.scaled("STRAT_CLOSE_HIGH_PROXIMITY", PPM_PER_PERCENT),
             close_vix_hundredths_min=env.scaled("STRAT_CLOSE_VIX_THRESHOLD", HUNDREDTHS),
+            vix_age_days_max=env.whole("VIX_AGE_MAX"),
+            analysis_bars_percent_min=env.whole("ANALYSIS_BARS_MIN"),
             short_type_open=env.word("SHORT_TYPE_OPEN"),
             short_type_mid=env.word("SHORT_TYPE_MID"),
             short_type_close=env.word("SHORT_TYPE_CLOSE"),

@@ -3,17 +3,21 @@
 import secrets as random_secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from bus.keys import make_pairs
+from bus.messages import StrategyName
+from bus.routes import SERVICES
 from config import env_bot
 from config.credentials import needs_of
 from config.identity import Identity
+from config.logs import create_logs
 from config.vault import Disk, Secrets, VaultConflictError, VaultError
 from services.web import registration_web, security
 from services.web.credential_fields import PROVIDERS, Provider, malformed, typed_credentials
@@ -22,6 +26,8 @@ from services.web.site import SESSION_KEY_NAME, Site, site
 
 LEDGER_REQUEST_FILE: Final = "provision_ledger.json"
 CURRENCY_CODE: Final = "USD"
+#: A log of each process, one of each strategy's trades, and one of the orders that nobody knows the end of.
+SYSTEM_LOGS: Final = (*SERVICES, *get_args(StrategyName), "unresolved_orders")
 #: Nobody has a name yet: who has the one-time token.
 _SOMEBODY: Final = "whoever has the token"
 _BROKERS: Final = ", ".join(env_bot.BY_KEY["BROKER_NAME"].choices)
@@ -87,7 +93,7 @@ def provision(
     *,
     credentials: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Make the bot real: first the request for the ledger, then the vault, whose pointer decides.
+    """Make the bot real: first its logs and the request for the ledger, then the vault, whose pointer decides.
 
     Args:
         here: the site.
@@ -102,6 +108,7 @@ def provision(
     if here.is_configured():
         raise VaultConflictError("This bot is already configured; nothing was changed.")
     coa = _read_coa(here)
+    _create_logs(here.paths.output / identity.bot_identity / "logs")
     _request_ledger(here, coa)
     here.vault.provision(
         Secrets(
@@ -125,6 +132,15 @@ def _read_coa(here: Site) -> dict[str, Any]:
     except (OSError, msgspec.MsgspecError) as error:
         raise VaultError(
             f"The chart of accounts {here.coa_template} cannot be read. Get this file back from the release."
+        ) from error
+
+
+def _create_logs(folder: Path) -> None:
+    try:
+        create_logs(folder, SYSTEM_LOGS)
+    except OSError as error:
+        raise VaultError(
+            f"The logs in {folder} cannot be made: {error.strerror}. Make room or correct the rights, then save again."
         ) from error
 
 

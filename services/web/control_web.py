@@ -9,6 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from bus.build import build_id
 from bus.clock import iso_utc, utc_ns
 from bus.halt import ArmRecord, ControlState
+from bus.heartbeat import CANNOT_START
+from bus.routes import OPTIONAL_SERVICES
 from bus.vital_signs import drift_refusal
 from config import env_bot
 from services.web import security
@@ -62,7 +64,8 @@ def arm() -> AnyResponse:
     # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
     is_for_session = here.running().settings.get("ARM_EXPIRES") == "session"
     session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
-    refusal = reason_refusal() or _settings_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
+    refusal = reason_refusal() or _settings_refusal() or _state_refusal(state) or _stream_refusal()
+    refusal = refusal or _clock_refusal() or _start_refusal()
     if is_for_session:
         refusal = refusal or _session_refusal(session_date)
     refusal = refusal or reauth_refusal()
@@ -176,6 +179,17 @@ def _clock_refusal() -> Refusal | None:
     if words is None:
         return None
     return Refusal(409, f"The chain cannot be armed: {words}, then arm again. Nothing was changed.")
+
+
+def _start_refusal() -> Refusal | None:
+    """Refuse while a service that trading needs says that it cannot start, such as after a failed self-check."""
+    for line in (site().hub.chain() or {}).get("services", ()):
+        if line["service"] not in OPTIONAL_SERVICES and line["detail"].startswith(CANNOT_START):
+            words = f"The chain cannot be armed: {line['service']} {line['detail']}"
+            return Refusal(
+                409, f"{words.rstrip('.')}. Start the chain again when that is corrected. Nothing was changed."
+            )
+    return None
 
 
 def _unwritten(error: OSError) -> Refusal:

@@ -7,7 +7,6 @@ from flask import g, request, session
 
 from config.users import User
 from services.web import security
-from services.web.login_web import LOCKED
 from services.web.site import site
 
 REASON_CHARS_MAX: Final = 300
@@ -39,7 +38,7 @@ def reauth_refusal() -> Refusal | None:
     """Return why whoever is logged in may not do what needs the password again, or None.
 
     It is typed into the form's `password`, with the code of the app in `totp_code` where the user has one; it is
-    good for five minutes in the same session. A wrong one is refused also within them, and counted like one at the
+    good for WEB_CONFIRM_TIME in the same session. A wrong one is refused also within them, and counted like one at the
     log-in. It comes last of a form's checks, so that a form with another fault costs nobody an attempt. While the
     audit log cannot be written it refuses everything.
     """
@@ -51,7 +50,7 @@ def reauth_refusal() -> Refusal | None:
         return None
     if not security.may_try_password(user.name):
         here.audit.record("confirmation_locked", user.name)
-        return Refusal(429, LOCKED)
+        return Refusal(429, security.locked_words())
     if here.authenticate(user.name, given) is None:
         here.audit.record("confirmation_refused", user.name)
         return Refusal(401, "The password is wrong. Nothing was changed.")

@@ -10,7 +10,6 @@ from services.web import security
 from services.web.site import mark_of, site
 
 WRONG = "The user name, the password or the code is wrong."
-LOCKED = "Too many attempts for this user. Wait 15 minutes, then try again."
 log = logging.getLogger(__name__)
 pages = Blueprint("login", __name__)
 
@@ -32,7 +31,7 @@ def log_in() -> AnyResponse:
     if not security.may_try_password(name):
         log.warning("log-in locked for %r from %s", _shown(name), request.remote_addr)
         site().audit.record("login_locked", _shown(name), actor=_shown(name))
-        return _again(LOCKED, name, 429)
+        return _again(security.locked_words(), name, 429)
     user = site().authenticate(name, request.form.get("password", ""))
     if user is None or not site().has_second_factor(user, request.form.get("totp_code", "")):
         log.warning("log-in refused for %r from %s", _shown(name), request.remote_addr)

@@ -80,7 +80,6 @@ _OPEN_ALWAYS: Final = frozenset({"static_file", "vendor_file", "healthz"})
 #: The pages of the two phases before the bot is as it stays; each has one of its own, and leads to the next.
 _FIRST_PAGES: Final[dict[Phase, str]] = {"configuration": "configuration.show", "registration": "registration.show"}
 _MARK: Final = "tradebot_permission"
-_PASSWORD_TRIES: Final = RateLimitItemPerMinute(5, 15)
 
 
 def require(permission: Permission) -> Callable[[View], View]:
@@ -192,16 +191,26 @@ def refuse_unless_here(words: str) -> None:
 
 
 def may_try_password(name: str) -> bool:
-    """Count an attempt and tell whether it may go on: 5 in 15 minutes for each user name and place.
+    """Count an attempt and tell whether it may go on: WEB_LOGIN_TRIES in WEB_LOGIN_WAIT, by user name and place.
 
-    It counts before the password is checked, so many attempts at once get no further than five.
+    It counts before the password is checked, so many attempts at once get no further than that.
     """
-    return site().limiter.limiter.hit(_PASSWORD_TRIES, name[:64], _place(name))
+    return site().limiter.limiter.hit(_password_tries(), name[:64], _place(name))
 
 
 def forget_password_tries(name: str) -> None:
     """Start the count of attempts anew after the right password."""
-    site().limiter.limiter.clear(_PASSWORD_TRIES, name[:64], _place(name))
+    site().limiter.limiter.clear(_password_tries(), name[:64], _place(name))
+
+
+def locked_words() -> str:
+    """Return what somebody reads who has tried too often."""
+    return f"Too many attempts for this user. Wait {site().limits().wait_minutes} minutes, then try again."
+
+
+def _password_tries() -> RateLimitItemPerMinute:
+    limits = site().limits()
+    return RateLimitItemPerMinute(limits.tries, limits.wait_minutes)
 
 
 def _place(name: str) -> str:

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from bus.clock import NS_PER_MINUTE, boot_ns, utc_ns
+from bus.clock import boot_ns, utc_ns
+from services.web.settings import WebLimits
 
-#: ASVS 5.0 7.3.1 and 7.3.2: a session ends after this long without use, and after this long in any case.
-IDLE_NS_MAX: Final = 15 * NS_PER_MINUTE
-AGE_NS_MAX: Final = 12 * 60 * NS_PER_MINUTE
-#: How long the password, typed again, confirms what needs it.
-CONFIRMED_NS_MAX: Final = 5 * NS_PER_MINUTE
 SESSIONS_MAX: Final = 200
 _AGENT_CHARS_MAX: Final = 200
 
@@ -43,9 +39,10 @@ class OpenSession:
 
 
 class SessionBook:
-    """Thread-safe table of open sessions; the ids have 256 random bits."""
+    """Thread-safe table of open sessions; the ids have 256 random bits. `limits` are asked for at each look."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Callable[[], WebLimits]) -> None:
+        self._limits = limits
         self._lock = threading.Lock()
         self._open: dict[str, _Session] = {}
 
@@ -94,12 +91,12 @@ class SessionBook:
             return new_id
 
     def is_confirmed(self, session_id: str | None) -> bool:
-        """Tell whether the password was typed again in this session within the last five minutes."""
+        """Tell whether the password was typed again in this session within WEB_CONFIRM_TIME."""
         now = boot_ns()
         with self._lock:
             session = self._living(session_id, now)
             confirmed_ns = None if session is None else session.confirmed_ns
-            return confirmed_ns is not None and now - confirmed_ns <= CONFIRMED_NS_MAX
+            return confirmed_ns is not None and now - confirmed_ns <= self._limits().confirmed_ns
 
     def end(self, session_id: str | None) -> None:
         """End a session; twice is harmless."""
@@ -135,7 +132,9 @@ class SessionBook:
         session = self._open.get(session_id or "")
         if session is None or session_id is None:
             return None
-        if now - session.seen_ns > IDLE_NS_MAX or now - session.started_ns > AGE_NS_MAX:
+        limits = self._limits()
+        # WEB_SESSION_IDLE, WEB_SESSION_AGE
+        if now - session.seen_ns > limits.idle_ns or now - session.started_ns > limits.age_ns:
             del self._open[session_id]
             return None
         return session

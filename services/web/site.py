@@ -31,6 +31,7 @@ from services.web.audit_log import AuditLog
 from services.web.hub import StatusHub
 from services.web.second_factor import CodeBook
 from services.web.sessions import SessionBook
+from services.web.settings import WebLimits
 
 SESSION_KEY_NAME: Final = "web_session_key"
 #: A password check keeps a core busy for a quarter of a second, so only this many run together.
@@ -77,7 +78,7 @@ class Site:
         self.bus = bus
         self.vault = Vault(paths, new_pairs=make_pairs)
         self.control = ControlFolder(paths)
-        self.sessions = SessionBook()
+        self.sessions = SessionBook(self.limits)
         self.bootstrap = BootstrapToken(paths, utc_ns)
         self.codes = CodeBook(paths.state)
         #: Secrets of second factors that are being set up, by user: nothing of them is kept before a code was right.
@@ -116,6 +117,16 @@ class Site:
             if self._loaded is None or self._loaded.generation != self.vault.generation():
                 self._loaded = self.vault.open()
             return self._loaded
+
+    def limits(self) -> WebLimits:
+        """Return how long log-ins last and how often a password may be tried, by the settings in force.
+
+        While the secrets cannot be read nobody logs in; who is in already stays for as long as is usual.
+        """
+        try:
+            return WebLimits.of(self.secrets().settings if self.is_configured() else {})
+        except VaultError:
+            return WebLimits.of({})
 
     def running(self) -> Secrets:
         """Return what the chain runs with: the secrets in force, or an older generation until the session is over.

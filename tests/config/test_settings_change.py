@@ -76,6 +76,7 @@ def test_limits_when_listed_then_each_number_of_the_group_has_a_riskier_way() ->
 def test_effect_when_the_bus_moves_then_only_with_a_new_start() -> None:
     assert change("BUS_TRANSPORT", "ipc", "tcp").takes_effect == "when all processes are started again"
     assert change("MAX_SPREAD", "1", "1.5").takes_effect == "at the next session start"
+    assert change("WEB_SESSION_IDLE", "15", "10").takes_effect == "at once"
     assert change("MAX_SPREAD", "1", "1.5").unit == "percent of the entry price"
     assert change("LOG_FORMAT", "JSON", "CSV").unit == ""
 

@@ -56,6 +56,7 @@ class IbkrCatalogue:
         """Return a line for each symbol.
 
         Nothing is told here of shares that can be borrowed, so none counts as such; fractions are not sent.
+        Source: error 10243 of the TWS API, "Fractional-sized order cannot be placed via API" (2026-11-28).
 
         Raises:
             RetryableBrokerError: not all could be asked for in time; the next call goes on.

@@ -90,7 +90,7 @@ class PaperBroker(Broker):
         self._reserved: tuple[QuoteBoard, int] | None = None
         self._rules = rules
         self._hours: Hours | None = None
-        #: What was taken of each symbol and side, and in which minute: needed where only a part may be taken.
+        #: What was taken of each symbol and side, and in which minute: needed where PAPER_PARTICIPATION is not all.
         self._taken: dict[tuple[str, str], tuple[int, int]] = {}
         if rules.participation_percent < paper_rules.WHOLE_PERCENT:
             self._note_taken(self._books.executions_after(0))
@@ -152,6 +152,7 @@ class PaperBroker(Broker):
     def _breach(self, request: OrderRequest) -> str | None:
         """Return which of the market's rules an order breaks."""
         symbol = request.symbol
+        # PAPER_WASH_RULE
         if self._rules.refuses_opposite_sides and any(o.side != request.side for o in self._working.of(symbol)):
             return f"an order of the other side is open in {symbol}: the two could trade with each other"
         return paper_rules.price_fault(

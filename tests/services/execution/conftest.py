@@ -32,7 +32,13 @@ SECOND = 1_000_000_000
 ACCOUNT = "ACME_USA_main_PAPER_BOT01"
 CASH = 100_000 * m.MICROS
 INTENT = "2013-10-08:open:SPY:BULLISH"
-LIMITS = EntryLimits(notional_max_micros=25_000 * m.MICROS, qty_max_nanos=1_000 * m.NANOS, per_second_max=3)
+LIMITS = EntryLimits(
+    notional_max_micros=25_000 * m.MICROS,
+    qty_max_nanos=1_000 * m.NANOS,
+    per_second_max=3,
+    collar_ppm=50_000,
+    quote_age_max_ns=2_000_000_000,
+)
 
 
 def settings_of(halt_positions: str, stop_positions: str) -> ExecutionSettings:
@@ -318,6 +324,7 @@ class Kit:
     SECOND = SECOND
     CASH = CASH
     INTENT = INTENT
+    LIMITS = LIMITS
     OPEN_NS = OPEN_NS
     CLOSE_NS = CLOSE_NS
     arm = staticmethod(arm)

@@ -13,7 +13,13 @@ from services.execution.decisions import entry_of
 from services.execution.entry_checks import EntryChecks
 from services.execution.settings import EntryLimits
 
-LIMITS = EntryLimits(notional_max_micros=10_002 * m.MICROS, qty_max_nanos=100 * m.NANOS, per_second_max=2)
+LIMITS = EntryLimits(
+    notional_max_micros=10_002 * m.MICROS,
+    qty_max_nanos=100 * m.NANOS,
+    per_second_max=2,
+    collar_ppm=50_000,
+    quote_age_max_ns=2_000_000_000,
+)
 SECOND = 1_000_000_000
 ASSET = m.AssetLine(symbol="SPY", is_tradable=True, is_fractionable=True, is_shortable=False)
 
@@ -92,9 +98,22 @@ def test_entry_when_its_quote_is_older_than_two_seconds_or_missing_then_is_refus
     case.now = case.kit.OPEN_NS + 3 * SECOND
     assert case.refusal() is None
     case.now += 1
-    assert case.refusal() == "SPY: its newest quote is 2 s old"
+    assert case.refusal() == "SPY: its newest quote is 2 s old: see MAX_QUOTE_AGE"
     case.checks = EntryChecks(LIMITS)
     assert case.refusal() == "SPY: no sound quote was heard"
+
+
+def test_entry_when_the_settings_are_tighter_then_it_is_held_against_them(case: Case) -> None:
+    case.checks = EntryChecks(replace(LIMITS, collar_ppm=15_000))
+    case.checks.hear(case.kit.spy(1))
+    assert case.refusal(reference_micros=100_000_000) is None
+    words = "SPY: its price is more than 1.5 % from the newest ask: see EXECUTION_COLLAR"
+    assert case.refusal(reference_micros=98_500_000) == words
+    case.checks = EntryChecks(replace(LIMITS, quote_age_max_ns=SECOND))
+    case.checks.hear(case.kit.spy(1))
+    assert case.refusal() is None
+    case.now += 1
+    assert case.refusal() == "SPY: its newest quote is 1 s old: see MAX_QUOTE_AGE"
 
 
 def test_entry_when_the_session_is_not_the_time_for_it_then_is_refused(case: Case) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from bus import messages as m
 from services.execution.entry_checks import EntryChecks
-from services.execution.settings import EntryLimits
 
 PUT = "SPY131101P00100000"
 
@@ -60,7 +61,7 @@ def test_entry_when_its_premium_is_beyond_the_notional_limit_then_refused(rig: A
     bought(rig, kit)
     entry = rig.state.find(kit.order_id("entry")).prepared
     for dollars, words in ((420, None), (419, "$420 for one entry: MAX_ORDER_NOTIONAL is $419")):
-        limits = EntryLimits(notional_max_micros=dollars * m.MICROS, qty_max_nanos=1_000 * m.NANOS, per_second_max=3)
+        limits = replace(kit.LIMITS, notional_max_micros=dollars * m.MICROS)
         checks = EntryChecks(limits)
         heard = premium(kit, 3, 2.00)
         checks.hear(heard)

@@ -106,7 +106,7 @@ DENIALS: list[tuple[str, Prepare, dict[str, Any], str, str]] = [
         "ask $50.00, signal at $5.00",
         "less than 10",
     ),
-    ("price_jump", lambda w: None, {"reference_micros": 500_000_000}, "signal at $500.00", "less than 10"),
+    ("price_jump", lambda w: None, {"reference_micros": 500_000_000}, "signal at $500.00", "less than 10 times"),
     ("spread", lambda w: w.hear(w.quote(bid=11_82, ask=12_10)), {}, "2.32 % of $12.10", "at most 1.5 %"),
     (
         "volume",

@@ -159,6 +159,7 @@ NO_ROOM: Final[dict[str, tuple[Any, str]]] = {
     "max_spread_ppm": (0, "spread"),
     "max_quote_age_ns": (-1, "stale_quote"),
     "price_collar_ppm": (-1, "price_collar"),
+    "price_jump_percent": (100, "price_jump"),
     "min_volume_nanos": (2**62, "volume"),
     "daily_loss_limit_ppm": (-1, "daily_loss"),
     "enabled_strategies": (frozenset(), "strategy_disabled"),
@@ -168,7 +169,9 @@ NO_ROOM: Final[dict[str, tuple[Any, str]]] = {
 NOT_A_LIMIT: Final = {
     "is_fractional",
     "daily_loss_from",
+    "repeats_window_ns",
     "broker_rejections_max",
+    "rejections_window_ns",
     "restricted",
     "is_defending",
     "options",

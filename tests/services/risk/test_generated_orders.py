@@ -279,7 +279,7 @@ class Play:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(rng=st.randoms(use_true_random=False))
+@given(rng=st.randoms(use_true_random=True))
 def test_twenty_thousand_orders_when_generated_then_none_is_approved_beyond_a_limit(
     new_world: type[Any], rules_met: Counter[str], rng: random.Random
 ) -> None:

@@ -94,7 +94,7 @@ def test_broker_when_it_refuses_a_sixth_time_in_a_minute_then_halts_once(new_wor
     assert isinstance(halt, HaltRaised)
     assert (halt.source, halt.rule, halt.counter) == ("risk", "broker_rejections", 0)
     assert halt.detail == (
-        "the broker refused 6 orders within 60 s, 5 are allowed; the last time: insufficient buying power"
+        "the broker refused 6 orders within 60.0 s, 5 are allowed; the last time: insufficient buying power"
     )
     assert len(world.hear(_rejected(world, 7))) == 1, "the same refusals halt a second time"
     assert [event.rule for event in world.hear(world.signal())] == ["not_armed"]
@@ -106,6 +106,20 @@ def test_refusals_when_spread_over_more_than_a_minute_then_no_halt(new_world: ty
     for number in range(20):
         told = world.hear(_rejected(world, number, world.now + number * 12 * world.SECOND))
         assert [type(event) for event in told] == [OrderRejected]
+
+
+def test_refusals_when_the_windows_are_wider_then_older_ones_count(new_world: type[Any]) -> None:
+    world = new_world(rejections_window_ns=300 * new_world.SECOND).ready()
+    told = [world.hear(_rejected(world, number, world.now + number * 12 * world.SECOND)) for number in range(6)]
+    assert [type(event) for event in told[-1]] == [OrderRejected, HaltRaised]
+    assert "refused 6 orders within 300.0 s" in told[-1][-1].detail
+
+    world = new_world(repeats_window_ns=600 * new_world.SECOND).ready()
+    for number in range(3):
+        _again(world, number)
+    world.now += 20 * world.SECOND
+    world.hear(world.quote())
+    assert [type(event) for event in _again(world, 9)] == [OrderDenied, HaltRaised]
 
 
 def test_refusals_when_some_came_before_a_restart_then_they_count(new_world: type[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.risk.pace import MINUTE_NS, REPEAT_WINDOW_NS, REPEATS_KEPT, SECOND_NS, Pace, Placed
+from services.risk.pace import MINUTE_NS, REPEATS_KEPT, SECOND_NS, Pace, Placed
 
 
 def _order(world: Any, ts_ns: int, symbol: str = "AAA") -> Any:
@@ -47,12 +47,13 @@ def test_repeats_when_equal_orders_were_approved_then_the_newest_ten_of_the_wind
     for order in orders:
         pace.note(order)
     first = orders[0]
-    wanted = Placed("BUY", first.qty_nanos, first.reference_micros, start)
-    assert pace.repeats("AAA", wanted) == REPEATS_KEPT
-    assert pace.repeats("BBB", wanted) == 0
-    assert pace.repeats("AAA", Placed("SELL", first.qty_nanos, first.reference_micros, start)) == 0
-    late = Placed("BUY", first.qty_nanos, first.reference_micros, start + REPEAT_WINDOW_NS)
-    assert pace.repeats("AAA", late) == 0
+    wanted, window_ns = Placed("BUY", first.qty_nanos, first.reference_micros, start), 10 * SECOND_NS
+    assert pace.repeats("AAA", wanted, window_ns) == REPEATS_KEPT
+    assert pace.repeats("BBB", wanted, window_ns) == 0
+    assert pace.repeats("AAA", Placed("SELL", first.qty_nanos, first.reference_micros, start), window_ns) == 0
+    late = Placed("BUY", first.qty_nanos, first.reference_micros, start + window_ns)
+    assert pace.repeats("AAA", late, window_ns) == 0
+    assert pace.repeats("AAA", late, window_ns + 1) == REPEATS_KEPT
 
 
 def test_pace_when_the_same_was_approved_then_it_is_equal(new_world: type[Any]) -> None:

@@ -197,6 +197,22 @@ def test_vix_when_low_unknown_or_of_another_day_then_silent_and_said_once(
     assert day.minute(11, {"SPY": NEAR}) == []
 
 
+def test_close_when_its_bounds_are_tightened_then_older_fear_and_thinner_names_do_not_count(
+    new_day: Any, make: Any
+) -> None:
+    day = ready(lambda **env: new_day(**env, VIX_AGE_MAX="1"), make, "SPY", fear=vix(2_000, as_of="2025-03-10"))
+    assert kinds(day.minute(9, {"SPY": NEAR})) == [("SignalSuppressed", "vix_too_old")]
+    for least, is_raised in (("75", True), ("76", False)):
+        day = new_day(**SHORT, ANALYSIS_BARS_MIN=least)
+        day.plan(start_close_ns=make.OPEN + 5 * make.MINUTE)
+        day.watch("SPY", "THIN")
+        day.say(vix())
+        for minute in range(9):
+            names = ("SPY", "THIN") if minute != 8 else ("SPY",)
+            day.minute(minute, dict.fromkeys(names, CALM if minute > 4 else WIDE))
+        assert bool(day.minute(9, {"THIN": NEAR})) is is_raised
+
+
 @pytest.mark.parametrize("fear", [vix(1_500), vix(2_000, as_of="2025-03-07")])
 def test_vix_when_at_the_threshold_or_five_days_old_then_signals(new_day: Any, make: Any, fear: m.VixObserved) -> None:
     day = ready(new_day, make, "SPY", fear=fear)

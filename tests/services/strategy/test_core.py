@@ -199,6 +199,28 @@ def test_range_when_minutes_are_missing_then_complete_from_eighty_percent(
     assert len(signals(day.minute(15, {"THIN": UP}))) == int(is_complete)
 
 
+@pytest.mark.parametrize(
+    ("changes", "heard", "is_complete"),
+    [
+        ({"ANALYSIS_BARS_MIN": "100"}, range(14), False),
+        ({"ANALYSIS_BARS_MIN": "50"}, range(8), True),
+        ({"OPEN_FIRST_BAR_TIME": "1"}, range(1, 15), False),
+        ({"OPEN_FIRST_BAR_TIME": "2"}, range(1, 15), True),
+    ],
+)
+def test_range_when_the_settings_ask_for_more_or_fewer_minutes_then_complete_by_them(
+    new_day: Any, changes: dict[str, str], heard: range, is_complete: bool
+) -> None:
+    day = new_day(**changes)
+    day.plan()
+    day.watch("SPY", "THIN")
+    said: list[Any] = []
+    for minute in range(15):
+        names = ("SPY", "THIN") if minute in heard else ("SPY",)
+        said = day.minute(minute, dict.fromkeys(names, (10_500_000, 10_000_000, 10_200_000)))
+    assert said[0].symbols == (("SPY", "THIN") if is_complete else ("SPY",))
+
+
 def test_range_when_name_was_silent_in_the_first_five_minutes_then_incomplete(new_day: Any) -> None:
     day = new_day(OPEN_ANALYSIS_TIME="30")
     day.plan()

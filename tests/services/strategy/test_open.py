@@ -53,7 +53,7 @@ def vectorised(window: list[Minute], after: list[Minute], buffer_ppm: int) -> An
     for number, bar in enumerate(window):
         rows, highs, lows, _ = rows_of(bar)
         state = opening_range.fold_minute(state, rows, highs=highs, lows=lows, is_early=number < 5)
-    complete = opening_range.complete_rows(state, len(window))
+    complete = opening_range.complete_rows(state, len(window), 80)
     highs, lows = state.highs_micros[complete], state.lows_micros[complete]
     state = opening_range.know_ranges(state, complete, highs=highs, lows=lows, buffer_ppm=buffer_ppm)
     found = dict(zip(complete.tolist(), zip(highs.tolist(), lows.tolist(), strict=True), strict=True))
@@ -133,6 +133,6 @@ def test_self_check_when_the_build_is_sound_then_no_fault() -> None:
 def test_self_check_when_the_arithmetic_is_wrong_then_a_fault_for_each_wrong_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(opening_range, "COMPLETE_MINUTES_PERCENT", 10)
+    monkeypatch.setattr(opening_range, "_KNOWN_BARS_PERCENT", 10)
     faults = opening_range.self_check()
     assert any("completes the wrong names" in fault for fault in faults)

@@ -20,9 +20,9 @@ from services.strategy.core import StrategyCore
 from services.strategy.shell import build
 
 BREAKS: dict[str, tuple[str, Any]] = {
-    "open": ("COMPLETE_MINUTES_PERCENT", 10),
+    "open": ("_KNOWN_BARS_PERCENT", 10),
     "mid": ("TRAIL_BPS_MIN", 400),
-    "close": ("COMPLETE_MINUTES_PERCENT", 200),
+    "close": ("share_of", lambda prices, _ppm: prices * 0),
 }
 
 
@@ -42,7 +42,7 @@ def test_build_when_settings_are_proposals_then_no_fault_and_no_world_is_touched
 
 
 def test_self_check_when_several_things_are_wrong_then_all_are_said(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening_range, "COMPLETE_MINUTES_PERCENT", 10)
+    monkeypatch.setattr(opening_range, "_KNOWN_BARS_PERCENT", 10)
     monkeypatch.setattr(inverse_etfs, "faults", lambda: ("the table is wrong",))
     faults = build(setup_of(make)).self_check()
     assert faults[0] == "the table is wrong"

@@ -53,7 +53,7 @@ def test_silence_when_trading_day_and_enabled_then_open_runs(make: Any) -> None:
 
 def test_faults_when_a_self_check_fails_then_the_strategy_is_named(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert router.faults(strategies_of(make)) == ()
-    monkeypatch.setattr(opening_range, "COMPLETE_MINUTES_PERCENT", 10)
+    monkeypatch.setattr(opening_range, "_KNOWN_BARS_PERCENT", 10)
     found = router.faults(strategies_of(make, STRAT_OPEN_ENABLED="false"))
     assert found
     assert {(fault.strategy, fault.context) for fault in found} == {("open", opening_range.OpenStrategy.known_case)}

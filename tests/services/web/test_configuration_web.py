@@ -1,8 +1,10 @@
 """The first configuration: only its page answers; all is checked at once; all is saved or nothing."""
 
+import errno
 import json
 import re
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from config.env_bot import proposals
 from config.env_bot_settings import SETTINGS
 from config.paths import HomePaths
 from config.vault import Secrets, Vault
+from services.web import configuration_web
 from services.web.app import create_app
 from services.web.credential_fields import FIELDS
 from services.web.hub import StatusHub
@@ -101,6 +104,29 @@ def test_save_when_all_is_good_then_vault_ledger_request_and_listener_have_it(
     assert request == {"coa": secrets.coa, "currency_code": "USD"}
     assert secrets.coa["accounts"][0]["name"] == "Cash"
     assert [found.generation for found in provisioned] == [1]
+
+
+def test_save_when_all_is_good_then_every_system_log_is_made_for_its_owner_alone(person: Any, home: HomePaths) -> None:
+    assert list(home.output.rglob("*.log")) == []
+    person.post("/configuration", form())
+    logs = home.output / Vault(home).open().identity.bot_identity / "logs"
+    named = {"open.log", "mid.log", "close.log", "unresolved_orders.log", *(f"{service}.log" for service in SERVICES)}
+    assert {path.name for path in logs.iterdir()} == named
+    assert {stat.S_IMODE(path.stat().st_mode) for path in logs.iterdir()} == {0o600}
+
+
+def test_save_when_the_logs_cannot_be_made_then_says_so_and_the_bot_is_not_configured(
+    person: Any, home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_folder: Path, _names: Iterable[str]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(configuration_web, "create_logs", full)
+    answer = person.post("/configuration", form())
+    assert answer.status_code == 503
+    assert "No space left on device" in answer.text
+    assert not Vault(home).is_provisioned()
+    assert not (home.control / "provision_ledger.json").exists()
 
 
 def test_save_when_the_real_chart_of_accounts_is_used_then_it_is_stored(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bus.clock import NS_PER_MINUTE
 from bus.control import ControlFolder
 from config.paths import HomePaths
 from services.web import sessions
@@ -20,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     monkeypatch.setattr(sessions, "boot_ns", lambda: now[0])
 
     def pass_minutes(minutes: int) -> None:
-        now[0] += minutes * sessions.NS_PER_MINUTE
+        now[0] += minutes * NS_PER_MINUTE
 
     return pass_minutes
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bus.build import build_id
 from bus.control import ControlFolder
 from bus.lifecycle import EFFECTS
-from bus.messages import Message, StoppedStream
+from bus.messages import Message, ServiceHealth, StoppedStream
 from bus.testing import a_plan
 from config.env_bot import proposals
 from config.paths import HomePaths
@@ -232,6 +232,28 @@ def test_arm_when_the_wall_clock_was_set_then_is_refused_in_words_beyond_five_se
     if code == 409:
         assert f"cannot be armed: the wall clock was set by {drift_ms / 1000:+.1f} s" in answer.text
         assert "then restart the watchdog, then arm again. Nothing was changed." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("service", "detail", "code"),
+    [
+        ("strategy", "cannot start: The self-check of strategy open failed", 409),
+        ("strategy", "waits for the session plan", 303),
+        ("holdings", "cannot start: its books", 303),
+    ],
+)
+def test_arm_when_a_service_that_trading_needs_cannot_start_then_is_refused_with_its_words(
+    olga: Any, control: ControlFolder, hub: StatusHub, say: Callable[..., Message], service: Any, detail: str, code: int
+) -> None:
+    line = ServiceHealth(
+        service=service, status="up", pid=1, age_ms=1, restarts=0, step=0, outbox_depth=0, detail=detail
+    )
+    hub.publish(say("chain", state="STARTING", services=(line,)))
+    answer = arm(olga)
+    assert answer.status_code == code
+    assert (control.read().arm is None) == (code == 409)
+    if code == 409:
+        assert f"cannot be armed: {service} {detail}. Start the chain again" in answer.text
 
 
 # --- ARM_EXPIRES ---

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from flask import Flask
 
 from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot, PayReserve, RunHoldings
 from config.holdings import DEFAULTS, HoldingsSettings
 from config.paths import HomePaths
 from config.vault import Vault
+from services.web.audit_log import AuditFilter
 from services.web.hub import StatusHub
 
 FORM = {
@@ -103,8 +105,11 @@ def test_the_page_without_a_night_says_so(olga: Any) -> None:
     assert 'value="SCHD"' in text
 
 
-def test_settings_when_saved_are_in_the_vault_and_in_the_audit_log(olga: Any, configured: HomePaths) -> None:
+def test_settings_when_saved_are_in_the_vault_and_in_the_audit_log(
+    olga: Any, app: Flask, configured: HomePaths
+) -> None:
     before = Vault(configured).open()
+    keys = {path.name: path.read_bytes() for path in configured.keys.glob("*.key")}
     answer = olga.post("/holdings/settings", FORM, form_on="/holdings")
     assert answer.status_code == 303
     after = Vault(configured).open()
@@ -113,6 +118,13 @@ def test_settings_when_saved_are_in_the_vault_and_in_the_audit_log(olga: Any, co
     assert found.weights_bps == {"SCHD": 6_000, "SCHY": 4_000}
     assert (found.float_bps, found.rebalance_months, found.band_bps, found.is_enabled) == (1_250, 3, 500, True)
     assert after.settings == before.settings
+    new = {path.name: path.read_bytes() for path in configured.keys.glob("*.key") if path.name not in keys}
+    assert len(new) == 1
+    assert not set(new.values()) & set(keys.values()), "an old key is used again"
+    assert after.generation in Vault(configured).backups(), "the generation has its copy"
+    rows = app.extensions["tradebot"].audit.log.rows(AuditFilter())
+    assert {row.subject for row in rows if row.action == "holdings_changed"} >= {"etfs", "float_percent"}
+    assert [row.actor for row in rows if row.action == "holdings_saved"] == ["olga"]
 
 
 @pytest.mark.parametrize(
