@@ -117,9 +117,7 @@ def test_a_comparison_when_told_again_after_a_crash_is_written_once(
     assert verify_file(ledger).faults == ()
 
 
-def test_comparisons_when_they_differ_twice_at_one_moment_are_both_put_into_suspense(
-    booked: Any, ledger: Path
-) -> None:
+def test_comparisons_when_they_differ_twice_at_one_moment_are_both_put_into_suspense(booked: Any, ledger: Path) -> None:
     _, first = booked.hear(stated(CASH - 1_250_000))
     _, second = booked.hear(stated(CASH - 2_000_000))
     _, third = booked.hear(stated(CASH - 1_250_000))
