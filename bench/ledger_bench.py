@@ -3,9 +3,13 @@
     python bench/ledger_bench.py [--postings 1000 100000 1000000] [--posts 200] [--drill 1000]
 
 Sizes are in postings, the lines of entries: a trade has four. A post is one whole entry. It has one sync, that of the
-redo log, as the bare append has; ten entries that arrive together have one for all. The bare commit writes the same
-rows into the same tables and indexes of a copy of the ledger, without any rule, any hash and any redo log: SQLite's own
-limit for them. The processor's time tells what a machine that does nothing else would take.
+redo log, as the bare append has; ten entries that arrive together have one for all. Two things are posted in turn with
+it. "The same rows" are those rows in the same tables and indexes of a copy of the ledger, without any rule, any hash
+and any redo log: SQLite's own limit for them. "A plain ledger" has what every ledger has, headers, lines, a unique key,
+two indexes and a trigger that balances them, and so neither lots, nor details of trades, nor a chain: what a program
+without proofs would do. A trade has four lines and writes nine rows; a deposit has two lines and a settlement three,
+and they write a header and a link beside their lines. The processor's time tells what a machine that does nothing else
+would take: the disk's answer is not in it.
 """
 
 import argparse
@@ -20,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from measure import Goal, Row, print_table, quantile
@@ -35,6 +39,7 @@ from services.ledger.entry_rows import insert_link
 from services.ledger.hash_chain import Head
 from services.ledger.head_file import HeadFile
 from services.ledger.provision import ProvisionRequest, create_ledger
+from services.ledger.recipes import draft_settlement
 from services.ledger.redo import Write
 from services.ledger.restore import Target, restore
 from services.ledger.safekeeping import Safekeeping
@@ -63,6 +68,24 @@ peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text()) if status.exists() els
 print(peak.group(1) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 sys.exit(code)
 """
+_PLAIN_SCHEMA: Final = """
+CREATE TABLE tx (
+    seq INTEGER PRIMARY KEY, source_event_id TEXT NOT NULL UNIQUE, occurred_at_ns INTEGER NOT NULL,
+    description TEXT NOT NULL
+) STRICT;
+CREATE INDEX tx_by_time ON tx (occurred_at_ns);
+CREATE TABLE posting (
+    tx_seq INTEGER NOT NULL, line_no INTEGER NOT NULL, account_code TEXT NOT NULL, commodity TEXT NOT NULL,
+    amount INTEGER NOT NULL, PRIMARY KEY (tx_seq, line_no)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX posting_by_account ON posting (account_code, commodity);
+INSERT INTO tx SELECT seq, source_event_id, occurred_at_ns, description FROM ledger.tx;
+INSERT INTO posting SELECT tx_seq, line_no, account_code, commodity, amount FROM ledger.posting;
+CREATE TRIGGER tx_balances BEFORE INSERT ON tx BEGIN
+    SELECT RAISE(ABORT, 'the entry does not balance') WHERE EXISTS (
+        SELECT 1 FROM posting WHERE tx_seq = NEW.seq GROUP BY commodity HAVING sum(amount) <> 0);
+END;
+"""
 _POST_GOAL: Final = Goal(3)
 _GROWTH_GOAL: Final = Goal(1.2)
 _COPIES_GOAL: Final = Goal(5)
@@ -81,7 +104,7 @@ class Ledger:
         create_ledger(self.path, _IDENTITY, request, datetime(2025, 3, 3, tzinfo=UTC))
         self.core = LedgerCore(LedgerSettings(broker_name="PAPER", settlement_days=0), "bench")
         self.state: LedgerState = self.core.initial()
-        self.number = self.deposits = self.postings = 0
+        self.number = self.deposits = self.settlements = self.postings = 0
 
     def fill(self, postings: int) -> None:
         """Book entries without a commit for each, as a replay does, until there are so many lines."""
@@ -108,9 +131,29 @@ class Ledger:
         self.deposits += 1
         return self._decided(msgspec.structs.replace(a_deposit(), activity_id=f"B-{self.deposits:07d}"))
 
+    def settlement_entry(self) -> EntryPosted:
+        """Return the next entry of three lines: what was sold and bought is settled, or unsettled again."""
+        self.settlements += 1
+        sign = 1 if self.settlements % 2 else -1
+        entry = EntryPosted(
+            ts_event=0,
+            ts_init=0,
+            seq=self.state.last_seq + 1,
+            event_type="SETTLEMENT",
+            source_event_id=f"PAPER:{self.settlements}:SETTLEMENT",
+            description="Settled: 5,000.00 of sales, 3,000.00 of purchases",
+            symbol="",
+            gain_micros=0,
+            lines=draft_settlement(sign * 5_000_000_000, sign * -3_000_000_000).lines,
+        )
+        return self._follow(entry)
+
     def _decided(self, message: CashMoved | OrderFilled) -> EntryPosted:
         (entry,) = self.core.decide(self.state, message, message.ts_init)
         assert isinstance(entry, EntryPosted)
+        return self._follow(entry)
+
+    def _follow(self, entry: EntryPosted) -> EntryPosted:
         self.state = self.core.evolve(self.state, entry)
         self.postings += len(entry.lines)
         return entry
@@ -158,6 +201,8 @@ class Bare:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA cache_size = -32768")
 
+        self._plain = _plain_ledger(ledger, folder / "plain.db")
+
     def append(self) -> None:
         """Append as many bytes as a redo line has, and sync them."""
         os.write(self._file, b"\0" * _BYTES)
@@ -171,10 +216,35 @@ class Bare:
                 insert_link(self._db, link)
         self._db.execute("COMMIT")
 
+    def commit_plainly(self, writes: Sequence[Write]) -> None:
+        """Commit the headers and the lines of writes to a plain ledger."""
+        db = self._plain
+        db.execute("BEGIN IMMEDIATE")
+        for write in writes:
+            rows = write.links[-1].rows
+            db.executemany("INSERT INTO posting VALUES (?, ?, ?, ?, ?)", rows["posting"])
+            seq, source, _, _, description, _, occurred_ns, *_ = rows["tx"][0]
+            db.execute("INSERT INTO tx VALUES (?, ?, ?, ?)", (seq, source, occurred_ns, description))
+        db.execute("COMMIT")
+
     def close(self) -> None:
         """Release the files."""
         os.close(self._file)
         self._db.close()
+        self._plain.close()
+
+
+def _plain_ledger(ledger: Path, path: Path) -> sqlite3.Connection:
+    """Return a plain ledger with the entries that a ledger has."""
+    path.unlink(missing_ok=True)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("ATTACH ? AS ledger", (str(ledger),))
+    db.executescript(_PLAIN_SCHEMA)
+    db.execute("DETACH ledger")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA cache_size = -32768")
+    return db
 
 
 class Times:
@@ -214,8 +284,9 @@ class Posts:
     """What was measured at one size: our posts and the bare ones, taken in turn."""
 
     def __init__(self, ledger: Ledger, bare: Bare, posts: int, *, with_copies: bool) -> None:
-        self.ours, self.appends, self.commits = Times(), Times(), Times()
-        self.our_tens, self.tens, self.our_cash_tens, self.cash_tens = Times(), Times(), Times(), Times()
+        self.ours, self.appends, self.commits, self.plain = Times(), Times(), Times(), Times()
+        kinds = {"trades": ledger.entry, "settlements": ledger.settlement_entry, "deposits": ledger.cash_entry}
+        self.tens = {kind: Tens() for kind in kinds}
         book, keeping = ledger.open()
         is_over = threading.Event()
 
@@ -232,12 +303,9 @@ class Posts:
             for number in range(posts):
                 self._round(ledger, book, keeping, bare)
                 if number % _ROUNDS_A_BLOCK == 0:
-                    for make, ours, tens in (
-                        (ledger.entry, self.our_tens, self.tens),
-                        (ledger.cash_entry, self.our_cash_tens, self.cash_tens),
-                    ):
+                    for kind, make in kinds.items():
                         groups = [[make() for _ in range(_GROUP)] for _ in range(_GROUPS_A_BLOCK)]
-                        _block(book, keeping, bare, groups=groups, ours=ours, tens=tens)
+                        self.tens[kind].take(book, keeping, bare, groups)
         finally:
             is_over.set()
             if copier is not None:
@@ -251,6 +319,7 @@ class Posts:
         self.appends.take(bare.append)
         (one,) = keeping.take_seen()
         self.commits.take(lambda: bare.commit(one))
+        self.plain.take(lambda: bare.commit_plainly(one))
         if keeping.links_in_log >= _LINKS_IN_LOG:
             # The service does it when nothing comes.
             book.take_log_in()
@@ -260,39 +329,53 @@ class Posts:
         """Return the rows of the table."""
         rows = [
             Row(f"post: {name} / {what}", self.ours.at(share), "us", other.at(share), goal)
-            for what, other, one in (("append + sync", self.appends, _POST_GOAL), ("SQLite's", self.commits, None))
+            for what, other, one in (
+                ("append + sync", self.appends, _POST_GOAL),
+                ("the same rows", self.commits, None),
+                ("a plain ledger's", self.plain, None),
+            )
             for name, share, goal in (("p50", 0.5, one), ("p99", 0.99, None))
         ]
         rows += [
             Row("posts a second / appends", self.ours.per_second(1), "/s", self.appends.per_second(1)),
-            Row("processor's time of a post / SQLite's", self.ours.mean_used, "us", self.commits.mean_used),
+            Row("processor's time of a post / the same rows", self.ours.mean_used, "us", self.commits.mean_used),
+            Row("the same of an append + sync", self.appends.mean_used, "us"),
         ]
-        for lines, ours, tens in ((4, self.our_tens, self.tens), (2, self.our_cash_tens, self.cash_tens)):
-            name, each = f"ten entries of {lines} lines a commit", _GROUP * _GROUPS_A_BLOCK
-            rows += [
-                Row(f"{name}: entries a second / SQLite's", ours.per_second(each), "/s", tens.per_second(each),
-                    _GROUP_GOAL),
-                Row(f"{name}: by the processor's time", ours.per_busy_second(each), "/s", tens.per_busy_second(each)),
-            ]  # fmt: skip
+        for kind, tens in self.tens.items():
+            rows += tens.rows(f"ten {kind} a commit")
         return rows
 
 
-def _block(
-    book: Book, keeping: Listening, bare: Bare, *, groups: list[list[EntryPosted]], ours: Times, tens: Times
-) -> None:
-    """Post groups one after the other, and then the same rows to the bare file."""
+class Tens:
+    """Ten entries of one kind a commit: ours, the same rows alone, and a plain ledger's, in turn."""
 
-    def post() -> None:
-        for group in groups:
-            book.post_all(group)
+    def __init__(self) -> None:
+        self._ours, self._same, self._plain = Times(), Times(), Times()
 
-    def commit() -> None:
-        for writes in seen:
-            bare.commit(writes)
+    def take(self, book: Book, keeping: Listening, bare: Bare, groups: list[list[EntryPosted]]) -> None:
+        """Post groups one after the other, and then the same entries to the bare files."""
+        self._ours.take(lambda: _each(book.post_all, groups))
+        seen = keeping.take_seen()
+        self._same.take(lambda: _each(bare.commit, seen))
+        self._plain.take(lambda: _each(bare.commit_plainly, seen))
 
-    ours.take(post)
-    seen = keeping.take_seen()
-    tens.take(commit)
+    def rows(self, name: str) -> list[Row]:
+        """Return the rows of the table."""
+        each = _GROUP * _GROUPS_A_BLOCK
+        ours, same, plain = self._ours, self._same, self._plain
+        return [
+            Row(f"{name}, by the clock: entries a second / a plain ledger's", ours.per_second(each), "/s",
+                plain.per_second(each), _GROUP_GOAL),
+            Row(f"{name}, by the processor: entries a second / a plain ledger's", ours.per_busy_second(each), "/s",
+                plain.per_busy_second(each)),
+            Row(f"{name}, by the processor: entries a second / the same rows", ours.per_busy_second(each), "/s",
+                same.per_busy_second(each)),
+        ]  # fmt: skip
+
+
+def _each(work: Callable[[Any], object], items: Sequence[Any]) -> None:
+    for item in items:
+        work(item)
 
 
 def growth_rows(ledgers: dict[int, Ledger], posts: int) -> list[Row]:

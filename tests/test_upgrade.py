@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import lzma
 import os
 import sqlite3
 import subprocess
@@ -33,6 +34,8 @@ from services.ledger.backup_ledgers import BackupFolder
 from services.ledger.verify import digest_of, open_reader
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The schema of a ledger as version 0.5.0 made it.
+SCHEMA_3 = ROOT / "tests" / "data" / "ledger_schema_3.sql.xz"
 OLDER = ROOT / "tests" / "data" / "home_0_4_0.tar.xz"
 PASSPHRASE = "a passphrase before the upgrade"
 FILLS = 42
@@ -125,6 +128,28 @@ def test_older_ledger_when_upgraded_then_has_the_same_rows_and_the_older_one_is_
     assert [path.read_bytes() for path in kept] == [before, before], "what was kept before is not written over"
 
 
+def into_schema_3(ledger: Path) -> None:
+    """Make a ledger one of schema 3: the same rows under the triggers of version 0.5.0."""
+    with closing(sqlite3.connect(ledger)) as db, lzma.open(SCHEMA_3, "rt", encoding="utf-8") as text:
+        for name in [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")]:
+            db.execute(f"DROP TRIGGER {name}")
+        schema = text.read()
+        db.executescript("PRAGMA user_version = 3;" + schema[schema.index("CREATE TRIGGER") :])
+
+
+def test_ledger_of_schema_3_when_upgraded_then_has_the_same_rows_under_the_new_rules(older: HomePaths) -> None:
+    ledger = ledger_file(older)
+    assert ledger_says(older, "upgrade").returncode == 0
+    into_schema_3(ledger)
+    older_rows = rows(ledger)
+    assert "its schema is of version 3" in ledger_says(older, "verify").stdout
+    done = ledger_says(older, "upgrade")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert rows(ledger) == older_rows
+    assert ledger.with_name(f"{ledger.stem}.schema3.db").is_file()
+    assert "sound: 43 entries" in ledger_says(older, "verify").stdout
+
+
 def test_older_ledger_when_its_service_runs_then_it_is_not_upgraded(older: HomePaths) -> None:
     before = ledger_file(older).read_bytes()
     with service_lock(older, "ledger"):
@@ -170,7 +195,7 @@ def test_older_ledger_when_an_upgrade_stopped_before_its_backups_then_it_goes_on
     [
         ("UPDATE posting SET amount = amount + 1 WHERE tx_seq = 7", "entry 7 "),
         ("DELETE FROM chain WHERE link = (SELECT max(link) FROM chain)", "redo log ends"),
-        ("PRAGMA user_version = 1", "upgrades from 2"),
+        ("PRAGMA user_version = 1", "upgrades from 2, 3"),
         ("PRAGMA application_id = 7", "not a ledger of this program"),
     ],
 )

@@ -254,8 +254,9 @@ class Book:
             LedgerError: the ledger refuses it.
         """
         done = self._db.execute(
-            "SELECT is_ok FROM balance_assertion WHERE as_of_ns = ? AND scope = ? AND commodity = ? AND source = ?",
-            (at_ns, scope, commodity, source),
+            "SELECT is_ok FROM balance_assertion "
+            "WHERE as_of_ns = ? AND scope = ? AND commodity = ? AND expected = ? AND source = ?",
+            (at_ns, scope, commodity, expected, source),
         ).fetchone()
         if done is not None:
             # Told again after a crash.

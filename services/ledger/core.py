@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from bus.messages import (
     AccountStated,
@@ -207,7 +207,12 @@ class LedgerCore:
         cash_micros = state.account_cash_micros + state.holdings.on_its_way_micros
         event = compared(stated, cash_micros=cash_micros, lots=state.lots, now_ns=now_ns)
         suspense = suspense_of(event)
-        return (event,) if suspense is None else (event, *self.book(state, suspense, now_ns))
+        if suspense is None:
+            return (event,)
+        while source_id(suspense) in state.booked:
+            # What was put into suspense before is in the books: this is another difference of the same moment.
+            suspense = structs.replace(suspense, key=suspense.key + "+")
+        return (event, *self.book(state, suspense, now_ns))
 
     def evolve(self, state: LedgerState, event: Message) -> LedgerState:
         """Fold an entry or a suspension into the books.

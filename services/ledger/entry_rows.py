@@ -9,7 +9,7 @@ from bus.failpoints import Failpoint
 from bus.instruments import is_option, multiplier_of
 from bus.messages import EntryPosted, PostingLine, TradeLine
 from services.ledger import accounts
-from services.ledger.hash_chain import COLUMNS, TABLES, Link, Value, sealed
+from services.ledger.hash_chain import COLUMNS, TABLES, Link, Row, sealed
 from services.ledger.lots import LotChange, lot_changes
 from services.ledger.table_ends import TableEnds
 
@@ -20,7 +20,7 @@ _INSERTS: Final = {
     for table, columns in COLUMNS.items()
 }
 _CHAIN: Final = "INSERT INTO chain (link, kind, recorded_at_ns, prev_hash, hash) VALUES (?, ?, ?, ?, ?)"
-_Rows = list[list[Value]]
+_Rows = list[Row]
 
 
 def insert_link(db: sqlite3.Connection, link: Link) -> None:
@@ -83,7 +83,7 @@ def links_of(ends: TableEnds, entry: EntryPosted) -> tuple[Link, ...]:
     for commodity in commodities:
         if not ends.knows_commodity(commodity):
             kind = "OPTION" if is_option(commodity) else "EQUITY"
-            row: list[Value] = [commodity, kind, accounts.SHARE_SCALE, multiplier_of(commodity), tip[0] + 1]
+            row: Row = (commodity, kind, accounts.SHARE_SCALE, multiplier_of(commodity), tip[0] + 1)
             links.append(sealed("COMMODITY", entry.ts_init, tip, {"commodity": [row]}))
             tip = links[-1].link, links[-1].hash
     rows = _rows_of(ends, entry, tip[0] + 1)
@@ -124,18 +124,18 @@ def _rows_of(ends: TableEnds, entry: EntryPosted, link: int) -> dict[str, _Rows]
     lots, closes = ([], _reversal_closes(ends, entry)) if entry.reverses_seq else _lot_rows(ends, entry)
     return {
         "posting": [
-            [entry.seq, number, line.account, line.commodity, line.amount]
+            (entry.seq, number, line.account, line.commodity, line.amount)
             for number, line in enumerate(entry.lines, start=1)
         ],
         "lot": lots,
         "lot_close": closes,
-        "trade_detail": [] if entry.trade is None else [[entry.seq, *astuple(entry.trade)]],
+        "trade_detail": [] if entry.trade is None else [(entry.seq, *astuple(entry.trade))],
         "tx": [
-            [
+            (
                 entry.seq, entry.source_event_id, entry.event_type, entry.symbol, entry.description,
                 entry.gain_micros, entry.ts_event, entry.ts_init, ends.chart_version, entry.reverses_seq or None,
                 link,
-            ]
+            )
         ],
     }  # fmt: skip
 
@@ -154,34 +154,34 @@ def _lot_rows(ends: TableEnds, entry: EntryPosted) -> tuple[_Rows, _Rows]:
 
 def _close_rows(entry: EntryPosted, change: LotChange, ids: list[int], last_id: int) -> _Rows:
     return [
-        [
+        (
             last_id + number, ids[close.index], entry.seq, change.kind, close.qty_nanos, close.cost_micros,
             close.proceeds_micros, close.gain_micros, close.left_nanos, close.left_micros, close.term,
-        ]
+        )
         for number, close in enumerate(change.closes, start=1)
     ]  # fmt: skip
 
 
-def _open_rows(entry: EntryPosted, change: LotChange, *, last_id: int, last_pos: int) -> list[list[Any]]:
+def _open_rows(entry: EntryPosted, change: LotChange, *, last_id: int, last_pos: int) -> list[tuple[Any, ...]]:
     return [
-        [
+        (
             last_id + number, entry.seq, lot.account, change.commodity, last_pos + number, lot.acquired_ns,
             lot.qty_nanos, lot.cost_micros,
-        ]
+        )
         for number, lot in enumerate(change.opens, start=1)
     ]  # fmt: skip
 
 
 def _reversal_closes(ends: TableEnds, entry: EntryPosted) -> _Rows:
     """Take out whole what the entry had opened; give back what it had closed, the newest first."""
-    rows: list[list[Any]] = []
+    rows: _Rows = []
     close_id, db = ends.close_id, ends.db
     for line in entry.lines:
         ends.forget_queue(line.commodity)
     for lot_id, qty, cost in db.execute(
         "SELECT lot_id, qty, cost FROM lot WHERE open_tx = ? ORDER BY lot_id DESC", (entry.reverses_seq,)
     ):
-        rows.append([close_id + len(rows) + 1, lot_id, entry.seq, "REVERSAL", qty, cost, cost, 0, 0, 0, "ST"])
+        rows.append((close_id + len(rows) + 1, lot_id, entry.seq, "REVERSAL", qty, cost, cost, 0, 0, 0, "ST"))
     closes = db.execute(
         "SELECT c.lot_id, c.qty, c.cost, c.proceeds, c.gain, c.term, "
         "(SELECT qty_left FROM lot_close WHERE lot_id = c.lot_id ORDER BY close_id DESC LIMIT 1), "
@@ -191,9 +191,9 @@ def _reversal_closes(ends: TableEnds, entry: EntryPosted) -> _Rows:
     )
     for lot_id, qty, cost, proceeds, gain, term, qty_left, cost_left in closes:
         rows.append(
-            [
+            (
                 close_id + len(rows) + 1, lot_id, entry.seq, "REVERSAL", -qty, -cost, -proceeds, -gain,
                 qty_left + qty, cost_left + cost, term,
-            ]
+            )
         )  # fmt: skip
     return rows

@@ -54,7 +54,7 @@ TABLES: Final[dict[Kind, tuple[str, ...]]] = {
 HEADERS: Final[dict[Kind, str]] = {kind: tables[0 if kind == "COA" else -1] for kind, tables in TABLES.items()}
 
 
-class Link(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Link(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One link with the rows that it seals, by table; `rows` has every table of the kind, also an empty one."""
 
     link: int
@@ -62,7 +62,7 @@ class Link(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recorded_at_ns: int
     prev_hash: str
     hash: str
-    rows: dict[str, list[list[Value]]]
+    rows: dict[str, Sequence[Row]]
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -92,10 +92,10 @@ def link_hash(kind: Kind, link: int, recorded_at_ns: int, prev_hash: str, *, row
     return sha256(msgspec.json.encode(value)).hexdigest()
 
 
-def sealed(kind: Kind, recorded_at_ns: int, before: tuple[int, str], rows: dict[str, list[list[Value]]]) -> Link:
+def sealed(kind: Kind, recorded_at_ns: int, before: tuple[int, str], rows: Mapping[str, Sequence[Row]]) -> Link:
     """Return the next link over `rows`; `before` is the number and the hash of the link before it."""
     number, prev_hash = before[0] + 1, before[1]
-    whole = {table: rows.get(table, []) for table in TABLES[kind]}
+    whole = {table: rows.get(table, ()) for table in TABLES[kind]}
     return Link(
         link=number,
         kind=kind,

@@ -36,7 +36,7 @@ class SegmentHeader(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     first_link: int
 
 
-class Write(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Write(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One write: the links of one entry or of one other thing, and the newest entry after it.
 
     `followed_by` is how many of the writes after it were committed with it.

@@ -18,7 +18,7 @@ _LAST: Final = (
 )
 
 
-class LotQueue(Struct, kw_only=True):
+class LotQueue(Struct, kw_only=True, gc=False):
     """The open lots of a commodity, oldest first, with their numbers; `last_pos` is the last place ever given."""
 
     ids: list[int]

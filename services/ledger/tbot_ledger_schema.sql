@@ -11,7 +11,7 @@
 -- Every insert trigger calls tbot_ledger_writer(), which only the ledger service's connection has: another client
 -- cannot insert, and so cannot leave rows behind that block the books. tbot_ledger_sha256() is the SHA-256 of a text.
 PRAGMA application_id = 1413631047;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE chain (
     link INTEGER PRIMARY KEY,
@@ -253,60 +253,55 @@ END;
 -- Entries -----------------------------------------------------------------------------------------------------------
 
 CREATE TRIGGER posting_insert BEFORE INSERT ON posting BEGIN
-    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
-    SELECT RAISE(ABORT, 'lines belong to the next entry; an entry that is sealed takes no more')
-        WHERE NEW.tx_seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx);
-    SELECT RAISE(ABORT, 'lines are numbered from 1 without gaps')
-        WHERE NEW.line_no IS NOT (SELECT coalesce(max(line_no), 0) + 1 FROM posting WHERE tx_seq = NEW.tx_seq);
-    SELECT RAISE(ABORT, 'the account is not open in the chart of accounts, or does not hold this kind of commodity')
-        WHERE NOT EXISTS (
-            SELECT 1 FROM coa_account AS a
-            JOIN coa_metadata AS m ON m.coa_version = a.version
-            JOIN commodity AS c ON c.symbol = NEW.commodity
-            WHERE a.code = NEW.account_code AND a.status = 'OPEN'
-                AND a.unit_rule = CASE WHEN c.kind = 'CURRENCY' THEN 'BASE' ELSE 'UNITS' END
-                AND (c.kind <> 'CURRENCY' OR c.symbol = m.currency_code));
+    SELECT CASE
+        WHEN tbot_ledger_writer() IS NOT 1 THEN RAISE(ABORT, 'only the ledger service may write to the ledger')
+        WHEN NEW.tx_seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx)
+            THEN RAISE(ABORT, 'lines belong to the next entry; an entry that is sealed takes no more')
+        END;
 END;
 
 CREATE TRIGGER lot_insert BEFORE INSERT ON lot BEGIN
-    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
-    SELECT RAISE(ABORT, 'lots are opened by the next entry')
-        WHERE NEW.open_tx IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx);
-    SELECT RAISE(ABORT, 'lots are numbered without gaps')
-        WHERE NEW.lot_id IS NOT (SELECT coalesce(max(lot_id), 0) + 1 FROM lot);
-    SELECT RAISE(ABORT, 'a lot joins the end of its queue')
-        WHERE NEW.queue_pos IS NOT
-            (SELECT coalesce(max(queue_pos), 0) + 1 FROM lot WHERE commodity = NEW.commodity);
-    SELECT RAISE(ABORT, 'lots enter in the order of their purchase')
-        WHERE NEW.acquired_at_ns < (
+    SELECT CASE
+        WHEN tbot_ledger_writer() IS NOT 1 THEN RAISE(ABORT, 'only the ledger service may write to the ledger')
+        WHEN NEW.open_tx IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx)
+            THEN RAISE(ABORT, 'lots are opened by the next entry')
+        WHEN NEW.lot_id IS NOT (SELECT coalesce(max(lot_id), 0) + 1 FROM lot)
+            THEN RAISE(ABORT, 'lots are numbered without gaps')
+        WHEN NEW.queue_pos IS NOT
+            (SELECT coalesce(max(queue_pos), 0) + 1 FROM lot WHERE commodity = NEW.commodity)
+            THEN RAISE(ABORT, 'a lot joins the end of its queue')
+        WHEN NEW.acquired_at_ns < (
             SELECT CASE WHEN coalesce(
                 (SELECT qty_left FROM lot_close WHERE lot_id = l.lot_id ORDER BY close_id DESC LIMIT 1), l.qty) > 0
                 THEN l.acquired_at_ns END
             FROM lot AS l
             WHERE l.commodity = NEW.commodity AND l.queue_pos < NEW.queue_pos AND NOT EXISTS (
                 SELECT 1 FROM lot_close WHERE lot_id = l.lot_id AND kind = 'REVERSAL' AND qty > 0)
-            ORDER BY l.queue_pos DESC LIMIT 1);
-    SELECT RAISE(ABORT, 'lots belong to an account that requires them')
-        WHERE NOT EXISTS (
-            SELECT 1 FROM coa_account AS a JOIN coa_metadata AS m ON m.coa_version = a.version
-            WHERE a.code = NEW.account_code AND a.lot_rule = 'REQUIRED' AND a.unit_rule = 'BASE');
+            ORDER BY l.queue_pos DESC LIMIT 1)
+            THEN RAISE(ABORT, 'lots enter in the order of their purchase')
+        WHEN NOT EXISTS (
+            SELECT 1 FROM coa_metadata AS m
+            JOIN coa_account AS a ON a.version = m.coa_version AND a.code = NEW.account_code
+            WHERE a.lot_rule = 'REQUIRED' AND a.unit_rule = 'BASE')
+            THEN RAISE(ABORT, 'lots belong to an account that requires them')
+        END;
 END;
 
 CREATE TRIGGER lot_close_insert BEFORE INSERT ON lot_close BEGIN
-    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
-    SELECT RAISE(ABORT, 'lots are closed by the next entry')
-        WHERE NEW.tx_seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx);
-    SELECT RAISE(ABORT, 'lot closes are numbered without gaps')
-        WHERE NEW.close_id IS NOT (SELECT coalesce(max(close_id), 0) + 1 FROM lot_close);
-    SELECT RAISE(ABORT, 'a close takes from what the lot has left, and says what remains')
-        WHERE NEW.qty_left + NEW.qty IS NOT coalesce(
+    SELECT CASE
+        WHEN tbot_ledger_writer() IS NOT 1 THEN RAISE(ABORT, 'only the ledger service may write to the ledger')
+        WHEN NEW.tx_seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx)
+            THEN RAISE(ABORT, 'lots are closed by the next entry')
+        WHEN NEW.close_id IS NOT (SELECT coalesce(max(close_id), 0) + 1 FROM lot_close)
+            THEN RAISE(ABORT, 'lot closes are numbered without gaps')
+        WHEN NEW.qty_left + NEW.qty IS NOT coalesce(
                 (SELECT qty_left FROM lot_close WHERE lot_id = NEW.lot_id ORDER BY close_id DESC LIMIT 1),
                 (SELECT qty FROM lot WHERE lot_id = NEW.lot_id))
             OR NEW.cost_left + NEW.cost IS NOT coalesce(
                 (SELECT cost_left FROM lot_close WHERE lot_id = NEW.lot_id ORDER BY close_id DESC LIMIT 1),
-                (SELECT cost FROM lot WHERE lot_id = NEW.lot_id));
-    SELECT RAISE(ABORT, 'first in, first out: the lot ahead in the queue still has shares')
-        WHERE NEW.kind <> 'REVERSAL' AND EXISTS (
+                (SELECT cost FROM lot WHERE lot_id = NEW.lot_id))
+            THEN RAISE(ABORT, 'a close takes from what the lot has left, and says what remains')
+        WHEN NEW.kind <> 'REVERSAL' AND EXISTS (
             SELECT 1 FROM (
                 SELECT ahead.lot_id, ahead.qty FROM lot AS own
                 JOIN lot AS ahead ON ahead.commodity = own.commodity AND ahead.queue_pos < own.queue_pos
@@ -315,71 +310,86 @@ CREATE TRIGGER lot_close_insert BEFORE INSERT ON lot_close BEGIN
                 ORDER BY ahead.queue_pos DESC LIMIT 1) AS ahead
             WHERE coalesce(
                 (SELECT qty_left FROM lot_close WHERE lot_id = ahead.lot_id ORDER BY close_id DESC LIMIT 1),
-                ahead.qty) > 0);
-    SELECT RAISE(ABORT, 'a reversal gives back what was taken last, or takes a lot out that is whole')
-        WHERE NEW.kind = 'REVERSAL' AND NOT CASE
+                ahead.qty) > 0)
+            THEN RAISE(ABORT, 'first in, first out: the lot ahead in the queue still has shares')
+        WHEN NEW.kind = 'REVERSAL' AND NOT CASE
             WHEN NEW.qty > 0 THEN NEW.gain = 0 AND NEW.qty_left = 0
                 AND NEW.qty IS (SELECT qty FROM lot WHERE lot_id = NEW.lot_id)
                 AND NEW.cost IS (SELECT cost FROM lot WHERE lot_id = NEW.lot_id)
-            ELSE NEW.qty_left <= (SELECT qty FROM lot WHERE lot_id = NEW.lot_id) END;
+            ELSE NEW.qty_left <= (SELECT qty FROM lot WHERE lot_id = NEW.lot_id) END
+            THEN RAISE(ABORT, 'a reversal gives back what was taken last, or takes a lot out that is whole')
+        END;
 END;
 
 CREATE TRIGGER trade_detail_insert BEFORE INSERT ON trade_detail BEGIN
-    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
-    SELECT RAISE(ABORT, 'the detail of a trade belongs to the next entry, once')
-        WHERE NEW.tx_seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx)
-            OR EXISTS (SELECT 1 FROM trade_detail WHERE tx_seq = NEW.tx_seq);
+    SELECT CASE
+        WHEN tbot_ledger_writer() IS NOT 1 THEN RAISE(ABORT, 'only the ledger service may write to the ledger')
+        WHEN NEW.tx_seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx)
+            OR EXISTS (SELECT 1 FROM trade_detail WHERE tx_seq = NEW.tx_seq)
+            THEN RAISE(ABORT, 'the detail of a trade belongs to the next entry, once')
+        END;
 END;
 
 CREATE TRIGGER tx_seal BEFORE INSERT ON tx BEGIN
-    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
-    SELECT RAISE(ABORT, 'a row belongs to the next link of the chain')
-        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
-    SELECT RAISE(ABORT, 'entries are numbered from 1 without gaps')
-        WHERE NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx);
-    SELECT RAISE(ABORT, 'this source event is booked already')
-        WHERE EXISTS (SELECT 1 FROM tx WHERE source_event_id = NEW.source_event_id);
-    SELECT RAISE(ABORT, 'the entry is not made under the active chart of accounts')
-        WHERE NEW.coa_version IS NOT (SELECT coa_version FROM coa_metadata);
-    SELECT RAISE(ABORT, 'an entry has two lines or more')
-        WHERE (SELECT count(*) FROM posting WHERE tx_seq = NEW.seq) < 2;
-    SELECT RAISE(ABORT, 'the entry does not balance: debits and credits differ in a commodity')
-        WHERE EXISTS (
-            SELECT 1 FROM posting WHERE tx_seq = NEW.seq GROUP BY commodity HAVING sum(amount) <> 0);
-    SELECT RAISE(ABORT, 'cost on an account with lots differs from the lots that the entry opens and closes')
-        WHERE EXISTS (
-            SELECT 1 FROM (
-                SELECT p.account_code AS code, p.amount FROM posting AS p
-                    JOIN coa_account AS a ON a.code = p.account_code AND a.version = NEW.coa_version
-                    WHERE p.tx_seq = NEW.seq AND a.lot_rule = 'REQUIRED' AND a.unit_rule = 'BASE'
-                UNION ALL SELECT account_code, -cost FROM lot WHERE open_tx = NEW.seq
-                UNION ALL SELECT l.account_code, c.cost FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                    WHERE c.tx_seq = NEW.seq) AS moved
-            GROUP BY moved.code HAVING sum(moved.amount) <> 0);
-    SELECT RAISE(ABORT, 'units in custody differ from the lots that the entry opens and closes')
-        WHERE EXISTS (
-            SELECT 1 FROM (
-                SELECT p.commodity, p.amount FROM posting AS p
-                    JOIN coa_account AS a ON a.code = p.account_code AND a.version = NEW.coa_version
-                    WHERE p.tx_seq = NEW.seq AND a.lot_rule = 'REQUIRED' AND a.unit_rule = 'UNITS'
-                UNION ALL SELECT commodity, -qty FROM lot WHERE open_tx = NEW.seq
-                UNION ALL SELECT l.commodity, c.qty FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id
-                    WHERE c.tx_seq = NEW.seq) AS moved
-            GROUP BY moved.commodity HAVING sum(moved.amount) <> 0);
-    SELECT RAISE(ABORT, 'the realized gain differs from the gain of the lots that the entry closes')
-        WHERE NEW.gain_micros IS NOT coalesce((SELECT sum(gain) FROM lot_close WHERE tx_seq = NEW.seq), 0)
-            OR EXISTS (
-                SELECT 1 FROM (
-                    SELECT account_code AS code, amount FROM posting
-                        WHERE tx_seq = NEW.seq AND account_code IN ('4010', '4020', '4030', '4040')
-                    UNION ALL SELECT
-                        CASE WHEN l.account_code <> '1230' THEN iif(c.term = 'ST', '4010', '4020')
-                            ELSE iif(c.term = 'ST', '4030', '4040') END, c.gain
-                        FROM lot_close AS c JOIN lot AS l ON l.lot_id = c.lot_id WHERE c.tx_seq = NEW.seq) AS moved
-                GROUP BY moved.code HAVING sum(moved.amount) <> 0);
-    SELECT RAISE(ABORT, 'only a reversal closes lots by reversal, and it closes them in no other way')
-        WHERE EXISTS (
-            SELECT 1 FROM lot_close WHERE tx_seq = NEW.seq AND (kind = 'REVERSAL') <> (NEW.event_type = 'REVERSAL'));
+    SELECT CASE
+        WHEN tbot_ledger_writer() IS NOT 1 THEN RAISE(ABORT, 'only the ledger service may write to the ledger')
+        WHEN NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain)
+            THEN RAISE(ABORT, 'a row belongs to the next link of the chain')
+        WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM tx)
+            THEN RAISE(ABORT, 'entries are numbered from 1 without gaps')
+        WHEN EXISTS (SELECT 1 FROM tx WHERE source_event_id = NEW.source_event_id)
+            THEN RAISE(ABORT, 'this source event is booked already')
+        WHEN NEW.coa_version IS NOT (SELECT coa_version FROM coa_metadata)
+            THEN RAISE(ABORT, 'the entry is not made under the active chart of accounts')
+        END;
+    SELECT CASE
+        WHEN count(*) < 2 THEN RAISE(ABORT, 'an entry has two lines or more')
+        WHEN max(p.line_no) <> count(*) THEN RAISE(ABORT, 'lines are numbered from 1 without gaps')
+        WHEN count(a.code) <> count(*)
+            THEN RAISE(ABORT, 'an account is not open in the chart of accounts, or does not hold this commodity')
+        -- Two sums are enough where there is one commodity beside the currency, as nearly always.
+        WHEN sum(p.amount) FILTER (WHERE a.unit_rule = 'BASE') <> 0
+            OR sum(p.amount) FILTER (WHERE a.unit_rule = 'UNITS') <> 0
+            OR (min(p.commodity) FILTER (WHERE a.unit_rule = 'UNITS')
+                <> max(p.commodity) FILTER (WHERE a.unit_rule = 'UNITS')
+                AND EXISTS (SELECT 1 FROM posting WHERE tx_seq = NEW.seq GROUP BY commodity HAVING sum(amount) <> 0))
+            THEN RAISE(ABORT, 'the entry does not balance: debits and credits differ in a commodity')
+        END
+        FROM posting AS p
+        LEFT JOIN coa_account AS a ON a.version = NEW.coa_version AND a.code = p.account_code AND a.status = 'OPEN'
+            AND a.unit_rule = CASE
+                WHEN p.commodity = (SELECT currency_code FROM coa_metadata) THEN 'BASE'
+                WHEN (SELECT kind FROM commodity WHERE symbol = p.commodity) <> 'CURRENCY' THEN 'UNITS' END
+        WHERE p.tx_seq = NEW.seq;
+    SELECT CASE
+        WHEN NEW.gain_micros IS NOT coalesce(sum(gain), 0)
+            THEN RAISE(ABORT, 'the realized gain differs from the gain of the lots that the entry closes')
+        WHEN max((kind = 'REVERSAL') <> (NEW.event_type = 'REVERSAL'))
+            THEN RAISE(ABORT, 'only a reversal closes lots by reversal, and it closes them in no other way')
+        END
+        FROM lot_close WHERE tx_seq = NEW.seq;
+    -- The lines on each account of cost, units or gains are nothing beside the lots that the entry opens and closes.
+    SELECT CASE must
+        WHEN 1 THEN RAISE(ABORT, 'cost on an account with lots differs from the lots that the entry opens and closes')
+        WHEN 2 THEN RAISE(ABORT, 'units in custody differ from the lots that the entry opens and closes')
+        ELSE RAISE(ABORT, 'the realized gain differs from the gain of the lots that the entry closes')
+        END
+        FROM (
+            SELECT CASE WHEN a.lot_rule <> 'REQUIRED' THEN 3 WHEN a.unit_rule = 'BASE' THEN 1 ELSE 2 END AS must,
+                iif(a.unit_rule = 'BASE', p.account_code, p.commodity) AS what, p.amount
+                FROM posting AS p JOIN coa_account AS a ON a.version = NEW.coa_version AND a.code = p.account_code
+                WHERE p.tx_seq = NEW.seq
+                    AND (a.lot_rule = 'REQUIRED' OR p.account_code IN ('4010', '4020', '4030', '4040'))
+            UNION ALL SELECT 1, account_code, -cost FROM lot WHERE open_tx = NEW.seq
+            UNION ALL SELECT 2, commodity, -qty FROM lot WHERE open_tx = NEW.seq
+            UNION ALL SELECT k.must,
+                CASE k.must WHEN 1 THEN l.account_code WHEN 2 THEN l.commodity ELSE
+                    CASE WHEN l.account_code <> '1230' THEN iif(c.term = 'ST', '4010', '4020')
+                    ELSE iif(c.term = 'ST', '4030', '4040') END END,
+                CASE k.must WHEN 1 THEN c.cost WHEN 2 THEN c.qty ELSE c.gain END
+                FROM (SELECT 1 AS must UNION ALL SELECT 2 UNION ALL SELECT 3) AS k
+                CROSS JOIN lot_close AS c CROSS JOIN lot AS l ON l.lot_id = c.lot_id WHERE c.tx_seq = NEW.seq)
+        GROUP BY must, what HAVING sum(amount) <> 0;
     SELECT RAISE(ABORT, 'a reversal negates one earlier entry that is no reversal, and only once')
         WHERE NEW.reverses_seq IS NOT NULL AND (
             EXISTS (SELECT 1 FROM tx WHERE reverses_seq = NEW.reverses_seq)
@@ -454,21 +464,43 @@ END;
 -- The chain ---------------------------------------------------------------------------------------------------------
 
 CREATE TRIGGER chain_insert BEFORE INSERT ON chain BEGIN
-    SELECT RAISE(ABORT, 'only the ledger service may write to the ledger') WHERE tbot_ledger_writer() IS NOT 1;
-    SELECT RAISE(ABORT, 'links are numbered from 1 without gaps')
-        WHERE NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain);
-    SELECT RAISE(ABORT, 'a link carries the hash of the link before it, the first that of the ledger itself')
-        WHERE NEW.prev_hash IS NOT coalesce(
+    SELECT CASE
+        WHEN tbot_ledger_writer() IS NOT 1 THEN RAISE(ABORT, 'only the ledger service may write to the ledger')
+        WHEN NEW.link IS NOT (SELECT coalesce(max(link), 0) + 1 FROM chain)
+            THEN RAISE(ABORT, 'links are numbered from 1 without gaps')
+        WHEN NEW.prev_hash IS NOT coalesce(
             (SELECT hash FROM chain WHERE link = NEW.link - 1),
             (SELECT tbot_ledger_sha256(json_array(
-                'GENESIS', entity_code, jurisdiction_code, currency_code, created_at_utc)) FROM coa_metadata));
-    SELECT RAISE(ABORT, 'a link seals exactly one row of its kind, and the rows under it')
-        WHERE (SELECT count(*) FROM coa_version WHERE link = NEW.link) + (SELECT count(*) FROM commodity
-            WHERE link = NEW.link) + (SELECT count(*) FROM tx WHERE link = NEW.link) + (SELECT count(*)
-            FROM balance_assertion WHERE link = NEW.link) + (SELECT count(*) FROM wash_adjustment
-            WHERE link = NEW.link) + (SELECT count(*) FROM audit_trail WHERE link = NEW.link) <> 1;
+                'GENESIS', entity_code, jurisdiction_code, currency_code, created_at_utc)) FROM coa_metadata))
+            THEN RAISE(ABORT, 'a link carries the hash of the link before it, the first that of the ledger itself')
+        WHEN EXISTS (SELECT 1 FROM coa_version WHERE link = NEW.link)
+            + EXISTS (SELECT 1 FROM commodity WHERE link = NEW.link)
+            + EXISTS (SELECT 1 FROM tx WHERE link = NEW.link)
+            + EXISTS (SELECT 1 FROM balance_assertion WHERE link = NEW.link)
+            + EXISTS (SELECT 1 FROM wash_adjustment WHERE link = NEW.link)
+            + EXISTS (SELECT 1 FROM audit_trail WHERE link = NEW.link) <> 1
+            THEN RAISE(ABORT, 'a link seals exactly one row of its kind, and the rows under it')
+        END;
     SELECT RAISE(ABORT, 'the hash of the link is not that of its rows')
         WHERE NEW.hash IS NOT CASE NEW.kind
+            WHEN 'TX' THEN (SELECT tbot_ledger_sha256(
+                '["TX",' || NEW.link || ',' || NEW.recorded_at_ns || ',"' || NEW.prev_hash || '",['
+                || (SELECT group_concat(json_array(tx_seq, line_no, account_code, commodity, amount)) FROM
+                    (SELECT tx_seq, line_no, account_code, commodity, amount FROM posting WHERE tx_seq = t.seq
+                    ORDER BY line_no))
+                || '],[' || coalesce((SELECT group_concat(json_array(lot_id, open_tx, account_code, commodity,
+                    queue_pos, acquired_at_ns, qty, cost)) FROM (SELECT lot_id, open_tx, account_code, commodity,
+                    queue_pos, acquired_at_ns, qty, cost FROM lot WHERE open_tx = t.seq ORDER BY lot_id)), '')
+                || '],[' || coalesce((SELECT group_concat(json_array(close_id, lot_id, tx_seq, kind, qty, cost,
+                    proceeds, gain, qty_left, cost_left, term)) FROM (SELECT close_id, lot_id, tx_seq, kind, qty,
+                    cost, proceeds, gain, qty_left, cost_left, term FROM lot_close WHERE tx_seq = t.seq
+                    ORDER BY close_id)), '')
+                || '],[' || coalesce((SELECT json_array(tx_seq, side, symbol, qty_nanos, price_micros, gross,
+                    commission, fees, order_id, fill_id, strategy, leg, venue) FROM trade_detail
+                    WHERE tx_seq = t.seq), '')
+                || '],[' || json_array(t.seq, t.source_event_id, t.event_type, t.symbol, t.description,
+                    t.gain_micros, t.occurred_at_ns, t.recorded_at_ns, t.coa_version, t.reverses_seq, t.link) || ']]')
+                FROM tx AS t WHERE t.link = NEW.link)
             WHEN 'COA' THEN tbot_ledger_sha256(json_array('COA', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
                 json((SELECT json_group_array(json_array(version, created_at_utc, author, source, note,
                     content_hash, link)) FROM (SELECT version, created_at_utc, author, source, note, content_hash,
@@ -481,25 +513,6 @@ CREATE TRIGGER chain_insert BEFORE INSERT ON chain BEGIN
                 'COMMODITY', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
                 json((SELECT json_group_array(json_array(symbol, kind, scale, multiplier, link)) FROM (SELECT
                     symbol, kind, scale, multiplier, link FROM commodity WHERE link = NEW.link ORDER BY symbol)))))
-            WHEN 'TX' THEN tbot_ledger_sha256(
-                '["TX",' || NEW.link || ',' || NEW.recorded_at_ns || ',"' || NEW.prev_hash || '",['
-                || (SELECT group_concat(json_array(tx_seq, line_no, account_code, commodity, amount)) FROM
-                    (SELECT tx_seq, line_no, account_code, commodity, amount FROM posting WHERE tx_seq = (SELECT seq
-                    FROM tx WHERE link = NEW.link) ORDER BY line_no))
-                || '],[' || coalesce((SELECT group_concat(json_array(lot_id, open_tx, account_code, commodity,
-                    queue_pos, acquired_at_ns, qty, cost)) FROM (SELECT lot_id, open_tx, account_code, commodity,
-                    queue_pos, acquired_at_ns, qty, cost FROM lot WHERE open_tx = (SELECT seq FROM tx WHERE link =
-                    NEW.link) ORDER BY lot_id)), '')
-                || '],[' || coalesce((SELECT group_concat(json_array(close_id, lot_id, tx_seq, kind, qty, cost,
-                    proceeds, gain, qty_left, cost_left, term)) FROM (SELECT close_id, lot_id, tx_seq, kind, qty,
-                    cost, proceeds, gain, qty_left, cost_left, term FROM lot_close WHERE tx_seq = (SELECT seq FROM
-                    tx WHERE link = NEW.link) ORDER BY close_id)), '')
-                || '],[' || coalesce((SELECT json_array(tx_seq, side, symbol, qty_nanos, price_micros, gross,
-                    commission, fees, order_id, fill_id, strategy, leg, venue) FROM trade_detail WHERE tx_seq =
-                    (SELECT seq FROM tx WHERE link = NEW.link)), '')
-                || '],[' || (SELECT json_array(seq, source_event_id, event_type, symbol, description, gain_micros,
-                    occurred_at_ns, recorded_at_ns, coa_version, reverses_seq, link) FROM tx WHERE link = NEW.link)
-                || ']]')
             WHEN 'ASSERTION' THEN tbot_ledger_sha256(json_array(
                 'ASSERTION', NEW.link, NEW.recorded_at_ns, NEW.prev_hash,
                 json((SELECT json_group_array(json_array(id, as_of_ns, scope, commodity, expected, actual, source,

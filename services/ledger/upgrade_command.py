@@ -26,7 +26,7 @@ from services.ledger.verify import APPLICATION_ID, USER_VERSION, digest_of, open
 from services.ledger.which_ledger import add_ledger_argument, ledger_of
 
 #: The schemas whose tables have the columns of this one.
-_FROM: Final = (2,)
+_FROM: Final = (2, 3)
 
 
 class UpgradeError(Exception):

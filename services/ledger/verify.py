@@ -20,7 +20,7 @@ from services.ledger.hash_chain import COLUMNS, HEADERS, TABLES, Head, Kind, gen
 from services.ledger.verify_entries import BrokenRowError, EntryChecker
 
 APPLICATION_ID: Final = 1413631047
-USER_VERSION: Final = 3
+USER_VERSION: Final = 4
 #: By which column the rows of a table belong to their header, and in which order they are in the hash.
 _OWNERS: Final[dict[str, tuple[str, str]]] = {
     "coa_account": ("version", "code"),

@@ -87,6 +87,7 @@ def test_post_when_number_is_not_the_next_then_error(full: Book, entries: list[E
     [
         ([("1010", "USD", 5), ("3010", "USD", -4)], "does not balance"),
         ([("1010", "USD", 5), ("9090", "AAPL", -5)], "does not balance"),
+        ([("9090", "AAPL", 5), ("9090", "MSFT", -5)], "does not balance"),
         ([("1010", "USD", 5)], "two lines"),
         ([], "two lines"),
         ([("1010", "USD", 0), ("3010", "USD", 0)], "CHECK"),
@@ -173,6 +174,10 @@ OWN_ATTACKS = {
     "a REAL amount": LINE + "(6, 1, '1010', 'USD', 1.5)",
     "a late line": LINE + "(5, 9, '1010', 'USD', 5)",
     "a skipped line number": LINE + "(6, 2, '1010', 'USD', 5)",
+    "a gap in the lines": LINE + "(6, 1, '1010', 'USD', 5), (6, 3, '3010', 'USD', -5); "
+    + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
+    "a line on no account": LINE + "(6, 1, '1010', 'USD', 5), (6, 2, '3011', 'USD', -5); "
+    + "INSERT " + HEAD + "(6, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "lines without header": SOUND_LINES,
     "a skipped number": SOUND_LINES + "INSERT " + HEAD + "(7, 'x', 'B', '', '', 0, 1, 1, 1, " + NEXT + ")",
     "the same source again": SOUND_LINES

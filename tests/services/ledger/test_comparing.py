@@ -117,6 +117,22 @@ def test_a_comparison_when_told_again_after_a_crash_is_written_once(
     assert verify_file(ledger).faults == ()
 
 
+def test_comparisons_when_they_differ_twice_at_one_moment_are_both_put_into_suspense(booked: Any, ledger: Path) -> None:
+    _, first = booked.hear(stated(CASH - 1_250_000))
+    _, second = booked.hear(stated(CASH - 2_000_000))
+    _, third = booked.hear(stated(CASH - 1_250_000))
+    assert [entry.source_event_id for entry in (first, second, third)] == [
+        f"PAPER:compared-{T1}{more}:SUSPENSE" for more in ("", "+", "++")
+    ]
+    amounts = [next(line.amount for line in entry.lines if line.account == "1010") for entry in (first, second, third)]
+    assert amounts == [-1_250_000, -750_000, 750_000]
+    assert booked.state.suspended == {}
+    told = [row[2:4] for row in assertions(booked) if row[0] == "CASH"]
+    assert told == [(CASH - 1_250_000, CASH), (CASH - 2_000_000, CASH - 1_250_000)]
+    shell(booked).close()
+    assert verify_file(ledger).faults == ()
+
+
 def test_a_comparison_when_it_is_of_another_broker_is_not_these_books(booked: Any) -> None:
     from_another = AccountStated(
         ts_event=T1, ts_init=T1, session_date="d", broker="ALPACA", occasion="demand", cash_micros=0, symbols=(),

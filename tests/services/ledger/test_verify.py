@@ -315,7 +315,7 @@ def test_ledger_when_its_end_is_cut_off_then_its_head_shows_it(full: Book, ledge
 def test_ledger_when_of_version_1_then_refused_in_words(ledger: Path, identity: Identity) -> None:
     with closing(sqlite3.connect(ledger)) as db:
         db.execute("PRAGMA user_version = 1")
-    with pytest.raises(LedgerError, match="schema is of version 1, and this program books in version 3"):
+    with pytest.raises(LedgerError, match="schema is of version 1, and this program books in version 4"):
         open_book(ledger, identity, may_write=True)
 
 
