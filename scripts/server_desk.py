@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 USER: Final = "admin"
 PASSWORD: Final = "four words for a server"  # noqa: S105 - of a server that lives for an hour
-ARCHIVE_PASSPHRASE: Final = "four words for its archives"
+ARCHIVE_PASSPHRASE: Final = "four words for its archives"  # noqa: S105 - the same
 _DEBIAN_CHROMIUM: Final = Path("/usr/lib/chromium/chromium")
 _FLAGS: Final = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--ignore-certificate-errors")
 _WAIT_MS: Final = 60_000

@@ -95,9 +95,8 @@ def _trust_what_this_machine_trusts(root: Path) -> None:
         (root / f"usr/local/share/ca-certificates/here-{number}.crt").write_text(one)
     run("chroot", str(root), "update-ca-certificates")
     # pip and npm have lists of their own, which know none of these.
-    lines = "".join(f"{name}=/{_BUNDLE}\n" for name in ("PIP_CERT", "NODE_EXTRA_CA_CERTS"))
-    with (root / "etc/environment").open("a") as file:
-        file.write(lines)
+    lines = "".join(f"export {name}=/{_BUNDLE}\n" for name in ("PIP_CERT", "NODE_EXTRA_CA_CERTS"))
+    (root / "etc/profile.d/here.sh").write_text(lines)
 
 
 def lay_desk() -> None:

@@ -23,7 +23,10 @@ _ROWS, _COLUMNS = 200, 200
 _DONE: Final = re.compile(rb"\x1b\]0;(\d+)\x07")
 _PROMPT: Final = re.compile(rb"[\w.-]+@[\w.-]+:[^\r\n]*[$#] $")
 _SAY_STATUS: Final = r"""PROMPT_COMMAND='printf "\033]0;%s\007" $?'; stty -echo; PS1='\u@\h:\w\$ '"""
-_NOT_SHOWN: Final = re.compile(rb"\x1b\][^\x07]*\x07|\x1b\[[0-9;?]*[A-Za-z]|\r")
+_NOT_SHOWN: Final = re.compile(rb"\x1b\][^\x07]*\x07|\x1b\[[0-9;?]*[A-Za-z]")
+#: What a progress bar has written over.
+_OVERWRITTEN: Final = re.compile(rb"[^\n]*\r")
+_BECOME: Final = "sudo -iu "
 
 
 class TypingError(Exception):
@@ -47,7 +50,7 @@ class Typist:
     """
 
     def __init__(self, command: Sequence[str], name: str) -> None:
-        self.name = name
+        self._names = [name]
         self._heard = b""
         master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (_ROWS, _COLUMNS))
@@ -63,6 +66,11 @@ class Typist:
         self._terminal = master
         self._settle(_LOGIN_S)
 
+    @property
+    def name(self) -> str:
+        """Return who types, and where."""
+        return self._names[-1]
+
     def type(
         self, line: str, *, answers: Sequence[tuple[str, str]] = (), may_fail: bool = False, timeout_s: float = _LINE_S
     ) -> Typed:
@@ -73,8 +81,9 @@ class Typist:
         """
         _show(f"\n{self.name}$ {line}\n")
         self._send(line)
-        if line.startswith("sudo -iu"):
+        if line.startswith(_BECOME):
             self._settle(_LOGIN_S)
+            self._names.append(f"{line.removeprefix(_BECOME)}@{self.name.partition('@')[2]}")
             return Typed(0, "")
         for question, answer in answers:
             self._hear(re.compile(re.escape(question.encode())), timeout_s, line)
@@ -84,6 +93,8 @@ class Typist:
         self._heard = self._heard[found.end() :]
         self._hear(_PROMPT, _LOGIN_S, line)
         self._heard = b""
+        if line == "exit":
+            self._names.pop()
         typed = Typed(int(found[1]), text)
         _show(text)
         if typed.status and not may_fail:
@@ -158,7 +169,8 @@ class Typist:
 
 
 def _plain(said: bytes) -> str:
-    return _NOT_SHOWN.sub(b"", said).decode(errors="replace").strip("\n") + "\n"
+    lines = _OVERWRITTEN.sub(b"", _NOT_SHOWN.sub(b"", said).replace(b"\r\n", b"\n"))
+    return lines.decode(errors="replace").strip("\n") + "\n"
 
 
 def _show(text: str) -> None:
