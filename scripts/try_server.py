@@ -100,7 +100,6 @@ class Scene:
         self._type(shell, "4. Start the chain", 1)
         self._eventually(lambda: self._running(shell) == _SERVICES, "eight services run")
         self._type(shell, "Take it away again", 0)
-        shell.type("rm -rf home")
         shell.type("exit")
         shell.close()
 
