@@ -304,7 +304,7 @@ class Scene:
             f"Host server\n  HostName {self.first.address}\n  User admin\n  IdentityFile {known[0]}\n"
             f"  StrictHostKeyChecking accept-new\n  UserKnownHostsFile {self._folder / 'known_hosts'}\n"
         )
-        tunnel = Typist(["bash", "--norc", "-i"], "you@desk")
+        tunnel = Typist(["env", "PS1=you@desk:~$ ", "bash", "--norc", "-i"], "you@desk")
         tunnel.type(f'ssh() {{ command ssh -F {configuration} "$@"; }}')
         tunnel.start(line, r"\$ $", 60)
         return tunnel
