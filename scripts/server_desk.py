@@ -2,12 +2,13 @@
 
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect, sync_playwright
 
 USER: Final = "admin"
 PASSWORD: Final = "four words for a server"  # noqa: S105 - of a server that lives for an hour
@@ -38,7 +39,7 @@ class Desk:
     def configure(self, token: str, settings: dict[str, str]) -> None:
         """Fill in the first configuration and the registration, and log in."""
         page = self.page
-        page.goto(self.address)
+        self._open("/")
         page.get_by_label("One-time token").fill(token)
         for name, text in {"entity_code": "TBOT", "jurisdiction_code": "USA"}.items():
             page.locator(f"#{name}").fill(text)
@@ -54,7 +55,7 @@ class Desk:
     def log_in(self) -> None:
         """Log in, and wait for the dashboard."""
         page = self.page
-        page.goto(f"{self.address}/login")
+        self._open("/login")
         page.get_by_label("User name").fill(USER)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
@@ -106,9 +107,22 @@ class Desk:
 
     def going_live(self) -> list[str]:
         """Return the lines of the page Going live, each with what is shown on this home."""
-        self.page.goto(f"{self.address}/golive")
+        self.page.goto(f"{self.address}/going-live")
         lines = self.page.locator("#golive-list h3").all_inner_texts()
         return [" ".join(line.split()) for line in lines]
+
+    def _open(self, path: str) -> None:
+        """Open a page, and again while its server is still starting."""
+        end = time.monotonic() + _WAIT_MS / 1000
+        while True:
+            try:
+                self.page.goto(f"{self.address}{path}")
+            except Error:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
+            else:
+                return
 
     def _set(self, settings: dict[str, str]) -> None:
         for key, text in settings.items():

@@ -135,6 +135,11 @@ class Server:
         (self.root / "etc/hostname").write_text(f"{self.name}\n")
         (self.root / "etc/machine-id").write_text("")
 
+    def forget(self, *names: str) -> None:
+        """Remove files and folders of its root while it is off."""
+        for name in names:
+            run("rm", "-rf", str(self.root / name))
+
     def boot(self) -> None:
         """Plug it in and switch it on; return when somebody can log in."""
         holder = self._start("unshare", "--net", "sleep", "infinity")

@@ -80,11 +80,22 @@ class Typist:
             TypingError: it ended with another code than 0, or did not come back in time.
         """
         _show(f"\n{self.name}$ {line}\n")
-        self._send(line)
         if line.startswith(_BECOME):
+            self._send(line)
             self._settle(_LOGIN_S)
             self._names.append(f"{line.removeprefix(_BECOME)}@{self.name.partition('@')[2]}")
             return Typed(0, "")
+        typed = self.look(line, answers=answers, timeout_s=timeout_s)
+        if line == "exit":
+            self._names.pop()
+        _show(typed.text)
+        if typed.status and not may_fail:
+            raise TypingError(f"`{line}`, typed at {self.name}, ended with {typed.status}.")
+        return typed
+
+    def look(self, line: str, *, answers: Sequence[tuple[str, str]] = (), timeout_s: float = _LINE_S) -> Typed:
+        """Type a line that is left out of the transcript, whatever it ends with."""
+        self._send(line)
         for question, answer in answers:
             self._hear(re.compile(re.escape(question.encode())), timeout_s, line)
             self._send(answer)
@@ -93,13 +104,7 @@ class Typist:
         self._heard = self._heard[found.end() :]
         self._hear(_PROMPT, _LOGIN_S, line)
         self._heard = b""
-        if line == "exit":
-            self._names.pop()
-        typed = Typed(int(found[1]), text)
-        _show(text)
-        if typed.status and not may_fail:
-            raise TypingError(f"`{line}`, typed at {self.name}, ended with {typed.status}.")
-        return typed
+        return Typed(int(found[1]), text)
 
     def start(self, line: str, until: str, timeout_s: float = _LINE_S) -> str:
         """Type a line that stays in the foreground, and return what it said up to where it says `until`."""

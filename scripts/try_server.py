@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from playwright.sync_api import Error
 from server_desk import Desk
 from server_page import Page
 from server_roots import Server, ServerError, give_key, lay_desk, make_base, missing, run
@@ -34,6 +35,13 @@ _KEYS_PASSPHRASE: Final = "four words between two hosts"  # noqa: S105 - of serv
 _CTL: Final = ".venv/bin/supervisorctl -c home/run/supervisord.conf"
 _SERVICES: Final = 8
 _SECOND_SERVICES: Final = 2
+#: What a server has of the bot beside the checkout.
+_OF_THE_BOT: Final = (
+    "opt/tradebot/home",
+    "opt/tradebot/home-demo",
+    "etc/systemd/system/tradebot.service",
+    "etc/systemd/system/multi-user.target.wants/tradebot.service",
+)
 _POLL_S: Final = 1
 _WAIT_S: Final = 240
 _TEST_MODE_S: Final = 900
@@ -53,28 +61,31 @@ class Scene:
         self._folder, self._page, self._closing = folder, page, closing
         self.first = Server("server", 0, folder, outside)
         self.second = Server("second", 1, folder, outside)
-        self._sources = folder / "tradebot.git"
 
     # --- what is there before ----------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Make a base system and the repository that the page's address leads to."""
-        base = make_base(self._folder)
-        run("rm", "-rf", str(self._sources))
-        run("git", "clone", "--quiet", "--bare", str(ROOT), str(self._sources))
+    def prepare(self, *, is_installed: bool) -> None:
+        """Make a base system, and the repository that the page's address leads to; the next version is not in it yet."""
+        srv = self.first.root / "srv" / "tradebot.git"
+        if is_installed:
+            self.first.forget(*_OF_THE_BOT, "srv/tradebot.git")
+        else:
+            self.first.copy_from(make_base(self._folder))
+            here = '[url "file:///srv/tradebot.git"]\n\tinsteadOf = https://example.org/tradebot.git\n'
+            (self.first.root / "etc/gitconfig").write_text(here + "[safe]\n\tdirectory = *\n")
+        run("git", "clone", "--quiet", "--bare", str(ROOT), str(srv))
         work = self._folder / "next"
         run("rm", "-rf", str(work))
-        run("git", "clone", "--quiet", str(self._sources), str(work))
+        run("git", "clone", "--quiet", str(srv), str(work))
         with (work / "bus" / "build.py").open("a") as file:
             file.write(f"\n# {NEXT_VERSION}, made to be upgraded to.\n")
         person = ("-c", "user.name=desk", "-c", "user.email=desk@localhost")
         run("git", "-C", str(work), *person, "commit", "--quiet", "--all", "--message", "Next version")
         run("git", "-C", str(work), "tag", NEXT_VERSION)
-        self.first.copy_from(base)
-        srv = self.first.root / "srv" / "tradebot.git"
-        run("cp", "--archive", str(self._sources), str(srv))
-        here = '[url "file:///srv/tradebot.git"]\n\tinsteadOf = https://example.org/tradebot.git\n'
-        (self.first.root / "etc/gitconfig").write_text(here + "[safe]\n\tdirectory = *\n")
+        if is_installed:
+            there = ("chroot", str(self.first.root), "runuser", "-u", "tradebot", "--", "git", "-C", "/opt/tradebot")
+            run(*there, "fetch", "--quiet", "--prune", "--prune-tags")
+            run(*there, "checkout", "--quiet", "--detach", "origin/HEAD")
 
     def publish(self) -> None:
         """Let the next version appear in the repository."""
@@ -98,7 +109,7 @@ class Scene:
         shell.start(make_run, r"token +[0-9a-f]+")
         shell.interrupt()
         self._type(shell, "4. Start the chain", 1)
-        self._eventually(lambda: self._running(shell) == _SERVICES, "eight services run")
+        self._await_services(shell, _SERVICES)
         self._type(shell, "Take it away again", 0)
         shell.type("exit")
         shell.close()
@@ -129,7 +140,7 @@ class Scene:
         desk.log_in()
         desk.arm()
         self._eventually(lambda: self._status(bot)["bot_state"] == "CLOSED", "the session is over", 600)
-        self._eventually(lambda: "age" in bot.type("ls home/backups", may_fail=True).text, "an archive is there")
+        self._eventually(lambda: ".age" in bot.look("ls home/backups").text, "an archive is there")
         bot.type("ls home/output/*/summaries home/output/*/trades")
         bot.type("TRADEBOT_HOME=home .venv/bin/python -m services.ledger verify")
         for line in desk.going_live():
@@ -146,22 +157,22 @@ class Scene:
         for line in ("restart", "stop", "start", "reload"):
             admin.type(f"sudo systemctl {line} tradebot")
             admin.type("systemctl is-active tradebot", may_fail=line == "stop")
-        self._eventually(lambda: self._running(bot) == _SERVICES, "eight services run after a reload")
+        self._await_services(bot, _SERVICES)
         for verb in ("stop", "start", "restart"):
             bot.type(f"{_CTL} {verb} tradebot:risk")
             bot.type(f"{_CTL} status tradebot:risk", may_fail=True)
         for verb in ("stop", "start", "restart"):
             bot.type(f"{_CTL} {verb} 'tradebot:*'")
-        self._eventually(lambda: self._running(bot) == _SERVICES, "eight services run after a restart")
+        self._await_services(bot, _SERVICES)
         self._say("A service, then supervisord itself, is killed")
         desk.log_in()
         desk.arm()
         bot.type(f"kill -9 $({_CTL} pid tradebot:risk)")
-        self._eventually(lambda: self._running(bot) == _SERVICES, "risk is started again")
+        self._await_services(bot, _SERVICES)
         self._expect_unarmed(bot)
         admin.type("sudo kill -9 $(systemctl show --property MainPID --value tradebot)")
         self._eventually(lambda: self._is_active(admin), "systemd starts the chain again")
-        self._eventually(lambda: self._running(bot) == _SERVICES, "eight services run after a kill")
+        self._await_services(bot, _SERVICES)
         self._expect_unarmed(bot)
         admin.type("journalctl --unit tradebot --no-pager | tail -25")
         admin.close()
@@ -194,7 +205,7 @@ class Scene:
         admin.close()
         admin, bot = self.first.terminal(), self._bot(self.first)
         self._eventually(lambda: self._is_active(admin), "the unit is up")
-        self._eventually(lambda: self._running(bot) == _SERVICES, "eight services run after a reboot")
+        self._await_services(bot, _SERVICES)
         self._expect_unarmed(bot)
         admin.type("systemctl status tradebot --no-pager | head -12")
         admin.close()
@@ -248,8 +259,8 @@ class Scene:
         self._type(other, "Two hosts", 1)
         admin.type("sudo systemctl start tradebot")
         bot, far = self._bot(self.first), self._bot(self.second)
-        self._eventually(lambda: self._running(bot) == _SERVICES - _SECOND_SERVICES, "six services run on the first")
-        self._eventually(lambda: self._running(far) == _SECOND_SERVICES, "two services run on the second")
+        self._await_services(bot, _SERVICES - _SECOND_SERVICES)
+        self._await_services(far, _SECOND_SERVICES)
         desk.log_in()
         desk.arm()
         sys.stdout.write(f"  the dashboard says {desk.state()}\n")
@@ -261,9 +272,7 @@ class Scene:
         for name in ("etc", "usr", "opt", "home", "var", "srv", "root"):
             (self.second.root / name).mkdir(parents=True, exist_ok=True)
         run("cp", "--archive", "--reflink=auto", f"{self.first.root}/.", str(self.second.root))
-        for name in ("opt/tradebot/home", "opt/tradebot/home-demo", "etc/systemd/system/tradebot.service"):
-            run("rm", "-rf", str(self.second.root / name))
-        run("rm", "-f", str(self.second.root / "etc/systemd/system/multi-user.target.wants/tradebot.service"))
+        self.second.forget(*_OF_THE_BOT)
         (self.second.root / "etc/hostname").write_text("second\n")
         (self.second.root / "etc/machine-id").write_text("")
         key = self._folder / "bot_key"
@@ -312,7 +321,7 @@ class Scene:
     def _up(self, admin: Typist) -> None:
         bot = self._bot(self.first)
         self._eventually(lambda: self._is_active(admin), "the unit is up")
-        self._eventually(lambda: self._running(bot) == _SERVICES, "eight services run")
+        self._await_services(bot, _SERVICES)
         bot.type("git describe --tags --always")
         bot.type("TRADEBOT_HOME=home .venv/bin/python -m services.ledger verify")
         self._expect_unarmed(bot)
@@ -325,26 +334,33 @@ class Scene:
         return re.findall(r"\d+ entries", said)
 
     def _status(self, bot: Typist) -> dict[str, str]:
-        found = bot.type("cat home/output/status.json", may_fail=True).text
+        found = bot.look("cat home/output/status.json").text
         try:
             return dict(json.loads(found))
         except ValueError:
             return {"bot_state": "", "state": ""}
 
+    def _await_services(self, bot: Typist, count: int) -> None:
+        self._eventually(lambda: self._running(bot) == count, f"{count} services run")
+        bot.type(f"{_CTL} status")
+
     def _expect_unarmed(self, bot: Typist) -> None:
-        self._eventually(lambda: self._status(bot).get("state") in ("DISARMED", "HALTED"), "the chain is not armed")
+        self._eventually(lambda: self._status(bot)["state"] in ("DISARMED", "HALTED"), "the chain is not armed")
+        bot.type(
+            'grep --only-matching --extended-regexp \'"(state|bot_state|detail)":"[^"]*"\' home/output/status.json'
+        )
 
     @staticmethod
     def _is_active(admin: Typist) -> bool:
-        return admin.type("systemctl is-active tradebot", may_fail=True).status == 0
+        return admin.look("systemctl is-active tradebot").status == 0
 
     @staticmethod
     def _is_gone(bot: Typist, path: str) -> bool:
-        return bot.type(f"test ! -e {path}", may_fail=True).status == 0
+        return bot.look(f"test ! -e {path}").status == 0
 
     @staticmethod
     def _running(bot: Typist) -> int:
-        return bot.type(f"{_CTL} status", may_fail=True).text.count(" RUNNING ")
+        return bot.look(f"{_CTL} status").text.count(" RUNNING ")
 
     @staticmethod
     def _eventually(holds: Callable[[], bool], what: str, timeout_s: float = _WAIT_S) -> None:
@@ -366,8 +382,7 @@ def play(folder: Path, outside: int, *, with_demo: bool, is_installed: bool) -> 
     with ExitStack() as closing:
         scene = Scene(folder, outside, page, closing)
         lay_desk()
-        if not is_installed:
-            scene.prepare()
+        scene.prepare(is_installed=is_installed)
         closing.callback(scene.first.switch_off)
         scene.first.boot()
         if not is_installed:
@@ -409,7 +424,7 @@ def main(arguments: list[str]) -> int:
         return subprocess.run(["unshare", "--mount", "--net", *again], check=False).returncode  # noqa: S603,S607
     try:
         play(folder, options.outside, with_demo=not options.without_demo, is_installed=options.installed)
-    except (ServerError, TypingError) as error:
+    except (ServerError, TypingError, Error) as error:
         sys.stdout.write(f"\nFailed: {error}\n")
         return 1
     return 0
