@@ -65,7 +65,7 @@ class Scene:
     # --- what is there before ----------------------------------------------------------------------------------------
 
     def prepare(self, *, is_installed: bool) -> None:
-        """Make a base system, and the repository that the page's address leads to; the next version is not in it yet."""
+        """Make a base system, and the repository that the page's address leads to, without the next version."""
         srv = self.first.root / "srv" / "tradebot.git"
         if is_installed:
             self.first.forget(*_OF_THE_BOT, "srv/tradebot.git")
@@ -174,7 +174,7 @@ class Scene:
         self._eventually(lambda: self._is_active(admin), "systemd starts the chain again")
         self._await_services(bot, _SERVICES)
         self._expect_unarmed(bot)
-        admin.type("journalctl --unit tradebot --no-pager | tail -25")
+        admin.type("sudo journalctl --unit tradebot --no-pager | tail -25")
         admin.close()
         bot.close()
 

@@ -112,7 +112,7 @@ def test_terminal_when_a_line_is_typed_then_its_end_and_its_answers_are_known(
         with pytest.raises(typist.TypingError, match="`false`, typed at a@b, ended with 1"):
             shell.type("false")
         assert shell.type("read -rsp 'Word: ' w; echo \"[$w]\"", answers=[("Word: ", "open")]).text.endswith("[open]\n")
-        assert "ready" in shell.start("echo ready; sleep 60", "ready")
+        assert "ready" in shell.start("sh -c 'echo ready; exec sleep 60'", "ready\r\n")
         assert shell.interrupt().status == 130
     finally:
         shell.close()
