@@ -5,6 +5,7 @@ what is made here ends with it. The servers reach the internet by slirp4netns, s
 is changed.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -35,6 +36,8 @@ _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIF
 _NETWORK: Final = "10.77.0"
 _BOOT_S: Final = 90
 _POLL_S: Final = 0.3
+_GONE_S: Final = 20
+_REBOOTS: Final = 133
 _ADMIN: Final = "admin"
 
 
@@ -126,6 +129,8 @@ class Server:
         self.address = f"{_NETWORK}.{10 + number}"
         self._folder, self._number, self._outside = folder, number, outside
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._network = 0
+        self._machine: subprocess.Popen[bytes] | None = None
 
     def copy_from(self, base: Path) -> None:
         """Make its root a copy of another one, as itself."""
@@ -152,11 +157,8 @@ class Server:
         run(*inside, "ip", "link", "set", "lan0", "up")
         slirp = ("slirp4netns", "--configure", "--disable-host-loopback", str(holder.pid), "tap0")
         self._start("nsenter", f"--net=/proc/{self._outside}/ns/net", *slirp)
-        apart = () if Path("/run/systemd/system").exists() else ("--keep-unit",)
-        self._start(
-            "systemd-nspawn", "--quiet", "--boot", "--register=no", *apart, "--resolv-conf=off", "--timezone=off",
-            f"--directory={self.root}", f"--network-namespace-path=/proc/{holder.pid}/ns/net", "--console=pipe",
-        )  # fmt: skip
+        self._network = holder.pid
+        self._machine = self._switch_on()
         self.await_login()
 
     def await_login(self) -> None:
@@ -178,8 +180,20 @@ class Server:
                 raise ServerError(f"{self.name} does not come up; its console is in {self._console()}.")
             time.sleep(_POLL_S)
 
-    def await_down(self) -> None:
-        """Wait until nobody can log in any more: it reboots."""
+    def await_reboot(self) -> None:
+        """Wait until it has gone down and somebody can log in again.
+
+        Raises:
+            ServerError: one of both does not come, in a minute and a half.
+        """
+        self._await_down()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # Where nspawn does not start it again itself, it says by its exit code that it is to be.
+            if self._machine and self._machine.wait(_GONE_S) == _REBOOTS:
+                self._machine = self._switch_on()
+        self.await_login()
+
+    def _await_down(self) -> None:
         end = time.monotonic() + _BOOT_S
         while time.monotonic() < end:
             try:
@@ -211,6 +225,13 @@ class Server:
 
     def _console(self) -> Path:
         return self._folder / f"{self.name}.console"
+
+    def _switch_on(self) -> subprocess.Popen[bytes]:
+        apart = () if Path("/run/systemd/system").exists() else ("--keep-unit",)
+        return self._start(
+            *("systemd-nspawn", "--quiet", "--boot", "--register=no", *apart, "--resolv-conf=off", "--timezone=off"),
+            *(f"--directory={self.root}", f"--network-namespace-path=/proc/{self._network}/ns/net", "--console=pipe"),
+        )
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         with self._console().open("ab") as console:

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -200,8 +201,7 @@ class Scene:
         self._say("A reboot, with an armed chain")
         admin = self.first.terminal()
         admin.start("sudo systemctl reboot", "", 10)
-        self.first.await_down()
-        self.first.await_login()
+        self.first.await_reboot()
         admin.close()
         admin, bot = self.first.terminal(), self._bot(self.first)
         self._eventually(lambda: self._is_active(admin), "the unit is up")
@@ -422,6 +422,7 @@ def main(arguments: list[str]) -> int:
         make_base(folder)
         again = [sys.executable, __file__, *arguments, "--outside", str(os.getpid())]
         return subprocess.run(["unshare", "--mount", "--net", *again], check=False).returncode  # noqa: S603,S607
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         play(folder, options.outside, with_demo=not options.without_demo, is_installed=options.installed)
     except (ServerError, TypingError, Error) as error:
