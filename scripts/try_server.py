@@ -60,6 +60,7 @@ class Scene:
 
     def __init__(self, folder: Path, outside: int, page: Page, closing: ExitStack) -> None:
         self._folder, self._page, self._closing = folder, page, closing
+        self._tunnel = closing.enter_context(ExitStack())
         self.first = Server("server", 0, folder, outside)
         self.second = Server("second", 1, folder, outside)
 
@@ -130,7 +131,7 @@ class Scene:
         (token_line, doctor_line) = self._page.lines("5. Configure it", 1), self._page.lines("5. Configure it", 2)
         said = bot.type(token_line[0]).text
         token = re.findall(r"\b[0-9a-f]{32}\b", said)[0]
-        self._closing.callback(self._tunnel().close)
+        self._open_tunnel()
         desk = Desk("http://127.0.0.1:8780", self._closing)
         desk.configure(token, {"MARKET_DATA_SPEED": _SESSION_SPEED})
         desk.protect_archives()
@@ -203,6 +204,7 @@ class Scene:
         admin.start("sudo systemctl reboot", "", 10)
         self.first.await_reboot()
         admin.close()
+        self._open_tunnel()
         admin, bot = self.first.terminal(), self._bot(self.first)
         self._eventually(lambda: self._is_active(admin), "the unit is up")
         self._await_services(bot, _SERVICES)
@@ -304,8 +306,9 @@ class Scene:
         admin.type(f"sudo {line}")
         admin.close()
 
-    def _tunnel(self) -> Typist:
-        """Open the page's tunnel; `server` has the address that the desk knows."""
+    def _open_tunnel(self) -> None:
+        """Open the page's tunnel, anew where there was one; `server` has the address that the desk knows."""
+        self._tunnel.close()
         (line,) = self._page.lines("5. Configure it", 0)
         configuration = self._folder / "ssh_config"
         known = " ".join(self.first.ssh_options()[1::2]).split()
@@ -316,7 +319,7 @@ class Scene:
         tunnel = Typist(["env", "PS1=you@desk:~$ ", "bash", "--norc", "-i"], "you@desk")
         tunnel.type(f'ssh() {{ command ssh -F {configuration} "$@"; }}')
         tunnel.start(line, r"\$ $", 60)
-        return tunnel
+        self._tunnel.callback(tunnel.close)
 
     def _up(self, admin: Typist) -> None:
         bot = self._bot(self.first)
