@@ -10,6 +10,7 @@ _PARTS: Final = re.compile(r"^## ([^\n]+)$|^```(?:sh|console)\n(.*?)^```$", re.M
 NOT_TYPED: Final = {
     ("1. Packages", 1): "another distribution: Ubuntu 22.04",
     ("1. Packages", 2): "another system: macOS",
+    ("4. Start the chain", 3): "another system: macOS",
     ("Container", 0): "needs podman and a registry: by hand",
 }
 

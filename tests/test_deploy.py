@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import plistlib
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from bus.processes import STOP_TIMEOUT_S
 from config.build_check import FILES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,6 +160,23 @@ def test_container_when_started_then_runs_as_an_ordinary_user_and_ends_on_the_si
     check = next(json.loads(line.split("CMD ")[1]) for line in lines if line.startswith("HEALTHCHECK"))
     assert (ROOT / check[1]).is_file()
     assert not re.search(r"(?i)password|secret|token", CONTAINER)
+
+
+def test_launch_agent_when_filled_in_as_the_page_says_then_runs_the_chain_of_this_folder(tmp_path: Path) -> None:
+    (line,) = [line for line in _commands() if "deploy/launchd" in line]
+    filled = tmp_path / "tradebot.plist"
+    command = line.replace("~/Library/LaunchAgents/tradebot.plist", str(filled)).replace("$PWD", "/Applications/bot")
+    subprocess.run(["bash", "-c", command], cwd=ROOT, check=True)
+    agent = plistlib.loads(filled.read_bytes())
+    program, *words = agent["ProgramArguments"]
+    assert program == "/Applications/bot/.venv/bin/python"
+    assert words[:2] == ["-m", "bus.processes"]
+    assert words[2:] == ["--home", "/Applications/bot/home", "--port", "8780"]
+    assert agent["WorkingDirectory"] == "/Applications/bot"
+    assert agent["KeepAlive"] == {"SuccessfulExit": False}
+    assert agent["ExitTimeOut"] > STOP_TIMEOUT_S
+    assert agent["Umask"] == 0o077
+    assert agent["StandardOutPath"] == "/dev/null", "the one-time token is in what is said"
 
 
 @pytest.mark.parametrize(("age_s", "is_well"), [(0, True), (3, True), (4, False)])
