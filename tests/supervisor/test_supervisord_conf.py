@@ -116,7 +116,12 @@ def test_the_unit_lets_the_bot_write_its_home_alone_and_gain_no_right() -> None:
     writable = [line.split("=")[1].split() for line in lines if line.startswith("ReadWritePaths=")]
     # rclone keeps the tokens of a cloud store fresh in its own file.
     assert writable == [["/opt/tradebot/home", "-/opt/tradebot/.config/rclone"]]
-    for line in ("CapabilityBoundingSet=", "RestrictSUIDSGID=true", "SystemCallFilter=@system-service"):
+    for line in (
+        "CapabilityBoundingSet=",
+        "RestrictSUIDSGID=true",
+        "SystemCallFilter=@system-service",
+        "SystemCallErrorNumber=EPERM",
+    ):
         assert line in lines, line
 
 
