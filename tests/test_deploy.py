@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import plistlib
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from bus.processes import STOP_TIMEOUT_S
 from config.build_check import FILES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +72,55 @@ def test_page_when_tried_then_setup_demo_chain_and_doctor_are_among_what_is_run(
     assert done.returncode == 0, done.stderr
 
 
+def test_page_when_typed_on_servers_then_every_block_has_its_place_or_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    page = _module("server_page")
+    source = (ROOT / "scripts" / "try_server.py").read_text(encoding="utf-8")
+    typed = {(heading, int(number)) for heading, number in re.findall(r'"((?:\d\. )?[A-Z][^"]*)", (\d)\)', source)}
+    blocks = set(page.Page().blocks)
+    assert blocks - typed - set(page.NOT_TYPED) == set()
+    assert typed <= blocks, "what is typed is on the page"
+    assert set(page.NOT_TYPED) <= blocks
+    assert [line.strip() for lines in page.Page().blocks.values() for line in lines] == _commands()
+
+
+def test_servers_when_something_is_missing_then_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    tool = _module("try_server")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert tool.main([str(tmp_path / "servers")]) == 2
+    assert "use sudo" in capsys.readouterr().err
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert tool.main([str(tmp_path / "servers")]) == 2
+    said = capsys.readouterr().err
+    assert "apt-get install --yes debootstrap git iproute2 openssh-client slirp4netns systemd-container" in said
+    assert not (tmp_path / "servers").exists()
+
+
+def test_terminal_when_a_line_is_typed_then_its_end_and_its_answers_are_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    typist = _module("server_typist")
+    shell = typist.Typist(
+        ["bash", "--norc", "--noprofile", "-c", "PS1='a@b:~$ ' exec bash --norc --noprofile -i"], "a@b"
+    )
+    try:
+        assert shell.type("echo one; printf 'x\\rtwo\\n'").text == "one\ntwo\n"
+        assert shell.type("(exit 3)", may_fail=True).status == 3
+        with pytest.raises(typist.TypingError, match="`false`, typed at a@b, ended with 1"):
+            shell.type("false")
+        assert shell.type("read -rsp 'Word: ' w; echo \"[$w]\"", answers=[("Word: ", "open")]).text.endswith("[open]\n")
+        assert "ready" in shell.start("sh -c 'echo ready; exec sleep 60'", "ready\r\n")
+        assert shell.interrupt().status == 130
+    finally:
+        shell.close()
+    assert "a@b$ (exit 3)" in capsys.readouterr().out
+
+
 def test_folder_when_it_is_not_empty_then_the_page_is_not_tried_there(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     assert _module("try_deploy").main([str(tmp_path)]) == 2
@@ -109,6 +160,23 @@ def test_container_when_started_then_runs_as_an_ordinary_user_and_ends_on_the_si
     check = next(json.loads(line.split("CMD ")[1]) for line in lines if line.startswith("HEALTHCHECK"))
     assert (ROOT / check[1]).is_file()
     assert not re.search(r"(?i)password|secret|token", CONTAINER)
+
+
+def test_launch_agent_when_filled_in_as_the_page_says_then_runs_the_chain_of_this_folder(tmp_path: Path) -> None:
+    (line,) = [line for line in _commands() if "deploy/launchd" in line]
+    filled = tmp_path / "tradebot.plist"
+    command = line.replace("~/Library/LaunchAgents/tradebot.plist", str(filled)).replace("$PWD", "/Applications/bot")
+    subprocess.run(["bash", "-c", command], cwd=ROOT, check=True)
+    agent = plistlib.loads(filled.read_bytes())
+    program, *words = agent["ProgramArguments"]
+    assert program == "/Applications/bot/.venv/bin/python"
+    assert words[:2] == ["-m", "bus.processes"]
+    assert words[2:] == ["--home", "/Applications/bot/home", "--port", "8780"]
+    assert agent["WorkingDirectory"] == "/Applications/bot"
+    assert agent["KeepAlive"] == {"SuccessfulExit": False}
+    assert agent["ExitTimeOut"] > STOP_TIMEOUT_S
+    assert agent["Umask"] == 0o077
+    assert agent["StandardOutPath"] == "/dev/null", "the one-time token is in what is said"
 
 
 @pytest.mark.parametrize(("age_s", "is_well"), [(0, True), (3, True), (4, False)])

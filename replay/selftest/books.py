@@ -21,12 +21,16 @@ _POINTS: Final = "5"
 
 
 def ofx_reread(ground: Ground) -> str:
-    """Export the books as OFX, read the file back with another reader, and compare it with the ledger's rows."""
+    """Export the books as OFX, read the file back with another reader, and compare it with the ledger's rows.
+
+    The file is kept beside the logs: whoever doubts the reader reads it with one of his own.
+    """
     first, second = (ground.paths.run / f"export-{number}.ofx" for number in (1, 2))
     for target in (first, second):
         ground.command("-m", "services.ledger", "export-ofx", "--out", str(target))
     if first.read_bytes() != second.read_bytes():
         raise RoutineFailedError("two exports of the same books are not the same file")
+    ground.keep(first, "books.ofx")
     faults, words = ofx_faults(first.read_bytes(), ground.ledger)
     ground.say(words)
     expect(faults)

@@ -47,6 +47,7 @@ class Ground:
         sends_letter: whether one letter goes to the people whom the production settings name.
         asks_broker: whether the broker of the production settings is asked if it lets the bot in.
         say: writes a line into the log of the routine that is played.
+        keep: keeps a file beside the logs, under a name of its own.
     """
 
     production: HomePaths
@@ -56,6 +57,7 @@ class Ground:
     sends_letter: bool = False
     asks_broker: bool = False
     say: Callable[[str], None] = lambda _line: None
+    keep: Callable[[Path, str], object] = lambda _file, _name: None
     before: Mapping[str, str] = field(default_factory=dict)
     sink: MailSink | None = None
     stage: Stage | None = None

@@ -126,6 +126,7 @@ class Run:
         log = self._folder / self.record.run_id / self.record.routines[number].log
         with log.open("w", encoding="utf-8") as file:
             self._ground.say = lambda text: print(log_line(text), end="", file=file, flush=True)
+            self._ground.keep = lambda kept, name: shutil.copyfile(kept, log.with_name(name))
             state, words, todo = self._outcome(routine)
             self._ground.say(f"{state}: {words}")
         self._set(number, state=state, words=words, todo=todo, duration_ms=int((time.monotonic() - begin) * 1000))

@@ -111,7 +111,8 @@ def test_a_service_when_configured_has_its_setup_its_keys_and_a_log_of_its_own(
     assert setup.env.word("LOG_FORMAT") == log_format
     assert ring == KeyRing.of("risk", secrets.curve)
     logs.error("here I am")
-    (log,) = (paths.output / DEMO_IDENTITY.bot_identity / "logs").iterdir()
+    log, of_all = sorted((paths.output / DEMO_IDENTITY.bot_identity / "logs").iterdir(), reverse=True)
+    assert of_all.name == "errors.log"
     line = log.read_text(encoding="utf-8").strip()
     assert log.name == "risk.log"
     assert "here I am" in line

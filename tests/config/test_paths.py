@@ -1,11 +1,14 @@
 """The home: one tree, private, and a clear word when it cannot be used."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from config.identity import Identity
 from config.paths import HomeError, HomePaths, home_paths
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_home_when_made_is_private(tmp_path: Path) -> None:
@@ -25,6 +28,36 @@ def test_a_home_when_a_file_is_in_its_way_says_so(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     with pytest.raises(HomeError, match="cannot be written"):
         HomePaths(tmp_path / "home").make()
+
+
+def test_a_home_when_it_lies_elsewhere_then_every_folder_of_it_does(tmp_path: Path) -> None:
+    names = [name for name, kind in vars(HomePaths).items() if isinstance(kind, property)]
+    assert {"state", "control", "output", "entities", "backup_keys"} <= set(names)
+    for root in (tmp_path / "here", tmp_path / "there"):
+        for name in names:
+            assert getattr(HomePaths(root), name).is_relative_to(root), name
+    here, there = HomePaths(tmp_path / "here"), HomePaths(tmp_path / "there")
+    assert all(
+        getattr(here, name).relative_to(here.root) == getattr(there, name).relative_to(there.root) for name in names
+    )
+
+
+def test_sources_when_read_then_name_no_folder_of_one_system() -> None:
+    systems = tuple(
+        f"/{name}/" for name in ("etc", "usr", "var", "opt", "home", "tmp", "srv", "proc", "dev", "Library")
+    )
+    named: list[str] = []
+    for folder in ("bus", "config", "services", "replay", "supervisor"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+            named += [
+                f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+                for node in texts
+                if isinstance(node.value, str) and node.value.startswith(systems)
+            ]
+    # env is at this place on every system that the bot runs on.
+    assert [line for line in named if not line.endswith(": /usr/bin/env")] == []
 
 
 def test_the_home_follows_its_variable(tmp_path: Path) -> None:

@@ -106,10 +106,24 @@ def test_the_unit_runs_supervisord_from_a_configuration_that_it_writes_first() -
         "Restart=on-failure",
         "UMask=0077",
         "NoNewPrivileges=true",
-        "ProtectSystem=full",
         "PrivateTmp=true",
     ):
         assert line in _unit(), line
+
+
+def test_the_unit_lets_the_bot_write_its_home_alone_and_gain_no_right() -> None:
+    lines = _unit()
+    assert "ProtectSystem=strict" in lines
+    writable = [line.split("=")[1].split() for line in lines if line.startswith("ReadWritePaths=")]
+    # rclone keeps the tokens of a cloud store fresh in its own file.
+    assert writable == [["/opt/tradebot/home", "-/opt/tradebot/.config/rclone"]]
+    for line in (
+        "CapabilityBoundingSet=",
+        "RestrictSUIDSGID=true",
+        "SystemCallFilter=@system-service",
+        "SystemCallErrorNumber=EPERM",
+    ):
+        assert line in lines, line
 
 
 def test_the_unit_when_systemd_reads_it_has_no_fault(tmp_path: Path) -> None:

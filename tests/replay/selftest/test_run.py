@@ -60,6 +60,20 @@ def test_run_when_all_pass_then_says_so_and_leaves_no_home_behind(ground: Ground
     assert not ground.paths.root.exists()
 
 
+def test_run_when_a_routine_keeps_a_file_then_it_is_beside_the_logs_and_outlives_the_home(ground: Ground) -> None:
+    def exports(at: Ground) -> str:
+        made = at.paths.run / "export.ofx"
+        made.write_text("OFXHEADER")
+        at.keep(made, "books.ofx")
+        return "exported"
+
+    record = play(ground, routine("one", exports))
+    folder = ground.production.output / "test_mode" / RUN_ID
+    assert not ground.paths.root.exists()
+    assert sorted(path.name for path in folder.iterdir()) == [record.routines[0].log, "books.ofx", "run.json"]
+    assert (folder / "books.ofx").read_text() == "OFXHEADER"
+
+
 def test_run_when_one_fails_then_others_go_on_save_those_that_need_it_and_the_home_stays(ground: Ground) -> None:
     record = play(
         ground,
