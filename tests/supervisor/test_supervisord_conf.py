@@ -97,7 +97,7 @@ def test_the_unit_runs_supervisord_from_a_configuration_that_it_writes_first() -
     control = f"/opt/tradebot/.venv/bin/supervisorctl -c {written}"
     for line in (
         "Environment=TRADEBOT_HOME=/opt/tradebot/home TRADEBOT_WEB_PORT=8780",
-        "EnvironmentFile=-/opt/tradebot/.env",
+        "EnvironmentFile=-/etc/tradebot.env",
         "ExecStartPre=/opt/tradebot/.venv/bin/python -m bus.processes --write",
         f"ExecStart=/opt/tradebot/.venv/bin/supervisord -n -c {written}",
         f"ExecStop=-{control} shutdown",
