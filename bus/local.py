@@ -72,9 +72,11 @@ class LocalNode(Actor[S]):
         #: Where each type of message goes, as far as any was said.
         self._outboxes: dict[type[Message], tuple[deque[Message], ...]] = {}
         shell = assembly.shell
-        #: What is done around a commit; None where the shell does nothing.
-        self._before_commit = None if type(shell).before_commit is Shell.before_commit else shell.before_commit
-        self._after_commit = None if type(shell).after_commit is Shell.after_commit else shell.after_commit
+        #: What is done around a commit, and for which types of events; None = any.
+        does_before = type(shell).before_commit is not Shell.before_commit
+        does_after = type(shell).after_commit is not Shell.after_commit
+        self._prepares = shell.prepares if does_before else frozenset()
+        self._acts_on = shell.acts_on if does_after else frozenset()
         self._fold = assembly.core.evolve
         self._foreseeing_core = foreseeing(assembly.core)
         self._foreseeing_shell = foreseeing(shell)
@@ -89,8 +91,9 @@ class LocalNode(Actor[S]):
 
     def on_reliable(self, message: Message) -> None:
         """Take one message of another service."""
-        self.clock.heard(message.ts_event)
-        self._run([message])
+        clock = self.clock
+        clock.heard(message.ts_event)
+        self.follow(self.assembly.core.decide(self.state, message, clock.now_ns()))
 
     def outbox_depth(self) -> int:
         """Return how many messages are not delivered yet."""
@@ -122,32 +125,31 @@ class LocalNode(Actor[S]):
             self._foreseeing_shell.let_pass(self.state, ahead)
 
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
-        if self._before_commit is not None:
-            for event in events:
-                self._before_commit(event)
+        prepares = self._prepares
+        for event in events if prepares is None or not prepares.isdisjoint(map(type, events)) else ():
+            self.assembly.shell.before_commit(event)
         self._post(events)
         return events
 
     def _commit(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message] | None:
         """Do as every actor does; there is no process that could die between, and so no point to do it at."""
         events = self._keep(events, cause)
+        acts_on, does_act = self._acts_on, False
         for event in events:
-            self._evolve(event)
+            kind = type(event)
+            does_act = does_act or acts_on is None or kind in acts_on
+            if kind in _OF_THE_RUNTIME:
+                super()._evolve(event)
+            else:
+                self.state = self._fold(self.state, event)
             self._on_event(event)
-        after_commit = self._after_commit
-        if after_commit is None:
+        if not does_act:
             return None
-        now_ns = self.clock.now_ns()
+        after_commit, now_ns = self.assembly.shell.after_commit, self.clock.now_ns()
         for done, event in enumerate(events, 1):
             if reports := after_commit(self.state, event, now_ns):
                 return self._effects(reports, events[done:])
         return None
-
-    def _evolve(self, event: Message) -> None:
-        if type(event) in _OF_THE_RUNTIME:
-            super()._evolve(event)
-        else:
-            self.state = self._fold(self.state, event)
 
     def _post(self, events: Sequence[Message]) -> None:
         """Put events into the outboxes of those who hear of them."""
@@ -221,6 +223,11 @@ class EarlyNode(LocalNode[S]):
     def begin(self) -> None:
         """Begin a session: its steps count from 1."""
         self.step = self._heard_step = 0
+
+    def on_reliable(self, message: Message) -> None:
+        """Take one message of another service, before the session's market data alone."""
+        self.clock.heard(message.ts_event)
+        self._run([message])
 
     def _run(self, messages: Iterable[Message], cause: Cause | None = None) -> int:
         if self._heard_step > self.step:

@@ -1,5 +1,7 @@
 """The journaled state of a session: plan, candidates, accounts, arming, verdicts and the book."""
 
+from typing import Final
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -35,6 +37,8 @@ from services.risk.seen import Seen
 
 #: Refusals that the status topic shows; `denied_total` counts them all.
 DENIED_SHOWN_MAX = 100
+#: What is folded into the portfolio alone.
+_OF_THE_BOOK: Final = frozenset({OrderFilled, FillReversed, OrderExpired, OrderCancelled, IntentClosed})
 #: The newest signal ids that have a verdict: about fifty busy sessions.
 DECIDED_MAX = 10_000
 
@@ -140,7 +144,10 @@ def is_new_session(day: Day, plan: SessionPlanned) -> bool:
 
 
 def fold(day: Day, event: Message) -> Day:
-    """Fold one event; a type that changes nothing here returns the same day."""
+    """Fold one event; one that changes nothing here returns the same day."""
+    if type(event) in _OF_THE_BOOK:
+        portfolio = _book(day.portfolio, event)
+        return day if portfolio is day.portfolio else replace(day, portfolio=portfolio)
     match event:
         case SessionPlanned():
             return _plan(day, event)
@@ -164,7 +171,17 @@ def fold(day: Day, event: Message) -> Day:
             portfolio = book.release_entry(day.portfolio, event.client_order_id)
             return replace(day, portfolio=portfolio, rejections=halts.rejections_after(day.rejections, event.ts_event))
         case _:
-            return replace(day, portfolio=_book(day.portfolio, event))
+            return day
+
+
+def differ(after: Day, before: Day) -> bool:
+    """Tell whether a day was changed; where money has moved, or a position has come or gone, at once."""
+    if after is before:
+        return False
+    book, was = after.portfolio, before.portfolio
+    if book.cash_flow_micros != was.cash_flow_micros or len(book.exposures) != len(was.exposures):
+        return True
+    return after != before
 
 
 def approve(day: Day, order: SubmitOrder) -> Day:
@@ -272,16 +289,12 @@ def _stand(standing: Standing, event: HaltRaised | ChainArmed | ChainDisarmed) -
 
 
 def _book(portfolio: Portfolio, event: Message) -> Portfolio:
-    match event:
-        case OrderFilled():
-            return book.book_fill(portfolio, event)
-        case FillReversed():
-            return book.take_back(portfolio, event)
-        case OrderExpired():
-            return book.release_entry(portfolio, event.client_order_id)
-        case OrderCancelled():
-            return book.release_entry(portfolio, event.client_order_id, event.filled_qty_nanos)
-        case IntentClosed():
-            return book.close_intent(portfolio, event.intent_id)
-        case _:
-            return portfolio
+    if type(event) is OrderFilled:
+        return book.book_fill(portfolio, event)
+    if type(event) is IntentClosed:
+        return book.close_intent(portfolio, event.intent_id)
+    if type(event) is OrderCancelled:
+        return book.release_entry(portfolio, event.client_order_id, event.filled_qty_nanos)
+    if type(event) is OrderExpired:
+        return book.release_entry(portfolio, event.client_order_id)
+    return book.take_back(portfolio, event) if type(event) is FillReversed else portfolio
