@@ -237,16 +237,20 @@ class QuoteBatch(Message, frozen=True, kw_only=True):
         newest = _looked_into
         if newest[0] is not self:
             columns = (self.bids_micros, self.asks_micros, self.bid_sizes_nanos, self.ask_sizes_nanos, self.times_ns)
-            newest = _looked_into = self, views_of(*columns)
+            newest = _looked_into = self, views_of(*columns), {}
+        known = newest[2].get(row)
+        if known is not None:
+            return known
         bids, asks, bid_sizes, ask_sizes, times = newest[1]
         bid, ask, bid_size, ask_size = bids[row], asks[row], bid_sizes[row], ask_sizes[row]
         if not (0 <= bid <= PRICE_MICROS_MAX and 0 <= ask <= PRICE_MICROS_MAX and bid_size >= 0 and ask_size >= 0):
             return None
-        return Quote(self.symbols[row], bid, ask, bid_size, ask_size, times[row])
+        quote = newest[2][row] = Quote(self.symbols[row], bid, ask, bid_size, ask_size, times[row])
+        return quote
 
 
-#: The newest batch that was asked for a quote, and views of its columns.
-_looked_into: tuple[QuoteBatch | None, tuple[Sequence[int], ...]] = (None, ())
+#: The newest batch that was asked for a quote, views of its columns, and the quotes that were asked for, by row.
+_looked_into: tuple[QuoteBatch | None, tuple[Sequence[int], ...], dict[int, Quote]] = (None, (), {})
 
 
 class BarBatch(Message, frozen=True, kw_only=True):

@@ -52,6 +52,8 @@ def within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
 
 def not_restricted(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny a name of RESTRICTED_SYMBOLS, as what is watched, as what is bought, and as what an option is on."""
+    if not facts.limits.restricted:
+        return None
     names = (signal.symbol, signal.instrument, underlying_of(signal.instrument) or signal.instrument)
     found = [name for name in names if plain_symbol(name) in facts.limits.restricted]
     return (f"{found[0]} is restricted", "a symbol that RESTRICTED_SYMBOLS does not name") if found else None

@@ -48,12 +48,10 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
 
     def quote_of(self, symbol: str) -> Quote | None:
         """Return a symbol's newest quote."""
-        known = self.__dict__
-        key = f"quote of {symbol}"
-        if key not in known:
-            known[key] = self.market.quote_of(symbol)
-        quote: Quote | None = known[key]
-        return quote
+        known: tuple[str, Quote | None] | None = self.__dict__.get("_quoted")
+        if known is None or known[0] != symbol:
+            known = self.__dict__["_quoted"] = symbol, self.market.quote_of(symbol)
+        return known[1]
 
     def asset_of(self, symbol: str) -> AssetLine | None:
         """Return what the broker said of a symbol in this session; None when it said nothing."""
@@ -75,9 +73,8 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
 
     def size_of(self, signal: SignalRaised) -> Sizing:
         """Return how much of the signal's instrument the limits allow at the ask; nothing without a quote."""
-        known = self.__dict__
-        key = f"size of {signal.signal_id}"
-        if key not in known:
+        known: tuple[str, Sizing] | None = self.__dict__.get("_sized")
+        if known is None or known[0] != signal.signal_id:
             quote = self.quote_of(signal.instrument)
             wanted = Wanted(
                 ask_micros=quote.ask_micros * multiplier_of(signal.instrument) if quote else 0,
@@ -87,9 +84,8 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
                 symbol_nanos=self.symbol_nanos(signal.instrument),
                 premium_max_micros=self.limits.options.premium_max_micros if is_option(signal.instrument) else None,
             )
-            known[key] = size_entry(self.limits, self.means, wanted)
-        sizing: Sizing = known[key]
-        return sizing
+            known = self.__dict__["_sized"] = signal.signal_id, size_entry(self.limits, self.means, wanted)
+        return known[1]
 
 
 class Check(Struct, frozen=True, kw_only=True):

@@ -61,7 +61,8 @@ class Pace:
 
         What seems to lie in the future counts too: the clock went back.
         """
-        return sum(count for ts_ns, count in self._minute if ts_ns > now_ns - span_ns)
+        after_ns = now_ns - span_ns
+        return sum([count for ts_ns, count in self._minute if ts_ns > after_ns])
 
     def repeats(self, symbol: str, wanted: Placed) -> int:
         """Return how many orders equal to this one were approved within REPEAT_WINDOW_NS before it."""
