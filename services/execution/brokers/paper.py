@@ -82,7 +82,7 @@ class PaperBroker(Broker):
         self._slippage_ppm = slippage_ppm
         self._commission = commission
         self._account = self._books.account()
-        self._working = WorkingOrders(self._books.working_orders())
+        self._working = WorkingOrders(self._books.working_orders(), keeps_peaks=is_buffered)
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
@@ -296,8 +296,8 @@ class PaperBroker(Broker):
             return ()
         self._board = self._board.heard(batch)
         is_open = self._is_open(batch.ts_event)
-        moved = self._working.moved_by(batch) if is_open else ()
-        if is_open and not moved:
+        moved = self._working.moved_by(batch, batch.ts_event - self._rules.latency_ns) if is_open else ()
+        if is_open and not moved and not self._working.has_risen:
             self._account = Account(newest.cash_micros, session_date, batch.step)
             return []
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, batch.ts_event)
@@ -386,7 +386,7 @@ class PaperBroker(Broker):
 
     def _keep(self, draft: _Draft, account: Account) -> None:
         """Put a draft on disk, then take it for the truth; without a changed order nothing is written."""
-        if draft.orders or draft.expiries:
+        if draft.orders or draft.expiries or self._working.has_risen:
             changed = {symbol: draft.positions.get(symbol, 0) for symbol in draft.moved}
             self._books.write(
                 account=account,
@@ -468,7 +468,7 @@ class PaperBroker(Broker):
             self._taken[key] = (minute, execution.qty_nanos + (taken if before == minute else 0))
 
     def _adopt(self, draft: _Draft) -> None:
-        self._reserved = None
+        self._reserved, self._working.has_risen = None, False
         for order in draft.orders.values():
             if order.state == "WORKING":
                 self._working.put(order)
@@ -488,4 +488,6 @@ class PaperBroker(Broker):
 
     def close(self) -> None:
         """Close the books."""
+        if risen := self._working.take_risen():
+            self._books.write(account=self._books.account(), orders=risen)
         self._books.close()

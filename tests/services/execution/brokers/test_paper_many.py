@@ -27,7 +27,7 @@ def test_orders_when_many_wait_then_only_looking_at_those_that_quotes_concern_ch
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         brokers = [PaperBroker(Path(folder) / name, starting_cash_micros=9_000 * m.MICROS) for name in ("a", "b")]
-        brokers[1]._working.moved_by = lambda _batch: list(brokers[1]._working.values())  # type: ignore[method-assign] - the plain way
+        brokers[1]._working.moved_by = lambda _batch, _heard_ns: list(brokers[1]._working.values())  # type: ignore[method-assign] - the plain way
         told = [list(_waiting(broker, moments, trails)) for broker in brokers]
         assert told[0] == told[1]
         assert brokers[0].account(DAY, 0) == brokers[1].account(DAY, 0)
