@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus.instruments import is_option, multiplier_of
+from bus.instruments import is_option, multiplier_of, notional_of
 from bus.messages import NANOS, AssetLine, Quote, SignalRaised
 from services.risk.day import Day
 from services.risk.market import Market
@@ -85,6 +85,20 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
                 premium_max_micros=self.limits.options.premium_max_micros if is_option(signal.instrument) else None,
             )
             known = self.__dict__["_sized"] = signal.signal_id, size_entry(self.limits, self.means, wanted)
+        return known[1]
+
+
+    def order_nanos(self, signal: SignalRaised) -> int:
+        """Return what would be ordered: the size, or the least quantity where the limits together leave nothing."""
+        return max(self.size_of(signal).qty_nanos, self.step_nanos(signal.instrument))
+
+    def cost_micros(self, signal: SignalRaised) -> int:
+        """Return what the order would cost at the ask; 0 without one."""
+        known: tuple[str, int] | None = self.__dict__.get("_cost")
+        if known is None or known[0] != signal.signal_id:
+            quote, nanos = self.quote_of(signal.instrument), self.order_nanos(signal)
+            cost = notional_of(signal.instrument, quote.ask_micros, nanos) if quote else 0
+            known = self.__dict__["_cost"] = signal.signal_id, cost
         return known[1]
 
 

@@ -133,10 +133,8 @@ class PaperBroker(Broker):
 
     def _standing_bid(self, request: OrderRequest) -> int:
         """Return the bid that stands at the acceptance: a trailing stop's first peak. 0 = none heard."""
-        quote = self._board.quote_of(request.symbol)
-        if request.order_type != "TRAILING_STOP" or quote is None or not matching.is_tradable(quote):
-            return 0
-        return quote.bid_micros
+        quote = self._board.quote_of(request.symbol) if request.order_type == "TRAILING_STOP" else None
+        return quote.bid_micros if quote is not None and matching.is_tradable(quote) else 0
 
     def _refusal(self, request: OrderRequest) -> str | None:
         if request.qty_nanos <= 0:
@@ -164,7 +162,7 @@ class PaperBroker(Broker):
     def _uncovered(self, request: OrderRequest) -> str | None:
         """Return why a sale could end short: what is held is counted once, also by the sales that wait."""
         held = self._positions.get(request.symbol, 0)
-        waiting = sum(o.rest_nanos for o in self._working.of(request.symbol) if o.side == "SELL")
+        waiting = sum([o.rest_nanos for o in self._working.of(request.symbol) if o.side == "SELL"])
         if request.qty_nanos <= held - waiting:
             return None
         return (
