@@ -8,7 +8,6 @@ left, then `settle`, then the next market message.
 import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -254,6 +253,8 @@ class LocalChain:
         may_look_ahead: bool = True,
     ) -> None:
         self.clock = SessionClock(follows_feed=True)
+        #: Python's own thresholds, while this chain has set others.
+        self._collected_after: tuple[int, int, int] | None = None
         self.nodes: dict[ServiceName, LocalNode[Any]] = {}
         for name in SERVICES:
             if name not in assemblies:
@@ -299,15 +300,21 @@ class LocalChain:
     def play(self, feed: Iterable[MarketMessage]) -> int:
         """Play a session to its end; return how many market messages it had."""
         steps = 0
-        with _rare_collections():
-            for part in blocks_of(feed):
-                if isinstance(part, Block):
-                    self._play_block(part)
-                    steps += len(part.messages)
-                else:
-                    self._play_message(part)
-                    steps = part.step if isinstance(part, FeedEnded) else steps + 1
+        self._collect_rarely()
+        for part in blocks_of(feed):
+            if isinstance(part, Block):
+                self._play_block(part)
+                steps += len(part.messages)
+            else:
+                self._play_message(part)
+                steps = part.step if isinstance(part, FeedEnded) else steps + 1
         return steps
+
+    def _collect_rarely(self) -> None:
+        """Let Python look for cycles rarely until this chain is closed: what is played makes none, and is kept."""
+        if self._collected_after is None:
+            self._collected_after = gc.get_threshold()
+            gc.set_threshold(_COLLECTED_AFTER, *self._collected_after[1:])
 
     def _play_block(self, block: Block) -> None:
         """Play quotes and bars: those that nobody acts on many at a time, the others one by one."""
@@ -359,6 +366,9 @@ class LocalChain:
 
     def close(self) -> None:
         """Close shells and stores."""
+        if self._collected_after is not None:
+            gc.set_threshold(*self._collected_after)
+            self._collected_after = None
         for node in self.nodes.values():
             node.assembly.shell.close()
 
@@ -372,17 +382,6 @@ class LocalChain:
             else:
                 return
         raise RuntimeError(f"more than {_DELIVERIES_MAX} deliveries follow from one market message")
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Let Python look for cycles rarely inside the block: what is played makes none, and all of it is kept."""
-    before = gc.get_threshold()
-    gc.set_threshold(_COLLECTED_AFTER, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _ignore_halt(_rule: str, _detail: str) -> None:

@@ -224,15 +224,16 @@ class QuoteBatch(Message, frozen=True, kw_only=True):
     def quote_of(self, symbol: str) -> Quote | None:
         """Return one symbol's quote, None when it is not in the batch or one of its numbers is below zero."""
         row = rows_of(self.symbols).get(symbol)
-        return None if row is None else self._quote(row)
+        return None if row is None else self.quote_at(row)
 
     @property
     def quotes(self) -> tuple[Quote, ...]:
         """Return every quote that makes sense."""
-        found = (self._quote(row) for row in range(len(self.symbols)))
+        found = (self.quote_at(row) for row in range(len(self.symbols)))
         return tuple(quote for quote in found if quote is not None)
 
-    def _quote(self, row: int) -> Quote | None:
+    def quote_at(self, row: int) -> Quote | None:
+        """Return the quote of one symbol by its place, None when one of its numbers is below zero."""
         global _looked_into  # noqa: PLW0603 - the newest batch is asked for many of its quotes, one after the other
         newest = _looked_into
         if newest[0] is not self:

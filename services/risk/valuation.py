@@ -118,7 +118,7 @@ class Valuation:
             place = self._place[exposure.intent_id] = len(self._exposures)
             self._exposures.append(_NOTHING)
             self.picks.append(exposure.symbol)
-            self._bids.append(self._marks.by_name.get(exposure.symbol, 0))
+            self._bids.append(self._marks.bid_of(exposure.symbol))
             self._counts[exposure.symbol] += 1
             self._shares.append(0)
         self._count(self._exposures[place], -1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from bus.columns import Picks, rows_of
-from bus.messages import QuoteBatch
+from bus.messages import Quote, QuoteBatch
 from services.execution.brokers import matching
 from services.execution.brokers.matching import BookOrder
 
@@ -162,19 +162,18 @@ class WorkingOrders:
             for place, bid, above, below in zip(range(len(bids)), bids, self._above, self._below, strict=True)
             if bid > above or bid <= below
         ]
-        if self._keeps_peaks:
-            places = [place for place in places if not self._only_follows(place, bids[place], batch, heard_ns)]
+        if self._keeps_peaks and places:
+            rows = self._picks.rows_in(batch.symbols) or ()
+            places = [p for p in places if not self._only_follows(p, bids[p], batch.quote_at(rows[p]), heard_ns)]
         moved = [self._newest(self._keys[place]) for place in places]
         moved.sort(key=_by_acceptance)
         return moved
 
-    def _only_follows(self, place: int, bid: int, batch: QuoteBatch, heard_ns: int) -> bool:
+    def _only_follows(self, place: int, bid: int, quote: Quote | None, heard_ns: int) -> bool:
         """Tell whether a quote does no more to an order than to raise its peak, and raise it."""
         if not 0 <= self._above[place] < bid:
             return False
-        order = self._placed[place]
-        quote = batch.quote_of(order.symbol)
-        if quote is not None and heard_ns > order.accepted_ns and matching.is_tradable(quote):
+        if quote is not None and heard_ns > self._placed[place].accepted_ns and matching.is_tradable(quote):
             self._raise(place, bid)
         return True
 
