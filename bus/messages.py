@@ -123,8 +123,11 @@ def cash_micros(price_micros: int, qty_nanos: int) -> int:
     return round_to_cent(notional_micros(price_micros, qty_nanos))
 
 
-class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """Base of the catalogue: two times on each message."""
+class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True, gc=False):
+    """Base of the catalogue: two times on each message.
+
+    Nothing in a message leads back to it, so Python need not look for cycles through it (`gc=False`).
+    """
 
     ts_event: Ns
     ts_init: Ns
@@ -152,14 +155,14 @@ class OperatorCommand(OperatorRequest, frozen=True, kw_only=True):
     reason: Text
 
 
-class Item(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class Item(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """Base of what messages carry in tuples; without field names on the wire, since there may be hundreds."""
 
 
 # --- market data: lossy ------------------------------------------------------------------------------------------
 
 
-class Quote(Struct, frozen=True):
+class Quote(Struct, frozen=True, gc=False):
     """One symbol's best bid and ask. Zero price or size = that side is absent. `ts_event` is when it was heard."""
 
     symbol: str
@@ -170,7 +173,7 @@ class Quote(Struct, frozen=True):
     ts_event: int
 
 
-class Bar(Struct, frozen=True):
+class Bar(Struct, frozen=True, gc=False):
     """One symbol's trades of one minute; `volume_nanos` in billionths of a share."""
 
     symbol: str

@@ -39,7 +39,7 @@ _FOLDED_MAX: Final = 4_096
 _folded: dict[int, tuple["Intent", IntentEvent, "Intent"]] = {}
 
 
-class Intent(Struct, frozen=True, kw_only=True):
+class Intent(Struct, frozen=True, kw_only=True, gc=False):
     """What risk approved, and what became of it.
 
     `exit_reason` is set once something other than the time wants the position sold, and stays set. `guarded_nanos` is
@@ -73,8 +73,11 @@ class Intent(Struct, frozen=True, kw_only=True):
         """
         held = -self.gone_nanos
         for order in self.orders:
-            if order.filled_nanos and order.prepared.leg != "fund":
-                held += order.filled_nanos if order.prepared.side == "BUY" else -order.filled_nanos
+            filled = order.filled_nanos
+            if filled:
+                prepared = order.prepared
+                if prepared.leg != "fund":
+                    held += filled if prepared.side == "BUY" else -filled
         return held
 
     @property

@@ -164,7 +164,7 @@ def client_order_id(account: str, intent_id: str, leg: Leg, *, attempt: int) -> 
     )
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, frozen=True, kw_only=True, gc=False):
     """One order as execution knows it.
 
     `paid` is the sum of price in micros times quantity in nanos; `ts_ns` is when it last changed.

@@ -66,7 +66,7 @@ UNDO_MAX: Final = 100
 RECENT_FILLS_MAX: Final = 500
 
 
-class Undo(Struct, frozen=True, kw_only=True):
+class Undo(Struct, frozen=True, kw_only=True, gc=False):
     """What the lots of a commodity were before an entry changed them."""
 
     seq: int

@@ -67,7 +67,7 @@ class LotClose(Struct, frozen=True, kw_only=True, gc=False):
         return self.proceeds_micros - self.cost_micros
 
 
-class LotChange(Struct, frozen=True, kw_only=True):
+class LotChange(Struct, frozen=True, kw_only=True, gc=False):
     """What an entry does to the lots of one commodity: first `closes`, then `opens`."""
 
     commodity: str

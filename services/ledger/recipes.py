@@ -79,7 +79,7 @@ class Booking(Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.event_type} of {units}{dollars(self.cash_micros)} dollars"
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class Draft(Struct, frozen=True, kw_only=True, gc=False):
     """An entry before it has a number."""
 
     description: str

@@ -41,7 +41,7 @@ def within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
     # The switch itself trips when the step is complete; a loss that is known already stops this entry.
     if facts.day.account is None:
         return ("no account report for this session", "an account report")
-    limit = kill_switch.loss_limit_micros(facts.day.start_equity_micros, facts.limits.daily_loss_limit_ppm)
+    limit = kill_switch.loss_limit_micros(facts.means.start_equity_micros, facts.limits.daily_loss_limit_ppm)
     pnl = facts.valuation.pnl_micros(facts.market)
     peak = kill_switch.base_micros(facts.limits.daily_loss_from, facts.day.peak_micros)
     if not kill_switch.is_breached(pnl - peak, limit):

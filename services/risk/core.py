@@ -88,7 +88,7 @@ _STATE_INPUTS: Final = frozenset(
 _UNHEARD: Final = frozenset({QuoteBatch, BarBatch, OrderAccepted})
 
 
-class RiskState(Struct, frozen=True, kw_only=True):
+class RiskState(Struct, frozen=True, kw_only=True, gc=False):
     """`day` and `funds` come back after a restart, from the journal; `market` does not."""
 
     day: Day

@@ -43,7 +43,7 @@ _OF_THE_BOOK: Final = frozenset({OrderFilled, FillReversed, OrderExpired, OrderC
 DECIDED_MAX = 10_000
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class Standing(Struct, frozen=True, kw_only=True, gc=False):
     """May the chain trade at all. It starts not armed; a halt stands until an arming answers its number."""
 
     is_armed: bool = False
@@ -64,7 +64,7 @@ class Standing(Struct, frozen=True, kw_only=True):
         return self.was_armed and not self.is_armed
 
 
-class Day(Struct, frozen=True, kw_only=True):
+class Day(Struct, frozen=True, kw_only=True, gc=False):
     """Everything that a restart brings back.
 
     `accounts` holds the first report of each session date; `assets` what the broker said of each symbol in the session
@@ -104,7 +104,8 @@ class Day(Struct, frozen=True, kw_only=True):
 
         It is the cash alone, less what is set aside: positions that were there before are not the bot's to risk.
         """
-        return max(self.account.cash_micros - self.reserved_micros, 0) if self.account else 0
+        account = self.account
+        return max(account.cash_micros - self.reserved_micros, 0) if account else 0
 
     def asset_of(self, symbol: str) -> AssetLine | None:
         """Return what the broker said of a symbol in the planned session; None when it said nothing."""

@@ -116,7 +116,7 @@ class Check(Struct, frozen=True, kw_only=True):
     needs_evidence: bool = False
 
 
-class Denial(Struct, frozen=True, kw_only=True):
+class Denial(Struct, frozen=True, kw_only=True, gc=False):
     """Why a signal does not become an order."""
 
     rule: str

@@ -29,7 +29,7 @@ def not_open(signal: SignalRaised, facts: Facts) -> Finding | None:
 def allocation(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny when TOTAL_ALLOCATION does not leave enough for one share, or for the least fraction of it."""
     quote = facts.quote_of(signal.instrument)
-    limit = allocation_limit_micros(facts.limits, facts.day.start_equity_micros)
+    limit = allocation_limit_micros(facts.limits, facts.means.start_equity_micros)
     if quote is None:
         return (f"no quote of {signal.instrument} was heard", f"at most {dollars(limit)}")
     used, step = facts.means.allocated_micros, facts.step_nanos(signal.instrument)
@@ -56,7 +56,7 @@ def sized(signal: SignalRaised, facts: Facts) -> Finding | None:
 def within_symbol(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny what would make one symbol worth more than MAX_POSITION_PER_SYMBOL, whoever holds it."""
     quote = facts.quote_of(signal.instrument)
-    limit = symbol_limit_micros(facts.limits, facts.day.start_equity_micros)
+    limit = symbol_limit_micros(facts.limits, facts.means.start_equity_micros)
     there, more = facts.symbol_nanos(signal.instrument), facts.order_nanos(signal)
     has_ask = quote is not None and quote.ask_micros != 0
     if quote and has_ask and notional_of(signal.instrument, quote.ask_micros, there + more) <= limit:

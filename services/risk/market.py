@@ -114,7 +114,7 @@ class Marks(Mapping[str, int]):
 NO_MARKS = Marks()
 
 
-class Market(Struct, frozen=True, kw_only=True):
+class Market(Struct, frozen=True, kw_only=True, gc=False):
     """What was heard. `marks` is the newest good bid of what is held; `volumes` are nanos since the open.
 
     `bars_step` is the newest market step that brought bars, 0 before any. `volumes` is changed in place: only

@@ -18,7 +18,7 @@ REPEAT_WINDOW_NS: Final = 10 * SECOND_NS
 REPEATS_KEPT: Final = 10
 
 
-class Placed(Struct, frozen=True):
+class Placed(Struct, frozen=True, gc=False):
     """One approved entry as the throttle compares it, with the session time of its approval."""
 
     side: Side
