@@ -86,8 +86,7 @@ class SessionClock:
 
     def heard(self, ts_ns: int) -> None:
         """Advance to the time of market data; it never goes back."""
-        if ts_ns > self._feed_ns:
-            self._feed_ns = ts_ns
+        self._feed_ns = max(self._feed_ns, ts_ns)
 
     def now_ns(self) -> int:
         """Return session time, UTC nanoseconds; 0 in replay before any data was heard."""

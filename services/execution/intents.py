@@ -177,7 +177,7 @@ def _fold(intent: Intent, event: IntentEvent) -> Intent:
             guarded_nanos=guarded.guarded_nanos + event.qty_nanos,
             guarded_from_micros=max(guarded.guarded_from_micros, event.price_micros),
         )
-    return _fold_order(intent, event)
+    return _fold_order(intent, event)  # type: ignore[arg-type]  # what is none of an order was looked for above
 
 
 def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
@@ -187,7 +187,7 @@ def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
     return replace(
         intent,
         orders=orders,
-        end_detail=event.detail if type(event) in _ENDS else intent.end_detail,
+        end_detail=event.detail if type(event) in _ENDS else intent.end_detail,  # type: ignore[union-attr]  # each has one
         exit_reason=intent.exit_reason or _lost_protection(before, after) or _given_up_protection(before, event),
         # A fill after the end, or the loss of one, re-opens the intent: what it holds has to be protected and sold.
         is_closed=intent.is_closed and not isinstance(event, m.OrderFilled | m.FillReversed) and not after.is_open,

@@ -132,9 +132,9 @@ class LedgerCore:
 
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
         """Book what execution tells and operators order, once; what cannot be booked is suspended with its reason."""
-        if type(message) is OrderFilled:
-            return self.book(state, event_of(message), now_ns)
         match message:
+            case OrderFilled() | CashMoved() | ContractsExpired() | ContractsExercised():
+                return self.book(state, event_of(message), now_ns)
             case EntryReversed() | SuspenseExplained() | PayoutOrdered():
                 return self._ordered(state, message, now_ns)
             case AccountStated():
@@ -143,13 +143,12 @@ class LedgerCore:
                 return self.book(state, holdings_facts.reserve_of(message), now_ns)
             case BooksRequested():
                 return (holdings_facts.report(state, message, self._settings.broker_name, now_ns),)
-            case SharesSplit() if not state.lots.get(accounts.unit_commodity(message.symbol)):
+            case SharesSplit():
                 # The account may hold shares that are not of these books.
-                return ()
+                is_held = bool(state.lots.get(accounts.unit_commodity(message.symbol)))
+                return self.book(state, event_of(message), now_ns) if is_held else ()
             case FillReversed():
                 return self._take_back(state, message, now_ns)
-            case CashMoved() | ContractsExpired() | ContractsExercised() | SharesSplit():
-                return self.book(state, event_of(message), now_ns)
             case _:
                 # The routes let nothing else through, so there is nothing else to book.
                 return ()

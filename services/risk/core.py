@@ -16,7 +16,6 @@ from bus.messages import (
     ChainDisarmed,
     CloseIntent,
     ExitSignalled,
-    FeedEnded,
     FillReversed,
     FundsQuoteRequested,
     HaltRaised,

@@ -161,18 +161,22 @@ def fold(day: Day, event: Message) -> Day:
             is_answer = isinstance(event, HaltRaised) and event.rule == halts.REJECTIONS
             rejections = () if is_answer else day.rejections
             return replace(day, standing=_stand(day.standing, event), rejections=rejections)
-        case OrderDenied():
-            shown = (*day.denied, event)[-DENIED_SHOWN_MAX:]
-            decided = day.decided.adding(event.intent_id)
-            return replace(day, decided=decided, denied=shown, denied_total=day.denied_total + 1)
         case KillSwitchTripped() | ResultPeaked():
             is_tripped = day.is_tripped or isinstance(event, KillSwitchTripped)
             return replace(day, is_tripped=is_tripped, peak_micros=event.peak_micros)
-        case OrderRejected():
-            portfolio = book.release_entry(day.portfolio, event.client_order_id)
-            return replace(day, portfolio=portfolio, rejections=halts.rejections_after(day.rejections, event.ts_event))
+        case OrderDenied() | OrderRejected():
+            return _refused(day, event)
         case _:
             return day
+
+
+def _refused(day: Day, event: OrderDenied | OrderRejected) -> Day:
+    if isinstance(event, OrderDenied):
+        shown = (*day.denied, event)[-DENIED_SHOWN_MAX:]
+        decided = day.decided.adding(event.intent_id)
+        return replace(day, decided=decided, denied=shown, denied_total=day.denied_total + 1)
+    portfolio = book.release_entry(day.portfolio, event.client_order_id)
+    return replace(day, portfolio=portfolio, rejections=halts.rejections_after(day.rejections, event.ts_event))
 
 
 def differ(after: Day, before: Day) -> bool:

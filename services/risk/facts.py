@@ -87,7 +87,6 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
             known = self.__dict__["_sized"] = signal.signal_id, size_entry(self.limits, self.means, wanted)
         return known[1]
 
-
     def order_nanos(self, signal: SignalRaised) -> int:
         """Return what would be ordered: the size, or the least quantity where the limits together leave nothing."""
         return max(self.size_of(signal).qty_nanos, self.step_nanos(signal.instrument))

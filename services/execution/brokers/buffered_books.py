@@ -42,8 +42,7 @@ class BufferedBooks(PaperBooks):
         self._cash = account
         for order in orders:
             self._orders[order.client_order_id] = order
-            if order.seq > self._newest_order:
-                self._newest_order = order.seq
+            self._newest_order = max(self._newest_order, order.seq)
         for execution in executions:
             self._executions.append(execution)
             self._of_order.setdefault(execution.client_order_id, []).append(execution)
