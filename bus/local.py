@@ -125,29 +125,30 @@ class LocalNode(Actor[S]):
 
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
         prepares = self._prepares
-        for event in events if prepares is None or not prepares.isdisjoint(map(type, events)) else ():
-            self.assembly.shell.before_commit(event)
+        if prepares is None or prepares:
+            for event in events:
+                if prepares is None or type(event) in prepares:
+                    self.assembly.shell.before_commit(event)
         self._post(events)
         return events
 
     def _commit(self, events: Sequence[Message], cause: Cause | None) -> Iterator[Message] | None:
         """Do as every actor does; there is no process that could die between, and so no point to do it at."""
         events = self._keep(events, cause)
-        acts_on, does_act = self._acts_on, False
         for event in events:
-            kind = type(event)
-            does_act = does_act or acts_on is None or kind in acts_on
-            if kind in _OF_THE_RUNTIME:
+            if type(event) in _OF_THE_RUNTIME:
                 super()._evolve(event)
             else:
                 self.state = self._fold(self.state, event)
             self._on_event(event)
-        if not does_act:
+        acts_on = self._acts_on
+        acting = events if acts_on is None else [event for event in events if type(event) in acts_on] if acts_on else ()
+        if not acting:
             return None
         after_commit, now_ns = self.assembly.shell.after_commit, self.clock.now_ns()
-        for done, event in enumerate(events, 1):
+        for done, event in enumerate(acting, 1):
             if reports := after_commit(self.state, event, now_ns):
-                return self._effects(reports, events[done:])
+                return self._effects(reports, acting[done:])
         return None
 
     def _post(self, events: Sequence[Message]) -> None:
