@@ -4,6 +4,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -176,10 +177,10 @@ def _chain(paths: HomePaths) -> tuple[LocalChain, dict[type[Message], int]]:
         "execution": services.execution.shell.build(setup),
         "ledger": services.ledger.shell.build(setup),
     }
-    counts: dict[type[Message], int] = {}
+    counts: dict[type[Message], int] = defaultdict(int)
 
     def count(_service: ServiceName, event: Message) -> None:
-        counts[type(event)] = counts.get(type(event), 0) + 1
+        counts[type(event)] += 1
 
     return LocalChain(assemblies, count), counts
 

@@ -85,7 +85,9 @@ class Actor(ABC, Generic[S]):
     def follow(self, events: Sequence[Message]) -> None:
         """Commit what was decided, if it is anything, and decide what follows."""
         if events:
-            self._run(self._commit(events, None) or ())
+            reports = self._commit(events, None)
+            if reports is not None:
+                self._run(reports)
 
     def on_gap(self) -> None:
         """Let the shell find out what happened while this process stood still."""

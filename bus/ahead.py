@@ -8,6 +8,7 @@ numbers of the messages, so the answer is exact, and nobody learns what it says 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -165,10 +166,12 @@ class Ahead:
         first, known = self._first, self._block.stops
         if first == self._last:
             return len(self)
-        fresh = [i for i, key in enumerate(keys) if known.get(key, -1) < first]
-        if fresh:
+        places = list(map(known.get, keys, repeat(-1)))
+        if min(places) < first:
+            fresh = [i for i, place in enumerate(places) if place < first]
             self._find_stops([keys[i] for i in fresh], [(rows[i], peaks[i], trails_bps[i]) for i in fresh])
-        return self._messages_before(min([known[key] for key in keys]) - first)
+            places = [known[key] for key in keys]
+        return self._messages_before(min(places) - first)
 
     def _find_stops(self, keys: list[str], terms: list[tuple[int, int, int]]) -> None:
         """Find where stops are hit; the terms of each are its name's place, its peak and its trail."""

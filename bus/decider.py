@@ -15,7 +15,7 @@ process's own life, `shell.on_gap`; when the process is told to stop, `shell.on_
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from bus.messages import MarketMessage, Message, StatusMessage
 
@@ -71,7 +71,13 @@ class Shell(Generic[S]):
     A returned message is a *report*: the runtime gives it to `core.decide` at once. A shell that does several effects
     in one call yields their reports: each is decided and committed before the next effect is done. Its state has to be
     one that is folded in place, so that it is the newest all the while.
+
+    `prepares` and `acts_on` are the types of events for which `before_commit` and `after_commit` may do something; None
+    is any. A runtime need not call them for others.
     """
+
+    prepares: ClassVar[frozenset[type[Message]] | None] = None
+    acts_on: ClassVar[frozenset[type[Message]] | None] = None
 
     def on_start(self, state: S, now_ns: int) -> Sequence[Message]:
         """Recover after the journal was folded: look up what a crash may have left open."""

@@ -8,7 +8,6 @@ left, then `settle`, then the next market message.
 import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -72,9 +71,11 @@ class LocalNode(Actor[S]):
         #: Where each type of message goes, as far as any was said.
         self._outboxes: dict[type[Message], tuple[deque[Message], ...]] = {}
         shell = assembly.shell
-        #: What is done around a commit; None where the shell does nothing.
-        self._before_commit = None if type(shell).before_commit is Shell.before_commit else shell.before_commit
-        self._after_commit = None if type(shell).after_commit is Shell.after_commit else shell.after_commit
+        #: What is done around a commit, and for which types of events; None = any.
+        does_before = type(shell).before_commit is not Shell.before_commit
+        does_after = type(shell).after_commit is not Shell.after_commit
+        self._prepares = shell.prepares if does_before else frozenset()
+        self._acts_on = shell.acts_on if does_after else frozenset()
         self._fold = assembly.core.evolve
         self._foreseeing_core = foreseeing(assembly.core)
         self._foreseeing_shell = foreseeing(shell)
@@ -89,8 +90,9 @@ class LocalNode(Actor[S]):
 
     def on_reliable(self, message: Message) -> None:
         """Take one message of another service."""
-        self.clock.heard(message.ts_event)
-        self._run([message])
+        clock = self.clock
+        clock.heard(message.ts_event)
+        self.follow(self.assembly.core.decide(self.state, message, clock.now_ns()))
 
     def outbox_depth(self) -> int:
         """Return how many messages are not delivered yet."""
@@ -122,9 +124,11 @@ class LocalNode(Actor[S]):
             self._foreseeing_shell.let_pass(self.state, ahead)
 
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
-        if self._before_commit is not None:
+        prepares = self._prepares
+        if prepares is None or prepares:
             for event in events:
-                self._before_commit(event)
+                if prepares is None or type(event) in prepares:
+                    self.assembly.shell.before_commit(event)
         self._post(events)
         return events
 
@@ -132,22 +136,20 @@ class LocalNode(Actor[S]):
         """Do as every actor does; there is no process that could die between, and so no point to do it at."""
         events = self._keep(events, cause)
         for event in events:
-            self._evolve(event)
+            if type(event) in _OF_THE_RUNTIME:
+                super()._evolve(event)
+            else:
+                self.state = self._fold(self.state, event)
             self._on_event(event)
-        after_commit = self._after_commit
-        if after_commit is None:
+        acts_on = self._acts_on
+        acting = events if acts_on is None else [event for event in events if type(event) in acts_on] if acts_on else ()
+        if not acting:
             return None
-        now_ns = self.clock.now_ns()
-        for done, event in enumerate(events, 1):
+        after_commit, now_ns = self.assembly.shell.after_commit, self.clock.now_ns()
+        for done, event in enumerate(acting, 1):
             if reports := after_commit(self.state, event, now_ns):
-                return self._effects(reports, events[done:])
+                return self._effects(reports, acting[done:])
         return None
-
-    def _evolve(self, event: Message) -> None:
-        if type(event) in _OF_THE_RUNTIME:
-            super()._evolve(event)
-        else:
-            self.state = self._fold(self.state, event)
 
     def _post(self, events: Sequence[Message]) -> None:
         """Put events into the outboxes of those who hear of them."""
@@ -222,6 +224,11 @@ class EarlyNode(LocalNode[S]):
         """Begin a session: its steps count from 1."""
         self.step = self._heard_step = 0
 
+    def on_reliable(self, message: Message) -> None:
+        """Take one message of another service, before the session's market data alone."""
+        self.clock.heard(message.ts_event)
+        self._run([message])
+
     def _run(self, messages: Iterable[Message], cause: Cause | None = None) -> int:
         if self._heard_step > self.step:
             raise RuntimeError(f"{self.name} was told something in a session whose market data it has heard already")
@@ -247,6 +254,8 @@ class LocalChain:
         may_look_ahead: bool = True,
     ) -> None:
         self.clock = SessionClock(follows_feed=True)
+        #: Python's own thresholds, while this chain has set others.
+        self._collected_after: tuple[int, int, int] | None = None
         self.nodes: dict[ServiceName, LocalNode[Any]] = {}
         for name in SERVICES:
             if name not in assemblies:
@@ -292,15 +301,21 @@ class LocalChain:
     def play(self, feed: Iterable[MarketMessage]) -> int:
         """Play a session to its end; return how many market messages it had."""
         steps = 0
-        with _rare_collections():
-            for part in blocks_of(feed):
-                if isinstance(part, Block):
-                    self._play_block(part)
-                    steps += len(part.messages)
-                else:
-                    self._play_message(part)
-                    steps = part.step if isinstance(part, FeedEnded) else steps + 1
+        self._collect_rarely()
+        for part in blocks_of(feed):
+            if isinstance(part, Block):
+                self._play_block(part)
+                steps += len(part.messages)
+            else:
+                self._play_message(part)
+                steps = part.step if isinstance(part, FeedEnded) else steps + 1
         return steps
+
+    def _collect_rarely(self) -> None:
+        """Let Python look for cycles rarely until this chain is closed: what is played makes none, and is kept."""
+        if self._collected_after is None:
+            self._collected_after = gc.get_threshold()
+            gc.set_threshold(_COLLECTED_AFTER, *self._collected_after[1:])
 
     def _play_block(self, block: Block) -> None:
         """Play quotes and bars: those that nobody acts on many at a time, the others one by one."""
@@ -352,6 +367,9 @@ class LocalChain:
 
     def close(self) -> None:
         """Close shells and stores."""
+        if self._collected_after is not None:
+            gc.set_threshold(*self._collected_after)
+            self._collected_after = None
         for node in self.nodes.values():
             node.assembly.shell.close()
 
@@ -365,17 +383,6 @@ class LocalChain:
             else:
                 return
         raise RuntimeError(f"more than {_DELIVERIES_MAX} deliveries follow from one market message")
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Let Python look for cycles rarely inside the block: what is played makes none, and all of it is kept."""
-    before = gc.get_threshold()
-    gc.set_threshold(_COLLECTED_AFTER, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _ignore_halt(_rule: str, _detail: str) -> None:

@@ -123,8 +123,11 @@ def cash_micros(price_micros: int, qty_nanos: int) -> int:
     return round_to_cent(notional_micros(price_micros, qty_nanos))
 
 
-class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """Base of the catalogue: two times on each message."""
+class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True, gc=False):
+    """Base of the catalogue: two times on each message.
+
+    Nothing in a message leads back to it, so Python need not look for cycles through it (`gc=False`).
+    """
 
     ts_event: Ns
     ts_init: Ns
@@ -152,14 +155,14 @@ class OperatorCommand(OperatorRequest, frozen=True, kw_only=True):
     reason: Text
 
 
-class Item(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+class Item(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """Base of what messages carry in tuples; without field names on the wire, since there may be hundreds."""
 
 
 # --- market data: lossy ------------------------------------------------------------------------------------------
 
 
-class Quote(Struct, frozen=True):
+class Quote(Struct, frozen=True, gc=False):
     """One symbol's best bid and ask. Zero price or size = that side is absent. `ts_event` is when it was heard."""
 
     symbol: str
@@ -170,7 +173,7 @@ class Quote(Struct, frozen=True):
     ts_event: int
 
 
-class Bar(Struct, frozen=True):
+class Bar(Struct, frozen=True, gc=False):
     """One symbol's trades of one minute; `volume_nanos` in billionths of a share."""
 
     symbol: str
@@ -224,29 +227,34 @@ class QuoteBatch(Message, frozen=True, kw_only=True):
     def quote_of(self, symbol: str) -> Quote | None:
         """Return one symbol's quote, None when it is not in the batch or one of its numbers is below zero."""
         row = rows_of(self.symbols).get(symbol)
-        return None if row is None else self._quote(row)
+        return None if row is None else self.quote_at(row)
 
     @property
     def quotes(self) -> tuple[Quote, ...]:
         """Return every quote that makes sense."""
-        found = (self._quote(row) for row in range(len(self.symbols)))
+        found = (self.quote_at(row) for row in range(len(self.symbols)))
         return tuple(quote for quote in found if quote is not None)
 
-    def _quote(self, row: int) -> Quote | None:
+    def quote_at(self, row: int) -> Quote | None:
+        """Return the quote of one symbol by its place, None when one of its numbers is below zero."""
         global _looked_into  # noqa: PLW0603 - the newest batch is asked for many of its quotes, one after the other
         newest = _looked_into
         if newest[0] is not self:
             columns = (self.bids_micros, self.asks_micros, self.bid_sizes_nanos, self.ask_sizes_nanos, self.times_ns)
-            newest = _looked_into = self, views_of(*columns)
+            newest = _looked_into = self, views_of(*columns), {}
+        known = newest[2].get(row)
+        if known is not None:
+            return known
         bids, asks, bid_sizes, ask_sizes, times = newest[1]
         bid, ask, bid_size, ask_size = bids[row], asks[row], bid_sizes[row], ask_sizes[row]
         if not (0 <= bid <= PRICE_MICROS_MAX and 0 <= ask <= PRICE_MICROS_MAX and bid_size >= 0 and ask_size >= 0):
             return None
-        return Quote(self.symbols[row], bid, ask, bid_size, ask_size, times[row])
+        quote = newest[2][row] = Quote(self.symbols[row], bid, ask, bid_size, ask_size, times[row])
+        return quote
 
 
-#: The newest batch that was asked for a quote, and views of its columns.
-_looked_into: tuple[QuoteBatch | None, tuple[Sequence[int], ...]] = (None, ())
+#: The newest batch that was asked for a quote, views of its columns, and the quotes that were asked for, by row.
+_looked_into: tuple[QuoteBatch | None, tuple[Sequence[int], ...], dict[int, Quote]] = (None, (), {})
 
 
 class BarBatch(Message, frozen=True, kw_only=True):

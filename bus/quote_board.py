@@ -10,7 +10,7 @@ from bus.messages import Quote, QuoteBatch
 _BATCHES_MAX: Final = 8
 
 
-class QuoteBoard(Struct, frozen=True):
+class QuoteBoard(Struct, frozen=True, gc=False):
     """Quotes heard so far: the newest batch of each list of names, newest first, and what older lists said."""
 
     batches: tuple[QuoteBatch, ...] = ()

@@ -9,8 +9,8 @@ from services.execution import account_events, closing, guarding, reversing, tel
 from services.execution import decisions as d
 from services.execution.brokers import reports as r
 from services.execution.decisions import Decision
-from services.execution.intents import Intent, OrderEvent, needs_guard, trigger_of
-from services.execution.orders import FINAL_STATES, IllegalTransitionError, Order, OrderState, next_state
+from services.execution.intents import Intent, OrderEvent, needs_guard
+from services.execution.orders import FINAL_STATES, IllegalTransitionError, Order, OrderState
 from services.execution.settings import ExecutionSettings
 from services.execution.state import KILL_SWITCH_REASON, ExecutionState, halt_reason
 
@@ -401,12 +401,11 @@ class ExecutionCore(Core[ExecutionState]):
 
     def _legal(self, state: ExecutionState, order: Order, event: OrderEvent, now_ns: int) -> Decision | None:
         """Return the decision that begins with this event, or None when the order's table forbids it."""
+        step = self._step(state.intent_with(order), now_ns)
         try:
-            next_state(order.state, trigger_of(order, event))
+            step.say(event)
         except IllegalTransitionError:
             return None
-        step = self._step(state.intent_with(order), now_ns)
-        step.say(event)
         return step
 
     def _on_still_open(self, state: ExecutionState, report: r.StillOpen, now_ns: int) -> Sequence[m.Message]:

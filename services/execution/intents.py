@@ -20,9 +20,17 @@ OrderEvent = (
     | m.CancelRequested
     | m.OrderCancelled
 )
-#: What is not only folded into an order.
-_UNLIKE_OTHERS: Final = frozenset({m.CloseIntent, m.IntentClosed, m.OrderPrepared, m.OrderFilled})
-_ENDS = (m.OrderRejected, m.OrderExpired, m.OrderCancelled)
+_ENDS: Final = frozenset({m.OrderRejected, m.OrderExpired, m.OrderCancelled})
+#: What an event is to the table of its order, but for a fill: that may leave a rest.
+_TRIGGERS: Final[dict[type[m.Message], Trigger]] = {
+    m.FillReversed: Trigger.REVERSED,
+    m.OrderAccepted: Trigger.ACCEPTED,
+    m.OrderRejected: Trigger.REJECTED,
+    m.OrderExpired: Trigger.EXPIRED,
+    m.OrderUnknown: Trigger.UNKNOWN,
+    m.CancelRequested: Trigger.CANCEL_REQUESTED,
+    m.OrderCancelled: Trigger.CANCELLED,
+}
 IntentEvent = OrderEvent | m.CloseIntent | m.IntentClosed
 
 
@@ -31,7 +39,7 @@ _FOLDED_MAX: Final = 4_096
 _folded: dict[int, tuple["Intent", IntentEvent, "Intent"]] = {}
 
 
-class Intent(Struct, frozen=True, kw_only=True):
+class Intent(Struct, frozen=True, kw_only=True, gc=False):
     """What risk approved, and what became of it.
 
     `exit_reason` is set once something other than the time wants the position sold, and stays set. `guarded_nanos` is
@@ -65,8 +73,11 @@ class Intent(Struct, frozen=True, kw_only=True):
         """
         held = -self.gone_nanos
         for order in self.orders:
-            if order.filled_nanos and order.prepared.leg != "fund":
-                held += order.filled_nanos if order.prepared.side == "BUY" else -order.filled_nanos
+            filled = order.filled_nanos
+            if filled:
+                prepared = order.prepared
+                if prepared.leg != "fund":
+                    held += filled if prepared.side == "BUY" else -filled
         return held
 
     @property
@@ -140,36 +151,33 @@ def fold(intent: Intent, event: IntentEvent) -> Intent:
         IllegalTransitionError: the event does not fit the order's state.
         KeyError: the event is about an order of another intent.
     """
-    known = _folded.pop(id(event), None)
+    key = id(event)
+    known = _folded.pop(key, None)
     if known is not None and known[0] is intent and known[1] is event:
         return known[2]
     after = _fold(intent, event)
     if len(_folded) >= _FOLDED_MAX:
         _folded.clear()
     # Holding both keeps their ids from being given to others.
-    _folded[id(event)] = intent, event, after
+    _folded[key] = intent, event, after
     return after
 
 
 def _fold(intent: Intent, event: IntentEvent) -> Intent:
-    if type(event) not in _UNLIKE_OTHERS:
-        return _fold_order(intent, event)  # type: ignore[arg-type]  # its very type was just looked at
-    match event:
-        case m.CloseIntent():
-            return replace(intent, exit_reason=intent.exit_reason or event.reason or "its strategy wants it sold")
-        case m.IntentClosed():
-            return replace(intent, is_closed=True)
-        case m.OrderPrepared():
-            return replace(intent, orders=(*intent.orders, Order(prepared=event, ts_ns=event.ts_init)))
-        case m.OrderFilled() if needs_guard(event):
-            guarded = _fold_order(intent, event)
-            return replace(
-                guarded,
-                guarded_nanos=guarded.guarded_nanos + event.qty_nanos,
-                guarded_from_micros=max(guarded.guarded_from_micros, event.price_micros),
-            )
-        case _:
-            return _fold_order(intent, event)
+    if type(event) is m.OrderPrepared:
+        return replace(intent, orders=(*intent.orders, Order(prepared=event, ts_ns=event.ts_init)))
+    if type(event) is m.IntentClosed:
+        return replace(intent, is_closed=True)
+    if type(event) is m.CloseIntent:
+        return replace(intent, exit_reason=intent.exit_reason or event.reason or "its strategy wants it sold")
+    if type(event) is m.OrderFilled and needs_guard(event):
+        guarded = _fold_order(intent, event)
+        return replace(
+            guarded,
+            guarded_nanos=guarded.guarded_nanos + event.qty_nanos,
+            guarded_from_micros=max(guarded.guarded_from_micros, event.price_micros),
+        )
+    return _fold_order(intent, event)  # type: ignore[arg-type]  # what is none of an order was looked for above
 
 
 def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
@@ -179,7 +187,7 @@ def _fold_order(intent: Intent, event: OrderEvent) -> Intent:
     return replace(
         intent,
         orders=orders,
-        end_detail=event.detail if isinstance(event, _ENDS) else intent.end_detail,
+        end_detail=event.detail if type(event) in _ENDS else intent.end_detail,  # type: ignore[union-attr]  # each has one
         exit_reason=intent.exit_reason or _lost_protection(before, after) or _given_up_protection(before, event),
         # A fill after the end, or the loss of one, re-opens the intent: what it holds has to be protected and sold.
         is_closed=intent.is_closed and not isinstance(event, m.OrderFilled | m.FillReversed) and not after.is_open,
@@ -193,53 +201,38 @@ def fold_order(order: Order, event: OrderEvent) -> Order:
         IllegalTransitionError: the event does not fit the order's state.
     """
     state = next_state(order.state, trigger_of(order, event))
-    match event:
-        case m.OrderFilled():
-            return replace(
-                order,
-                state=state,
-                ts_ns=event.ts_event,
-                broker_order_id=event.broker_order_id,
-                filled_nanos=order.filled_nanos + event.qty_nanos,
-                paid=order.paid + event.price_micros * event.qty_nanos,
-                execution_ids=(*order.execution_ids, event.execution_id),
-            )
-        case m.FillReversed():
-            # Its id stays known: the broker may go on listing what it took back.
-            return replace(
-                order,
-                state=state,
-                ts_ns=event.ts_event,
-                filled_nanos=order.filled_nanos - event.qty_nanos,
-                paid=order.paid - event.price_micros * event.qty_nanos,
-            )
-        case m.OrderAccepted():
-            return replace(order, state=state, ts_ns=event.ts_event, broker_order_id=event.broker_order_id)
-        case _:
-            return replace(order, state=state, ts_ns=event.ts_event)
+    if type(event) is m.OrderFilled:
+        return replace(
+            order,
+            state=state,
+            ts_ns=event.ts_event,
+            broker_order_id=event.broker_order_id,
+            filled_nanos=order.filled_nanos + event.qty_nanos,
+            paid=order.paid + event.price_micros * event.qty_nanos,
+            execution_ids=(*order.execution_ids, event.execution_id),
+        )
+    if type(event) is m.OrderAccepted:
+        return replace(order, state=state, ts_ns=event.ts_event, broker_order_id=event.broker_order_id)
+    if type(event) is m.FillReversed:
+        # Its id stays known: the broker may go on listing what it took back.
+        return replace(
+            order,
+            state=state,
+            ts_ns=event.ts_event,
+            filled_nanos=order.filled_nanos - event.qty_nanos,
+            paid=order.paid - event.price_micros * event.qty_nanos,
+        )
+    return replace(order, state=state, ts_ns=event.ts_event)
 
 
 def trigger_of(order: Order, event: OrderEvent) -> Trigger:
     """Return what an event is to the order's table."""
-    match event:
-        case m.OrderFilled():
-            return order.trigger_of_fill(event.qty_nanos)
-        case m.FillReversed():
-            return Trigger.REVERSED
-        case m.OrderAccepted():
-            return Trigger.ACCEPTED
-        case m.OrderRejected():
-            return Trigger.REJECTED
-        case m.OrderExpired():
-            return Trigger.EXPIRED
-        case m.OrderUnknown():
-            return Trigger.UNKNOWN
-        case m.CancelRequested():
-            return Trigger.CANCEL_REQUESTED
-        case m.OrderCancelled():
-            return Trigger.CANCELLED
-        case m.OrderPrepared():
-            raise ValueError("an order is prepared once, before it has a state")
+    if type(event) is m.OrderFilled:
+        return order.trigger_of_fill(event.qty_nanos)
+    trigger = _TRIGGERS.get(type(event))
+    if trigger is None:
+        raise ValueError("an order is prepared once, before it has a state")
+    return trigger
 
 
 def _lost_protection(before: Order, after: Order) -> str:
@@ -255,4 +248,4 @@ def _lost_protection(before: Order, after: Order) -> str:
 
 def _given_up_protection(stop: Order, event: OrderEvent) -> str:
     """Return why a stop is cancelled on our request: only ever to sell what it guards, also after a crash."""
-    return event.detail if isinstance(event, m.CancelRequested) and stop.leg == "stop" else ""
+    return event.detail if type(event) is m.CancelRequested and stop.leg == "stop" else ""

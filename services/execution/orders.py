@@ -1,6 +1,7 @@
 """The life of one order: its states, what moves it between them, and its identity at the broker."""
 
 import hashlib
+import struct
 from enum import StrEnum
 from typing import Final
 
@@ -13,7 +14,8 @@ _DIGEST_BYTES: Final = 15
 _BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _BASE32_PAIRS: Final = tuple(first + second for first in _BASE32 for second in _BASE32)
 _PAIR: Final = len(_BASE32_PAIRS) - 1
-_SHIFTS: Final = tuple(range(_DIGEST_BYTES * 8 - 10, -1, -10))
+#: A digest is three numbers of 40 bits.
+_FORTY_BITS: Final = struct.Struct(">QQQ")
 
 
 class OrderState(StrEnum):
@@ -153,11 +155,16 @@ def client_order_id(account: str, intent_id: str, leg: Leg, *, attempt: int) -> 
     `attempt` counts the orders of one leg from 1, and rises only when the one before is proven to be over.
     """
     text = f"{account}|{intent_id}|{leg}|{attempt}"
-    digest = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest(), "big")
-    return ID_PREFIX + "".join([_BASE32_PAIRS[(digest >> shift) & _PAIR] for shift in _SHIFTS])
+    digest, pairs = hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest(), _BASE32_PAIRS
+    a, b, c = _FORTY_BITS.unpack(b"\0\0\0" + digest[:5] + b"\0\0\0" + digest[5:10] + b"\0\0\0" + digest[10:])
+    return (
+        f"{ID_PREFIX}{pairs[a >> 30]}{pairs[a >> 20 & _PAIR]}{pairs[a >> 10 & _PAIR]}{pairs[a & _PAIR]}"
+        f"{pairs[b >> 30]}{pairs[b >> 20 & _PAIR]}{pairs[b >> 10 & _PAIR]}{pairs[b & _PAIR]}"
+        f"{pairs[c >> 30]}{pairs[c >> 20 & _PAIR]}{pairs[c >> 10 & _PAIR]}{pairs[c & _PAIR]}"
+    )
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, frozen=True, kw_only=True, gc=False):
     """One order as execution knows it.
 
     `paid` is the sum of price in micros times quantity in nanos; `ts_ns` is when it last changed.

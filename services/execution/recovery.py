@@ -61,7 +61,7 @@ class Recovery:
 
     def has_strange_executions(self, state: ExecutionState) -> bool:
         """Tell whether executions of ours were reported that the journal has no order for: it may be an older copy."""
-        return any(state.find(key) is None for key in self._strange)
+        return bool(self._strange) and any(state.find(key) is None for key in self._strange)
 
     def is_due(self, key: str) -> bool:
         """Tell whether the broker may be asked about this now."""

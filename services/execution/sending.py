@@ -178,13 +178,14 @@ class Sending:
         if refusal:
             return refusal
         # The session's time may stand still while the permission is missing; this clock does not.
-        waited_ns = self._boot_ns() - self.unsent.get(order.client_order_id, self._boot_ns())
+        now = self._boot_ns()
+        waited_ns = now - self.unsent.get(order.client_order_id, now)
         return "too late: it has waited for a lease for a minute" if waited_ns > LEASE_WAIT_NS_MAX else None
 
     def _has_to_wait(self, state: ExecutionState, order: Order) -> bool:
         key = order.client_order_id
         # It certainly did not get there, and the broker or its adapter said when to try again.
-        if self._boot_ns() < self._not_before_ns.get(key, 0):
+        if key in self._not_before_ns and self._boot_ns() < self._not_before_ns[key]:
             return True
         # What may be at the broker without our knowing of it decides first; and a bot that stops enters nothing.
         is_in_doubt = self._recovery.is_behind or self._watch.lacks_history(state, key)

@@ -43,7 +43,7 @@ _ACCOUNT_REPORT: Final = "the account report"
 TURN_NS_MAX: Final = 1_000_000_000
 _log = logging.getLogger(__name__)
 #: Events after which something is done at the broker, or remembered.
-_WITH_EFFECTS: Final = frozenset({m.SessionPlanned, m.OrderPrepared, m.OrderRejected, m.CancelRequested})
+_WITH_EFFECTS: Final = frozenset({m.SessionPlanned, m.OrderRejected, m.CancelRequested})
 
 #: Put a halt on disk: (rule, detail).
 RaiseHalt = Callable[[str, str], object]
@@ -61,6 +61,8 @@ class ExecutionShell(Shell[ExecutionState]):
         unresolved: the log of orders that nobody knew of.
         clock: boot time.
     """
+
+    prepares = frozenset({m.HaltRaised})
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class ExecutionShell(Shell[ExecutionState]):
 
     def on_market(self, state: ExecutionState, data: m.MarketMessage, now_ns: int) -> Sequence[m.Message]:
         """Report symbols that are new today, let an embedded broker hear quotes, and report what it filled."""
-        if not isinstance(data, m.QuoteBatch):
+        if type(data) is not m.QuoteBatch:
             return ()
         self._checks.hear(data)
         # Risk has to know an instrument before it judges a signal for it.
@@ -191,22 +193,22 @@ class ExecutionShell(Shell[ExecutionState]):
 
     def before_commit(self, event: m.Message) -> None:
         """Put execution's own halts on disk, and tell everybody, before they count."""
-        if isinstance(event, m.HaltRaised) and event.source == "execution" and event.counter == 0:
+        if type(event) is m.HaltRaised and event.source == "execution" and event.counter == 0:
             self._raise_halt(event.rule, event.detail)
 
     def after_commit(self, state: ExecutionState, event: m.Message, now_ns: int) -> Sequence[m.Message]:
         """Send, cancel, or report the account, now that the event is on disk."""
         self._unresolved.note(state, event)
+        if type(event) is m.OrderPrepared:
+            self._sending.note_prepared(event.client_order_id)
+            order = state.find(event.client_order_id)
+            return () if order is None else self._sending.send(state, order, now_ns)
         if type(event) not in _WITH_EFFECTS:
             return ()
         match event:
             case m.SessionPlanned():
                 self._cancelling.begin_session()
                 return self._account(event, now_ns)
-            case m.OrderPrepared():
-                self._sending.note_prepared(event.client_order_id)
-                order = state.find(event.client_order_id)
-                return () if order is None else self._sending.send(state, order, now_ns)
             case m.OrderRejected():
                 order = state.find(event.client_order_id)
                 if order is not None:

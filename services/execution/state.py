@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bus import messages as m
 from services.execution.guarding import is_watched, usable_bid
 from services.execution.intents import Intent, OrderEvent, fold, gone_without_a_trade, intent_of, split
-from services.execution.orders import FINAL_STATES, Order
+from services.execution.orders import FINAL_STATES, RESTING_STATES, Order
 
 KILL_SWITCH_REASON: Final = "kill switch: the day's loss went beyond DAILY_LOSS_LIMIT"
 #: So many different reasons are journaled between two armings; a person who has to mend the first needs no more.
@@ -312,7 +312,7 @@ class ExecutionState:
         return [name for name in (*self._older_fills, *self.fills) if name not in self.reversed_fills]
 
     def _fold_order(self, event: OrderEvent) -> None:
-        if isinstance(event, m.FillReversed):
+        if type(event) is m.FillReversed:
             self.reversed_fills[event.execution_id] = event
             self.session_execution_ids.discard(event.execution_id)
             if event.client_order_id not in self._intent_of_order:
@@ -321,15 +321,17 @@ class ExecutionState:
         intent_id = self._intent_of_order[event.client_order_id]
         intent = fold(self._intents[intent_id], event)
         self._put(intent, (intent.order(event.client_order_id),))
-        if isinstance(event, m.OrderFilled):
-            newest = max(self.last_execution_id, event.execution_id, key=lambda name: (len(name), name))
-            self.last_execution_id = newest
-            self.session_execution_ids.add(event.execution_id)
-            self.fills[event.execution_id] = event
+        if type(event) is m.OrderFilled:
+            newest, name = self.last_execution_id, event.execution_id
+            if (len(name), name) > (len(newest), newest):
+                self.last_execution_id = name
+            self.session_execution_ids.add(name)
+            self.fills[name] = event
 
     def _put(self, intent: Intent, changed: Iterable[Order] = ()) -> None:
         """Put an intent in its place, and note of it and its changed orders what is asked for at every moment."""
-        self._intents[intent.intent_id] = intent
+        intent_id = intent.intent_id
+        self._intents[intent_id] = intent
         for order in changed:
             key = order.prepared.client_order_id
             if order.state in FINAL_STATES:
@@ -337,18 +339,31 @@ class ExecutionState:
                 self._restless.pop(key, None)
                 continue
             self._open_orders[key] = None
-            _note(self._restless, key, is_there=not order.is_resting)
-        _note(self._open, intent.intent_id, is_there=not intent.is_closed)
-        _note(self._watched, intent.intent_id, is_there=is_watched(intent))
+            if order.state in RESTING_STATES:
+                self._restless.pop(key, None)
+            else:
+                self._restless[key] = None
+        if intent.is_closed:
+            self._open.pop(intent_id, None)
+        else:
+            self._open[intent_id] = None
+        if is_watched(intent):
+            self._watched[intent_id] = None
+        elif self._watched:
+            self._watched.pop(intent_id, None)
         self._note_due(intent)
 
     def _note_due(self, intent: Intent) -> None:
-        before = self._due_ns.pop(intent.intent_id, NEVER_DUE_NS)
-        due = NEVER_DUE_NS
-        if not intent.is_closed:
-            due = self._due_ns[intent.intent_id] = self._due_of(intent)
+        before = self._due_ns.get(intent.intent_id, NEVER_DUE_NS)
+        due = NEVER_DUE_NS if intent.is_closed else self._due_of(intent)
+        if due == before:
+            return
+        if intent.is_closed:
+            del self._due_ns[intent.intent_id]
+        else:
+            self._due_ns[intent.intent_id] = due
         earliest = self._earliest_due_ns
-        if earliest is None or due == before:
+        if earliest is None:
             return
         # Whether the one that was the earliest is later now, or gone: another one may be as early.
         self._earliest_due_ns = due if due <= earliest else None if before == earliest else earliest
@@ -360,13 +375,7 @@ class ExecutionState:
         due = intent.exit_at_ns
         if intent.is_of_holdings:
             return intent.cancel_at_ns
-        if self.plan is not None and self.plan.session_date == intent.session_date:
-            due = min(due, self.plan.flatten_ns)
-        return min(due, intent.cancel_at_ns) if intent.has_open_entry else due
-
-
-def _note(notes: dict[str, None], key: str, *, is_there: bool) -> None:
-    if is_there:
-        notes[key] = None
-    else:
-        notes.pop(key, None)
+        plan = self.plan
+        if plan is not None and plan.flatten_ns < due and plan.session_date == intent.session_date:
+            due = plan.flatten_ns
+        return intent.cancel_at_ns if intent.cancel_at_ns < due and intent.has_open_entry else due

@@ -36,7 +36,7 @@ class UnresolvedOrders:
 
     def note(self, state: ExecutionState, event: m.Message) -> None:
         """Add a line where a committed event makes an order unknown, or known again."""
-        if not isinstance(event, _ORDER_EVENTS if self._since_ns else m.OrderUnknown):
+        if type(event) is not m.OrderUnknown and not (self._since_ns and isinstance(event, _ORDER_EVENTS)):
             return
         order = state.find(event.client_order_id)
         if order is None:

@@ -92,7 +92,7 @@ class Watch:
         already: whoever acts on it sends a second stop, or sells what is not held any more. The order itself is looked
         up before it is sent, so it does not hold itself up.
         """
-        if self._unaccounted is None or self._unaccounted - {key}:
+        if self._unaccounted is None or (self._unaccounted and self._unaccounted - {key}):
             return True
         return self._recovery.has_strange_executions(state)
 

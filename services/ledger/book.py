@@ -451,7 +451,7 @@ def check_amounts(entry: EntryPosted) -> None:
     Raises:
         LedgerError: it has one.
     """
-    if any(type(line.amount) is not int for line in entry.lines):
+    if {type(line.amount) for line in entry.lines} - {int}:
         raise LedgerError(f"Entry {entry.seq} has an amount that is no whole number. Nothing was written.")
 
 

@@ -46,6 +46,7 @@ from services.ledger.recipes import (
     draft_of,
     draft_settlement,
     fill_id,
+    named_by,
     settlement_id,
     source_id,
 )
@@ -65,7 +66,7 @@ UNDO_MAX: Final = 100
 RECENT_FILLS_MAX: Final = 500
 
 
-class Undo(Struct, frozen=True, kw_only=True):
+class Undo(Struct, frozen=True, kw_only=True, gc=False):
     """What the lots of a commodity were before an entry changed them."""
 
     seq: int
@@ -105,6 +106,8 @@ class LedgerCore:
     def __init__(self, settings: LedgerSettings, ledger_name: str) -> None:
         self._settings = settings
         self._ledger_name = ledger_name
+        #: The newest day of trades, and the day on which they are settled.
+        self._settled_on = (0, 0)
 
     def initial(self) -> LedgerState:
         """Return empty books."""
@@ -130,6 +133,8 @@ class LedgerCore:
     def decide(self, state: LedgerState, message: Message, now_ns: int) -> Sequence[Message]:
         """Book what execution tells and operators order, once; what cannot be booked is suspended with its reason."""
         match message:
+            case OrderFilled() | CashMoved() | ContractsExpired() | ContractsExercised():
+                return self.book(state, event_of(message), now_ns)
             case EntryReversed() | SuspenseExplained() | PayoutOrdered():
                 return self._ordered(state, message, now_ns)
             case AccountStated():
@@ -138,13 +143,12 @@ class LedgerCore:
                 return self.book(state, holdings_facts.reserve_of(message), now_ns)
             case BooksRequested():
                 return (holdings_facts.report(state, message, self._settings.broker_name, now_ns),)
-            case SharesSplit() if not state.lots.get(accounts.unit_commodity(message.symbol)):
+            case SharesSplit():
                 # The account may hold shares that are not of these books.
-                return ()
+                is_held = bool(state.lots.get(accounts.unit_commodity(message.symbol)))
+                return self.book(state, event_of(message), now_ns) if is_held else ()
             case FillReversed():
                 return self._take_back(state, message, now_ns)
-            case OrderFilled() | CashMoved() | ContractsExpired() | ContractsExercised() | SharesSplit():
-                return self.book(state, event_of(message), now_ns)
             case _:
                 # The routes let nothing else through, so there is nothing else to book.
                 return ()
@@ -178,7 +182,8 @@ class LedgerCore:
 
     def book(self, state: LedgerState, event: LedgerEvent, now_ns: int) -> Sequence[Message]:
         """Book any event, once: nothing, an entry after what was settled by then, or a suspension with its reason."""
-        booked = state.booked.get(source_id(event))
+        key = source_id(event)
+        booked = state.booked.get(key)
         if booked is None:
             answer = self._draft(state, event)
         elif booked == booking_of(event):
@@ -191,11 +196,12 @@ class LedgerCore:
         if isinstance(answer, str):
             return _suspend(state, event, answer, now_ns)
         settled = self._settlements(state, event.ts_ns)
-        entry = _post(state.last_seq + len(settled) + 1, event, answer, now_ns)
+        entry = _post(state.last_seq + len(settled) + 1, event, answer, now_ns, key=key)
         carried = holdings_facts.carried(state.holdings, event)
         entries = [entry]
         if carried is not None:
-            entries.append(_post(entry.seq + 1, carried, draft_of(carried, (), (), settles_later=False), now_ns))
+            draft = draft_of(carried, (), (), settles_later=False)
+            entries.append(_post(entry.seq + 1, carried, draft, now_ns, key=source_id(carried)))
         return (*settled, *entries, *holdings_facts.reserves_after(state.holdings, entry))
 
     def _compare(self, state: LedgerState, stated: AccountStated, now_ns: int) -> Sequence[Message]:
@@ -264,6 +270,8 @@ class LedgerCore:
     def _settlements(self, state: LedgerState, now_ns: int) -> tuple[EntryPosted, ...]:
         today = _EPOCH_DAY + now_ns // _NS_PER_DAY
         due = [day for day, amounts in state.unsettled.items() if day <= today and amounts != (0, 0)]
+        if not due:
+            return ()
         entries: list[EntryPosted] = []
         for day in sorted(due):
             draft = draft_settlement(*state.unsettled[day])
@@ -292,11 +300,14 @@ class LedgerCore:
 
         Source: SEC Rule 15c6-1 as amended, T+1 since 28 May 2024.
         """
-        day = _EPOCH_DAY + ts_ns // _NS_PER_DAY
+        traded = day = _EPOCH_DAY + ts_ns // _NS_PER_DAY
+        if self._settled_on[0] == traded:
+            return self._settled_on[1]
         for _ in range(self._settings.settlement_days):
             day += 1
             while date.fromordinal(day).weekday() > _FRIDAY:
                 day += 1
+        self._settled_on = traded, day
         return day
 
 
@@ -334,16 +345,16 @@ def _suspend(state: LedgerState, event: LedgerEvent, detail: str, now_ns: int) -
     return (EntrySuspended(ts_event=event.ts_ns, ts_init=made_ns, source_event_id=key, detail=detail),)
 
 
-def _post(seq: int, event: LedgerEvent, draft: Draft, now_ns: int) -> EntryPosted:
-    booking = booking_of(event)
+def _post(seq: int, event: LedgerEvent, draft: Draft, now_ns: int, *, key: str) -> EntryPosted:
+    event_type, symbol = named_by(event)
     return EntryPosted(
         ts_event=event.ts_ns,
         ts_init=_made_ns(event, now_ns),
         seq=seq,
-        event_type=booking.event_type,
-        source_event_id=source_id(event),
+        event_type=event_type,
+        source_event_id=key,
         description=draft.description,
-        symbol=booking.symbol,
+        symbol=symbol,
         gain_micros=draft.gain_micros,
         lines=draft.lines,
         reverses_seq=draft.reverses_seq,

@@ -22,7 +22,7 @@ from bus.messages import (
 )
 
 
-class BookEvent(Struct, frozen=True, kw_only=True):
+class BookEvent(Struct, frozen=True, kw_only=True, gc=False):
     """What every event has. `key` is the source's own id; `ts_ns` when it happened, `told_ns` when it was told."""
 
     broker: str

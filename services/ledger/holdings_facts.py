@@ -174,7 +174,7 @@ def paid_out(facts: HoldingsFacts, report: PayoutOrdered, entries: Sequence[Entr
 
 def reserves_after(facts: HoldingsFacts, entry: EntryPosted) -> tuple[ReservesStated, ...]:
     """Return what is set aside once an entry is booked; nothing where the entry does not change it."""
-    if not any(line.account in _RESERVES for line in entry.lines):
+    if {line.account for line in entry.lines}.isdisjoint(_RESERVES):
         return ()
     moved = {
         code: sum(line.amount for line in entry.lines if line.account == code and line.commodity == accounts.CURRENCY)

@@ -16,6 +16,8 @@ from services.ledger import accounts
 
 _NS_PER_DAY = 86_400 * 1_000_000_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+#: Of a year without a 29 February; nobody has held anything longer than a year for so few days.
+_YEAR_DAYS = 365
 
 Term = Literal["ST", "LT"]
 CloseKind = Literal["SALE", "EXPIRE", "EXERCISE", "SPLIT"]
@@ -81,8 +83,11 @@ def is_long_term(acquired_ns: int, sold_ns: int) -> bool:
     the acquisition counts as the first; a 29 February has its anniversary on the 28th.
     Source: IRS Publication 550 (2024), "Long-term or short-term".
     """
-    acquired = date.fromordinal(_EPOCH_ORDINAL + acquired_ns // _NS_PER_DAY)
-    sold = date.fromordinal(_EPOCH_ORDINAL + sold_ns // _NS_PER_DAY)
+    acquired_day, sold_day = acquired_ns // _NS_PER_DAY, sold_ns // _NS_PER_DAY
+    if sold_day - acquired_day <= _YEAR_DAYS:
+        return False
+    acquired = date.fromordinal(_EPOCH_ORDINAL + acquired_day)
+    sold = date.fromordinal(_EPOCH_ORDINAL + sold_day)
     day = 28 if (acquired.month, acquired.day) == (2, 29) else acquired.day
     return sold > date(acquired.year + 1, acquired.month, day)
 
@@ -90,6 +95,16 @@ def is_long_term(acquired_ns: int, sold_ns: int) -> bool:
 def units_open(lots: Sequence[Lot]) -> int:
     """Return the billionths of a share that all lots still hold."""
     return sum([lot.qty_nanos - lot.closed_nanos for lot in lots])
+
+
+def first_lots(lots: Sequence[Lot], qty_nanos: int) -> Sequence[Lot]:
+    """Return the lots that a sale of so much takes its shares from, all or a part; the lots hold at least that."""
+    taken = 0
+    for index, lot in enumerate(lots):
+        if taken >= qty_nanos or not lot.left_nanos:
+            return lots[:index]
+        taken += lot.left_nanos
+    return lots
 
 
 def close_first_in(lots: Sequence[Lot], qty_nanos: int, proceeds_micros: int, sold_ns: int) -> tuple[LotClose, ...]:

@@ -79,7 +79,7 @@ class Booking(Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.event_type} of {units}{dollars(self.cash_micros)} dollars"
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class Draft(Struct, frozen=True, kw_only=True, gc=False):
     """An entry before it has a number."""
 
     description: str
@@ -122,8 +122,16 @@ def gross_micros(trade: Traded) -> int:
 def booking_of(event: LedgerEvent) -> Booking:
     """Return what the event means to the books."""
     units, cash = _booked(event)
+    event_type, symbol = named_by(event)
+    return Booking(event_type=event_type, symbol=symbol, units_nanos=units, cash_micros=cash)
+
+
+def named_by(event: LedgerEvent) -> tuple[str, str]:
+    """Return the type of an event's entry, and its symbol, which may be empty."""
+    if type(event) is Traded:
+        return event.side, event.symbol
     symbol = event.original.symbol if isinstance(event, Reversed) else getattr(event, "symbol", "")
-    return Booking(event_type=_event_type(event), symbol=symbol, units_nanos=units, cash_micros=cash)
+    return _event_type(event), symbol
 
 
 def draft_of(event: LedgerEvent, lots: Sequence[Lot], underlying: Sequence[Lot], *, settles_later: bool) -> Draft:
@@ -135,11 +143,11 @@ def draft_of(event: LedgerEvent, lots: Sequence[Lot], underlying: Sequence[Lot],
         underlying: the open lots of the shares that an option delivers.
         settles_later: cash of trades waits in 1110 and 2110 until it is settled (SETTLEMENT_DAYS).
     """
-    match event:
-        case Traded(side="BUY"):
+    if type(event) is Traded:
+        if event.side == "BUY":
             return _draft_buy(event, accounts.UNSETTLED_PURCHASES if settles_later else accounts.CASH)
-        case Traded():
-            return _draft_sale(event, lots, accounts.UNSETTLED_SALES if settles_later else accounts.CASH)
+        return _draft_sale(event, lots, accounts.UNSETTLED_SALES if settles_later else accounts.CASH)
+    match event:
         case ShareSplit():
             return _draft_split(event, lots)
         case OptionExpired():
@@ -213,7 +221,7 @@ def _booked(event: LedgerEvent) -> tuple[int, int]:
 
 def cash_on(lines: Iterable[PostingLine]) -> int:
     """Return what lines move on the float, settled or not, in micro-dollars."""
-    return sum(line.amount for line in lines if line.account in accounts.FLOAT_ACCOUNTS)
+    return sum([line.amount for line in lines if line.account in accounts.FLOAT_ACCOUNTS])
 
 
 def booking_from(event_type: str, symbol: str, lines: Sequence[PostingLine]) -> Booking:
@@ -226,7 +234,7 @@ def booking_from(event_type: str, symbol: str, lines: Sequence[PostingLine]) -> 
 def _units_of(symbol: str, lines: Iterable[PostingLine]) -> int:
     commodity = accounts.unit_commodity(symbol)
     return sum(
-        line.amount for line in lines if line.account == accounts.UNITS_IN_CUSTODY and line.commodity == commodity
+        [line.amount for line in lines if line.account == accounts.UNITS_IN_CUSTODY and line.commodity == commodity]
     )
 
 

@@ -20,7 +20,7 @@ from services.ledger.events import (
     Traded,
 )
 from services.ledger.figures import dollars, shares
-from services.ledger.lots import Lot, close_first_in, split_lots, units_open
+from services.ledger.lots import Lot, close_first_in, first_lots, split_lots, units_open
 from services.ledger.recipes import CASH_RECIPES, booking_of, exercised_cash, gross_micros, split_units
 
 #: Where the catalogue's Micros end, well inside SQLite's 64 bits.
@@ -105,7 +105,7 @@ def _account_fault(symbol: str, qty_nanos: int, lots: Sequence[Lot], *, for_hold
     if is_option(symbol):
         return ""
     wanted = accounts.HOLDINGS_AT_COST if for_holdings else accounts.EQUITIES_AT_COST
-    if all(lots[close.index].account == wanted for close in close_first_in(lots, qty_nanos, 0, 0)):
+    if all(lot.account == wanted for lot in first_lots(lots, qty_nanos)):
         return ""
     seller, owner = ("holdings", "strategies") if for_holdings else ("strategies", "holdings")
     return (
@@ -131,8 +131,7 @@ def _sale_fault(symbol: str, qty_nanos: int, ts_ns: int, lots: Sequence[Lot]) ->
             f"Sold {shares(qty_nanos)} {symbol}, but the books hold {shares(held)}. The position was opened outside "
             "this ledger, or its purchase is missing; short sales are not booked."
         )
-    taken = close_first_in(lots, qty_nanos, 0, ts_ns)
-    if lots[taken[-1].index].acquired_ns > ts_ns:
+    if first_lots(lots, qty_nanos)[-1].acquired_ns > ts_ns:
         return f"{symbol} was sold before the shares that it takes were bought. Book it by hand, in order."
     return ""
 

@@ -41,7 +41,7 @@ def within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
     # The switch itself trips when the step is complete; a loss that is known already stops this entry.
     if facts.day.account is None:
         return ("no account report for this session", "an account report")
-    limit = kill_switch.loss_limit_micros(facts.day.start_equity_micros, facts.limits.daily_loss_limit_ppm)
+    limit = kill_switch.loss_limit_micros(facts.means.start_equity_micros, facts.limits.daily_loss_limit_ppm)
     pnl = facts.valuation.pnl_micros(facts.market)
     peak = kill_switch.base_micros(facts.limits.daily_loss_from, facts.day.peak_micros)
     if not kill_switch.is_breached(pnl - peak, limit):
@@ -52,6 +52,8 @@ def within_loss(_: SignalRaised, facts: Facts) -> Finding | None:
 
 def not_restricted(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny a name of RESTRICTED_SYMBOLS, as what is watched, as what is bought, and as what an option is on."""
+    if not facts.limits.restricted:
+        return None
     names = (signal.symbol, signal.instrument, underlying_of(signal.instrument) or signal.instrument)
     found = [name for name in names if plain_symbol(name) in facts.limits.restricted]
     return (f"{found[0]} is restricted", "a symbol that RESTRICTED_SYMBOLS does not name") if found else None

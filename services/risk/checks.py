@@ -22,11 +22,11 @@ WORDS_MAX: Final = 80
 
 def first_denial(signal: SignalRaised, facts: Facts) -> Denial | None:
     """Run the table in order and return the first denial, or None when every check lets the signal pass."""
-    for check in CHECKS:
-        finding = check.find(signal, facts)
+    for rule, find in _QUESTIONS:
+        finding = find(signal, facts)
         if finding is not None:
             value, limit_words = finding
-            return Denial(rule=check.rule, value=value[:WORDS_MAX], limit=limit_words[:WORDS_MAX])
+            return Denial(rule=rule, value=value[:WORDS_MAX], limit=limit_words[:WORDS_MAX])
     return None
 
 
@@ -101,3 +101,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     # This one halts the chain too: whoever sends the same order again and again does not know what it does.
     _row(REPEATED, _REPEATS, "Is it not the same order again and again?", limit.not_repeated),
 )
+#: Of each row what is asked of every signal.
+_QUESTIONS: Final = tuple((check.rule, check.find) for check in CHECKS)

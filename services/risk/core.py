@@ -16,7 +16,6 @@ from bus.messages import (
     ChainDisarmed,
     CloseIntent,
     ExitSignalled,
-    FeedEnded,
     FillReversed,
     FundsQuoteRequested,
     HaltRaised,
@@ -88,7 +87,7 @@ _STATE_INPUTS: Final = frozenset(
 _UNHEARD: Final = frozenset({QuoteBatch, BarBatch, OrderAccepted})
 
 
-class RiskState(Struct, frozen=True, kw_only=True):
+class RiskState(Struct, frozen=True, kw_only=True, gc=False):
     """`day` and `funds` come back after a restart, from the journal; `market` does not."""
 
     day: Day
@@ -113,22 +112,20 @@ class RiskCore:
 
     def observe(self, state: RiskState, data: MarketMessage) -> RiskState:
         """Fold quotes and the day's volume."""
-        match data:
-            case QuoteBatch():
-                valuation = self._valuation_of(state.day.portfolio)
-                market = markets.hear_quotes(state.market, data, valuation.picks)
-                return RiskState(day=state.day, market=market, funds=state.funds)
-            case PastBars():
-                open_ns = state.day.plan.open_ns if state.day.plan else NEVER_NS
-                return replace(state, market=markets.hear_past(state.market, data, open_ns=open_ns))
-            case BarBatch():
-                # Without a plan the open is not known, so no minute counts: what is missing denies later.
-                if state.day.plan is None:
-                    return state
-                open_ns = state.day.plan.open_ns
-                return replace(state, market=markets.hear_bars(state.market, data, open_ns=open_ns))
-            case FeedEnded():
+        if type(data) is QuoteBatch:
+            valuation = self._valuation_of(state.day.portfolio)
+            market = markets.hear_quotes(state.market, data, valuation.picks)
+            return RiskState(day=state.day, market=market, funds=state.funds)
+        plan = state.day.plan
+        if type(data) is BarBatch:
+            # Without a plan the open is not known, so no minute counts: what is missing denies later.
+            if plan is None:
                 return state
+            return replace(state, market=markets.hear_bars(state.market, data, open_ns=plan.open_ns))
+        if type(data) is PastBars:
+            open_ns = plan.open_ns if plan else NEVER_NS
+            return replace(state, market=markets.hear_past(state.market, data, open_ns=open_ns))
+        return state
 
     def decide(self, state: RiskState, message: Message, now_ns: int) -> Sequence[Message]:
         """Return the verdict on a signal, an exit passed on, or the input itself when it changes the state."""
@@ -136,9 +133,9 @@ class RiskCore:
             return ()
         if type(message) in _STATE_INPUTS:
             return self._take(state, message)
+        if type(message) is SignalRaised:
+            return self._judge(state, message, now_ns)
         match message:
-            case SignalRaised():
-                return self._judge(state, message, now_ns)
             case ExitSignalled():
                 return _closing(state, message, now_ns)
             case OrderRejected():
@@ -152,34 +149,34 @@ class RiskCore:
 
     def _take(self, state: RiskState, message: Message) -> Sequence[Message]:
         """Return an input that changes the state; nothing where it changes nothing."""
-        funds = holdings.fold(state.funds, message)
-        if holdings.is_of_holdings(message) or (funds is not state.funds and funds != state.funds):
-            return (message,)
+        if type(message) in holdings.FOLDED:
+            funds = holdings.fold(state.funds, message)
+            if holdings.is_of_holdings(message) or (funds is not state.funds and funds != state.funds):
+                return (message,)
         folded = days.fold(state.day, message)
         # What is decided is folded next; the same day and the same event need not be folded twice.
         self._folded = (state.day, message, folded)
-        return (message,) if folded is not state.day and folded != state.day else ()
+        return (message,) if days.differ(folded, state.day) else ()
 
     def evolve(self, state: RiskState, event: Message) -> RiskState:
         """Fold one event."""
-        funds = holdings.fold(state.funds, event)
-        if holdings.is_of_holdings(event):
-            return replace(state, funds=funds)
-        match event:
-            case SessionPlanned():
-                is_new = days.is_new_session(state.day, event)
-                market = markets.blank() if is_new else state.market
-                funds = holdings.begin_session(funds) if is_new else funds
-                return RiskState(day=days.fold(state.day, event), market=market, funds=funds)
-            case SubmitOrder():
-                day = days.approve(state.day, event)
-            case _ if self._folded[0] is state.day and self._folded[1] is event:
-                day = self._folded[2]
-            case _:
-                day = days.fold(state.day, event)
-        if day.portfolio is not state.day.portfolio:
+        funds = state.funds
+        if type(event) in holdings.FOLDED:
+            funds = holdings.fold(funds, event)
+            if holdings.is_of_holdings(event):
+                return replace(state, funds=funds)
+        known = self._folded
+        if known[1] is event and known[0] is state.day:
+            day = known[2]
+        elif type(event) is SubmitOrder:
+            day = days.approve(state.day, event)
+        else:
+            day = days.fold(state.day, event)
+        if type(event) is SessionPlanned and days.is_new_session(state.day, event):
+            return RiskState(day=day, market=markets.blank(), funds=holdings.begin_session(funds))
+        if day.portfolio is not state.day.portfolio and type(event) is not SessionPlanned:
             self._valuation = self._valuation_of(state.day.portfolio).after(day.portfolio, event)
-        return replace(state, day=day, funds=funds)
+        return RiskState(day=day, market=state.market, funds=funds)
 
     def _fund_facts(self, state: RiskState, now_ns: int) -> holdings.FundFacts:
         return holdings.FundFacts(

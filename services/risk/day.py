@@ -1,5 +1,7 @@
 """The journaled state of a session: plan, candidates, accounts, arming, verdicts and the book."""
 
+from typing import Final
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -35,11 +37,13 @@ from services.risk.seen import Seen
 
 #: Refusals that the status topic shows; `denied_total` counts them all.
 DENIED_SHOWN_MAX = 100
+#: What is folded into the portfolio alone.
+_OF_THE_BOOK: Final = frozenset({OrderFilled, FillReversed, OrderExpired, OrderCancelled, IntentClosed})
 #: The newest signal ids that have a verdict: about fifty busy sessions.
 DECIDED_MAX = 10_000
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class Standing(Struct, frozen=True, kw_only=True, gc=False):
     """May the chain trade at all. It starts not armed; a halt stands until an arming answers its number."""
 
     is_armed: bool = False
@@ -60,7 +64,7 @@ class Standing(Struct, frozen=True, kw_only=True):
         return self.was_armed and not self.is_armed
 
 
-class Day(Struct, frozen=True, kw_only=True):
+class Day(Struct, frozen=True, kw_only=True, gc=False):
     """Everything that a restart brings back.
 
     `accounts` holds the first report of each session date; `assets` what the broker said of each symbol in the session
@@ -100,7 +104,8 @@ class Day(Struct, frozen=True, kw_only=True):
 
         It is the cash alone, less what is set aside: positions that were there before are not the bot's to risk.
         """
-        return max(self.account.cash_micros - self.reserved_micros, 0) if self.account else 0
+        account = self.account
+        return max(account.cash_micros - self.reserved_micros, 0) if account else 0
 
     def asset_of(self, symbol: str) -> AssetLine | None:
         """Return what the broker said of a symbol in the planned session; None when it said nothing."""
@@ -140,7 +145,10 @@ def is_new_session(day: Day, plan: SessionPlanned) -> bool:
 
 
 def fold(day: Day, event: Message) -> Day:
-    """Fold one event; a type that changes nothing here returns the same day."""
+    """Fold one event; one that changes nothing here returns the same day."""
+    if type(event) in _OF_THE_BOOK:
+        portfolio = _book(day.portfolio, event)
+        return day if portfolio is day.portfolio else replace(day, portfolio=portfolio)
     match event:
         case SessionPlanned():
             return _plan(day, event)
@@ -153,18 +161,32 @@ def fold(day: Day, event: Message) -> Day:
             is_answer = isinstance(event, HaltRaised) and event.rule == halts.REJECTIONS
             rejections = () if is_answer else day.rejections
             return replace(day, standing=_stand(day.standing, event), rejections=rejections)
-        case OrderDenied():
-            shown = (*day.denied, event)[-DENIED_SHOWN_MAX:]
-            decided = day.decided.adding(event.intent_id)
-            return replace(day, decided=decided, denied=shown, denied_total=day.denied_total + 1)
         case KillSwitchTripped() | ResultPeaked():
             is_tripped = day.is_tripped or isinstance(event, KillSwitchTripped)
             return replace(day, is_tripped=is_tripped, peak_micros=event.peak_micros)
-        case OrderRejected():
-            portfolio = book.release_entry(day.portfolio, event.client_order_id)
-            return replace(day, portfolio=portfolio, rejections=halts.rejections_after(day.rejections, event.ts_event))
+        case OrderDenied() | OrderRejected():
+            return _refused(day, event)
         case _:
-            return replace(day, portfolio=_book(day.portfolio, event))
+            return day
+
+
+def _refused(day: Day, event: OrderDenied | OrderRejected) -> Day:
+    if isinstance(event, OrderDenied):
+        shown = (*day.denied, event)[-DENIED_SHOWN_MAX:]
+        decided = day.decided.adding(event.intent_id)
+        return replace(day, decided=decided, denied=shown, denied_total=day.denied_total + 1)
+    portfolio = book.release_entry(day.portfolio, event.client_order_id)
+    return replace(day, portfolio=portfolio, rejections=halts.rejections_after(day.rejections, event.ts_event))
+
+
+def differ(after: Day, before: Day) -> bool:
+    """Tell whether a day was changed; where money has moved, or a position has come or gone, at once."""
+    if after is before:
+        return False
+    book, was = after.portfolio, before.portfolio
+    if book.cash_flow_micros != was.cash_flow_micros or len(book.exposures) != len(was.exposures):
+        return True
+    return after != before
 
 
 def approve(day: Day, order: SubmitOrder) -> Day:
@@ -272,16 +294,12 @@ def _stand(standing: Standing, event: HaltRaised | ChainArmed | ChainDisarmed) -
 
 
 def _book(portfolio: Portfolio, event: Message) -> Portfolio:
-    match event:
-        case OrderFilled():
-            return book.book_fill(portfolio, event)
-        case FillReversed():
-            return book.take_back(portfolio, event)
-        case OrderExpired():
-            return book.release_entry(portfolio, event.client_order_id)
-        case OrderCancelled():
-            return book.release_entry(portfolio, event.client_order_id, event.filled_qty_nanos)
-        case IntentClosed():
-            return book.close_intent(portfolio, event.intent_id)
-        case _:
-            return portfolio
+    if type(event) is OrderFilled:
+        return book.book_fill(portfolio, event)
+    if type(event) is IntentClosed:
+        return book.close_intent(portfolio, event.intent_id)
+    if type(event) is OrderCancelled:
+        return book.release_entry(portfolio, event.client_order_id, event.filled_qty_nanos)
+    if type(event) is OrderExpired:
+        return book.release_entry(portfolio, event.client_order_id)
+    return book.take_back(portfolio, event) if type(event) is FillReversed else portfolio

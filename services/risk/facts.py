@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bus.instruments import is_option, multiplier_of
+from bus.instruments import is_option, multiplier_of, notional_of
 from bus.messages import NANOS, AssetLine, Quote, SignalRaised
 from services.risk.day import Day
 from services.risk.market import Market
@@ -48,12 +48,10 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
 
     def quote_of(self, symbol: str) -> Quote | None:
         """Return a symbol's newest quote."""
-        known = self.__dict__
-        key = f"quote of {symbol}"
-        if key not in known:
-            known[key] = self.market.quote_of(symbol)
-        quote: Quote | None = known[key]
-        return quote
+        known: tuple[str, Quote | None] | None = self.__dict__.get("_quoted")
+        if known is None or known[0] != symbol:
+            known = self.__dict__["_quoted"] = symbol, self.market.quote_of(symbol)
+        return known[1]
 
     def asset_of(self, symbol: str) -> AssetLine | None:
         """Return what the broker said of a symbol in this session; None when it said nothing."""
@@ -75,9 +73,8 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
 
     def size_of(self, signal: SignalRaised) -> Sizing:
         """Return how much of the signal's instrument the limits allow at the ask; nothing without a quote."""
-        known = self.__dict__
-        key = f"size of {signal.signal_id}"
-        if key not in known:
+        known: tuple[str, Sizing] | None = self.__dict__.get("_sized")
+        if known is None or known[0] != signal.signal_id:
             quote = self.quote_of(signal.instrument)
             wanted = Wanted(
                 ask_micros=quote.ask_micros * multiplier_of(signal.instrument) if quote else 0,
@@ -87,9 +84,21 @@ class Facts(Struct, frozen=True, kw_only=True, dict=True):
                 symbol_nanos=self.symbol_nanos(signal.instrument),
                 premium_max_micros=self.limits.options.premium_max_micros if is_option(signal.instrument) else None,
             )
-            known[key] = size_entry(self.limits, self.means, wanted)
-        sizing: Sizing = known[key]
-        return sizing
+            known = self.__dict__["_sized"] = signal.signal_id, size_entry(self.limits, self.means, wanted)
+        return known[1]
+
+    def order_nanos(self, signal: SignalRaised) -> int:
+        """Return what would be ordered: the size, or the least quantity where the limits together leave nothing."""
+        return max(self.size_of(signal).qty_nanos, self.step_nanos(signal.instrument))
+
+    def cost_micros(self, signal: SignalRaised) -> int:
+        """Return what the order would cost at the ask; 0 without one."""
+        known: tuple[str, int] | None = self.__dict__.get("_cost")
+        if known is None or known[0] != signal.signal_id:
+            quote, nanos = self.quote_of(signal.instrument), self.order_nanos(signal)
+            cost = notional_of(signal.instrument, quote.ask_micros, nanos) if quote else 0
+            known = self.__dict__["_cost"] = signal.signal_id, cost
+        return known[1]
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -106,7 +115,7 @@ class Check(Struct, frozen=True, kw_only=True):
     needs_evidence: bool = False
 
 
-class Denial(Struct, frozen=True, kw_only=True):
+class Denial(Struct, frozen=True, kw_only=True, gc=False):
     """Why a signal does not become an order."""
 
     rule: str

@@ -54,34 +54,47 @@ class FundBook(Struct, frozen=True, kw_only=True):
     window_date: str = ""
 
 
+#: What may be about the holdings alone, or changes their book.
+FOLDED: Final = frozenset(
+    {
+        SubmitOrder,
+        OrderFilled,
+        IntentClosed,
+        HoldingsOrderRequested,
+        HoldingsOrderDenied,
+        HoldingsWindowOpened,
+        FundsQuoted,
+    }
+)
+_OF_HOLDINGS: Final = frozenset({HoldingsOrderRequested, HoldingsOrderDenied, HoldingsWindowOpened, FundsQuoted})
+
+
 def is_of_holdings(message: Message) -> bool:
     """Tell whether an event is about the holdings alone, so that the day's book leaves it out."""
-    match message:
-        case SubmitOrder():
-            return message.strategy == "holdings"
-        case OrderFilled():
-            return message.leg == "fund"
-        case HoldingsOrderRequested() | HoldingsOrderDenied() | HoldingsWindowOpened() | FundsQuoted():
-            return True
-        case _:
-            return False
+    if type(message) is SubmitOrder:
+        return message.strategy == "holdings"
+    if type(message) is OrderFilled:
+        return message.leg == "fund"
+    return type(message) in _OF_HOLDINGS
 
 
 def fold(book: FundBook, event: Message) -> FundBook:
     """Fold one event; a type that changes nothing here returns the same book."""
-    match event:
-        case SubmitOrder() if event.strategy == "holdings":
-            return replace(book, open={**book.open, event.intent_id: event}, decided=book.decided | {event.intent_id})
-        case HoldingsOrderDenied():
-            return replace(book, decided=book.decided | {event.intent_id})
-        case OrderFilled() if event.leg == "fund":
-            return _filled(book, event)
-        case IntentClosed() if event.intent_id in book.open:
-            return replace(book, open={key: order for key, order in book.open.items() if key != event.intent_id})
-        case HoldingsWindowOpened():
-            return replace(book, window_date=event.session_date)
-        case _:
+    if type(event) is OrderFilled:
+        return _filled(book, event) if event.leg == "fund" else book
+    if type(event) is IntentClosed:
+        is_open = event.intent_id in book.open
+        rest = {key: order for key, order in book.open.items() if key != event.intent_id} if is_open else book.open
+        return replace(book, open=rest) if is_open else book
+    if type(event) is SubmitOrder:
+        if event.strategy != "holdings":
             return book
+        return replace(book, open={**book.open, event.intent_id: event}, decided=book.decided | {event.intent_id})
+    if type(event) is HoldingsOrderDenied:
+        return replace(book, decided=book.decided | {event.intent_id})
+    if type(event) is HoldingsWindowOpened:
+        return replace(book, window_date=event.session_date)
+    return book
 
 
 def begin_session(book: FundBook) -> FundBook:

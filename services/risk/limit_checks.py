@@ -25,7 +25,7 @@ def not_open(signal: SignalRaised, facts: Facts) -> Finding | None:
 def allocation(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny when TOTAL_ALLOCATION does not leave enough for one share, or for the least fraction of it."""
     quote = facts.quote_of(signal.instrument)
-    limit = allocation_limit_micros(facts.limits, facts.day.start_equity_micros)
+    limit = allocation_limit_micros(facts.limits, facts.means.start_equity_micros)
     if quote is None:
         return (f"no quote of {signal.instrument} was heard", f"at most {dollars(limit)}")
     used, step = facts.means.allocated_micros, facts.step_nanos(signal.instrument)
@@ -49,22 +49,11 @@ def sized(signal: SignalRaised, facts: Facts) -> Finding | None:
     return (f"not even a fraction: {sizing.bound}", f"at least {shares(step)}")
 
 
-def order_nanos(signal: SignalRaised, facts: Facts) -> int:
-    """Return what would be ordered: the size, or the least quantity where the limits together leave nothing."""
-    return max(facts.size_of(signal).qty_nanos, facts.step_nanos(signal.instrument))
-
-
-def _cost_micros(signal: SignalRaised, facts: Facts) -> int:
-    """Return what the order would cost at the ask; 0 without one."""
-    quote = facts.quote_of(signal.instrument)
-    return notional_of(signal.instrument, quote.ask_micros, order_nanos(signal, facts)) if quote else 0
-
-
 def within_symbol(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny what would make one symbol worth more than MAX_POSITION_PER_SYMBOL, whoever holds it."""
     quote = facts.quote_of(signal.instrument)
-    limit = symbol_limit_micros(facts.limits, facts.day.start_equity_micros)
-    there, more = facts.symbol_nanos(signal.instrument), order_nanos(signal, facts)
+    limit = symbol_limit_micros(facts.limits, facts.means.start_equity_micros)
+    there, more = facts.symbol_nanos(signal.instrument), facts.order_nanos(signal)
     has_ask = quote is not None and quote.ask_micros != 0
     if quote and has_ask and notional_of(signal.instrument, quote.ask_micros, there + more) <= limit:
         return None
@@ -77,13 +66,13 @@ def within_symbol(signal: SignalRaised, facts: Facts) -> Finding | None:
 
 def within_shares(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny an order of more shares than MAX_ORDER_SHARES."""
-    nanos, limit = order_nanos(signal, facts), facts.limits.order_max_nanos
+    nanos, limit = facts.order_nanos(signal), facts.limits.order_max_nanos
     return None if nanos <= limit else (f"an order of {shares(nanos)}", f"at most {shares(limit)}")
 
 
 def within_notional(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny an order that costs more than MAX_ORDER_NOTIONAL, also where that is one share."""
-    cost, limit = _cost_micros(signal, facts), facts.limits.order_notional_max_micros
+    cost, limit = facts.cost_micros(signal), facts.limits.order_notional_max_micros
     if cost == 0:
         return (f"no ask of {signal.instrument} was heard", f"at most {dollars(limit)}")
     return None if cost <= limit else (f"an order for {dollars(cost)}", f"at most {dollars(limit)}")
@@ -91,7 +80,7 @@ def within_notional(signal: SignalRaised, facts: Facts) -> Finding | None:
 
 def within_means(signal: SignalRaised, facts: Facts) -> Finding | None:
     """Deny what costs more than the cash and the buying power that no other order has a claim on."""
-    cost, means = _cost_micros(signal, facts), facts.means
+    cost, means = facts.cost_micros(signal), facts.means
     spendable = min(means.cash_micros, means.buying_power_micros)
     is_known = facts.day.account is not None and cost != 0
     if is_known and cost <= spendable:
@@ -126,7 +115,7 @@ def not_repeated(signal: SignalRaised, facts: Facts) -> Finding | None:
     words = f"at most {most} equal orders in {seconds(window_ns)}"
     if quote is None:
         return (f"no quote of {signal.instrument} was heard", words)
-    nanos = order_nanos(signal, facts)
+    nanos = facts.order_nanos(signal)
     wanted = Placed("BUY", nanos, quote.ask_micros, facts.now_ns)
     count = facts.day.pace.repeats(signal.instrument, wanted, window_ns)
     if count < most:

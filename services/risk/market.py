@@ -95,6 +95,12 @@ class Marks(Mapping[str, int]):
             self._by_name = dict(zip(self.names, self.bids, strict=True))
         return self._by_name
 
+    def bid_of(self, name: str) -> int:
+        """Return the bid of one name, 0 where there is none; for a few names this is less work than `by_name`."""
+        if self._by_name is not None:
+            return self._by_name.get(name, 0)
+        return self.bids[self.names.index(name)] if name in self.names else 0
+
     def __getitem__(self, name: str) -> int:
         return self.by_name[name]
 
@@ -108,7 +114,7 @@ class Marks(Mapping[str, int]):
 NO_MARKS = Marks()
 
 
-class Market(Struct, frozen=True, kw_only=True):
+class Market(Struct, frozen=True, kw_only=True, gc=False):
     """What was heard. `marks` is the newest good bid of what is held; `volumes` are nanos since the open.
 
     `bars_step` is the newest market step that brought bars, 0 before any. `volumes` is changed in place: only

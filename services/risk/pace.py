@@ -16,7 +16,7 @@ MINUTE_NS: Final = 60 * SECOND_NS
 REPEATS_KEPT: Final = 10
 
 
-class Placed(Struct, frozen=True):
+class Placed(Struct, frozen=True, gc=False):
     """One approved entry as the throttle compares it, with the session time of its approval."""
 
     side: Side
@@ -59,7 +59,8 @@ class Pace:
 
         What seems to lie in the future counts too: the clock went back.
         """
-        return sum(count for ts_ns, count in self._minute if ts_ns > now_ns - span_ns)
+        after_ns = now_ns - span_ns
+        return sum([count for ts_ns, count in self._minute if ts_ns > after_ns])
 
     def repeats(self, symbol: str, wanted: Placed, window_ns: int) -> int:
         """Return how many orders equal to this one were approved less than `window_ns` before it."""

@@ -16,7 +16,7 @@ from services.risk.seen import Seen
 EXECUTIONS_MAX = 20_000
 
 
-class Exposure(Struct, frozen=True, kw_only=True):
+class Exposure(Struct, frozen=True, kw_only=True, gc=False):
     """One intent from its approval until it is closed.
 
     What `unfilled_nanos` costs at `ask_micros` stays reserved until it is filled or known to be dead. `cost_micros` is
@@ -34,7 +34,7 @@ class Exposure(Struct, frozen=True, kw_only=True):
     is_closed: bool = False
 
 
-class Portfolio(Struct, frozen=True, kw_only=True):
+class Portfolio(Struct, frozen=True, kw_only=True, gc=False):
     """The day's book.
 
     `externals` are positions the account had before the session's first order, in nanos; a short one is below zero.

@@ -94,13 +94,17 @@ class RiskSettings(Struct, frozen=True, kw_only=True):
         )
 
 
+_NO_SIGNS: Final = str.maketrans("", "", ".-/ ")
+
+
 def plain_symbol(symbol: str) -> str:
     """Return a symbol without the signs that sources write differently: BRK.B, BRK/B, BRK-B and BRK B are one.
 
     >>> plain_symbol("BRK/B")
     'BRKB'
     """
-    return "".join(letter for letter in symbol.upper() if letter not in ".-/ ")
+    letters = symbol.upper()
+    return letters if letters.isalnum() else letters.translate(_NO_SIGNS)
 
 
 def _enabled_strategies(env: EnvBot) -> frozenset[StrategyName]:

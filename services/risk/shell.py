@@ -30,6 +30,8 @@ RaiseHalt = Callable[[str, str], object]
 class RiskShell(Shell[RiskState]):
     """Holds the newest state that the runtime has shown it, and answers for risk's lease from it."""
 
+    prepares = frozenset({HaltRaised})
+
     def __init__(self) -> None:
         self._state: RiskState | None = None
         self._raise_halt: RaiseHalt = _nobody_hears

@@ -14,7 +14,7 @@ _BPS = 10_000
 FRACTION_STEP_NANOS: Final = 100_000
 
 
-class Means(Struct, frozen=True, kw_only=True):
+class Means(Struct, frozen=True, kw_only=True, gc=False):
     """What there is to spend, in micro-dollars.
 
     `allocated_micros` is the cost of all positions and reservations; `cash_micros` and `buying_power_micros` are what
@@ -27,7 +27,7 @@ class Means(Struct, frozen=True, kw_only=True):
     buying_power_micros: int
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class Wanted(Struct, frozen=True, kw_only=True, gc=False):
     """What is to be sized. `symbol_nanos` is how much of it there is already, `step_nanos` the least quantity of it.
 
     `ask_micros` is what one unit costs: a share, or a contract; `premium_max_micros` is None for a share.
@@ -41,7 +41,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     premium_max_micros: int | None = None
 
 
-class Sizing(Struct, frozen=True, kw_only=True):
+class Sizing(Struct, frozen=True, kw_only=True, gc=False):
     """A quantity in whole steps, and the words for the bound that was the tightest."""
 
     qty_nanos: int

@@ -7,7 +7,7 @@ time. A kill switch asks at each moment, and an entry's checks ask several times
 from collections import Counter
 from itertools import repeat
 from operator import mul
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bus.columns import Picks
 from bus.instruments import multiplier_of, notional_of
@@ -19,6 +19,8 @@ from services.risk.portfolio import Exposure, Portfolio
 if TYPE_CHECKING:
     from bus.ahead import Ahead
 
+#: Events that change one exposure at most.
+_OF_ONE_INTENT: Final = (OrderFilled, SubmitOrder, IntentClosed, FillReversed)
 _NOTHING = Exposure(intent_id="", strategy="open", symbol="", ask_micros=0, unfilled_nanos=0)
 
 
@@ -50,7 +52,7 @@ class Valuation:
 
     def after(self, portfolio: Portfolio, event: Message) -> "Valuation":
         """Return the valuation of the portfolio that this event has led to from the present one."""
-        if not isinstance(event, SubmitOrder | OrderFilled | FillReversed | IntentClosed):
+        if not isinstance(event, _OF_ONE_INTENT):
             return Valuation(portfolio)
         self.portfolio = portfolio
         exposure = portfolio.exposures.get(event.intent_id)
@@ -116,7 +118,7 @@ class Valuation:
             place = self._place[exposure.intent_id] = len(self._exposures)
             self._exposures.append(_NOTHING)
             self.picks.append(exposure.symbol)
-            self._bids.append(self._marks.by_name.get(exposure.symbol, 0))
+            self._bids.append(self._marks.bid_of(exposure.symbol))
             self._counts[exposure.symbol] += 1
             self._shares.append(0)
         self._count(self._exposures[place], -1)

@@ -36,7 +36,7 @@ ALL_SYMBOLS: Final = "ALL"
 IS_INVERSE_ETF: Final = "is_inverse_etf"
 
 
-class Silence(Struct, frozen=True, kw_only=True):
+class Silence(Struct, frozen=True, kw_only=True, gc=False):
     """A strategy raises nothing this session, by this rule."""
 
     strategy: StrategyName
@@ -44,7 +44,7 @@ class Silence(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """A name should be bought, or for a bearish one its inverse: with the numbers, and how far the stop is."""
 
     row: int
@@ -54,7 +54,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
 
 
-class NoEntry(Struct, frozen=True, kw_only=True):
+class NoEntry(Struct, frozen=True, kw_only=True, gc=False):
     """A name signals, but by this rule it is not bought now; the plug-in decides whether it may be later."""
 
     row: int
@@ -63,7 +63,7 @@ class NoEntry(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class Exit(Struct, frozen=True, kw_only=True):
+class Exit(Struct, frozen=True, kw_only=True, gc=False):
     """What an earlier signal bought should be sold now."""
 
     row: int
@@ -72,7 +72,7 @@ class Exit(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
 
 
-class Note(Struct, frozen=True, kw_only=True):
+class Note(Struct, frozen=True, kw_only=True, gc=False):
     """A message of the plug-in's own for the journal; its type is one of the plug-in's `journals`."""
 
     message: Message

@@ -20,7 +20,7 @@ class WatchList(Struct, frozen=True, kw_only=True):
     row_of: dict[str, int]
 
 
-class Alignment(Struct, frozen=True, kw_only=True, eq=False):
+class Alignment(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """Where a batch's bars lie: bar `picks[k]` of the batch belongs to row `rows[k]`; rows ascend.
 
     `picks` is None when every bar is picked in its place. `index` selects the same rows of a state array: a slice
@@ -33,7 +33,7 @@ class Alignment(Struct, frozen=True, kw_only=True, eq=False):
     index: slice | IntArray
 
 
-class Minute(Struct, frozen=True, kw_only=True, eq=False):
+class Minute(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """The bars of one minute, or of one part of it, as parallel int64 arrays; row `rows[k]` had `closes[k]`.
 
     Prices are micro-dollars, volumes billionths of a share; `ts_event` is the end of the minute. `index` selects the

@@ -158,3 +158,36 @@ def test_a_second_session_when_begun_is_played_from_its_first_step() -> None:
     assert played.chain.play(_feed(5)) == 6
     assert played.chain.nodes["execution"].step == 6
     assert len(played.of("execution", SessionPlanned)) == 2
+
+
+class ActsOnFills(Shell[RecorderState]):
+    """Names the events it has something to do for."""
+
+    prepares = frozenset({KillSwitchTripped})
+    acts_on = frozenset({OrderFilled})
+
+    def __init__(self) -> None:
+        self.prepared: list[Message] = []
+        self.acted: list[Message] = []
+
+    def before_commit(self, event: Message) -> None:
+        self.prepared.append(event)
+
+    def after_commit(self, state: RecorderState, event: Message, now_ns: int) -> Sequence[Message]:
+        self.acted.append(event)
+        return ()
+
+
+def test_a_shell_when_it_names_its_events_is_asked_about_those_alone() -> None:
+    shell = ActsOnFills()
+    assemblies: dict[ServiceName, Assembly[RecorderState]] = {
+        "screener": Assembly(core=RecorderCore()),
+        "risk": Assembly(core=TripsOnFill(), shell=shell),
+        "execution": Assembly(core=RecorderCore(), shell=FillsOnce()),
+    }
+    chain = LocalChain(assemblies, lambda _service, _event: None)
+    chain.begin(a_plan())
+    assert (shell.prepared, shell.acted) == ([], [])
+    chain.play(_feed(3))
+    assert shell.prepared == [TRIPPED]
+    assert shell.acted == [a_fill("PX-000001"), a_fill("PX-000002", "SELL")]

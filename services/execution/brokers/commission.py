@@ -27,17 +27,21 @@ class Commission(Struct, frozen=True, kw_only=True):
 
     def of_fill(self, qty_nanos: int, *, is_first: bool) -> int:
         """Return what one fill costs, in whole cents, half to even, as cash is booked."""
-        return cash_micros(self.share_micros, qty_nanos) + (self._order_cents if is_first else 0)
+        shares = cash_micros(self.share_micros, qty_nanos) if self.share_micros else 0
+        return shares + (self._order_cents if is_first else 0)
 
     def of_sale(self, qty_nanos: int, proceeds_micros: int, *, is_first: bool) -> int:
         """Return what one fill of a sale costs, at most what it brings; each fee is rounded up to a cent.
 
         Source: Alpaca, Regulatory fees (support page, 2025): SEC and TAF on sells only, each rounded up to the penny.
         """
+        charge = self.of_fill(qty_nanos, is_first=is_first)
+        if not (self.sec_cents or self.taf_micros):
+            return min(charge, proceeds_micros)
         sec = -(-proceeds_micros * self.sec_cents // (_MILLION * 100))
         taf = -(-min(qty_nanos, _TAF_SHARES_MAX * NANOS) * self.taf_micros // NANOS)
         fees = sum(-(-fee // _CENT_MICROS) * _CENT_MICROS for fee in (sec, taf))
-        return min(self.of_fill(qty_nanos, is_first=is_first) + fees, proceeds_micros)
+        return min(charge + fees, proceeds_micros)
 
     def spendable(self, cash: int, *, is_first: bool) -> int:
         """Return what of this cash may go into shares at their price plus `share_micros` each.

@@ -64,7 +64,7 @@ class BrokerClock(Struct, frozen=True, kw_only=True):
     is_open: bool
 
 
-class OrderRequest(Struct, frozen=True, kw_only=True):
+class OrderRequest(Struct, frozen=True, kw_only=True, gc=False):
     """An order as a broker gets it. `ts_ns` is session time; prices that its type does not use are 0.
 
     `reduces`: it can only lower exposure, which is what the gate is asked. `symbol` of an option is its OCC symbol,
@@ -92,7 +92,7 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
         return is_stop and self.reduces and self.qty_nanos % NANOS == 0 and not is_option(self.symbol)
 
 
-class OpenOrder(Struct, frozen=True, kw_only=True):
+class OpenOrder(Struct, frozen=True, kw_only=True, gc=False):
     """An order that rests at the broker. `client_order_id` is empty where whoever placed it gave it none.
 
     `stop_micros` is where a stop rests now, also one that trails; 0 for other orders.

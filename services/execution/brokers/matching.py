@@ -12,7 +12,7 @@ BASIS_POINTS: Final = 10_000
 BookState = Literal["WORKING", "FILLED", "CANCELLED", "REJECTED"]
 
 
-class BookOrder(Struct, frozen=True, kw_only=True):
+class BookOrder(Struct, frozen=True, kw_only=True, gc=False):
     """An order in the broker's own books.
 
     `seq` is the order of acceptance; `peak_micros` the best bid since acceptance, for a trailing stop;

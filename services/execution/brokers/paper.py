@@ -82,7 +82,7 @@ class PaperBroker(Broker):
         self._slippage_ppm = slippage_ppm
         self._commission = commission
         self._account = self._books.account()
-        self._working = WorkingOrders(self._books.working_orders())
+        self._working = WorkingOrders(self._books.working_orders(), keeps_peaks=is_buffered)
         self._positions = self._books.positions()
         self._order_seq, self._execution_seq = self._books.newest_seqs()
         self._board = QuoteBoard()
@@ -133,10 +133,8 @@ class PaperBroker(Broker):
 
     def _standing_bid(self, request: OrderRequest) -> int:
         """Return the bid that stands at the acceptance: a trailing stop's first peak. 0 = none heard."""
-        quote = self._board.quote_of(request.symbol)
-        if request.order_type != "TRAILING_STOP" or quote is None or not matching.is_tradable(quote):
-            return 0
-        return quote.bid_micros
+        quote = self._board.quote_of(request.symbol) if request.order_type == "TRAILING_STOP" else None
+        return quote.bid_micros if quote is not None and matching.is_tradable(quote) else 0
 
     def _refusal(self, request: OrderRequest) -> str | None:
         if request.qty_nanos <= 0:
@@ -165,7 +163,7 @@ class PaperBroker(Broker):
     def _uncovered(self, request: OrderRequest) -> str | None:
         """Return why a sale could end short: what is held is counted once, also by the sales that wait."""
         held = self._positions.get(request.symbol, 0)
-        waiting = sum(o.rest_nanos for o in self._working.of(request.symbol) if o.side == "SELL")
+        waiting = sum([o.rest_nanos for o in self._working.of(request.symbol) if o.side == "SELL"])
         if request.qty_nanos <= held - waiting:
             return None
         return (
@@ -297,8 +295,8 @@ class PaperBroker(Broker):
             return ()
         self._board = self._board.heard(batch)
         is_open = self._is_open(batch.ts_event)
-        moved = self._working.moved_by(batch) if is_open else ()
-        if is_open and not moved:
+        moved = self._working.moved_by(batch, batch.ts_event - self._rules.latency_ns) if is_open else ()
+        if is_open and not moved and not self._working.has_risen:
             self._account = Account(newest.cash_micros, session_date, batch.step)
             return []
         draft = _Draft(newest.cash_micros, self._execution_seq + 1, batch.ts_event)
@@ -387,7 +385,7 @@ class PaperBroker(Broker):
 
     def _keep(self, draft: _Draft, account: Account) -> None:
         """Put a draft on disk, then take it for the truth; without a changed order nothing is written."""
-        if draft.orders or draft.expiries:
+        if draft.orders or draft.expiries or self._working.has_risen:
             changed = {symbol: draft.positions.get(symbol, 0) for symbol in draft.moved}
             self._books.write(
                 account=account,
@@ -469,7 +467,7 @@ class PaperBroker(Broker):
             self._taken[key] = (minute, execution.qty_nanos + (taken if before == minute else 0))
 
     def _adopt(self, draft: _Draft) -> None:
-        self._reserved = None
+        self._reserved, self._working.has_risen = None, False
         for order in draft.orders.values():
             if order.state == "WORKING":
                 self._working.put(order)
@@ -489,4 +487,6 @@ class PaperBroker(Broker):
 
     def close(self) -> None:
         """Close the books."""
+        if risen := self._working.take_risen():
+            self._books.write(account=self._books.account(), orders=risen)
         self._books.close()

@@ -64,7 +64,7 @@ class PaperBooksError(Exception):
     """
 
 
-class Execution(Struct, frozen=True):
+class Execution(Struct, frozen=True, gc=False):
     """One execution in the broker's books."""
 
     seq: int
@@ -89,7 +89,7 @@ class Execution(Struct, frozen=True):
         return (-amount if self.side == "BUY" else amount) - self.commission_micros
 
 
-class Expiry(Struct, frozen=True):
+class Expiry(Struct, frozen=True, gc=False):
     """An option that expired while it was held: what was held is gone, for nothing."""
 
     symbol: str
@@ -110,7 +110,7 @@ class Activity(Struct, frozen=True):
         return f"PA-{self.seq:06d}"
 
 
-class Account(Struct, frozen=True):
+class Account(Struct, frozen=True, gc=False):
     """Cash, and the newest market step that was worked in."""
 
     cash_micros: int

@@ -70,7 +70,7 @@ def price_fault(symbol: str, order_type: OrderType, limit_micros: int, stop_micr
     a hundredth of a cent below (as in force since 2006). Options: Alpaca, answer to an option order, "limit price must
     be limited to 2 decimal places" (seen 2026-10).
     """
-    price = {"LIMIT": limit_micros, "STOP": stop_micros}.get(order_type, 0)
+    price = limit_micros if order_type == "LIMIT" else stop_micros if order_type == "STOP" else 0
     if is_option(symbol):
         return "an option's price is in whole cents" if price % _CENT_MICROS else None
     if price % (_CENT_MICROS if price >= _DOLLAR_MICROS else _TICK_BELOW_A_DOLLAR_MICROS):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from bus.columns import Picks, rows_of
-from bus.messages import QuoteBatch
+from bus.messages import Quote, QuoteBatch
 from services.execution.brokers import matching
 from services.execution.brokers.matching import BookOrder
 
@@ -15,11 +15,22 @@ if TYPE_CHECKING:
 
 
 class WorkingOrders:
-    """The orders that may still fill, in the order of acceptance."""
+    """The orders that may still fill, in the order of acceptance.
 
-    def __init__(self, orders: Iterable[BookOrder]) -> None:
+    Args:
+        orders: those of the books.
+        keeps_peaks: most of what quotes do is to raise the peaks of trailing stops. They are raised here, and the books
+            need them only when they are closed (`take_risen`). Without it, such orders are told as any that change.
+    """
+
+    def __init__(self, orders: Iterable[BookOrder], *, keeps_peaks: bool = False) -> None:
         self.buys: dict[str, BookOrder] = {}
+        #: A peak was raised here since the books were written last.
+        self.has_risen = False
+        self._keeps_peaks = keeps_peaks
+        #: The orders by id; those of `_risen` may have an older peak than `_above` says.
         self._orders: dict[str, BookOrder] = {}
+        self._risen: dict[str, None] = {}
         #: Of each symbol the orders' ids.
         self._by_symbol: dict[str, dict[str, None]] = {}
         #: The orders in places, with their symbols, and the bids between which nothing happens to each.
@@ -38,20 +49,42 @@ class WorkingOrders:
 
     def get(self, client_order_id: str) -> BookOrder | None:
         """Return an order, None when it is over or never was."""
-        return self._orders.get(client_order_id)
+        return self._newest(client_order_id) if client_order_id in self._orders else None
 
     def values(self) -> Iterable[BookOrder]:
         """Return all, in the order of acceptance."""
-        return self._orders.values()
+        return [self._newest(key) for key in self._orders] if self._risen else self._orders.values()
 
     def of(self, symbol: str) -> Iterable[BookOrder]:
         """Return the orders in one symbol."""
-        return [self._orders[key] for key in self._by_symbol.get(symbol, ())]
+        return [self._newest(key) for key in self._by_symbol.get(symbol, ())]
+
+    def take_risen(self) -> list[BookOrder]:
+        """Return the orders whose peaks were raised here and that the books have not been told of; once."""
+        risen = [self._newest(key) for key in self._risen]
+        self._risen.clear()
+        return risen
+
+    def _newest(self, key: str) -> BookOrder:
+        order = self._orders[key]
+        if key in self._risen:
+            place = self._place[key]
+            if order.peak_micros != self._above[place]:
+                order = replace(order, peak_micros=self._above[place])
+                self._placed[place] = self._orders[key] = order
+        return order
+
+    def _raise(self, place: int, peak: int) -> None:
+        self._above[place] = peak
+        self._below[place] = peak * (matching.BASIS_POINTS - self._trails[place]) // matching.BASIS_POINTS
+        self._risen[self._keys[place]] = None
+        self.has_risen = True
 
     def put(self, order: BookOrder) -> None:
         """Take a new order, or an order that has changed."""
         key = order.client_order_id
         self._orders[key] = order
+        self._risen.pop(key, None)
         if order.side == "BUY":
             self.buys[key] = order
         above, below = _corridor(order)
@@ -76,6 +109,7 @@ class WorkingOrders:
         key = order.client_order_id
         del self._orders[key]
         self.buys.pop(key, None)
+        self._risen.pop(key, None)
         self._by_symbol[order.symbol].pop(key)
         place, last, last_key = self._place.pop(key), self._placed.pop(), self._keys.pop()
         self._untrailing -= self._above[place] < 0
@@ -97,35 +131,51 @@ class WorkingOrders:
     def raised_by(self, ahead: "Ahead") -> list[BookOrder]:
         """Return the trailing stops whose peak these quotes raise, with their new peaks."""
         rows = self._picks.rows_in(ahead.symbols)
-        return [
-            replace(order, peak_micros=bid)
-            for order, bid, above in zip(self._placed, ahead.best_bids(rows or ()), self._above, strict=True)
-            if bid > above
-        ]
+        best = ahead.best_bids(rows or ())
+        risen = [place for place, bid, above in zip(range(len(best)), best, self._above, strict=True) if bid > above]
+        if not self._keeps_peaks:
+            return [replace(self._placed[place], peak_micros=best[place]) for place in risen]
+        for place in risen:
+            self._raise(place, best[place])
+        return []
 
     @property
     def is_empty(self) -> bool:
         """Tell whether no order may still fill."""
         return not self._placed
 
-    def moved_by(self, batch: QuoteBatch) -> list[BookOrder]:
+    def moved_by(self, batch: QuoteBatch, heard_ns: int) -> list[BookOrder]:
         """Return the orders that these quotes may fill or change, in the order of acceptance.
 
-        A trailing stop whose bid is neither above its peak nor at its stop only goes on waiting; most do.
+        A trailing stop whose bid is neither above its peak nor at its stop only goes on waiting; most do. What was
+        accepted at `heard_ns` or later does not meet these quotes.
         """
         if not self._placed:
             return []
         found = self._picks.of(batch.symbols, batch.bids_micros)
         if found is None:
             quoted = rows_of(batch.symbols)
-            return [order for order in self._orders.values() if order.symbol in quoted]
-        moved = [
-            order
-            for order, bid, above, below in zip(self._placed, found[0], self._above, self._below, strict=True)
+            return [order for order in self.values() if order.symbol in quoted]
+        bids = found[0]
+        places = [
+            place
+            for place, bid, above, below in zip(range(len(bids)), bids, self._above, self._below, strict=True)
             if bid > above or bid <= below
         ]
+        if self._keeps_peaks and places:
+            rows = self._picks.rows_in(batch.symbols) or ()
+            places = [p for p in places if not self._only_follows(p, bids[p], batch.quote_at(rows[p]), heard_ns)]
+        moved = [self._newest(self._keys[place]) for place in places]
         moved.sort(key=_by_acceptance)
         return moved
+
+    def _only_follows(self, place: int, bid: int, quote: Quote | None, heard_ns: int) -> bool:
+        """Tell whether a quote does no more to an order than to raise its peak, and raise it."""
+        if not 0 <= self._above[place] < bid:
+            return False
+        if quote is not None and heard_ns > self._placed[place].accepted_ns and matching.is_tradable(quote):
+            self._raise(place, bid)
+        return True
 
 
 def _by_acceptance(order: BookOrder) -> int:

@@ -11,6 +11,7 @@ from services.ledger.lots import (
     Lot,
     after_closes,
     close_first_in,
+    first_lots,
     is_long_term,
 )
 
@@ -69,3 +70,9 @@ def test_close_when_quantity_does_not_fit_then_error(qty: int) -> None:
 def test_figures_when_written_then_as_people_read_them() -> None:
     assert [dollars(v) for v in (0, -1_234_500_000, 3_500)] == ["0.00", "-1,234.50", "0.003500"]
     assert [shares(v) for v in (0, 2_500_000_000, -NANOS)] == ["0", "2.5", "-1"]
+
+
+@pytest.mark.parametrize("qty", range(1, 7))
+def test_lots_when_a_sale_takes_from_them_then_the_first_are_named_that_it_closes(qty: int) -> None:
+    lots = [Lot(acquired_ns=number, qty_nanos=number, cost_micros=number) for number in (1, 2, 3)]
+    assert list(first_lots(lots, qty)) == [lots[close.index] for close in close_first_in(lots, qty, 0, 0)]

@@ -25,6 +25,7 @@ from bus.messages import (
     SessionPlanned,
     SignalRaised,
 )
+from services.risk import day as days
 from services.risk.core import RiskCore
 from services.risk.options import OptionLimits
 from services.risk.settings import RiskSettings
@@ -111,7 +112,10 @@ class World:
         folded = list(events)
         for event in folded:
             self.journal.append(event)
-            self.state = self.core.evolve(self.state, event)
+            before, self.state = self.state.day, self.core.evolve(self.state, event)
+            assert days.differ(self.state.day, before) is (self.state.day != before), (
+                f"{type(event).__name__} is missed"
+            )
         return folded
 
     def ready(self) -> "World":

@@ -11,6 +11,7 @@ from bus.columns import Picks
 from bus.messages import MICROS, NANOS, Bar, BarBatch, IntentClosed, Quote, QuoteBatch
 from services.risk import market as markets
 from services.risk import portfolio as book
+from services.risk.market import Marks
 from services.risk.portfolio import Exposure, Portfolio
 from services.risk.valuation import Valuation
 
@@ -109,3 +110,12 @@ def test_valuation_when_it_follows_any_events_then_it_is_that_of_the_last_portfo
         assert followed.reserved_micros == book.reserved_micros(portfolio)
         assert sorted(followed.picks.wanted) == sorted(book.open_symbols(portfolio))
         assert followed.unmarked_symbols(market) == ()
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 9)), max_size=4), st.booleans())
+def test_bid_when_of_one_name_then_it_is_that_of_all_by_name(said: list[tuple[str, int]], is_laid_out: bool) -> None:
+    bids = dict(said)
+    marks = Marks(tuple(name for name, _ in said), tuple(bids[name] for name, _ in said))
+    if is_laid_out:
+        assert dict(marks.by_name) == bids
+    assert {name: marks.bid_of(name) for name in NAMES} == {name: bids.get(name, 0) for name in NAMES}

@@ -1,7 +1,9 @@
 """Many orders that wait: looking only at those that quotes concern is the same as looking at all."""
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ def test_orders_when_many_wait_then_only_looking_at_those_that_quotes_concern_ch
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         brokers = [PaperBroker(Path(folder) / name, starting_cash_micros=9_000 * m.MICROS) for name in ("a", "b")]
-        brokers[1]._working.moved_by = lambda _batch: list(brokers[1]._working.values())  # type: ignore[method-assign] - the plain way
+        brokers[1]._working.moved_by = lambda _batch, _heard_ns: list(brokers[1]._working.values())  # type: ignore[method-assign] - the plain way
         told = [list(_waiting(broker, moments, trails)) for broker in brokers]
         assert told[0] == told[1]
         assert brokers[0].account(DAY, 0) == brokers[1].account(DAY, 0)
@@ -67,3 +69,29 @@ def _order(key: str, side: m.Side, symbol: str, trail_bps: int) -> OrderRequest:
         trail_bps=trail_bps,
         ts_ns=OPEN_NS + (m.NANOS if trail_bps else 0),
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(moments=MOMENTS, trails=st.lists(st.integers(50, 900), min_size=4, max_size=4), cancels=st.booleans())
+def test_books_when_they_are_buffered_then_they_end_as_those_on_disk_with_every_peak(
+    moments: list[dict[str, int]], trails: list[int], cancels: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("disk", "buffered")]
+        brokers = [
+            PaperBroker(path, starting_cash_micros=9_000 * m.MICROS, is_buffered=path.name == "buffered")
+            for path in paths
+        ]
+        told = [list(_waiting(broker, moments, trails)) for broker in brokers]
+        assert told[0] == told[1]
+        assert brokers[0].open_orders(0) == brokers[1].open_orders(0)
+        if cancels:
+            assert brokers[0].cancel("stop-AAA", OPEN_NS) == brokers[1].cancel("stop-AAA", OPEN_NS)
+        for broker in brokers:
+            broker.close()
+        assert _dump(paths[0]) == _dump(paths[1])
+
+
+def _dump(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as books:
+        return sorted(books.iterdump())
