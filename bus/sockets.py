@@ -1,6 +1,8 @@
 """ZeroMQ only: bound and connected sockets, each with CURVE keys, size limits and time limits."""
 
 import os
+import selectors
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,7 +20,10 @@ _QUEUE_MAX: Final = 1000
 _HANDSHAKE_MS: Final = 2000
 # As numbers: arithmetic with pyzmq's own enumerations costs more than the question to the socket.
 _READABLE: Final = int(zmq.POLLIN)
+_EVENTS: Final = int(zmq.EVENTS)
+_AT_ONCE: Final = int(zmq.NOBLOCK)
 _NOT_LAST: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_TOPIC_BYTES: Final = 1
 
 
 class BindError(Exception):
@@ -55,8 +60,11 @@ class BusSockets:
         self._publisher: zmq.Socket[bytes] | None = None
         self._peers: dict[ServiceName, zmq.Socket[bytes]] = {}
         self._subscriptions: dict[zmq.Socket[bytes], ServiceName] = {}
-        self._poller = zmq.Poller()
+        # ZeroMQ's own poll asks every socket twice, with two system calls each; this is one call for all of them.
+        self._selector = selectors.DefaultSelector()
+        #: What can be read, and what was sent to since the last wait: see `wait`.
         self._ready: set[zmq.Socket[bytes]] = set()
+        self._used: set[zmq.Socket[bytes]] = set()
         self._inodes: dict[str, int] = {}
 
     def bind(self) -> None:
@@ -66,7 +74,7 @@ class BusSockets:
             BindError: an address is in use, or lets a stranger in.
         """
         self._inbox = self._bound(zmq.ROUTER, "inbox")
-        self._poller.register(self._inbox, zmq.POLLIN)
+        self._listen_to(self._inbox)
         self._publisher = self._bound(zmq.PUB, "pub")
         address = self._endpoints.address
         doors = (
@@ -86,7 +94,7 @@ class BusSockets:
         for peer in peers:
             socket = self._connected(zmq.DEALER, peer, self._endpoints.address(peer, "inbox"))
             self._peers[peer] = socket
-            self._poller.register(socket, zmq.POLLIN)
+            self._listen_to(socket)
 
     def subscribe(self, publisher: ServiceName, *topics: bytes) -> None:
         """Listen to topics of one publisher, on a socket of its own: the socket is who it is."""
@@ -94,18 +102,22 @@ class BusSockets:
         for topic in topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         self._subscriptions[socket] = publisher
-        self._poller.register(socket, zmq.POLLIN)
+        self._listen_to(socket)
 
     def publish(self, topic: bytes, payload: bytes) -> None:
-        """Publish without waiting; a slow subscriber loses messages."""
+        """Publish without waiting; a slow subscriber loses messages.
+
+        The topic, one byte, and the payload are one frame: a second one would be encrypted for every subscriber, too.
+        """
         if self._publisher is not None:
-            self._publisher.send(topic, zmq.SNDMORE)
-            self._publisher.send(payload)
+            self._publisher.send(topic + payload)
 
     def send(self, peer: ServiceName, payload: bytes) -> bool:
         """Send to a peer's inbox without waiting; False when its queue is full, and delivery repeats later."""
+        socket = self._peers[peer]
+        self._used.add(socket)
         try:
-            self._peers[peer].send(payload, zmq.NOBLOCK)
+            socket.send(payload, _AT_ONCE)
         except zmq.Again:
             return False
         return True
@@ -113,31 +125,55 @@ class BusSockets:
     def answer(self, routing_id: bytes, payload: bytes) -> None:
         """Answer on the connection a message came from; dropped when that is gone, and asked for again."""
         if self._inbox is not None:
+            self._used.add(self._inbox)
             self._inbox.send(routing_id, _NOT_LAST)
-            self._inbox.send(payload, zmq.NOBLOCK)
+            self._inbox.send(payload, _AT_ONCE)
 
     def also_wait_for(self, descriptor: int) -> None:
         """Let `wait` end, too, when this file descriptor can be read; whoever owns it reads it empty."""
-        self._poller.register(descriptor, zmq.POLLIN)
+        self._selector.register(descriptor, selectors.EVENT_READ)
 
     def wait(self, timeout_ms: int) -> bool:
-        """Wait until something arrives; False after the time."""
+        """Wait until something arrives; False after the time.
+
+        A socket's descriptor tells of news for the socket, which may be a message or not, and tells it once: whoever
+        sends or reads may take the news in passing. So what was used since the last wait is asked before this one.
+        """
         # Whoever reads a socket empty takes it out again: to read it once more before the next wait would block.
-        self._ready = {socket for socket, _ in self._poller.poll(timeout_ms)}
-        return bool(self._ready)
+        self._ready = {socket for socket in self._ready | self._used if _has_more(socket)}
+        self._used.clear()
+        has_come = self._has_news(0 if self._ready else timeout_ms)
+        if has_come or timeout_ms <= 0:
+            return has_come
+        end = time.monotonic() + timeout_ms / 1000
+        while not has_come and (left := end - time.monotonic()) > 0:
+            has_come = self._has_news(left * 1000)
+        return has_come
+
+    def _has_news(self, timeout_ms: float) -> bool:
+        """Wait once, and tell whether anything can be read; it may have been news of another kind."""
+        is_outside = False
+        for key, _ in self._selector.select(timeout_ms / 1000):
+            if key.data is None:
+                is_outside = True
+            elif _has_more(key.data):
+                self._ready.add(key.data)
+        return is_outside or bool(self._ready)
 
     def broadcasts(self, limit: int) -> list[tuple[ServiceName, bytes, bytes]]:
         """Return up to `limit` (publisher, topic, payload) of each subscription that are waiting."""
-        found = []
+        found: list[tuple[ServiceName, bytes, bytes]] = []
+        if not self._ready:
+            return found
         for socket, publisher in self._subscriptions.items():
             for _ in range(limit if socket in self._ready else 0):
-                topic = socket.recv()
-                if socket.getsockopt(zmq.RCVMORE):
-                    last = socket.recv(copy=False)
-                    if last.more:
-                        _drop_rest(socket)
-                    else:
-                        found.append((publisher, topic, last.bytes))
+                frame = socket.recv(copy=False)
+                if frame.more:
+                    # Nobody of ours publishes two frames: drop them all.
+                    _drop_rest(socket)
+                else:
+                    said = frame.bytes
+                    found.append((publisher, said[:_TOPIC_BYTES], said[_TOPIC_BYTES:]))
                 if not _has_more(socket):
                     self._ready.discard(socket)
                     break
@@ -164,7 +200,9 @@ class BusSockets:
 
     def answers(self, limit: int) -> list[tuple[ServiceName, bytes]]:
         """Return up to `limit` answers from each peer."""
-        found = []
+        found: list[tuple[ServiceName, bytes]] = []
+        if not self._ready:
+            return found
         for peer, socket in self._peers.items():
             for _ in range(limit if socket in self._ready else 0):
                 found.append((peer, socket.recv()))
@@ -191,7 +229,13 @@ class BusSockets:
     def close(self) -> None:
         """Close everything; unsent messages stay in the outbox on disk."""
         self._guard.close()
+        self._selector.close()
         self._context.destroy(linger=0)
+
+    def _listen_to(self, socket: zmq.Socket[bytes]) -> None:
+        """Let `wait` end when this socket can be read."""
+        self._selector.register(int(socket.get(zmq.FD)), selectors.EVENT_READ, socket)
+        self._used.add(socket)
 
     def _bound(self, kind: int, channel: str) -> zmq.Socket[bytes]:
         socket = self._socket(kind)
@@ -237,7 +281,7 @@ class BusSockets:
 
 def _has_more(socket: zmq.Socket[bytes]) -> bool:
     """Ask the socket itself; it costs less than the exception of a receive that finds nothing."""
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & _READABLE)
+    return bool(int(socket.get(_EVENTS)) & _READABLE)
 
 
 def _drop_rest(socket: zmq.Socket[bytes]) -> None:
