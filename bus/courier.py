@@ -27,7 +27,7 @@ from bus.codec import (
     encode_frame,
 )
 from bus.commands import Outcome, Pending, command_refusal
-from bus.delivery import Standing, StepBoard, StopRule, Verdict
+from bus.delivery import WINDOW, Standing, StepBoard, StopRule, Verdict
 from bus.failpoints import Failpoint
 from bus.messages import OperatorCommand, OperatorRequest, ResolveStream, ServiceName, StoppedStream, StreamResolved
 from bus.node import Node
@@ -42,6 +42,8 @@ _HELD_MAX: Final = 1_000
 #: undisturbed replay stays what it is, and short of the age at which a message that nobody takes halts the chain.
 _HELD_NS_MAX: Final = 3_000_000_000
 _DETAIL_MAX: Final = 400
+#: So many messages are acknowledged at once, before the sender's window is full and it has to wait.
+_ACKNOWLEDGED_AFTER: Final = WINDOW // 2
 
 
 class Courier:
@@ -86,6 +88,8 @@ class Courier:
         self._held_since: dict[ServiceName, int] = {}
         #: Who is owed an acknowledgement: on which connection, and for which pass a gap was seen (0 = none).
         self._owed: dict[ServiceName, tuple[bytes, int]] = {}
+        #: How many messages of each sender were taken since its last acknowledgement.
+        self._taken: dict[ServiceName, int] = {}
         self._peers = peers_of(node.name)
         self._receive_point = Failpoint(f"{node.name}.receive")
         self._ack_point = Failpoint(f"{node.name}.ack")
@@ -94,10 +98,7 @@ class Courier:
     # --- the sending end ----------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        """Say Hello where a connection is new, send what is due, acknowledge what was taken, answer what was asked.
-
-        Acknowledgements come last: nobody waits for them, and the next service waits for the message.
-        """
+        """Say Hello where a connection is new, send what is due, answer what was asked."""
         now = boot_ns()
         node = self._node
         for peer in self._peers:
@@ -113,9 +114,20 @@ class Courier:
                 with self._send_point:
                     frame = Data(node.epoch, row.seq, row.step, row.payload, link.pass_number)
                     self._sockets.send(peer, encode_frame(frame))
+        self._desk.look()
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether anything that was taken is not acknowledged."""
+        return bool(self._owed)
+
+    def acknowledge(self) -> None:
+        """Acknowledge what was taken. It may wait for a moment: the next service waits for a message, nobody for this.
+
+        The sender repeats after RETRY_FIRST_NS, and stands when its window is full: see `_ACKNOWLEDGED_AFTER`.
+        """
         for sender in tuple(self._owed):
             self._acknowledge(sender)
-        self._desk.look()
 
     def _say_hello(self, peer: ServiceName, nonce: str) -> None:
         link = self._node.links[peer]
@@ -200,6 +212,8 @@ class Courier:
                 case _:
                     self.reject(item.sender, MalformedMessageError("a receiver's answer in an inbox"), item.payload)
         self._node.commit_queue()
+        for sender in [sender for sender, taken in self._taken.items() if taken >= _ACKNOWLEDGED_AFTER]:
+            self._acknowledge(sender)
 
     def _hear_mark(self, sender: ServiceName, mark: StepMark) -> None:
         if (sender, self._node.name) not in STEP_MARKS:
@@ -287,6 +301,7 @@ class Courier:
             stop = self.stopped.get(sender)
             if stop is None:
                 is_gap = verdict is Verdict.GAP
+                self._taken[sender] = self._taken.get(sender, 0) + 1
                 self._owed[sender] = (routing_id, frame.pass_number if is_gap else 0)
                 if is_gap:
                     # At once, and each time: one answer that is lost as well would let the sender wait for its timer.
@@ -300,6 +315,7 @@ class Courier:
     def _acknowledge(self, sender: ServiceName) -> None:
         """Say what was taken of a stream: one answer for all that came at once, when nothing was missing."""
         self._node.commit_queue()
+        self._taken.pop(sender, None)
         routing_id, gap_pass = self._owed.pop(sender)
         cursor = self._node.cursors[sender]
         with self._ack_point:
