@@ -42,6 +42,8 @@ _HELD_MAX: Final = 1_000
 #: undisturbed replay stays what it is, and short of the age at which a message that nobody takes halts the chain.
 _HELD_NS_MAX: Final = 3_000_000_000
 _DETAIL_MAX: Final = 400
+#: Repetitions are due after hundreds of milliseconds; this is how exactly.
+_LOOK_NS: Final = 5_000_000
 #: So many messages are acknowledged at once, before the sender's window is full and it has to wait.
 _ACKNOWLEDGED_AFTER: Final = WINDOW // 2
 
@@ -91,6 +93,7 @@ class Courier:
         #: How many messages of each sender were taken since its last acknowledgement.
         self._taken: dict[ServiceName, int] = {}
         self._peers = peers_of(node.name)
+        self._look_at = 0
         self._receive_point = Failpoint(f"{node.name}.receive")
         self._ack_point = Failpoint(f"{node.name}.ack")
         self._send_point = Failpoint(f"{node.name}.send")
@@ -98,8 +101,18 @@ class Courier:
     # --- the sending end ----------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        """Say Hello where a connection is new, send what is due, answer what was asked."""
-        now = boot_ns()
+        """Say Hello where a connection is new, send what is due, answer what was asked.
+
+        What is new is sent at once; what is repeated or asked again is looked for every _LOOK_NS.
+        """
+        node, now = self._node, boot_ns()
+        if node.is_stirred or now >= self._look_at:
+            node.is_stirred = False
+            self._look_at = now + _LOOK_NS
+            self._send_due(now)
+        self._desk.look()
+
+    def _send_due(self, now: int) -> None:
         node = self._node
         for peer in self._peers:
             link = node.links[peer]
@@ -114,7 +127,6 @@ class Courier:
                 with self._send_point:
                     frame = Data(node.epoch, row.seq, row.step, row.payload, link.pass_number)
                     self._sockets.send(peer, encode_frame(frame))
-        self._desk.look()
 
     @property
     def owes(self) -> bool:
@@ -137,6 +149,8 @@ class Courier:
     def hear_answers(self) -> None:
         """Hear what receivers say of our streams."""
         for peer, payload in self._sockets.answers(_BATCH):
+            # A window may have room again, or begin anew.
+            self._node.is_stirred = True
             try:
                 frame = decode_frame(payload)
             except MalformedMessageError as error:

@@ -183,8 +183,9 @@ class Runner:
 
     def turn(self) -> None:
         """Go through the loop once: hear what has arrived, do what is due, send what waits. Never blocks."""
-        self._check_loop_gap()
-        if self._control_due and boot_ns() >= self._control_due:
+        now = boot_ns()
+        self._check_loop_gap(now)
+        if self._control_due and now >= self._control_due:
             self._hear_control()
         self._hear_broadcasts()
         courier = self._courier
@@ -250,22 +251,23 @@ class Runner:
         Called in the loop's own thread, from within the node: the node is not entered again. What else arrives waits
         for the next turn.
         """
-        self._show_life()
+        self._show_life(boot_ns())
         for broadcast in self._broadcasts.urgent_by_now():
             self._hear_urgent(broadcast)
         self._heartbeats.run(boot_ns())
 
-    def _show_life(self) -> None:
+    def _show_life(self, now: int) -> None:
         """Drop the leases after a gap in our own life: we cannot know what happened meanwhile."""
-        if self._life.shows(boot_ns()):
+        if self._life.shows(now):
             logger.warning("the loop stood still for %d ms: leases dropped", self._life.stood_ms)
             self._leases.forget()
 
-    def _check_loop_gap(self) -> None:
-        self._show_life()
-        if self._life.stood_ms and self._node:
-            self._node.on_gap()
-        self._life.answered(boot_ns())
+    def _check_loop_gap(self, now: int) -> None:
+        self._show_life(now)
+        if self._life.stood_ms:
+            if self._node:
+                self._node.on_gap()
+            self._life.answered(boot_ns())
 
     def _hear_broadcasts(self) -> None:
         for broadcast in self._broadcasts.heard():
@@ -464,7 +466,7 @@ class Runner:
     def _advance(self, courier: Courier) -> None:
         """Tell the next service that our market step is finished, once nothing of it waits here."""
         node, board = self._node, courier.board
-        if node is None or board.own == 0:
+        if node is None or board.own in (0, board.all_told):
             return
         for receiver, waits_for in self._marks:
             if not board.may_tell(receiver, waits_for):
@@ -476,6 +478,8 @@ class Runner:
             courier.send()
             if not courier.tell_step(receiver):
                 return
+        if all(board.told.get(receiver, 0) >= board.own for receiver, _ in self._marks):
+            board.all_told = board.own
 
     def _drive_feed(self) -> None:
         """Publish market data, in the one service that has it."""
