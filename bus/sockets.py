@@ -24,6 +24,8 @@ _EVENTS: Final = int(zmq.EVENTS)
 _AT_ONCE: Final = int(zmq.NOBLOCK)
 _NOT_LAST: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _TOPIC_BYTES: Final = 1
+#: The connection a message came on, where it is answered, and the message.
+_Message = tuple[bytes, zmq.Frame]
 
 
 class BindError(Exception):
@@ -62,9 +64,10 @@ class BusSockets:
         self._subscriptions: dict[zmq.Socket[bytes], ServiceName] = {}
         # ZeroMQ's own poll asks every socket twice, with two system calls each; this is one call for all of them.
         self._selector = selectors.DefaultSelector()
-        #: What can be read, and what was sent to since the last wait: see `wait`.
-        self._ready: set[zmq.Socket[bytes]] = set()
+        #: What was used since the last wait; what can be read; and what `wait` has read already: see there.
         self._used: set[zmq.Socket[bytes]] = set()
+        self._ready: set[zmq.Socket[bytes]] = set()
+        self._first: dict[zmq.Socket[bytes], _Message] = {}
         self._inodes: dict[str, int] = {}
 
     def bind(self) -> None:
@@ -137,12 +140,13 @@ class BusSockets:
         """Wait until something arrives; False after the time.
 
         A socket's descriptor tells of news for the socket, which may be a message or not, and tells it once: whoever
-        sends or reads may take the news in passing. So what was used since the last wait is asked before this one.
+        sends or reads may take the news in passing. So what was used since the last wait is asked before this one. To
+        ask costs as much as to read. So what the descriptors tell of is read at once, one message of each socket, and
+        is not asked whether there are more before the next wait; where there are, all of them are read together.
         """
-        # Whoever reads a socket empty takes it out again: to read it once more before the next wait would block.
         self._ready = {socket for socket in self._ready | self._used if _has_more(socket)}
         self._used.clear()
-        has_come = self._has_news(0 if self._ready else timeout_ms)
+        has_come = self._has_news(0 if self._ready or self._first else timeout_ms)
         if has_come or timeout_ms <= 0:
             return has_come
         end = time.monotonic() + timeout_ms / 1000
@@ -154,61 +158,73 @@ class BusSockets:
         """Wait once, and tell whether anything can be read; it may have been news of another kind."""
         is_outside = False
         for key, _ in self._selector.select(timeout_ms / 1000):
-            if key.data is None:
+            socket = key.data
+            if socket is None:
                 is_outside = True
-            elif _has_more(key.data):
-                self._ready.add(key.data)
-        return is_outside or bool(self._ready)
+            elif socket not in self._first and socket not in self._ready:
+                message = self._read(socket)
+                if message is not None:
+                    self._first[socket] = message
+        return is_outside or bool(self._ready or self._first)
+
+    def _read(self, socket: zmq.Socket[bytes]) -> _Message | None:
+        """Return the next message, if there is one; what comes in more frames than ours have is dropped."""
+        routing_id = b""
+        try:
+            if socket is self._inbox:
+                routing_id = socket.recv(_AT_ONCE)
+            frame = socket.recv(_AT_ONCE, copy=False)
+        except zmq.Again:
+            return None
+        if frame.more:
+            while socket.getsockopt(zmq.RCVMORE):
+                socket.recv()
+            self._used.add(socket)
+            return None
+        return routing_id, frame
+
+    def _waiting(self, socket: zmq.Socket[bytes], limit: int) -> Iterable[_Message]:
+        """Return up to `limit` messages of a socket; one that `wait` has read, or as many as there are."""
+        if socket in self._first:
+            self._used.add(socket)
+            return (self._first.pop(socket),)
+        found: list[_Message] = []
+        while socket in self._ready and len(found) < limit:
+            message = self._read(socket)
+            if message is not None:
+                found.append(message)
+            if not _has_more(socket):
+                self._ready.discard(socket)
+        return found
 
     def broadcasts(self, limit: int) -> list[tuple[ServiceName, bytes, bytes]]:
         """Return up to `limit` (publisher, topic, payload) of each subscription that are waiting."""
         found: list[tuple[ServiceName, bytes, bytes]] = []
-        if not self._ready:
+        if not (self._first or self._ready):
             return found
         for socket, publisher in self._subscriptions.items():
-            for _ in range(limit if socket in self._ready else 0):
-                frame = socket.recv(copy=False)
-                if frame.more:
-                    # Nobody of ours publishes two frames: drop them all.
-                    _drop_rest(socket)
-                else:
-                    said = frame.bytes
-                    found.append((publisher, said[:_TOPIC_BYTES], said[_TOPIC_BYTES:]))
-                if not _has_more(socket):
-                    self._ready.discard(socket)
-                    break
+            for _, frame in self._waiting(socket, limit):
+                said = frame.bytes
+                found.append((publisher, said[:_TOPIC_BYTES], said[_TOPIC_BYTES:]))
         return found
 
     def received(self, limit: int) -> list[Received]:
         """Return up to `limit` messages that wait in the inbox."""
         found: list[Received] = []
-        if self._inbox is None or self._inbox not in self._ready:
+        if self._inbox is None or not (self._first or self._ready):
             return found
-        for _ in range(limit):
-            routing_id = self._inbox.recv()
-            frame = self._inbox.recv(copy=False)
-            if frame.more:
-                # Nobody of ours sends three frames: drop them all.
-                _drop_rest(self._inbox)
-            else:
-                sender = self._ring.owners.get(str(frame.get("User-Id")))
-                found.append(Received(sender, routing_id, frame.bytes))
-            if not _has_more(self._inbox):
-                self._ready.discard(self._inbox)
-                break
+        for routing_id, frame in self._waiting(self._inbox, limit):
+            sender = self._ring.owners.get(str(frame.get("User-Id")))
+            found.append(Received(sender, routing_id, frame.bytes))
         return found
 
     def answers(self, limit: int) -> list[tuple[ServiceName, bytes]]:
         """Return up to `limit` answers from each peer."""
         found: list[tuple[ServiceName, bytes]] = []
-        if not self._ready:
+        if not (self._first or self._ready):
             return found
         for peer, socket in self._peers.items():
-            for _ in range(limit if socket in self._ready else 0):
-                found.append((peer, socket.recv()))
-                if not _has_more(socket):
-                    self._ready.discard(socket)
-                    break
+            found += [(peer, frame.bytes) for _, frame in self._waiting(socket, limit)]
         return found
 
     def intruder(self) -> str | None:
@@ -282,9 +298,3 @@ class BusSockets:
 def _has_more(socket: zmq.Socket[bytes]) -> bool:
     """Ask the socket itself; it costs less than the exception of a receive that finds nothing."""
     return bool(int(socket.get(_EVENTS)) & _READABLE)
-
-
-def _drop_rest(socket: zmq.Socket[bytes]) -> None:
-    """Read the frames that are left of a message and forget them."""
-    while socket.getsockopt(zmq.RCVMORE):
-        socket.recv()
