@@ -170,18 +170,17 @@ class BusSockets:
     def _read(self, socket: zmq.Socket[bytes]) -> _Message | None:
         """Return the next message, if there is one; what comes in more frames than ours have is dropped."""
         routing_id = b""
-        try:
-            if socket is self._inbox:
-                routing_id = socket.recv(_AT_ONCE)
-            frame = socket.recv(_AT_ONCE, copy=False)
-        except zmq.Again:
-            return None
-        if frame.more:
+        while True:
+            try:
+                if socket is self._inbox:
+                    routing_id = socket.recv(_AT_ONCE)
+                frame = socket.recv(_AT_ONCE, copy=False)
+            except zmq.Again:
+                return None
+            if not frame.more:
+                return routing_id, frame
             while socket.getsockopt(zmq.RCVMORE):
                 socket.recv()
-            self._used.add(socket)
-            return None
-        return routing_id, frame
 
     def _waiting(self, socket: zmq.Socket[bytes], limit: int) -> Iterable[_Message]:
         """Return up to `limit` messages of a socket; one that `wait` has read, or as many as there are."""
