@@ -21,7 +21,6 @@ from bus.control import ControlFolder
 from bus.courier import Courier
 from bus.failpoints import Failpoint
 from bus.gate import RunnerGate
-from bus.glance import Glance
 from bus.halt import LEASE_EVERY_NS, ArmRecord, LeaseBook, announcement
 from bus.lease_giver import LeaseGiver
 from bus.leaving import leave
@@ -105,7 +104,7 @@ class Runner:
         self._life = Life(boot_ns())
         self._broadcasts = Broadcasts(sockets, self._reject)
         self._control_stamp: tuple[int, ...] = ()
-        self._glance = Glance(self._control)
+        self._control_glance: tuple[int, int] | None = None
         self._control_due = 0
         self._control_seen: tuple[int, bool, ArmRecord | None] | None = None
         self._halt_counter = 0
@@ -312,9 +311,11 @@ class Runner:
         node, courier = self._node, self._courier
         if node is None or courier is None:
             return
-        # The control folder comes first.
-        if self._glance.shows_change(data.step):
+        # The control folder comes first: whoever sees step 1 of a replay also sees the arm record that started it.
+        glance = self._control.glance()
+        if glance is None or glance != self._control_glance:
             self._hear_control()
+            self._control_glance = glance
         if data.step <= node.step:
             courier.board.again(data.step)
         else:
