@@ -1,7 +1,7 @@
 """ZeroMQ only: bound and connected sockets, each with CURVE keys, size limits and time limits."""
 
 import os
-import selectors
+import select
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -61,9 +61,11 @@ class BusSockets:
         self._inbox: zmq.Socket[bytes] | None = None
         self._publisher: zmq.Socket[bytes] | None = None
         self._peers: dict[ServiceName, zmq.Socket[bytes]] = {}
+        self._receivers: dict[zmq.Socket[bytes], ServiceName] = {}
         self._subscriptions: dict[zmq.Socket[bytes], ServiceName] = {}
         # ZeroMQ's own poll asks every socket twice, with two system calls each; this is one call for all of them.
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.poll()
+        self._by_descriptor: dict[int, zmq.Socket[bytes] | None] = {}
         #: What was used since the last wait; what can be read; and what `wait` has read already: see there.
         self._used: set[zmq.Socket[bytes]] = set()
         self._ready: set[zmq.Socket[bytes]] = set()
@@ -97,6 +99,7 @@ class BusSockets:
         for peer in peers:
             socket = self._connected(zmq.DEALER, peer, self._endpoints.address(peer, "inbox"))
             self._peers[peer] = socket
+            self._receivers[socket] = peer
             self._listen_to(socket)
 
     def subscribe(self, publisher: ServiceName, *topics: bytes) -> None:
@@ -134,7 +137,8 @@ class BusSockets:
 
     def also_wait_for(self, descriptor: int) -> None:
         """Let `wait` end, too, when this file descriptor can be read; whoever owns it reads it empty."""
-        self._selector.register(descriptor, selectors.EVENT_READ)
+        self._by_descriptor[descriptor] = None
+        self._poll.register(descriptor, select.POLLIN)
 
     def wait(self, timeout_ms: int) -> bool:
         """Wait until something arrives; False after the time.
@@ -144,8 +148,9 @@ class BusSockets:
         ask costs as much as to read. So what the descriptors tell of is read at once, one message of each socket, and
         is not asked whether there are more before the next wait; where there are, all of them are read together.
         """
-        self._ready = {socket for socket in self._ready | self._used if _has_more(socket)}
-        self._used.clear()
+        if self._used or self._ready:
+            self._ready = {socket for socket in self._used | self._ready if _has_more(socket)}
+            self._used.clear()
         has_come = self._has_news(0 if self._ready or self._first else timeout_ms)
         if has_come or timeout_ms <= 0:
             return has_come
@@ -157,8 +162,8 @@ class BusSockets:
     def _has_news(self, timeout_ms: float) -> bool:
         """Wait once, and tell whether anything can be read; it may have been news of another kind."""
         is_outside = False
-        for key, _ in self._selector.select(timeout_ms / 1000):
-            socket = key.data
+        for descriptor, _ in self._poll.poll(timeout_ms):
+            socket = self._by_descriptor[descriptor]
             if socket is None:
                 is_outside = True
             elif socket not in self._first and socket not in self._ready:
@@ -199,9 +204,10 @@ class BusSockets:
     def broadcasts(self, limit: int) -> list[tuple[ServiceName, bytes, bytes]]:
         """Return up to `limit` (publisher, topic, payload) of each subscription that are waiting."""
         found: list[tuple[ServiceName, bytes, bytes]] = []
-        if not (self._first or self._ready):
-            return found
-        for socket, publisher in self._subscriptions.items():
+        for socket in (*self._first, *self._ready):
+            publisher = self._subscriptions.get(socket)
+            if publisher is None:
+                continue
             for _, frame in self._waiting(socket, limit):
                 said = frame.bytes
                 found.append((publisher, said[:_TOPIC_BYTES], said[_TOPIC_BYTES:]))
@@ -210,7 +216,7 @@ class BusSockets:
     def received(self, limit: int) -> list[Received]:
         """Return up to `limit` messages that wait in the inbox."""
         found: list[Received] = []
-        if self._inbox is None or not (self._first or self._ready):
+        if self._inbox is None:
             return found
         for routing_id, frame in self._waiting(self._inbox, limit):
             sender = self._ring.owners.get(str(frame.get("User-Id")))
@@ -220,10 +226,10 @@ class BusSockets:
     def answers(self, limit: int) -> list[tuple[ServiceName, bytes]]:
         """Return up to `limit` answers from each peer."""
         found: list[tuple[ServiceName, bytes]] = []
-        if not (self._first or self._ready):
-            return found
-        for peer, socket in self._peers.items():
-            found += [(peer, frame.bytes) for _, frame in self._waiting(socket, limit)]
+        for socket in (*self._first, *self._ready):
+            peer = self._receivers.get(socket)
+            if peer is not None:
+                found += [(peer, frame.bytes) for _, frame in self._waiting(socket, limit)]
         return found
 
     def intruder(self) -> str | None:
@@ -244,12 +250,13 @@ class BusSockets:
     def close(self) -> None:
         """Close everything; unsent messages stay in the outbox on disk."""
         self._guard.close()
-        self._selector.close()
         self._context.destroy(linger=0)
 
     def _listen_to(self, socket: zmq.Socket[bytes]) -> None:
         """Let `wait` end when this socket can be read."""
-        self._selector.register(int(socket.get(zmq.FD)), selectors.EVENT_READ, socket)
+        descriptor = int(socket.get(zmq.FD))
+        self._by_descriptor[descriptor] = socket
+        self._poll.register(descriptor, select.POLLIN)
         self._used.add(socket)
 
     def _bound(self, kind: int, channel: str) -> zmq.Socket[bytes]:
