@@ -3,13 +3,14 @@
 import statistics
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from frame import Report, Sizes, crew_at_home, run_bench
 from hop_workers import AGES_MAX, DECIDED, TICKS, pass_bare, run_bare_ticks, run_hop, run_ticks
 from link_workers import FLOOD, TRIPS, answer_bare, answer_typed, ask_bare, ask_typed
 from measure import Goal, Row, latency_rows, median_quantile, synced_appends_us
-from workers import SPAWN, placements
+from workers import SPAWN, Crew, Worker, placements
 
 from bus.keys import make_pairs
 from bus.messages import ServiceName
@@ -60,32 +61,44 @@ def bench_link(size: Size) -> list[Row]:
 
 
 def bench_hops(size: Size) -> list[Row]:
-    """Measure tick -> strategy -> risk -> execution's intent on disk, the bare chain and the disk in turn."""
+    """Measure tick -> strategy -> risk -> execution's intent on disk, two bare chains and the disk in turn."""
     ages = SPAWN.RawArray("q", 2 * AGES_MAX)
-    bare_ages = SPAWN.RawArray("q", AGES_MAX)
     rows = []
     with crew_at_home() as (paths, crew):
         folder, pairs = paths.root, make_pairs()
-        addresses = [f"ipc://{folder / f'bare{number}.sock'}" for number in range(len(_HOPS) + 1)]
-        for number, name in enumerate(_HOPS):
-            is_last = number == len(_HOPS) - 1
+        for name in _HOPS:
             crew.start(run_hop, name, folder, pairs, ages)
-            crew.start(pass_bare, addresses[number], addresses[number + 1], bare_ages if is_last else None)
         typed = crew.start(run_ticks, folder, pairs, ages)
-        bare = crew.start(run_bare_ticks, addresses[0], addresses[-1], bare_ages)
-        for worker in (typed, bare):
+        bare, keeping = (_bare_chain(crew, folder, keeps=keeps) for keeps in (False, True))
+        for worker in (typed, bare, keeping):
             worker.ask(TICKS, _WARM_UP)
         for place, cores in placements().items():
             crew.place(cores)
-            ours, decided, limit, appends = [], [], [], []
+            ours, decided, limit, kept, appends = [], [], [], [], []
             for _ in range(size.rounds):
                 ours.append(typed.ask(TICKS, size.ticks))
                 decided.append(typed.ask(DECIDED, size.ticks))
                 limit.append(bare.ask(TICKS, size.ticks))
+                kept.append(keeping.ask(TICKS, size.ticks))
                 appends.append(synced_appends_us(folder, size.appends))
             rows += latency_rows(f"3 hops, nothing synced yet, {place}", decided, limit)
+            keeping_p50 = median_quantile(kept, 0.5)
+            what = f"the same, beside a bare chain that commits two rows, {place}: p50"
+            rows.append(Row(what, median_quantile(decided, 0.5), "us", keeping_p50))
             rows += _hop_rows(place, ours, limit, appends)
     return rows
+
+
+def _bare_chain(crew: Crew, folder: Path, *, keeps: bool) -> Worker:
+    """Start a chain of bare sockets, and return the worker that measures it."""
+    ages = SPAWN.RawArray("q", AGES_MAX)
+    kind = "keeping" if keeps else "bare"
+    addresses = [f"ipc://{folder / f'{kind}{number}.sock'}" for number in range(len(_HOPS) + 1)]
+    for number in range(len(_HOPS)):
+        is_last = number == len(_HOPS) - 1
+        file = folder / f"kept{number}.db" if keeps else None
+        crew.start(pass_bare, addresses[number], addresses[number + 1], ages if is_last else None, file)
+    return crew.start(run_bare_ticks, addresses[0], addresses[-1], ages)
 
 
 def _hop_rows(place: str, ours: list[list[float]], bare: list[list[float]], appends: list[list[float]]) -> list[Row]:
@@ -106,7 +119,9 @@ def bench_bus(size: Size) -> Report:
         f"Round trip: {size.trips:,} OrderFilled in a Data frame, there and back, against 200 bytes DEALER/ROUTER.\n"
         f"Hops: {size.ticks:,} ticks a round; the real Runner, Node, Store (NORMAL, NORMAL, FULL), log files and\n"
         "lock-step marks, from the tick to execution's decision and to its intent on disk, against 200 bytes\n"
-        "through PUSH/PULL. Appends come one a millisecond, as ticks do: a disk that is never idle answers sooner.\n"
+        "through PUSH/PULL. The chain that commits two rows does so with SQLite, unsynced, on its first two hops, as\n"
+        "anybody has to who commits before sending.\n"
+        "Appends come one a millisecond, as ticks do: a disk that is never idle answers sooner.\n"
         "One core: all processes of the row on one core. Free: as the system places them, which is how the chain runs.",
     )
 

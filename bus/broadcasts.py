@@ -6,7 +6,7 @@ in their order, for the next turn of the loop.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from bus.codec import MalformedMessageError, decode_message
@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 #: Refuse what somebody has sent: (sender, why, the bytes).
 Reject = Callable[[str, MalformedMessageError, bytes], None]
+#: A publisher, a topic, and bytes.
+Arrived = tuple[ServiceName, bytes, bytes]
 
 
 class Broadcast(NamedTuple):
@@ -55,9 +57,13 @@ class Broadcasts:
         #: How often numbers of market data were missing: a message was dropped on its way, here or in the socket.
         self.holes = 0
 
-    def heard(self) -> Iterator[Broadcast]:
+    def heard(self) -> Iterable[Broadcast]:
         """Return the leases and halts that have arrived, then everything else in its order, what was kept first."""
-        yield from self.urgent()
+        arrived = self._sockets.broadcasts(_BATCH)
+        return self._in_order(arrived) if arrived or self._kept else ()
+
+    def _in_order(self, arrived: Sequence[Arrived]) -> Iterator[Broadcast]:
+        yield from self._urgent_of(arrived)
         # Whoever takes one of these may wait for somebody outside meanwhile, and then more of them are kept.
         for _ in range(len(self._kept)):
             broadcast = self._kept.popleft()
@@ -82,7 +88,10 @@ class Broadcasts:
 
     def urgent(self) -> Iterator[Broadcast]:
         """Return the leases and halts that have arrived, and keep everything else for `heard`."""
-        for broadcast in self._arrived():
+        yield from self._urgent_of(self._sockets.broadcasts(_BATCH))
+
+    def _urgent_of(self, arrived: Sequence[Arrived]) -> Iterator[Broadcast]:
+        for broadcast in filter(None, map(self._checked, arrived)):
             if broadcast.is_urgent:
                 yield broadcast
                 continue
@@ -93,15 +102,15 @@ class Broadcasts:
                     _log.warning("more than %d messages came while the loop waited: the oldest are dropped", KEPT_MAX)
                 self.dropped += 1
 
-    def _arrived(self) -> Iterator[Broadcast]:
-        for publisher, topic, payload in self._sockets.broadcasts(_BATCH):
-            try:
-                message = decode_message(payload)
-            except MalformedMessageError as error:
-                self._reject(publisher, error, payload)
-                continue
-            if not may_publish(publisher, topic, type(message)):
-                words = f"{publisher} may not publish {type(message).__name__} on {topic.decode()}"
-                self._reject(publisher, MalformedMessageError(words), payload)
-                continue
-            yield Broadcast(publisher, topic, message)
+    def _checked(self, arrived: Arrived) -> Broadcast | None:
+        publisher, topic, payload = arrived
+        try:
+            message = decode_message(payload)
+        except MalformedMessageError as error:
+            self._reject(publisher, error, payload)
+            return None
+        if not may_publish(publisher, topic, type(message)):
+            words = f"{publisher} may not publish {type(message).__name__} on {topic.decode()}"
+            self._reject(publisher, MalformedMessageError(words), payload)
+            return None
+        return Broadcast(publisher, topic, message)

@@ -23,6 +23,9 @@ _STOP_WORDS_MAX = 200
 #: How long a second host waits before it tells a halt again whose reason lasts.
 _AGAIN_NS = 60_000_000_000
 _STANDING_MAX = 100
+_READ_BYTES = 65_536
+_halt_decoder = msgspec.json.Decoder(HaltRecord)
+_arm_decoder = msgspec.json.Decoder(ArmRecord)
 
 
 class ControlFolder:
@@ -31,10 +34,14 @@ class ControlFolder:
     def __init__(self, paths: HomePaths) -> None:
         self._folder = paths.control
         self._halts = paths.halts
+        # As text: this is read while orders and halts wait, and to join paths costs as much as to read the files.
+        self._arm_file, self._start_file, self._stop_file, self._kill_file = self._stamped = tuple(
+            str(self._folder / name) for name in (ARM_FILE, START_FILE, STOP_FILE, KILL_FILE)
+        )
+        self._folder_text, self._halts_text = str(self._folder), str(self._halts)
         self._ballast = Ballast(paths)
         #: The newest halt of ours or found, by its rule and, where it counts, its source.
         self._raised: dict[tuple[str, str], int] = {}
-        self._stamped = tuple(str(self._folder / name) for name in (ARM_FILE, START_FILE, STOP_FILE, KILL_FILE))
         self._current: tuple[tuple[int, ...], ControlState] | None = None
         #: Nobody arms on a second host, so none of its records is ever answered there.
         self._is_second_host = paths.second_host.exists()
@@ -43,18 +50,18 @@ class ControlFolder:
     def read(self) -> ControlState:
         """Return the present state; a file that cannot be read makes a stopped state, never an exception."""
         try:
-            arm_bytes = _read_if_there(self._folder / ARM_FILE)
-            names = sorted(name for name in os.listdir(self._halts) if name.endswith(".json"))
-            last = msgspec.json.decode((self._halts / names[-1]).read_bytes(), type=HaltRecord) if names else None
-            arm = msgspec.json.decode(arm_bytes, type=ArmRecord) if arm_bytes else None
+            arm_bytes = _read_if_there(self._arm_file)
+            newest = max((name for name in os.listdir(self._halts_text) if name.endswith(".json")), default="")
+            last = _halt_decoder.decode(_read(f"{self._halts_text}/{newest}")) if newest else None
+            arm = _arm_decoder.decode(arm_bytes) if arm_bytes else None
             return ControlState(
                 arm=arm,
                 halt=last,
                 halt_counter=last.counter if last else 0,
-                is_stop_requested=(self._folder / STOP_FILE).exists(),
-                is_kill_file_present=(self._folder / KILL_FILE).exists(),
-                is_start_file_present=(self._folder / START_FILE).exists(),
-                stop_words=_first_words(self._folder / STOP_FILE),
+                is_stop_requested=_is_there(self._stop_file),
+                is_kill_file_present=_is_there(self._kill_file),
+                is_start_file_present=_is_there(self._start_file),
+                stop_words=_first_words(self._stop_file),
             )
         except (OSError, msgspec.MsgspecError) as error:
             return ControlState(
@@ -99,7 +106,7 @@ class ControlFolder:
         which `stamp` does.
         """
         try:
-            times = os.stat(self._folder).st_mtime_ns, os.stat(self._halts).st_mtime_ns
+            times = os.stat(self._folder_text).st_mtime_ns, os.stat(self._halts_text).st_mtime_ns
         except OSError:
             return None
         return times if 0 <= max(times) < utc_ns() - _SETTLED_NS else None
@@ -109,7 +116,7 @@ class ControlFolder:
 
         Times alone are not enough: two changes may fall into one tick of the file system's clock.
         """
-        return (*_halts_in(self._halts), *(figure for path in self._stamped for figure in _identity(path)))
+        return (*_halts_in(self._halts_text), *(figure for path in self._stamped for figure in _identity(path)))
 
     def raise_halt(self, source: str, rule: str, detail: str) -> HaltRecord:
         """Write the next halt record; a concurrent halt by another process gets the number after.
@@ -182,7 +189,7 @@ class ControlFolder:
 
     def _record(self, counter: int) -> HaltRecord | None:
         try:
-            return msgspec.json.decode((self._halts / _record_name(counter)).read_bytes(), type=HaltRecord)
+            return _halt_decoder.decode(_read(f"{self._halts_text}/{_record_name(counter)}"))
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -202,11 +209,32 @@ def _record_name(counter: int) -> str:
     return f"{counter:06d}.json"
 
 
-def _read_if_there(path: Path) -> bytes:
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return path.read_bytes()
+        found = part = os.read(descriptor, _READ_BYTES)
+        while len(part) == _READ_BYTES:
+            part = os.read(descriptor, _READ_BYTES)
+            found += part
+        return found
+    finally:
+        os.close(descriptor)
+
+
+def _read_if_there(path: str) -> bytes:
+    try:
+        return _read(path)
     except FileNotFoundError:
         return b""
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether there is such a file; whatever else keeps it from being looked at is an error of the folder."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _identity(path: str) -> tuple[int, int]:
@@ -218,7 +246,7 @@ def _identity(path: str) -> tuple[int, int]:
     return found.st_ino, found.st_mtime_ns
 
 
-def _halts_in(folder: Path) -> tuple[int, int, int]:
+def _halts_in(folder: str) -> tuple[int, int, int]:
     """Return how many halt records there are, and inode and time of the newest."""
     try:
         names = [name for name in os.listdir(folder) if name.endswith(".json")]
@@ -227,7 +255,7 @@ def _halts_in(folder: Path) -> tuple[int, int, int]:
     return (len(names), *(_identity(f"{folder}/{max(names)}") if names else (0, 0)))
 
 
-def _first_words(path: Path) -> str:
+def _first_words(path: str) -> str:
     """Return the first line of a file that anybody may have written."""
     lines = _read_if_there(path)[: 4 * _STOP_WORDS_MAX].decode(errors="replace").splitlines()
     return lines[0].strip()[:_STOP_WORDS_MAX] if lines else ""

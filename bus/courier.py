@@ -27,7 +27,7 @@ from bus.codec import (
     encode_frame,
 )
 from bus.commands import Outcome, Pending, command_refusal
-from bus.delivery import Standing, StepBoard, StopRule, Verdict
+from bus.delivery import WINDOW, Standing, StepBoard, StopRule, Verdict
 from bus.failpoints import Failpoint
 from bus.messages import OperatorCommand, OperatorRequest, ResolveStream, ServiceName, StoppedStream, StreamResolved
 from bus.node import Node
@@ -42,6 +42,10 @@ _HELD_MAX: Final = 1_000
 #: undisturbed replay stays what it is, and short of the age at which a message that nobody takes halts the chain.
 _HELD_NS_MAX: Final = 3_000_000_000
 _DETAIL_MAX: Final = 400
+#: Repetitions are due after hundreds of milliseconds; this is how exactly.
+_LOOK_NS: Final = 5_000_000
+#: So many messages are acknowledged at once, before the sender's window is full and it has to wait.
+_ACKNOWLEDGED_AFTER: Final = WINDOW // 2
 
 
 class Courier:
@@ -86,7 +90,10 @@ class Courier:
         self._held_since: dict[ServiceName, int] = {}
         #: Who is owed an acknowledgement: on which connection, and for which pass a gap was seen (0 = none).
         self._owed: dict[ServiceName, tuple[bytes, int]] = {}
+        #: How many messages of each sender were taken since its last acknowledgement.
+        self._taken: dict[ServiceName, int] = {}
         self._peers = peers_of(node.name)
+        self._look_at = 0
         self._receive_point = Failpoint(f"{node.name}.receive")
         self._ack_point = Failpoint(f"{node.name}.ack")
         self._send_point = Failpoint(f"{node.name}.send")
@@ -94,11 +101,18 @@ class Courier:
     # --- the sending end ----------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        """Say Hello where a connection is new, send what is due, acknowledge what was taken, answer what was asked.
+        """Say Hello where a connection is new, send what is due, answer what was asked.
 
-        Acknowledgements come last: nobody waits for them, and the next service waits for the message.
+        What is new is sent at once; what is repeated or asked again is looked for every _LOOK_NS.
         """
-        now = boot_ns()
+        node, now = self._node, boot_ns()
+        if node.is_stirred or now >= self._look_at:
+            node.is_stirred = False
+            self._look_at = now + _LOOK_NS
+            self._send_due(now)
+        self._desk.look()
+
+    def _send_due(self, now: int) -> None:
         node = self._node
         for peer in self._peers:
             link = node.links[peer]
@@ -113,9 +127,19 @@ class Courier:
                 with self._send_point:
                     frame = Data(node.epoch, row.seq, row.step, row.payload, link.pass_number)
                     self._sockets.send(peer, encode_frame(frame))
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether anything that was taken is not acknowledged."""
+        return bool(self._owed)
+
+    def acknowledge(self) -> None:
+        """Acknowledge what was taken. It may wait for a moment: the next service waits for a message, nobody for this.
+
+        The sender repeats after RETRY_FIRST_NS, and stands when its window is full: see `_ACKNOWLEDGED_AFTER`.
+        """
         for sender in tuple(self._owed):
             self._acknowledge(sender)
-        self._desk.look()
 
     def _say_hello(self, peer: ServiceName, nonce: str) -> None:
         link = self._node.links[peer]
@@ -125,6 +149,8 @@ class Courier:
     def hear_answers(self) -> None:
         """Hear what receivers say of our streams."""
         for peer, payload in self._sockets.answers(_BATCH):
+            # A window may have room again, or begin anew.
+            self._node.is_stirred = True
             try:
                 frame = decode_frame(payload)
             except MalformedMessageError as error:
@@ -200,6 +226,8 @@ class Courier:
                 case _:
                     self.reject(item.sender, MalformedMessageError("a receiver's answer in an inbox"), item.payload)
         self._node.commit_queue()
+        for sender in [sender for sender, taken in self._taken.items() if taken >= _ACKNOWLEDGED_AFTER]:
+            self._acknowledge(sender)
 
     def _hear_mark(self, sender: ServiceName, mark: StepMark) -> None:
         if (sender, self._node.name) not in STEP_MARKS:
@@ -287,6 +315,7 @@ class Courier:
             stop = self.stopped.get(sender)
             if stop is None:
                 is_gap = verdict is Verdict.GAP
+                self._taken[sender] = self._taken.get(sender, 0) + 1
                 self._owed[sender] = (routing_id, frame.pass_number if is_gap else 0)
                 if is_gap:
                     # At once, and each time: one answer that is lost as well would let the sender wait for its timer.
@@ -300,6 +329,7 @@ class Courier:
     def _acknowledge(self, sender: ServiceName) -> None:
         """Say what was taken of a stream: one answer for all that came at once, when nothing was missing."""
         self._node.commit_queue()
+        self._taken.pop(sender, None)
         routing_id, gap_pass = self._owed.pop(sender)
         cursor = self._node.cursors[sender]
         with self._ack_point:

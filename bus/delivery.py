@@ -274,6 +274,8 @@ class StepBoard:
     own: int = 0
     heard: dict[str, int] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
+    #: The step that every neighbour was told of, so that nobody looks again.
+    all_told: int = 0
     _early: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def hear(self, sender: str, step: int, after_seq: int, cursor_seq: int) -> None:
@@ -298,6 +300,7 @@ class StepBoard:
         """
         self.own = step
         self.told.clear()
+        self.all_told = 0
 
     def may_tell(self, receiver: str, waits_for: tuple[str, ...]) -> bool:
         """Tell whether the mark for the own step is due for this receiver."""

@@ -41,6 +41,10 @@ class Node(Actor[S]):
         self._commit_point = Failpoint(f"{name}.commit")
         self.links: dict[str, OutboxLink] = store.links(peers_of(name), boot_ns())
         self.cursors: dict[str, InboxCursor] = store.cursors(senders_to(name))
+        #: The streams that trading depends on.
+        self._waited_for = [link for peer, link in self.links.items() if peer not in OPTIONAL_SERVICES]
+        #: Whether there may be something to send that was not there before.
+        self.is_stirred = True
         self._acked_news: dict[str, int] = {}
         self._queued: list[tuple[ServiceName, str, int, Message]] = []
 
@@ -123,30 +127,30 @@ class Node(Actor[S]):
 
     def outbox_depth(self) -> int:
         """Return how many messages are not acknowledged yet by the services that trading depends on."""
-        return sum(link.depth() for link in self._waited_for())
+        return sum(link.depth() for link in self._waited_for)
 
     def oldest_unacked_ms(self) -> int:
         """Return the age of the oldest message that is waited for in milliseconds."""
-        now = boot_ns()
-        return max((link.oldest_age_ns(now) for link in self._waited_for()), default=0) // 1_000_000
+        return self._oldest_age_ns(boot_ns()) // 1_000_000
 
-    def _waited_for(self) -> list[OutboxLink]:
-        return [link for name, link in self.links.items() if name not in OPTIONAL_SERVICES]
+    def _oldest_age_ns(self, now_ns: int) -> int:
+        return max([link.oldest_age_ns(now_ns) for link in self._waited_for if link.rows], default=0)
 
     def _keep(self, events: Sequence[Message], cause: Cause | None) -> Sequence[Message]:
         """Commit events, their outbox rows and the sender's cursor in one transaction."""
-        if self.oldest_unacked_ms() * 1_000_000 > STALLED_NS:
+        now = boot_ns()
+        if self._oldest_age_ns(now) > STALLED_NS:
             events = [self.assembly.when_stalled(event) for event in events]
         self.assembly.shell.before_commits(events)
         outgoing: list[tuple[str, OutboxRow]] = []
-        last: dict[str, int] = {name: link.last for name, link in self.links.items()}
+        last: dict[str, int] = {}
         for event in events:
             for receiver in receivers(self.name, type(event)):
-                last[receiver] += 1
-                outgoing.append((receiver, OutboxRow(last[receiver], self.step, encode_message(event))))
+                seq = last[receiver] = last.get(receiver, self.links[receiver].last) + 1
+                outgoing.append((receiver, OutboxRow(seq, self.step, encode_message(event))))
         with self._commit_point:
             self.store.commit(events, outgoing, cause)
-        now = boot_ns()
         for name, row in outgoing:
             self.links[name].add(row, now)
+            self.is_stirred = True
         return events

@@ -1,5 +1,6 @@
 """Who says what to whom: this table is both the wiring and the access list. Whatever is not here is refused."""
 
+from functools import cache
 from typing import Final
 
 from bus import messages as m
@@ -111,6 +112,7 @@ def receivers(sender: m.ServiceName, kind: type[m.Message]) -> tuple[m.ServiceNa
     return ROUTES.get((sender, kind), ())
 
 
+@cache
 def is_told_by(service: m.ServiceName, kind: type[m.Message]) -> bool:
     """Tell whether this service is the one that tells the status topic of events of this type.
 
@@ -150,6 +152,7 @@ SNAPSHOTS: Final[dict[type[m.Message], tuple[m.ServiceName, ...]]] = {
 }
 
 
+@cache
 def may_publish(sender: m.ServiceName, topic: bytes, kind: type[m.Message]) -> bool:
     """Tell whether this sender may say this type on a lossy topic."""
     if topic == TOPIC_MARKET:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from bus.aftermath import Aftermath
 from bus.assembly import Assembly, CannotStartError, Ports, Setup
 from bus.broadcasts import Broadcast, Broadcasts
 from bus.build import build_id
@@ -46,7 +47,6 @@ from bus.routes import (
     MARKET_PUBLISHER,
     SERVICES,
     STEP_MARKS,
-    is_told_by,
     peers_of,
     receivers,
 )
@@ -110,7 +110,7 @@ class Runner:
         self._halt_counter = 0
         self._is_changed = True
         self._summary = ""
-        self._events: list[Message] = []
+        self._aftermath = Aftermath(name, sockets, self._has_changed)
         self._heartbeats = Timer(_HEARTBEAT_NS, self._beat)
         self._lease_giver = LeaseGiver(name, self._control, sockets, self._clock)
         leases = (Timer(LEASE_EVERY_NS, self._grant_lease),) if name in LEASE_ISSUERS else ()
@@ -149,7 +149,7 @@ class Runner:
             assembly.attach(
                 Ports(RunnerGate(self._control, self._leases), self._publish_status, self._halt, self.breathe)
             )
-            node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._events.append)
+            node = Node(self.name, assembly, self._store, clock=self._clock, on_event=self._aftermath.events.append)
             node.start()
             self._node = node
             self._courier = self._courier_of(node)
@@ -183,8 +183,9 @@ class Runner:
 
     def turn(self) -> None:
         """Go through the loop once: hear what has arrived, do what is due, send what waits. Never blocks."""
-        self._check_loop_gap()
-        if self._control_due and boot_ns() >= self._control_due:
+        now = boot_ns()
+        self._check_loop_gap(now)
+        if self._control_due and now >= self._control_due:
             self._hear_control()
         self._hear_broadcasts()
         courier = self._courier
@@ -197,11 +198,13 @@ class Runner:
             courier.hear_inbox()
         except CannotStartError as error:
             self._fail(error)
+        # What was decided leaves before anything else is done; most of the rest waits until nothing trades.
+        courier.send()
         self._timers.run(boot_ns())
         self._advance(courier)
         courier.send()
         self._drive_feed()
-        self._tell(courier)
+        self._aftermath.follows(courier)
 
     def _wind_down(self) -> None:
         """Do what is owed before the end, and say good-bye."""
@@ -213,7 +216,7 @@ class Runner:
     def _say_last(self) -> None:
         self._heartbeats.run(boot_ns())
         if self._courier:
-            self._tell(self._courier)
+            self._aftermath.ends(self._courier)
 
     def _drain(self) -> None:
         """Let nothing pile up in a service that could not be built; its senders keep what is not acknowledged."""
@@ -234,7 +237,7 @@ class Runner:
         if self._control_due:
             return _HALT_YIELD_NS // 1_000_000
         wait_ns = self._market.wait_ns(boot_ns())
-        return _POLL_MS if wait_ns is None else min(_POLL_MS, wait_ns // 1_000_000)
+        return self._aftermath.wait_ms(_POLL_MS if wait_ns is None else min(_POLL_MS, wait_ns // 1_000_000))
 
     def _fail(self, error: CannotStartError) -> None:
         self.failure = str(error)
@@ -248,22 +251,23 @@ class Runner:
         Called in the loop's own thread, from within the node: the node is not entered again. What else arrives waits
         for the next turn.
         """
-        self._show_life()
+        self._show_life(boot_ns())
         for broadcast in self._broadcasts.urgent_by_now():
             self._hear_urgent(broadcast)
         self._heartbeats.run(boot_ns())
 
-    def _show_life(self) -> None:
+    def _show_life(self, now: int) -> None:
         """Drop the leases after a gap in our own life: we cannot know what happened meanwhile."""
-        if self._life.shows(boot_ns()):
+        if self._life.shows(now):
             logger.warning("the loop stood still for %d ms: leases dropped", self._life.stood_ms)
             self._leases.forget()
 
-    def _check_loop_gap(self) -> None:
-        self._show_life()
-        if self._life.stood_ms and self._node:
-            self._node.on_gap()
-        self._life.answered(boot_ns())
+    def _check_loop_gap(self, now: int) -> None:
+        self._show_life(now)
+        if self._life.stood_ms:
+            if self._node:
+                self._node.on_gap()
+            self._life.answered(boot_ns())
 
     def _hear_broadcasts(self) -> None:
         for broadcast in self._broadcasts.heard():
@@ -318,6 +322,7 @@ class Runner:
             node.on_market(data)
             courier.board.own = node.step
             self._is_changed = True
+            self._aftermath.comes()
             courier.apply_held()
             if self._is_live:
                 node.settle()
@@ -455,23 +460,13 @@ class Runner:
     def _publish_status(self, message: StatusMessage) -> None:
         self._sockets.publish(TOPIC_STATUS, encode_message(message))
 
-    def _tell(self, courier: Courier) -> None:
-        """Log and publish what happened, after everything that trades has been sent on its way."""
-        for line in courier.heard:
-            logger.info("%s", line)
-        for event in self._events:
-            logger.info("%s", event)
-            if is_told_by(self.name, type(event)):
-                self._sockets.publish(TOPIC_STATUS, encode_message(event))
-        self._is_changed = self._is_changed or courier.is_changed
-        courier.is_changed = False
-        courier.heard.clear()
-        self._events.clear()
+    def _has_changed(self) -> None:
+        self._is_changed = True
 
     def _advance(self, courier: Courier) -> None:
         """Tell the next service that our market step is finished, once nothing of it waits here."""
         node, board = self._node, courier.board
-        if node is None or board.own == 0:
+        if node is None or board.own in (0, board.all_told):
             return
         for receiver, waits_for in self._marks:
             if not board.may_tell(receiver, waits_for):
@@ -483,6 +478,8 @@ class Runner:
             courier.send()
             if not courier.tell_step(receiver):
                 return
+        if all(board.told.get(receiver, 0) >= board.own for receiver, _ in self._marks):
+            board.all_told = board.own
 
     def _drive_feed(self) -> None:
         """Publish market data, in the one service that has it."""

@@ -1,6 +1,8 @@
 """ZeroMQ only: bound and connected sockets, each with CURVE keys, size limits and time limits."""
 
 import os
+import select
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,7 +20,12 @@ _QUEUE_MAX: Final = 1000
 _HANDSHAKE_MS: Final = 2000
 # As numbers: arithmetic with pyzmq's own enumerations costs more than the question to the socket.
 _READABLE: Final = int(zmq.POLLIN)
+_EVENTS: Final = int(zmq.EVENTS)
+_AT_ONCE: Final = int(zmq.NOBLOCK)
 _NOT_LAST: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_TOPIC_BYTES: Final = 1
+#: The connection a message came on, where it is answered, and the message.
+_Message = tuple[bytes, zmq.Frame]
 
 
 class BindError(Exception):
@@ -54,9 +61,15 @@ class BusSockets:
         self._inbox: zmq.Socket[bytes] | None = None
         self._publisher: zmq.Socket[bytes] | None = None
         self._peers: dict[ServiceName, zmq.Socket[bytes]] = {}
+        self._receivers: dict[zmq.Socket[bytes], ServiceName] = {}
         self._subscriptions: dict[zmq.Socket[bytes], ServiceName] = {}
-        self._poller = zmq.Poller()
+        # ZeroMQ's own poll asks every socket twice, with two system calls each; this is one call for all of them.
+        self._poll = select.poll()
+        self._by_descriptor: dict[int, zmq.Socket[bytes] | None] = {}
+        #: What was used since the last wait; what can be read; and what `wait` has read already: see there.
+        self._used: set[zmq.Socket[bytes]] = set()
         self._ready: set[zmq.Socket[bytes]] = set()
+        self._first: dict[zmq.Socket[bytes], _Message] = {}
         self._inodes: dict[str, int] = {}
 
     def bind(self) -> None:
@@ -66,7 +79,7 @@ class BusSockets:
             BindError: an address is in use, or lets a stranger in.
         """
         self._inbox = self._bound(zmq.ROUTER, "inbox")
-        self._poller.register(self._inbox, zmq.POLLIN)
+        self._listen_to(self._inbox)
         self._publisher = self._bound(zmq.PUB, "pub")
         address = self._endpoints.address
         doors = (
@@ -86,7 +99,8 @@ class BusSockets:
         for peer in peers:
             socket = self._connected(zmq.DEALER, peer, self._endpoints.address(peer, "inbox"))
             self._peers[peer] = socket
-            self._poller.register(socket, zmq.POLLIN)
+            self._receivers[socket] = peer
+            self._listen_to(socket)
 
     def subscribe(self, publisher: ServiceName, *topics: bytes) -> None:
         """Listen to topics of one publisher, on a socket of its own: the socket is who it is."""
@@ -94,18 +108,22 @@ class BusSockets:
         for topic in topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         self._subscriptions[socket] = publisher
-        self._poller.register(socket, zmq.POLLIN)
+        self._listen_to(socket)
 
     def publish(self, topic: bytes, payload: bytes) -> None:
-        """Publish without waiting; a slow subscriber loses messages."""
+        """Publish without waiting; a slow subscriber loses messages.
+
+        The topic, one byte, and the payload are one frame: a second one would be encrypted for every subscriber, too.
+        """
         if self._publisher is not None:
-            self._publisher.send(topic, zmq.SNDMORE)
-            self._publisher.send(payload)
+            self._publisher.send(topic + payload)
 
     def send(self, peer: ServiceName, payload: bytes) -> bool:
         """Send to a peer's inbox without waiting; False when its queue is full, and delivery repeats later."""
+        socket = self._peers[peer]
+        self._used.add(socket)
         try:
-            self._peers[peer].send(payload, zmq.NOBLOCK)
+            socket.send(payload, _AT_ONCE)
         except zmq.Again:
             return False
         return True
@@ -113,64 +131,105 @@ class BusSockets:
     def answer(self, routing_id: bytes, payload: bytes) -> None:
         """Answer on the connection a message came from; dropped when that is gone, and asked for again."""
         if self._inbox is not None:
+            self._used.add(self._inbox)
             self._inbox.send(routing_id, _NOT_LAST)
-            self._inbox.send(payload, zmq.NOBLOCK)
+            self._inbox.send(payload, _AT_ONCE)
 
     def also_wait_for(self, descriptor: int) -> None:
         """Let `wait` end, too, when this file descriptor can be read; whoever owns it reads it empty."""
-        self._poller.register(descriptor, zmq.POLLIN)
+        self._by_descriptor[descriptor] = None
+        self._poll.register(descriptor, select.POLLIN)
 
     def wait(self, timeout_ms: int) -> bool:
-        """Wait until something arrives; False after the time."""
-        # Whoever reads a socket empty takes it out again: to read it once more before the next wait would block.
-        self._ready = {socket for socket, _ in self._poller.poll(timeout_ms)}
-        return bool(self._ready)
+        """Wait until something arrives; False after the time.
+
+        A socket's descriptor tells of news for the socket, which may be a message or not, and tells it once: whoever
+        sends or reads may take the news in passing. So what was used since the last wait is asked before this one. To
+        ask costs as much as to read. So what the descriptors tell of is read at once, one message of each socket, and
+        is not asked whether there are more before the next wait; where there are, all of them are read together.
+        """
+        if self._used or self._ready:
+            self._ready = {socket for socket in self._used | self._ready if _has_more(socket)}
+            self._used.clear()
+        has_come = self._has_news(0 if self._ready or self._first else timeout_ms)
+        if has_come or timeout_ms <= 0:
+            return has_come
+        end = time.monotonic() + timeout_ms / 1000
+        while not has_come and (left := end - time.monotonic()) > 0:
+            has_come = self._has_news(left * 1000)
+        return has_come
+
+    def _has_news(self, timeout_ms: float) -> bool:
+        """Wait once, and tell whether anything can be read; it may have been news of another kind."""
+        is_outside = False
+        for descriptor, _ in self._poll.poll(timeout_ms):
+            socket = self._by_descriptor[descriptor]
+            if socket is None:
+                is_outside = True
+            elif socket not in self._first and socket not in self._ready:
+                message = self._read(socket)
+                if message is not None:
+                    self._first[socket] = message
+        return is_outside or bool(self._ready or self._first)
+
+    def _read(self, socket: zmq.Socket[bytes]) -> _Message | None:
+        """Return the next message, if there is one; what comes in more frames than ours have is dropped."""
+        routing_id = b""
+        while True:
+            try:
+                if socket is self._inbox:
+                    routing_id = socket.recv(_AT_ONCE)
+                frame = socket.recv(_AT_ONCE, copy=False)
+            except zmq.Again:
+                return None
+            if not frame.more:
+                return routing_id, frame
+            while socket.getsockopt(zmq.RCVMORE):
+                socket.recv()
+
+    def _waiting(self, socket: zmq.Socket[bytes], limit: int) -> Iterable[_Message]:
+        """Return up to `limit` messages of a socket; one that `wait` has read, or as many as there are."""
+        if socket in self._first:
+            self._used.add(socket)
+            return (self._first.pop(socket),)
+        found: list[_Message] = []
+        while socket in self._ready and len(found) < limit:
+            message = self._read(socket)
+            if message is not None:
+                found.append(message)
+            if not _has_more(socket):
+                self._ready.discard(socket)
+        return found
 
     def broadcasts(self, limit: int) -> list[tuple[ServiceName, bytes, bytes]]:
         """Return up to `limit` (publisher, topic, payload) of each subscription that are waiting."""
-        found = []
-        for socket, publisher in self._subscriptions.items():
-            for _ in range(limit if socket in self._ready else 0):
-                topic = socket.recv()
-                if socket.getsockopt(zmq.RCVMORE):
-                    last = socket.recv(copy=False)
-                    if last.more:
-                        _drop_rest(socket)
-                    else:
-                        found.append((publisher, topic, last.bytes))
-                if not _has_more(socket):
-                    self._ready.discard(socket)
-                    break
+        found: list[tuple[ServiceName, bytes, bytes]] = []
+        for socket in (*self._first, *self._ready):
+            publisher = self._subscriptions.get(socket)
+            if publisher is None:
+                continue
+            for _, frame in self._waiting(socket, limit):
+                said = frame.bytes
+                found.append((publisher, said[:_TOPIC_BYTES], said[_TOPIC_BYTES:]))
         return found
 
     def received(self, limit: int) -> list[Received]:
         """Return up to `limit` messages that wait in the inbox."""
         found: list[Received] = []
-        if self._inbox is None or self._inbox not in self._ready:
+        if self._inbox is None:
             return found
-        for _ in range(limit):
-            routing_id = self._inbox.recv()
-            frame = self._inbox.recv(copy=False)
-            if frame.more:
-                # Nobody of ours sends three frames: drop them all.
-                _drop_rest(self._inbox)
-            else:
-                sender = self._ring.owners.get(str(frame.get("User-Id")))
-                found.append(Received(sender, routing_id, frame.bytes))
-            if not _has_more(self._inbox):
-                self._ready.discard(self._inbox)
-                break
+        for routing_id, frame in self._waiting(self._inbox, limit):
+            sender = self._ring.owners.get(str(frame.get("User-Id")))
+            found.append(Received(sender, routing_id, frame.bytes))
         return found
 
     def answers(self, limit: int) -> list[tuple[ServiceName, bytes]]:
         """Return up to `limit` answers from each peer."""
-        found = []
-        for peer, socket in self._peers.items():
-            for _ in range(limit if socket in self._ready else 0):
-                found.append((peer, socket.recv()))
-                if not _has_more(socket):
-                    self._ready.discard(socket)
-                    break
+        found: list[tuple[ServiceName, bytes]] = []
+        for socket in (*self._first, *self._ready):
+            peer = self._receivers.get(socket)
+            if peer is not None:
+                found += [(peer, frame.bytes) for _, frame in self._waiting(socket, limit)]
         return found
 
     def intruder(self) -> str | None:
@@ -192,6 +251,13 @@ class BusSockets:
         """Close everything; unsent messages stay in the outbox on disk."""
         self._guard.close()
         self._context.destroy(linger=0)
+
+    def _listen_to(self, socket: zmq.Socket[bytes]) -> None:
+        """Let `wait` end when this socket can be read."""
+        descriptor = int(socket.get(zmq.FD))
+        self._by_descriptor[descriptor] = socket
+        self._poll.register(descriptor, select.POLLIN)
+        self._used.add(socket)
 
     def _bound(self, kind: int, channel: str) -> zmq.Socket[bytes]:
         socket = self._socket(kind)
@@ -237,10 +303,4 @@ class BusSockets:
 
 def _has_more(socket: zmq.Socket[bytes]) -> bool:
     """Ask the socket itself; it costs less than the exception of a receive that finds nothing."""
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & _READABLE)
-
-
-def _drop_rest(socket: zmq.Socket[bytes]) -> None:
-    """Read the frames that are left of a message and forget them."""
-    while socket.getsockopt(zmq.RCVMORE):
-        socket.recv()
+    return bool(int(socket.get(_EVENTS)) & _READABLE)

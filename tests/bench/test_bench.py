@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BUS = ("round trip", "throughput", "3 durable hops", "one append + fdatasync")
+BUS = ("round trip", "throughput", "the same, beside a bare chain", "3 durable hops", "one append + fdatasync")
 REPLAY = ("session", "opening range", "screener", "strategy", "risk", "execution", "ledger", "web", "watchdog", "whole")
 
 

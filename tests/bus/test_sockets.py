@@ -86,6 +86,68 @@ def test_a_subscription_and_an_inbox_when_read_empty_are_read_again_without_a_wa
     strategy.close()
 
 
+def test_news_when_a_send_takes_it_in_passing_still_ends_the_next_wait(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    """A socket's descriptor tells its news once: whoever sends in between has taken it."""
+    strategy = BusSockets(KeyRing.of("strategy", pairs), endpoints)
+    strategy.connect(["risk"])
+    answered = 0
+    for number in range(200):
+        for part in range(3):
+            assert strategy.send("risk", b"%d.%d" % (number, part))
+        heard: list[bytes] = []
+        while len(heard) < 3:
+            assert risk.wait(5000), "a message was not told"
+            for item in risk.received(10):
+                heard.append(item.payload)
+                risk.answer(item.routing_id, item.payload)
+        assert heard == [b"%d.%d" % (number, part) for part in range(3)]
+        time.sleep(0.002)  # ZeroMQ looks for news within a send at most once a millisecond
+        assert strategy.send("risk", b"again")
+        assert risk.wait(5000)
+        assert [item.payload for item in risk.received(10)] == [b"again"]
+        while answered < 3 * (number + 1):
+            assert strategy.wait(5000), "an answer was not told"
+            answered += len(strategy.answers(10))
+    strategy.close()
+
+
+def test_what_was_not_read_when_it_waits_on_ends_the_next_wait_at_once(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    strategy = BusSockets(KeyRing.of("strategy", pairs), endpoints)
+    strategy.connect(["risk"])
+    assert strategy.send("risk", b"1")
+    assert risk.wait(5000)
+    assert risk.broadcasts(10) == []
+    assert risk.wait(0), "it is still there"
+    for number in (b"2", b"3", b"4"):
+        assert strategy.send("risk", number)
+    heard: list[bytes] = []
+    while len(heard) < 4:
+        assert risk.wait(5000)
+        heard += [item.payload for item in risk.received(1)]
+    assert heard == [b"1", b"2", b"3", b"4"]
+    assert not risk.wait(20)
+    strategy.close()
+
+
+def test_a_message_when_it_has_more_frames_than_ours_is_dropped_and_the_next_one_is_heard(
+    risk: BusSockets, endpoints: Endpoints, pairs: dict[str, CurvePair]
+) -> None:
+    strategy = BusSockets(KeyRing.of("strategy", pairs), endpoints)
+    strategy.connect(["risk"])
+    strategy._peers["risk"].send_multipart([b"a", b"b", b"c"])
+    assert strategy.send("risk", b"hello")
+    payloads: list[bytes] = []
+    while not payloads:
+        assert risk.wait(5000)
+        payloads = [item.payload for item in risk.received(10)]
+    assert payloads == [b"hello"]
+    strategy.close()
+
+
 def _intrude(
     endpoints: Endpoints, pairs: dict[str, CurvePair], *, kind: int, keys: tuple[bytes, bytes] | None
 ) -> zmq.Socket[bytes]:

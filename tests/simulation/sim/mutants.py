@@ -100,10 +100,10 @@ def _two_transactions(stack: ExitStack) -> None:
     """The state first, then the outbox and the cursor."""
     commit = Store.commit
 
-    def twice(self: Store, events: Any, outgoing: Any, cursor: Any, acked: Any) -> None:
-        commit(self, events, (), cursor, {})
+    def twice(self: Store, events: Any, outgoing: Any, cursor: Any) -> None:
+        commit(self, events, (), cursor)
         bus.failpoints._reached("mutant.between:before")
-        commit(self, (), outgoing, None, acked)
+        commit(self, (), outgoing, None)
 
     _put(stack, Store, "commit", twice)
 
