@@ -1,6 +1,7 @@
 """The screener's world: the market data of the session, the universe on disk, and the list for people."""
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from bus.decider import Shell
 from bus.messages import CandidatesRanked, MarketMessage, Message, OptionsListed, SessionPlanned
 from services.screener.core import ScreenerCore, ScreenerState
 from services.screener.feed import MarketFeed
-from services.screener.list_file import list_path, list_text, write_list
+from services.screener.list_file import forget_scans, list_path, list_text, write_list
+from services.screener.scans import Look, kept_places
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
 from services.screener.universe_file import UniverseFileError, UniverseName, joined, stamp
@@ -73,11 +75,20 @@ class ScreenerShell(Shell[ScreenerState]):
 
     def before_commit(self, event: Message) -> None:
         """Write the whole list beside the shortened one that is said. A disk that refuses it does not stop trading."""
-        if not isinstance(event, CandidatesRanked) or self._reported is None:
+        reported = self._reported
+        if not isinstance(event, CandidatesRanked) or reported is None:
             return
-        path = list_path(self._setup.paths.output, self._setup.identity.bot_identity, self._reported)
+        if not reported.due_ns:
+            self._write(reported, event)
+            return
+        # A later scan's list is written beside the loop, which has quotes to hand on meanwhile.
+        threading.Thread(target=self._write, args=(reported, event), name="list", daemon=True).start()
+
+    def _write(self, reported: UniverseLoaded, event: CandidatesRanked) -> None:
+        path = list_path(self._setup.paths.output, self._setup.identity.bot_identity, reported)
         try:
-            write_list(path, list_text(self._reported, self._settings))
+            write_list(path, list_text(reported, self._settings))
+            forget_scans(path.parent)
         except OSError as error:
             logger.warning("The list %s cannot be written: %s. Make room or correct its rights.", path, error.strerror)
             return
@@ -166,14 +177,26 @@ class ScreenerShell(Shell[ScreenerState]):
         """Report the names of live data when it is time for it, then the volatility and chains as they come."""
         plan = state.plan
         self._ranked_date, self._candidates = state.ranked_date, state.candidates
-        if plan is None or not desk.is_time(plan):
+        if plan is None:
             return ()
+        if not desk.is_time(plan):
+            return self._scanned(desk, state, plan)
         if state.ranked_date == plan.session_date:
+            desk.follow(plan, state.candidates)
             volatility = self._volatility(plan, now_ns) if state.vix_date != plan.session_date else ()
             listed = desk.listed(plan, state.candidates)
-            return volatility if listed is None else (*volatility, listed)
-        names = self._live_names()
-        loaded = desk.loaded(plan, names) if names else None
+            said = volatility if listed is None else (*volatility, listed)
+            return (*said, *self._scanned(desk, state, plan))
+        return self._seen(desk, Look(plan), state)
+
+    def _scanned(self, desk: "LiveDesk", state: ScreenerState, plan: SessionPlanned) -> Sequence[Message]:
+        """Report the names again where SCREENER_INTRADAY_EVERY or SCREENER_AFTER_HOURS says that it is time."""
+        due_ns = desk.scan_due(plan)
+        return self._seen(desk, Look(plan, due_ns), state) if due_ns > state.scanned_ns else ()
+
+    def _seen(self, desk: "LiveDesk", look: Look, state: ScreenerState) -> Sequence[Message]:
+        kept = kept_places(state.evening, look.plan.session_date)
+        loaded = desk.loaded(look, self._live_names, kept)
         if loaded is None:
             return ()
         self._reported = loaded
