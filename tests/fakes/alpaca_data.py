@@ -28,6 +28,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from bus.clock import utc_ns
 from bus.messages import MICROS, NANOS, BarBatch, QuoteBatch, SessionPlanned
 from services.screener.live import LiveBar, LiveQuote
 from services.screener.steps import MINUTE_NS, MarketDay, messages
@@ -296,7 +297,8 @@ class AlpacaData:
             return _json(403, {"message": "forbidden."})
         if self.rest_faults:
             self.rest_faults -= 1
-            return _json(self.rest_status, {"message": "not now"})
+            # Alpaca says when the minute of a busy caller is over.
+            return _json(self.rest_status, {"message": "not now"}, {"X-RateLimit-Reset": str(utc_ns() // SECOND_NS)})
         answer = {
             "/v2/stocks/bars": self._past_bars,
             "/v2/stocks/snapshots": self._snapshots,
@@ -358,9 +360,10 @@ def _ns(words: str) -> int:
     return int(datetime.fromisoformat(words).timestamp()) * SECOND_NS
 
 
-def _json(status: int, body: object) -> Response:
+def _json(status: int, body: object, more: dict[str, str] | None = None) -> Response:
     payload = json.dumps(body).encode()
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close"})
+    usual = {"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close"}
+    headers = Headers(usual | (more or {}))
     return Response(status, "OK" if status < 400 else "Refused", headers, payload)
 
 
