@@ -121,7 +121,7 @@ class Joining:
         if found is None:
             return None
         names, self._batch = self._batch, ()
-        logger.info("market data: %s join with %d minutes", ", ".join(names), len(found[0]))
+        logger.info("market data: %s join with %d bars of before", ", ".join(names), len(found[0]))
         return Joined(names, *found)
 
     def _await_bars(self, barred: Collection[str], at: Now) -> None:

@@ -320,7 +320,7 @@ class LiveSession:
             self._has_joined = True
         if self._has_joined and not self._listed_at:
             self._has_joined = False
-            self._repair("names have joined")
+            self._is_replay_due = True
 
     def _repair(self, why: str) -> None:
         logger.warning("market data: %s; all minutes since the open are said again", why)
