@@ -4,7 +4,6 @@ from typing import Final, get_args
 
 from msgspec import Struct
 
-from bus.clock import NS_PER_SECOND
 from bus.messages import MICROS, NANOS, StrategyName
 from config.env_bot import EnvBot
 from config.env_bot_rules import LIVE_SOURCES
@@ -14,7 +13,8 @@ _BPS_PER_PERCENT: Final = 100
 _MILLION: Final = 1_000_000
 _MILLI: Final = 1_000
 _LOT_SHARES: Final = 100
-_NS_PER_MINUTE: Final = 60 * NS_PER_SECOND
+_NS_PER_SECOND: Final = 1_000_000_000
+_NS_PER_MINUTE: Final = 60 * _NS_PER_SECOND
 #: So many seconds after a fill its position is known to all who look, many times over.
 _REPORTED_S: Final = 15
 
@@ -146,7 +146,7 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             intraday_every_ns=env.whole("SCREENER_INTRADAY_EVERY") * _NS_PER_MINUTE,
             after_hours_ns=env.whole("SCREENER_AFTER_HOURS") * _NS_PER_MINUTE,
             # What was signalled before the name left may still be sent for SIGNAL_TTL, and fill for ENTRY_TIMEOUT.
-            leave_after_ns=(env.whole("SIGNAL_TTL") + env.whole("ENTRY_TIMEOUT") + _REPORTED_S) * NS_PER_SECOND,
+            leave_after_ns=(env.whole("SIGNAL_TTL") + env.whole("ENTRY_TIMEOUT") + _REPORTED_S) * _NS_PER_SECOND,
             stream_symbols_max=_stream_symbols_max(env),
             ibkr=_ibkr(env),
             ibkr_lines_max=env.whole("IBKR_LINES_MAX"),
