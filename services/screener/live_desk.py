@@ -39,7 +39,8 @@ class LiveDesk:
         self._look: threading.Thread | None = None
         self._found: tuple[tuple[str, int], UniverseLoaded | str] | None = None
         self._asked_for: tuple[str, int] = ("", 0)
-        self._followed: tuple[str, ...] = ()
+        #: As of when the list is that the stream follows.
+        self._followed_ns = 0
         self._look_again_ns = 0
         self._why = ""
         self._prices: dict[str, int] = {}
@@ -103,8 +104,13 @@ class LiveDesk:
         self._look = threading.Thread(target=self._ask, args=(look, tuple(names), kept), name="snapshots", daemon=True)
         self._look.start()
 
-    def open(self, plan: SessionPlanned, candidates: Sequence[str]) -> LiveSession | None:
+    def open(self, plan: SessionPlanned, candidates: Sequence[str], listed_ns: int) -> LiveSession | None:
         """Open the session's stream; None when it is not its time, or before risk has said what is held.
+
+        Args:
+            plan: the session.
+            candidates: its newest list, best first.
+            listed_ns: as of when that is.
 
         Raises:
             CannotStartError: there are no keys.
@@ -112,7 +118,7 @@ class LiveDesk:
         if self._held is None or not self.is_time(plan):
             return None
         names = self._watched(candidates, self._held)
-        self._followed = tuple(candidates)
+        self._followed_ns = listed_ns
         ports = LivePorts(
             stream=self._world.stream(plan),
             past=self._world.past(),
@@ -127,12 +133,12 @@ class LiveDesk:
         self._session.hold(self._held)
         return self._session
 
-    def follow(self, plan: SessionPlanned, candidates: Sequence[str]) -> None:
+    def follow(self, plan: SessionPlanned, candidates: Sequence[str], listed_ns: int) -> None:
         """Let the session's stream follow a new list: names join with all their minutes, names that left make room."""
         session = self._session
-        if session is None or session.session_date != plan.session_date or self._followed == tuple(candidates):
+        if session is None or session.session_date != plan.session_date or listed_ns <= self._followed_ns:
             return
-        self._followed = tuple(candidates)
+        self._followed_ns = listed_ns
         # Who is on the list still keeps its place: something may just have been ordered of it.
         in_order = sorted(candidates, key=lambda symbol: symbol not in session.barred)
         session.follow(self._watched(in_order, self._held or set()))

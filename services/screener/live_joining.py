@@ -24,11 +24,19 @@ PATIENCE_NS: Final = 60 * NS_PER_SECOND
 
 
 class Now(NamedTuple):
-    """When a session looks: the session's time and the boot clock; a simulated exchange's minutes are there at once."""
+    """When a session looks: the session's time and the boot clock; a simulated exchange's minutes are there at once.
+
+    What lasts as long as an order does is measured by `lasting_ns`: a simulated exchange may be faster than this host.
+    """
 
     now_ns: int
     boot_ns: int
     is_simulated: bool = False
+
+    @property
+    def lasting_ns(self) -> int:
+        """Return the clock by which orders live."""
+        return self.now_ns if self.is_simulated else self.boot_ns
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -73,13 +81,18 @@ class Joining:
         joining = len(self._batch) + len(self._waiting)
         return f"{joining} names join once their minutes since the open are there" if joining else ""
 
-    def follow(self, names: Watched, place: Place, boot_ns: int) -> None:
-        """Take a new list over: who is not in the session joins, who is not on the list may leave."""
-        wanted = set(names.symbols)
-        self._left_at = {one: self._left_at.get(one, boot_ns) for one in place.symbols if one not in wanted}
-        self._waiting = tuple(one for one in names.barred if one not in place.barred and one not in self._batch)
+    def follow(self, names: Watched, place: Place, at: Now) -> bool:
+        """Take a new list over: who is not in the session joins, who is not on the list may leave.
 
-    def leavers(self, place: Place, boot_ns: int) -> tuple[str, ...]:
+        Return whether somebody comes back whose place was not given away: the strategies wait for its minutes too.
+        """
+        wanted = set(names.symbols)
+        comes_back = any(one in self._left_at and one in place.barred for one in names.barred)
+        self._left_at = {one: self._left_at.get(one, at.lasting_ns) for one in place.symbols if one not in wanted}
+        self._waiting = tuple(one for one in names.barred if one not in place.barred and one not in self._batch)
+        return comes_back
+
+    def leavers(self, place: Place, at: Now) -> tuple[str, ...]:
         """Return whose places are given away now: as many as are needed, those that left first."""
         if self._batch:
             return ()
@@ -87,7 +100,7 @@ class Joining:
         free = [
             one
             for one, left_ns in sorted(self._left_at.items(), key=lambda item: (item[1], item[0]))
-            if one in place.symbols and one not in place.held and boot_ns >= left_ns + self._leave_after_ns
+            if one in place.symbols and one not in place.held and at.lasting_ns >= left_ns + self._leave_after_ns
         ]
         return tuple(free[: max(needed, 0)])
 

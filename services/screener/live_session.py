@@ -172,7 +172,11 @@ class LiveSession:
     def follow(self, names: Watched) -> None:
         """Take over a list that was just said: names join with all their minutes, names that left make room."""
         self._listed_at = self._ports.boot_ns()
-        self._joining.follow(names, self._place(), self._listed_at)
+        if self._joining.follow(names, self._place(), self._at()):
+            self._has_joined = True
+
+    def _at(self) -> Now:
+        return Now(self.now_ns, self._ports.boot_ns(), self._ports.is_simulated)
 
     def _place(self) -> Place:
         return Place(symbols=self._symbols, barred=self._barred, held=self._held, room=self._room)
@@ -258,7 +262,7 @@ class LiveSession:
         if self._book.hear_bars(heard.bars):
             self._repair("a bar came after its minute was handed on")
         self._mend(now_ns, boot_ns)
-        self._let_join(heard, Now(now_ns, boot_ns, self._ports.is_simulated))
+        self._let_join(heard, self._at())
         self._tally.add(heard, boot_ns, is_simulated=self._ports.is_simulated)
         self._saying = chain(
             self._past(now_ns, boot_ns),
@@ -299,9 +303,9 @@ class LiveSession:
 
     def _let_join(self, heard: Heard, at: Now) -> None:
         """Let names leave and join; once those who measure have the list, say all minutes again with theirs."""
-        leavers = self._joining.leavers(self._place(), at.boot_ns)
+        leavers = self._joining.leavers(self._place(), at)
         if leavers:
-            logger.info("market data: %s left the list: their places are given away", ", ".join(leavers))
+            logger.info("market data: off the list, so their places are given away: %s", ", ".join(leavers))
             self._ports.stream.drop(leavers)
             self._book.leave(leavers)
             self._symbols -= set(leavers)

@@ -48,8 +48,7 @@ class ScreenerShell(Shell[ScreenerState]):
         desk: "LiveDesk | None" = None,
     ) -> None:
         self._desk = desk
-        self._candidates: tuple[str, ...] = ()
-        self._ranked_date = ""
+        self._newest = ScreenerState()
         self._setup = setup
         self._settings = settings
         self._feed = feed
@@ -134,9 +133,10 @@ class ScreenerShell(Shell[ScreenerState]):
         Raises:
             CannotStartError: there are no keys for it.
         """
-        if self._desk is None or self._ranked_date != plan.session_date:
+        newest = self._newest
+        if self._desk is None or newest.ranked_date != plan.session_date:
             return None
-        return self._desk.open(plan, self._candidates)
+        return self._desk.open(plan, newest.candidates, newest.scanned_ns)
 
     def close(self) -> None:
         """End the build of the universe where it is, and hang up."""
@@ -175,14 +175,13 @@ class ScreenerShell(Shell[ScreenerState]):
 
     def _looked_at(self, desk: "LiveDesk", state: ScreenerState, now_ns: int) -> Sequence[Message]:
         """Report the names of live data when it is time for it, then the volatility and chains as they come."""
-        plan = state.plan
-        self._ranked_date, self._candidates = state.ranked_date, state.candidates
+        plan, self._newest = state.plan, state
         if plan is None:
             return ()
         if not desk.is_time(plan):
             return self._scanned(desk, state, plan)
         if state.ranked_date == plan.session_date:
-            desk.follow(plan, state.candidates)
+            desk.follow(plan, state.candidates, state.scanned_ns)
             volatility = self._volatility(plan, now_ns) if state.vix_date != plan.session_date else ()
             listed = desk.listed(plan, state.candidates)
             said = volatility if listed is None else (*volatility, listed)

@@ -192,3 +192,18 @@ def test_a_list_when_it_changes_nothing_then_nothing_is_asked_for_or_said_again(
     day.wait(90)
     assert len(begins(day.said)) == before
     assert day.past.asked == []
+
+
+def test_a_name_when_it_comes_back_before_its_place_was_given_away_then_all_minutes_are_said_for_those_who_wait() -> (
+    None
+):
+    day = playing("AAA", "OLD", room=2)
+    day.session.follow(a_list("AAA"))
+    day.wait(5)
+    day.session.follow(a_list("AAA", "OLD"))
+    day.wait(2)
+    assert begins(joined(day)) == [("AAA", "OLD")]
+    assert day.past.asked == [], "its minutes never ended"
+    day.session.follow(a_list("OLD", "AAA"))
+    day.wait(2)
+    assert begins(joined(day)) == []
