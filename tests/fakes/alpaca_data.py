@@ -298,7 +298,11 @@ class AlpacaData:
         if self.rest_faults:
             self.rest_faults -= 1
             # Alpaca says when the minute of a busy caller is over.
-            return _json(self.rest_status, {"message": "internal server error"}, {"X-RateLimit-Reset": str(utc_ns() // SECOND_NS)})
+            return _json(
+                self.rest_status,
+                {"message": "internal server error"},
+                {"X-RateLimit-Reset": str(utc_ns() // SECOND_NS)},
+            )
         answer = {
             "/v2/stocks/bars": self._past_bars,
             "/v2/stocks/snapshots": self._snapshots,
