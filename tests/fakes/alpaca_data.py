@@ -297,12 +297,7 @@ class AlpacaData:
             return _json(403, {"message": "forbidden."})
         if self.rest_faults:
             self.rest_faults -= 1
-            # Alpaca says when the minute of a busy caller is over.
-            return _json(
-                self.rest_status,
-                {"message": "internal server error"},
-                {"X-RateLimit-Reset": str(utc_ns() // SECOND_NS)},
-            )
+            return _json(self.rest_status, {"message": "internal server error"})
         answer = {
             "/v2/stocks/bars": self._past_bars,
             "/v2/stocks/snapshots": self._snapshots,
@@ -364,10 +359,11 @@ def _ns(words: str) -> int:
     return int(datetime.fromisoformat(words).timestamp()) * SECOND_NS
 
 
-def _json(status: int, body: object, more: dict[str, str] | None = None) -> Response:
+def _json(status: int, body: object) -> Response:
     payload = json.dumps(body).encode()
-    usual = {"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close"}
-    headers = Headers(usual | (more or {}))
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close"})
+    # Alpaca says with each answer when the minute of its caller is over.
+    headers["X-RateLimit-Reset"] = str(utc_ns() // SECOND_NS)
     return Response(status, "OK" if status < 400 else "Refused", headers, payload)
 
 
