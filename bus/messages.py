@@ -312,10 +312,12 @@ class PastBars(BarBatch, frozen=True, kw_only=True):
 
     Live feeds alone say it: at their start, after the start of a listener, and when a bar came late. What follows a
     message that `begins` is every minute since the open, in order. What was measured before is forgotten with it, so
-    that no minute counts twice; it has no bars itself, and its `ts_event` is the time at which it is said.
+    that no minute counts twice; it has no bars itself, and its `ts_event` is the time at which it is said. Its `names`
+    are those whose minutes follow, with trades or without; empty = of all that are watched.
     """
 
     begins: bool = False
+    names: tuple[Symbol, ...] = ()
 
 
 class FeedEnded(Message, frozen=True, kw_only=True):
@@ -356,14 +358,23 @@ class Rejection(Item, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
 
 
+#: Which part of the day a list is made for; docs/screener.md says what price and volume each one uses.
+ScanMode = Literal["pre-market", "intraday", "after-hours"]
+
+
 class CandidatesRanked(Message, frozen=True, kw_only=True):
-    """The screener's list for a session: SCREENER_CANDIDATES at most, and 50 rejections (the first by symbol)."""
+    """The screener's list for a session: SCREENER_CANDIDATES at most, and 50 rejections (the first by symbol).
+
+    A later list of the same session, intraday, takes the place of the one before: names join and leave. The one after
+    hours is for the next session and changes nothing in its own.
+    """
 
     session_date: Id
     source: Text
     candidates: tuple[Candidate, ...]
     rejected: tuple[Rejection, ...]
     rejected_total: int
+    scan_mode: ScanMode = "pre-market"
 
 
 class ListedPut(Item, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""`python -m replay compare`: one day through the real processes and through replay, and whether they did the same."""
+"""`python -m replay compare`: days through the real processes and through replay, and whether they did the same."""
 
 import argparse
 import sys
@@ -13,10 +13,11 @@ from bus.processes import free_port, stop_on_signals
 from config.paths import HomePaths
 from replay.books import compare_books
 from replay.choice import Prepared, prepare
-from replay.compare import Comparison, compare, journals, of_replay, table
-from replay.faults import ReplayError
+from replay.command_run import say_left_out
+from replay.compare import SAME, Comparison, Verdict, compare, days_table, journals, of_replay, table
 from replay.lean_day import write_lean
 from replay.options import add_market_options, read_choice
+from replay.progress import Progress
 from replay.run import play_days
 from replay.session import DEMO_IDENTITY
 from replay.sources.tables import TableSource
@@ -33,25 +34,44 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Play the day both ways and print the comparison; return 0 when all is the same, else 1.
+    """Play each chosen day both ways and print its comparison; return 0 when all is the same, else 1.
+
+    A day begins with fresh cash and a fresh home. One that is different keeps no other from being played.
 
     Raises:
         SettingsError, CannotStartError, ReplayError, StageError: with what is wrong and what to do.
     """
     choice = read_choice(options)
     data = str(Path(choice.data).expanduser().absolute()) if choice.data else ""
-    prepared = prepare(replace(choice, data=data, settings=(_PATIENCE, *choice.settings)))
-    if len(prepared.plans) != 1:
-        raise ReplayError(f"compare plays one day and this chooses {len(prepared.plans)}: give --date.")
-    print(f"{prepared.source.name}, {prepared.plans[0].session_date}", flush=True)
+    choice = replace(choice, data=data, settings=(_PATIENCE, *choice.settings))
+    chosen = prepare(choice)
+    say_left_out(chosen)
     stop_on_signals()
+    days = [plan.session_date for plan in chosen.plans]
+    progress = Progress(sys.stderr)
+    verdicts = []
+    for done, day in enumerate(days):
+        progress.move(done, len(days), f"{day} both ways")
+        verdicts.append(_day(prepare(replace(choice, start=day, end=day), chosen.source)))
+        progress.move(done + 1, len(days), day)
+    progress.end()
+    if len(days) > 1:
+        print(f"\n{days_table(verdicts)}")
+    return 0 if all(verdict.is_equal for verdict in verdicts) else 1
+
+
+def _day(prepared: Prepared) -> Verdict:
+    """Play one day both ways and print every line of it."""
+    day = prepared.plans[0]
+    print(f"\n{prepared.source.name}, {day.session_date}", flush=True)
     found, faults = both_ways(prepared)
     print(table(found))
     for fault in faults:
         print(f"Paper broker against ledger, in the processes: {fault}")
     difference = found.first_difference()
-    print(f"\n{difference or 'The processes and replay did the same: signals, denials, orders and fills.'}")
-    return 1 if difference or faults else 0
+    print(f"\n{difference or SAME}", flush=True)
+    names = tuple(row.symbol for row in prepared.source.load(day).rows)
+    return Verdict(session_date=day.session_date, symbols=names, comparison=found, faults=tuple(faults))
 
 
 def both_ways(prepared: Prepared) -> tuple[Comparison, list[str]]:

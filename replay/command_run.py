@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from config.paths import HomePaths
-from replay.choice import prepare
+from replay.choice import Prepared, prepare
 from replay.figures import dollars
 from replay.options import add_market_options, read_choice
 from replay.output import check_free, new_folder, write_results
@@ -36,8 +36,7 @@ def run(options: argparse.Namespace) -> int:
         check_free(out, force=options.force)
     print(f"{prepared.source.name}: {len(prepared.plans)} days, "
           f"{prepared.plans[0].session_date} to {prepared.plans[-1].session_date}", flush=True)  # fmt: skip
-    _say_left_out(prepared.missing, "have no data")
-    _say_left_out(prepared.excluded, "are not among the TRADING_DAYS")
+    say_left_out(prepared)
     bar = Progress(sys.stderr)
     with ExitStack() as stack:
         home = HomePaths(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tb-"))))
@@ -61,8 +60,14 @@ def run(options: argparse.Namespace) -> int:
     return 1 if outcome.faults else 0
 
 
-def _say_left_out(days: tuple[str, ...], why: str) -> None:
-    if days:
+def say_left_out(prepared: Prepared) -> None:
+    """Name the sessions that are not played, and why, on the error stream."""
+    for days, why in (
+        (prepared.missing, "have no data"),
+        (prepared.excluded, "are not among the TRADING_DAYS"),
+    ):
+        if not days:
+            continue
         shown = ", ".join(days[:8]) + (f" and {len(days) - 8} more" if len(days) > 8 else "")
         sys.stderr.write(f"Left out: {len(days)} trading days {why}: {shown}\n")
 

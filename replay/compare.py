@@ -1,5 +1,6 @@
 """The same day through the real processes and through replay: signals, orders and fills, line by line."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -21,6 +22,8 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "fill": ("execution_id", "client_order_id", "symbol", "side", "shares", "price", "fee", "time"),
 }
 KINDS: Final = tuple(_FIELDS)
+#: What is said of a day without a difference.
+SAME: Final = "The processes and replay did the same: signals, denials, orders and fills."
 Events = Mapping[ServiceName, Sequence[Message]]
 
 
@@ -63,6 +66,28 @@ class Comparison:
     def count(self, kind: str, side: int) -> int:
         """Return how many lines of a kind a side has; 0 = the processes, 1 = replay."""
         return sum(pair[side] is not None for pair in self.pairs[kind])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one day: which names it had, what was compared, and what the processes' books say."""
+
+    session_date: str
+    symbols: tuple[str, ...]
+    comparison: Comparison
+    faults: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether both did the same, and broker and ledger of the processes agree."""
+        return self.comparison.is_equal and not self.faults
+
+    @property
+    def strategies(self) -> str:
+        """Return how many signals each strategy raised in the processes: open 3, mid 1."""
+        signals = [ours for ours, _ in self.comparison.pairs["signal"] if ours is not None]
+        counts = Counter(line.key.split(":")[1] for line in signals)
+        return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
 def compare(processes: Events, replayed: Events) -> Comparison:
@@ -158,6 +183,23 @@ def table(found: Comparison) -> str:
         for kind, pairs in found.pairs.items()
     )
     return "\n".join(out)
+
+
+def days_table(verdicts: Sequence[Verdict]) -> str:
+    """Write one line for each day: its names, and how many lines of each kind both sides have."""
+    head = f"{'session':<12}{'names':>6}  {'signals by strategy':<26}" + "".join(f"{kind + 's':>9}" for kind in KINDS)
+    lines = [f"{head}  equal"]
+    for one in verdicts:
+        counts = "".join(f"{_both(one.comparison, kind):>9}" for kind in KINDS)
+        told = "yes" if one.is_equal else "NO"
+        lines.append(f"{one.session_date:<12}{len(one.symbols):>6}  {one.strategies:<26}{counts}  {told}")
+    same = sum(one.is_equal for one in verdicts)
+    return "\n".join([*lines, f"\n{same} of {len(verdicts)} sessions are equal."])
+
+
+def _both(found: Comparison, kind: str) -> str:
+    ours, theirs = found.count(kind, 0), found.count(kind, 1)
+    return str(ours) if ours == theirs else f"{ours}/{theirs}"
 
 
 def _row(kind: str, ours: Line | None, theirs: Line | None) -> str:

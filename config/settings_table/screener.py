@@ -149,7 +149,32 @@ SCREENER: Final[tuple[Setting, ...]] = (
         choices=("auto", "pre-market", "intraday", "after-hours"),
         description=(
             "Which price and volume the list is made of. auto: by the time of the session. A recorded or generated "
-            "session is ranked before its open, so it takes auto or pre-market."
+            "session is ranked before its open, so it takes auto or pre-market. Later scans go by the time."
+        ),
+    ),
+    Setting(
+        key="SCREENER_INTRADAY_EVERY",
+        group="Screener",
+        kind="int",
+        proposal="0",
+        unit="minutes",
+        bounds=("0", "240"),
+        description=(
+            "How often all names of live data are screened again while the exchange is open, from the open on; names "
+            "that join are traded once their minutes since the open are known, names that leave are bought no more. "
+            "0 = only once, before the open."
+        ),
+    ),
+    Setting(
+        key="SCREENER_AFTER_HOURS",
+        group="Screener",
+        kind="int",
+        proposal="20",
+        unit="minutes after the close",
+        bounds=("0", "25"),
+        description=(
+            "When all names of live data are screened after hours. Those on that list have a place on the next "
+            "session's, as long as they pass its rules. 0 = not at all."
         ),
     ),
 )

@@ -245,6 +245,9 @@ def _assets(day: Day, report: AssetsReported) -> Day:
 
 
 def _candidates(day: Day, ranked: CandidatesRanked) -> Day:
+    if ranked.scan_mode == "after-hours" and ranked.session_date == day.candidates_date:
+        # It is for the next session.
+        return day
     names = frozenset(candidate.symbol for candidate in ranked.candidates)
     return replace(day, candidates_date=ranked.session_date, candidates=names)
 

@@ -21,6 +21,7 @@ from services.screener.alpaca_wire import (
     quote_of,
     read_frame,
     subscription,
+    unsubscription,
 )
 from services.screener.live import Heard, LiveBar, LiveQuote
 
@@ -87,6 +88,8 @@ class AlpacaStream:
         self._fault = ""
         self._wanted: frozenset[str] = frozenset()
         self._barred: frozenset[str] = frozenset()
+        #: What was on its way when its name was given up is no malformed quote.
+        self._dropped: frozenset[str] = frozenset()
         self._asked: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self._taken = 0
         self._thread: threading.Thread | None = None
@@ -103,6 +106,13 @@ class AlpacaStream:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="alpaca-stream", daemon=True)
             self._thread.start()
+
+    def drop(self, symbols: Collection[str]) -> None:
+        """End the subscription of these names: their places are free for others from then on."""
+        with self._lock:
+            self._wanted -= frozenset(symbols)
+            self._barred -= frozenset(symbols)
+            self._dropped |= frozenset(symbols)
 
     def take(self) -> Heard:
         """Return what has come since the last call."""
@@ -126,6 +136,7 @@ class AlpacaStream:
                 lag_ns=self._lag_ns,
                 malformed=self._malformed,
                 fault=self._fault,
+                barred=self._asked[1] if self._is_up else frozenset(),
             )
 
     def close(self) -> None:
@@ -215,13 +226,14 @@ class AlpacaStream:
         raise _LostError(f"Alpaca did not say '{awaited}' in {_ANSWER_S:.0f} s")
 
     def _subscribe(self, socket: Any) -> None:
-        """Ask for the names that were not asked for on this connection."""
+        """Give up the names that are wanted no more, then ask for those that were not asked for on this connection."""
         with self._lock:
             wanted, barred = self._wanted, self._barred
-        if (wanted, barred) != self._asked:
-            quotes, bars = wanted - self._asked[0], barred - self._asked[1]
-            self._asked = (wanted, barred)
-            socket.send(subscription(quotes, bars))
+            (had_quotes, had_bars), self._asked = self._asked, (wanted, barred)
+        if had_quotes - wanted:
+            socket.send(unsubscription(had_quotes - wanted, had_bars - barred))
+        if wanted - had_quotes or barred - had_bars:
+            socket.send(subscription(wanted - had_quotes, barred - had_bars))
 
     def _hear(self, socket: Any) -> None:
         quiet_since_ns = self._settings.boot_ns()
@@ -267,7 +279,7 @@ class AlpacaStream:
                 symbol = item.get("S")
                 if isinstance(symbol, str) and symbol in self._wanted:
                     self._quotes[symbol] = item
-                else:
+                elif symbol not in self._dropped:
                     self._malformed += 1
             self._bars.extend(frame.bars)
             self._malformed += frame.malformed

@@ -151,6 +151,11 @@ def subscription(quotes: Iterable[str], bars: Collection[str]) -> bytes:
     return msgspec.msgpack.encode({"action": "subscribe", "quotes": sorted(quotes), "bars": sorted(bars)})
 
 
+def unsubscription(quotes: Iterable[str], bars: Collection[str]) -> bytes:
+    """Return the frame that ends the subscription of names."""
+    return msgspec.msgpack.encode({"action": "unsubscribe", "quotes": sorted(quotes), "bars": sorted(bars)})
+
+
 def time_ns(value: object) -> int | None:
     """Return a time as nanoseconds since 1970 UTC, to the microsecond; None when it is none."""
     if isinstance(value, str):

@@ -34,6 +34,7 @@ class ChainDesk:
         self._utc_ns = utc_ns
         self._boot_ns = boot_ns
         self._session_date = ""
+        self._candidates: tuple[str, ...] = ()
         self._names: tuple[str, ...] = ()
         self._due_ns: dict[str, int] = {}
         self._puts: dict[str, tuple[str, ...]] = {}
@@ -52,12 +53,17 @@ class ChainDesk:
         return f"no chain of {', '.join(sorted(self._without))}" if self._without else ""
 
     def follow(self, session_date: str, candidates: Sequence[str]) -> None:
-        """Keep the chains of the best of these candidates in this session."""
-        if session_date == self._session_date:
+        """Keep the chains of the best of these candidates in this session; a later list may name others."""
+        if (session_date, tuple(candidates)) == (self._session_date, self._candidates):
             return
         names = tuple(candidates[: self._window.names_max])
-        self._session_date, self._names = session_date, names
-        self._due_ns, self._puts, self._without = dict.fromkeys(names, 0), {}, {}
+        is_new = session_date != self._session_date
+        # A put of a name that has just left may have been ordered: it is quoted until the list after this one.
+        quoted = set() if is_new else {*names, *self._names}
+        self._session_date, self._candidates, self._names = session_date, tuple(candidates), names
+        self._due_ns = {name: 0 if is_new else self._due_ns.get(name, 0) for name in names}
+        self._puts = {name: puts for name, puts in self._puts.items() if name in quoted}
+        self._without = {name: why for name, why in self._without.items() if name in names and not is_new}
         if len(candidates) > len(names):
             left_out = ", ".join(candidates[len(names) :])
             logger.warning("no chain, so no put, of %s: LIVE_PUT_NAMES_MAX is reached", left_out)
@@ -96,10 +102,12 @@ class ChainDesk:
 
     def _judged(self, name: str, answer: OptionsListed | ChainError) -> OptionsListed | None:
         if isinstance(answer, ChainError):
+            if name not in self._names:
+                return None
             self._without.setdefault(name, str(answer))
             logger.warning("%s; asked again in %d s", answer, AGAIN_NS // NS_PER_SECOND)
             return None
-        if answer.session_date != self._session_date:
+        if answer.session_date != self._session_date or name not in self._names:
             return None
         # PUT_CHAIN_AGE_MAX: half of it leaves time to ask again.
         self._due_ns[name] = self._boot_ns() + self._window.age_max_ns // 2

@@ -6,7 +6,8 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.screener.universe import ScanMode, UniverseRow
+from bus.messages import ScanMode
+from services.screener.universe import UniverseRow
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

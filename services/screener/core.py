@@ -1,4 +1,4 @@
-"""The screener's decider: a universe in, ranked candidates out, once for each session."""
+"""The screener's decider: a universe in, ranked candidates out, once for each session and for each later scan of it."""
 
 from collections.abc import Sequence
 
@@ -29,13 +29,16 @@ LIST_BYTES_MAX = FRAME_BYTES_MAX - 1_024
 class ScreenerState(Struct, frozen=True, kw_only=True):
     """The newest plan, and the sessions whose candidates and volatility were said; empty = none yet.
 
-    `candidates` are those of the session `ranked_date`, best first; `listed` the names whose puts were said in the
-    session `listed_date`, and as of when.
+    `candidates` are those of the session `ranked_date`, best first; `scanned_ns` is as of when the newest list of any
+    kind is, and `evening` the newest one after hours. `listed` are the names whose puts were said in the session
+    `listed_date`, and as of when.
     """
 
     plan: SessionPlanned | None = None
     ranked_date: str = ""
     candidates: tuple[str, ...] = ()
+    scanned_ns: int = 0
+    evening: CandidatesRanked | None = None
     vix_date: str = ""
     listed_date: str = ""
     listed: dict[str, int] = {}
@@ -46,7 +49,7 @@ class ScreenerState(Struct, frozen=True, kw_only=True):
 
 
 class ScreenerCore(Core[ScreenerState]):
-    """Decide the candidates of a session. Market data does not move it: the list is made before the open."""
+    """Decide the candidates of a session. Market data does not move it: a list is made of what the shell reports."""
 
     def __init__(self, settings: ScreenerSettings) -> None:
         self._settings = settings
@@ -67,7 +70,9 @@ class ScreenerCore(Core[ScreenerState]):
                     return ()
                 return (message,)
             case UniverseLoaded():
-                if state.ranked_date == message.session_date:
+                is_first = state.ranked_date != message.session_date
+                # A scan is made once, also when a restart reports it again; it is due after the list before it.
+                if message.due_ns <= state.scanned_ns if message.due_ns else not is_first:
                     return ()
                 return (rank(message, self._settings, now_ns),)
             case OptionsListed():
@@ -85,9 +90,12 @@ class ScreenerCore(Core[ScreenerState]):
         match event:
             case SessionPlanned():
                 return replace(state, plan=event)
+            case CandidatesRanked() if _is_of_evening(state.plan, event):
+                # The session is over: who was watched in it stays as it was.
+                return replace(state, scanned_ns=event.ts_event, evening=event)
             case CandidatesRanked():
                 names = tuple(candidate.symbol for candidate in event.candidates)
-                return replace(state, ranked_date=event.session_date, candidates=names)
+                return replace(state, ranked_date=event.session_date, candidates=names, scanned_ns=event.ts_event)
             case OptionsListed():
                 known = state.listed if state.listed_date == event.session_date else {}
                 listed = known | {event.underlying: event.ts_event}
@@ -100,6 +108,12 @@ class ScreenerCore(Core[ScreenerState]):
     def snapshot(self, state: ScreenerState, now_ns: int) -> Sequence[StatusMessage]:
         """Return nothing: the candidates themselves are a reliable message."""
         return ()
+
+
+def _is_of_evening(plan: SessionPlanned | None, ranked: CandidatesRanked) -> bool:
+    """Tell whether a list was made after its session's close: SCREENER_SCAN_MODE may name that part at any time."""
+    is_over = plan is not None and plan.session_date == ranked.session_date and ranked.ts_event >= plan.close_ns
+    return is_over and ranked.scan_mode == "after-hours"
 
 
 def rank(universe: UniverseLoaded, settings: ScreenerSettings, now_ns: int) -> CandidatesRanked:
@@ -117,6 +131,7 @@ def rank(universe: UniverseLoaded, settings: ScreenerSettings, now_ns: int) -> C
         candidates=tuple(screening.candidates()),
         rejected=tuple(screening.rejections(REJECTIONS_MAX)),
         rejected_total=screening.rejected_total,
+        scan_mode=universe.scan_mode,
     )
     return _fitted(said)
 

@@ -119,10 +119,17 @@ class IbkrStream:
         with self._lock:
             self._wanted |= dict.fromkeys(symbols)
             self._barred |= set(barred)
-            # Names that come later interrupt nothing: they are held, and held names have no bars.
+            # Names that come later interrupt nothing: whoever asked for their bars waits until they are `barred`.
         if not self._has_begun:
             self._has_begun = True
             self._line.spawn(self._tend)
+
+    def drop(self, symbols: Collection[str]) -> None:
+        """End the subscription of these names: their lines are free for others at the next round."""
+        with self._lock:
+            for symbol in symbols:
+                self._wanted.pop(symbol, None)
+            self._barred -= set(symbols)
 
     def take(self) -> Heard:
         """Return what has come since the last call."""
@@ -146,7 +153,14 @@ class IbkrStream:
                 malformed=self._malformed,
                 fault=self._fault,
                 remark=self._remark(),
+                barred=self._barred_now(),
             )
+
+    def _barred_now(self) -> frozenset[str]:
+        """Return whose bars come; the lock is held."""
+        boot_ns = self._line.boot_ns()
+        asked = ((symbol, name.bars) for symbol, name in self._names.items())
+        return frozenset(symbol for symbol, bars in asked if bars is not None and boot_ns - bars.asked_ns >= _TAKEN_NS)
 
     def _clock_lag_ns(self, now_ns: int) -> int:
         """Return how far the host's clock is past the gateway's, which says whole seconds; 0 = less than one."""
@@ -230,6 +244,9 @@ class IbkrStream:
     async def _subscribe(self) -> None:
         with self._lock:
             wanted, barred = list(self._wanted), set(self._barred)
+            gone = [(symbol, name) for symbol, name in self._names.items() if symbol not in self._wanted]
+        for symbol, left in gone:
+            self._end(symbol, left)
         now_ns = self._line.boot_ns()
         for symbol in wanted:
             is_asked = symbol in self._names or symbol in self._refused

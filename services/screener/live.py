@@ -47,7 +47,7 @@ class Heard(Struct, frozen=True, kw_only=True):
     `life` counts connections: it rises when names are subscribed on a new one. `is_up`: that one stands. `newest_ns`
     is the newest of the feed's own times so far, and `lag_ns` how far the host's clock was past it when it came.
     `malformed` counts what could not be read since the start. `fault` is why the feed is given up, in words; `remark`
-    is what else a person should know of it.
+    is what else a person should know of it. `barred` are the names whose bars come now, each whole minute that begins.
     """
 
     quotes: Mapping[str, LiveQuote]
@@ -59,13 +59,18 @@ class Heard(Struct, frozen=True, kw_only=True):
     malformed: int = 0
     fault: str = ""
     remark: str = ""
+    barred: frozenset[str] = frozenset()
 
 
 class Stream(Protocol):
     """A live feed in a thread of its own; every call returns at once."""
 
     def want(self, symbols: Sequence[str], barred: Collection[str]) -> None:
-        """Subscribe these names' quotes, and the bars of those that are `barred`; names are added, never left."""
+        """Subscribe these names' quotes, and the bars of those that are `barred`, beside those of before."""
+        ...
+
+    def drop(self, symbols: Collection[str]) -> None:
+        """End the subscription of these names, before any other is asked for."""
         ...
 
     def take(self) -> Heard:

@@ -33,7 +33,9 @@ class LiveBook:
         self.plan = plan
         self.step = step
         self.said = 0
-        self._names = frozenset(names)
+        self._names = set(names)
+        #: Names that join, and what came of them while their past was asked for.
+        self._expected: dict[str, list[LiveBar]] = {}
         self._quotes: dict[str, LiveQuote] = {}
         self._said_quote_ns: dict[str, int] = {}
         self._minutes: dict[int, dict[str, LiveBar]] = {}
@@ -58,6 +60,8 @@ class LiveBook:
         """Keep bars of the session; return whether one came for a minute that was handed on without it."""
         is_late = False
         for bar in bars:
+            if bar.symbol in self._expected and self._is_inside(bar.end_ns):
+                self._expected[bar.symbol].append(bar)
             if bar.symbol not in self._names or not self._is_inside(bar.end_ns):
                 continue
             minute = self._minutes.setdefault(bar.end_ns, {})
@@ -92,6 +96,34 @@ class LiveBook:
         self._whole_ns = max(self._whole_ns, until_ns)
         self._is_streaming = True
         return is_late
+
+    # --- who is watched -----
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Keep the bars of names that join; none is handed on before their past is there."""
+        self._expected |= {name: [] for name in names}
+
+    def join(self, names: Iterable[str], past: Iterable[LiveBar], until_ns: int) -> None:
+        """Hand the bars of these names on from now, and their past with all others' when it is said again.
+
+        Args:
+            names: those that were expected; another is not let in.
+            past: their bars since the open.
+            until_ns: up to where the past goes; the stream has given every minute after it.
+        """
+        joined = {name: self._expected.pop(name) for name in names if name in self._expected}
+        self._names |= joined.keys()
+        later = (bar for kept in joined.values() for bar in kept if bar.end_ns > until_ns)
+        for bar in (*past, *later):
+            if bar.symbol in joined and self._is_inside(bar.end_ns):
+                self._minutes.setdefault(bar.end_ns, {})[bar.symbol] = bar
+
+    def leave(self, names: Collection[str]) -> None:
+        """Forget these names: what is said from now on, the past too, is without them."""
+        self._names -= set(names)
+        for kept in (self._expected, self._quotes, *self._minutes.values()):
+            for name in names:
+                kept.pop(name, None)  # type: ignore[attr-defined]  # each of them is a dict with names as its keys
 
     # --- what is said -----
 
@@ -165,6 +197,7 @@ class LiveBook:
             closes_micros=b"",
             volumes_nanos=b"",
             begins=True,
+            names=tuple(sorted(self._names)),
         )
         for end_ns in sorted(end for end in self._minutes if end <= self._handed_ns):
             yield from self._batches(end_ns, sorted(self._minutes[end_ns]), PastBars)

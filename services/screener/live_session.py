@@ -1,8 +1,7 @@
 """One session of live data: what the stream brings, what was missed, and in which order both are said."""
 
 import logging
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from typing import Final
 
@@ -11,8 +10,10 @@ from msgspec import Struct
 from bus.clock import NS_PER_SECOND
 from bus.instruments import is_option
 from bus.messages import ChainStatus, FeedEnded, MarketMessage, ServiceHealth, ServiceName, SessionPlanned
-from services.screener.live import BarsError, Heard, LiveBar, LiveQuote, PastBarSource, PutQuotes, Stream
+from services.screener.live import Heard, LiveQuote, PastBarSource, PutQuotes, Stream
 from services.screener.live_book import LiveBook
+from services.screener.live_fill import FILL_AFTER_NS, Fill
+from services.screener.live_joining import Joining, Now, Place
 from services.screener.live_names import Watched
 from services.screener.steps import MINUTE_NS
 
@@ -22,9 +23,6 @@ logger = logging.getLogger(__name__)
 QUOTES_EVERY_NS: Final = 250_000_000
 #: Listeners hear what time it is at least so often, also when nothing is quoted.
 BEAT_NS: Final = NS_PER_SECOND
-#: A minute that ended just before the stream began is asked for when it can be had.
-FILL_AFTER_NS: Final = 3 * NS_PER_SECOND
-_FILL_AGAIN_S: Final = (2, 4, 8, 15, 30)
 _REPLAY_EVERY_NS: Final = NS_PER_SECOND
 #: To somebody who missed some of it the minutes are said again no more often than this.
 _HOLES_EVERY_NS: Final = 5 * NS_PER_SECOND
@@ -44,7 +42,7 @@ class LivePorts(Struct, frozen=True, kw_only=True):
     """The world of a live session.
 
     `is_simulated`: the feed's own time is the session's, and nothing waits for the host's clock. `on_fault` is told
-    once, in words, that the feed is given up.
+    once, in words, that the feed is given up. After `leave_after_ns` the place of a name that left may be given away.
     """
 
     stream: Stream
@@ -54,6 +52,7 @@ class LivePorts(Struct, frozen=True, kw_only=True):
     boot_ns: Callable[[], int]
     is_simulated: bool
     on_fault: Callable[[str], object]
+    leave_after_ns: int = 0
 
 
 class LiveSession:
@@ -70,7 +69,12 @@ class LiveSession:
         self._ports = ports
         self._barred = names.barred
         self._symbols = set(names.symbols)
+        self._held: set[str] = set()
         self._room = names.room
+        self._joining = Joining(ports.past, ports.leave_after_ns)
+        #: When the newest list was said; 0 = everybody has it.
+        self._listed_at = 0
+        self._has_joined = False
         # Numbers go on rising over starts of this process: no feed says as many messages as there are milliseconds.
         self._book = LiveBook(plan, names.barred, ports.utc_ns() // _NS_PER_MS)
         self._first_step = self._book.step + 1
@@ -83,7 +87,7 @@ class LiveSession:
         self._life = 0
         self._is_up = False
         self._lag_ns = 0
-        self._fill = _Fill(ports.past)
+        self._fill = Fill(ports.past)
         self._is_replay_due = False
         self._replayed_at = 0
         self._served: set[tuple[ServiceName, int]] = set()
@@ -110,13 +114,24 @@ class LiveSession:
         return self._plan.session_date
 
     @property
+    def barred(self) -> Collection[str]:
+        """Return the names whose bars are handed on."""
+        return self._barred
+
+    @property
     def remark(self) -> str:
         """Return how the feed is, for people."""
         if self._fault:
             return self._fault
         if self._has_ended:
             return "market data: the session is over"
-        return "; ".join(words for words in (self._state(), self._remark, self._silent()) if words)
+        parts = (self._state(), self._remark, self._joining.remark, self._silent())
+        return "; ".join(words for words in parts if words)
+
+    @property
+    def now_ns(self) -> int:
+        """Return the session's time: of a simulated exchange its own, 0 before it has said any."""
+        return self._newest_ns if self._ports.is_simulated else self._ports.utc_ns()
 
     def _state(self) -> str:
         if not self._book.is_whole:
@@ -142,7 +157,8 @@ class LiveSession:
         """Watch the quotes of these names too: they are held. One too many would end the whole stream."""
         self._puts_held = tuple(sorted(filter(is_option, symbols)))
         self._watch_puts()
-        new = sorted({symbol for symbol in symbols if not is_option(symbol)} - self._symbols)
+        self._held = {symbol for symbol in symbols if not is_option(symbol)}
+        new = sorted(self._held - self._symbols)
         if not new:
             return
         self._symbols |= set(new)
@@ -152,6 +168,18 @@ class LiveSession:
             self._ports.stream.want(taken, ())
         if left_out:
             logger.warning("market data: no quotes of %s, though held: no room is left in the stream", left_out)
+
+    def follow(self, names: Watched) -> None:
+        """Take over a list that was just said: names join with all their minutes, names that left make room."""
+        self._listed_at = self._ports.boot_ns()
+        if self._joining.follow(names, self._place(), self._at()):
+            self._has_joined = True
+
+    def _at(self) -> Now:
+        return Now(self.now_ns, self._ports.boot_ns(), self._ports.is_simulated)
+
+    def _place(self) -> Place:
+        return Place(symbols=self._symbols, barred=self._barred, held=self._held, room=self._room)
 
     def list_puts(self, puts: Collection[str]) -> None:
         """Quote these puts, which may be bought, and those that are held; no others any more."""
@@ -167,6 +195,8 @@ class LiveSession:
 
     def hear_status(self, status: ChainStatus) -> None:
         """Say the minutes since the open again when a listener has begun to hear this feed."""
+        if any(line.service == "screener" and self._has_been_heard(line) for line in status.services):
+            self._listed_at = 0
         lines = [
             line
             for line in status.services
@@ -177,6 +207,11 @@ class LiveSession:
             self._is_replay_due = True
         for line in lines:
             self._hear_holes(line)
+
+    def _has_been_heard(self, line: ServiceHealth) -> bool:
+        """Tell whether everybody has acknowledged the newest list, by this service's own outbox since then."""
+        is_newer = self._ports.boot_ns() - line.age_ms * _NS_PER_MS - NS_PER_SECOND >= self._listed_at
+        return is_newer and line.status == "up" and line.outbox_depth == 0
 
     def _hear_holes(self, line: ServiceHealth) -> None:
         """Say the minutes again to a listener that has missed some of what was said."""
@@ -215,7 +250,7 @@ class LiveSession:
         self._looked_at = boot_ns
         heard = self._ports.stream.take()
         self._newest_ns = max(self._newest_ns, heard.newest_ns)
-        now_ns = self._newest_ns if self._ports.is_simulated else self._ports.utc_ns()
+        now_ns = self.now_ns
         self._follow_stream(heard, boot_ns)
         if not now_ns:
             # A simulated exchange that has said nothing yet has no time.
@@ -227,6 +262,7 @@ class LiveSession:
         if self._book.hear_bars(heard.bars):
             self._repair("a bar came after its minute was handed on")
         self._mend(now_ns, boot_ns)
+        self._let_join(heard, self._at())
         self._tally.add(heard, boot_ns, is_simulated=self._ports.is_simulated)
         self._saying = chain(
             self._past(now_ns, boot_ns),
@@ -265,6 +301,31 @@ class LiveSession:
             self._repair("minutes were handed on without bars that were fetched since")
         logger.info("market data: nothing is missing up to %d; %d bars were fetched", until_ns, len(bars))
 
+    def _let_join(self, heard: Heard, at: Now) -> None:
+        """Let names leave and join; once those who measure have the list, say all minutes again with theirs."""
+        leavers = self._joining.leavers(self._place(), at)
+        if leavers:
+            logger.info("market data: off the list, so their places are given away: %s", ", ".join(leavers))
+            self._ports.stream.drop(leavers)
+            self._book.leave(leavers)
+            self._symbols -= set(leavers)
+            self._barred = tuple(one for one in self._barred if one not in leavers)
+            self._room += len(leavers)
+        new = self._joining.begin(self._place(), at.boot_ns)
+        if new:
+            self._room -= len(set(new) - self._symbols)
+            self._symbols |= set(new)
+            self._book.expect(new)
+            self._ports.stream.want(new, new)
+        joined = self._joining.step(heard, self._plan.open_ns, at)
+        if joined is not None:
+            self._book.join(*joined)
+            self._barred = (*self._barred, *joined.names)
+            self._has_joined = True
+        if self._has_joined and not self._listed_at:
+            self._has_joined = False
+            self._is_replay_due = True
+
     def _repair(self, why: str) -> None:
         logger.warning("market data: %s; all minutes since the open are said again", why)
         self._is_replay_due = True
@@ -298,67 +359,6 @@ class LiveSession:
         if is_over or now_ns >= close_ns + _END_NS:
             step = self._book.number()
             yield FeedEnded(ts_event=close_ns, ts_init=now_ns, step=step, steps=self._book.said)
-
-
-class _Fill:
-    """Asks for missed minutes in a thread, and again when there was no answer; only the newest life's counts."""
-
-    def __init__(self, past: PastBarSource) -> None:
-        self._past = past
-        self._life = 0
-        self._is_open = False
-        self._due_ns = 0
-        self._tries = 0
-        self._thread: threading.Thread | None = None
-        self._answer: tuple[int, Sequence[LiveBar] | BarsError, int] | None = None
-
-    def begin(self, life: int, due_ns: int) -> None:
-        """Ask from `due_ns` on, boot time; what an older life was asked for is not wanted any more."""
-        self._life, self._is_open, self._due_ns, self._tries = life, True, due_ns, 0
-
-    def step(
-        self, symbols: Sequence[str], span_ns: tuple[int, int], boot_ns: int
-    ) -> tuple[Sequence[LiveBar], int] | None:
-        """Go on; return the bars and up to when nothing is missing, once they have come."""
-        if not self._is_open or (self._thread is not None and self._thread.is_alive()):
-            return None
-        if self._answer is not None:
-            (life, found, until_ns), self._answer, self._thread = self._answer, None, None
-            if life == self._life:
-                return self._judged(found, until_ns, boot_ns)
-        if boot_ns < self._due_ns:
-            return None
-        from_ns, until_ns = span_ns
-        if until_ns <= from_ns or not symbols:
-            # Before the first minute is over nothing can be missing.
-            self._is_open = False
-            return (), until_ns
-        # Should the thread end without an answer, it is asked again, but not at once.
-        self._due_ns = boot_ns + _FILL_AGAIN_S[0] * NS_PER_SECOND
-        ask = (self._life, symbols, from_ns, until_ns)
-        self._thread = threading.Thread(target=self._ask, args=ask, name="past-bars", daemon=True)
-        self._thread.start()
-        return None
-
-    def _judged(
-        self, found: Sequence[LiveBar] | BarsError, until_ns: int, boot_ns: int
-    ) -> tuple[Sequence[LiveBar], int] | None:
-        if not isinstance(found, BarsError):
-            self._is_open = False
-            return found, until_ns
-        wait_s = _FILL_AGAIN_S[min(self._tries, len(_FILL_AGAIN_S) - 1)]
-        self._tries += 1
-        self._due_ns = boot_ns + wait_s * NS_PER_SECOND
-        logger.warning("%s; asked again in %d s, and no minute is handed on before that", found, wait_s)
-        return None
-
-    def _ask(self, life: int, symbols: Sequence[str], from_ns: int, until_ns: int) -> None:
-        found: Sequence[LiveBar] | BarsError
-        try:
-            found = self._past.bars(symbols, from_ns, until_ns)
-        except BarsError as error:
-            found = error
-        self._answer = (life, found, until_ns)
 
 
 class _Tally:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bus.messages import Candidate, Reason, Rejection
+from bus.messages import Candidate, Reason, Rejection, ScanMode
 from services.screener.columns import UNKNOWN, Bools, Ints, columns_of
 from services.screener.rules import rules_of
 from services.screener.settings import ScreenerSettings
-from services.screener.universe import ScanMode, UniverseRow
+from services.screener.universe import UniverseRow
 
 
 class Screening:
@@ -31,6 +31,7 @@ class Screening:
         ordered = ordered[np.lexsort((self._names.symbols[ordered], -traded, -self._score[ordered]))]
         # SCREENER_CANDIDATES: as many as the strategies watch.
         self._places = settings.candidates_max
+        ordered = _with_kept_places(ordered, rows, self._places)
         self._ordered = ordered[: self._places]
         self._place = {int(at): place for place, at in enumerate(ordered.tolist(), 1)}
         out = np.concatenate([np.flatnonzero(~passed), ordered[self._places :]])
@@ -70,11 +71,25 @@ class Screening:
         return counts | {"rank": max(len(self._place) - self._places, 0)}
 
     def _reasons(self, at: int, *, only_failed: bool = False) -> tuple[Reason, ...]:
-        return tuple(
+        found = tuple(
             rule.reason(self._names, at, passed=passed)
             for rule, mask in zip(self._rules, self._masks, strict=True)
             if not (passed := bool(mask[at])) or not only_failed
         )
+        after_hours = self._names.rows[at].after_hours
+        if not after_hours or only_failed:
+            return found
+        return (*found, Reason(rule="after_hours", value=after_hours, threshold="keeps a place", passed=True))
+
+
+def _with_kept_places(ordered: Ints, rows: Sequence[UniverseRow], places: int) -> Ints:
+    """Put those who keep a place, and the best of the others, before the rest; each part stays in its order."""
+    is_kept = np.fromiter((bool(rows[at].after_hours) for at in ordered.tolist()), np.bool_, count=len(ordered))
+    if not is_kept.any():
+        return ordered
+    left = max(places - int(np.count_nonzero(is_kept)), 0)
+    is_in = is_kept | (~is_kept & (np.cumsum(~is_kept) <= left))
+    return np.concatenate([ordered[is_in], ordered[~is_in]])
 
 
 def _no_place(place: int, places: int) -> Reason:

@@ -13,7 +13,10 @@ _BPS_PER_PERCENT: Final = 100
 _MILLION: Final = 1_000_000
 _MILLI: Final = 1_000
 _LOT_SHARES: Final = 100
-_NS_PER_MINUTE: Final = 60_000_000_000
+_NS_PER_SECOND: Final = 1_000_000_000
+_NS_PER_MINUTE: Final = 60 * _NS_PER_SECOND
+#: So many seconds after a fill its position is known to all who look, many times over.
+_REPORTED_S: Final = 15
 
 
 class PutWindow(Struct, frozen=True, kw_only=True):
@@ -56,7 +59,8 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     """What to play, where the names come from, and which of them to screen out.
 
     `symbols` empty = all there are. `puts` is None where no strategy that runs buys puts. A limit that is None is not
-    applied. `scan_mode` is auto or a `ScanMode`.
+    applied. `scan_mode` is auto or a `ScanMode`. The lists after the first are made every `intraday_every_ns`, and
+    `after_hours_ns` after the close; 0 = not. After `leave_after_ns` nothing is bought any more of a name that left.
     """
 
     source: str
@@ -90,6 +94,9 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
     is_simulated: bool = False
     simulator_port: int = 0
     list_before_open_ns: int = 0
+    intraday_every_ns: int = 0
+    after_hours_ns: int = 0
+    leave_after_ns: int = 0
     stream_symbols_max: int = 30
     quiet_s_max: int = 15
     max_inverse_leverage: int = 1
@@ -136,6 +143,10 @@ class ScreenerSettings(Struct, frozen=True, kw_only=True):
             is_simulated=is_simulated(env),
             simulator_port=env.whole("ALPACA_DATA_SIMULATOR_PORT"),
             list_before_open_ns=env.whole("LIVE_LIST_BEFORE_OPEN") * _NS_PER_MINUTE,
+            intraday_every_ns=env.whole("SCREENER_INTRADAY_EVERY") * _NS_PER_MINUTE,
+            after_hours_ns=env.whole("SCREENER_AFTER_HOURS") * _NS_PER_MINUTE,
+            # What was signalled before the name left may still be sent for SIGNAL_TTL, and fill for ENTRY_TIMEOUT.
+            leave_after_ns=(env.whole("SIGNAL_TTL") + env.whole("ENTRY_TIMEOUT") + _REPORTED_S) * _NS_PER_SECOND,
             stream_symbols_max=_stream_symbols_max(env),
             ibkr=_ibkr(env),
             ibkr_lines_max=env.whole("IBKR_LINES_MAX"),

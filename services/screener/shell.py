@@ -1,6 +1,7 @@
 """The screener's world: the market data of the session, the universe on disk, and the list for people."""
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from bus.decider import Shell
 from bus.messages import CandidatesRanked, MarketMessage, Message, OptionsListed, SessionPlanned
 from services.screener.core import ScreenerCore, ScreenerState
 from services.screener.feed import MarketFeed
-from services.screener.list_file import list_path, list_text, write_list
+from services.screener.list_file import forget_scans, list_path, list_text, write_list
+from services.screener.scans import Look, kept_places
 from services.screener.settings import ScreenerSettings
 from services.screener.universe import UniverseLoaded
 from services.screener.universe_file import UniverseFileError, UniverseName, joined, stamp
@@ -46,8 +48,7 @@ class ScreenerShell(Shell[ScreenerState]):
         desk: "LiveDesk | None" = None,
     ) -> None:
         self._desk = desk
-        self._candidates: tuple[str, ...] = ()
-        self._ranked_date = ""
+        self._newest = ScreenerState()
         self._setup = setup
         self._settings = settings
         self._feed = feed
@@ -73,11 +74,20 @@ class ScreenerShell(Shell[ScreenerState]):
 
     def before_commit(self, event: Message) -> None:
         """Write the whole list beside the shortened one that is said. A disk that refuses it does not stop trading."""
-        if not isinstance(event, CandidatesRanked) or self._reported is None:
+        reported = self._reported
+        if not isinstance(event, CandidatesRanked) or reported is None:
             return
-        path = list_path(self._setup.paths.output, self._setup.identity.bot_identity, self._reported)
+        if not reported.due_ns:
+            self._write(reported, event)
+            return
+        # A later scan's list is written beside the loop, which has quotes to hand on meanwhile.
+        threading.Thread(target=self._write, args=(reported, event), name="list", daemon=True).start()
+
+    def _write(self, reported: UniverseLoaded, event: CandidatesRanked) -> None:
+        path = list_path(self._setup.paths.output, self._setup.identity.bot_identity, reported)
         try:
-            write_list(path, list_text(self._reported, self._settings))
+            write_list(path, list_text(reported, self._settings))
+            forget_scans(path.parent)
         except OSError as error:
             logger.warning("The list %s cannot be written: %s. Make room or correct its rights.", path, error.strerror)
             return
@@ -123,9 +133,10 @@ class ScreenerShell(Shell[ScreenerState]):
         Raises:
             CannotStartError: there are no keys for it.
         """
-        if self._desk is None or self._ranked_date != plan.session_date:
+        newest = self._newest
+        if self._desk is None or newest.ranked_date != plan.session_date:
             return None
-        return self._desk.open(plan, self._candidates)
+        return self._desk.open(plan, newest.candidates, newest.scanned_ns)
 
     def close(self) -> None:
         """End the build of the universe where it is, and hang up."""
@@ -164,16 +175,27 @@ class ScreenerShell(Shell[ScreenerState]):
 
     def _looked_at(self, desk: "LiveDesk", state: ScreenerState, now_ns: int) -> Sequence[Message]:
         """Report the names of live data when it is time for it, then the volatility and chains as they come."""
-        plan = state.plan
-        self._ranked_date, self._candidates = state.ranked_date, state.candidates
-        if plan is None or not desk.is_time(plan):
+        plan, self._newest = state.plan, state
+        if plan is None:
             return ()
+        if not desk.is_time(plan):
+            return self._scanned(desk, state, plan)
         if state.ranked_date == plan.session_date:
+            desk.follow(plan, state.candidates, state.scanned_ns)
             volatility = self._volatility(plan, now_ns) if state.vix_date != plan.session_date else ()
             listed = desk.listed(plan, state.candidates)
-            return volatility if listed is None else (*volatility, listed)
-        names = self._live_names()
-        loaded = desk.loaded(plan, names) if names else None
+            said = volatility if listed is None else (*volatility, listed)
+            return (*said, *self._scanned(desk, state, plan))
+        return self._seen(desk, Look(plan), state)
+
+    def _scanned(self, desk: "LiveDesk", state: ScreenerState, plan: SessionPlanned) -> Sequence[Message]:
+        """Report the names again where SCREENER_INTRADAY_EVERY or SCREENER_AFTER_HOURS says that it is time."""
+        due_ns = desk.scan_due(plan)
+        return self._seen(desk, Look(plan, due_ns), state) if due_ns > state.scanned_ns else ()
+
+    def _seen(self, desk: "LiveDesk", look: Look, state: ScreenerState) -> Sequence[Message]:
+        kept = kept_places(state.evening, look.plan.session_date)
+        loaded = desk.loaded(look, self._live_names, kept)
         if loaded is None:
             return ()
         self._reported = loaded

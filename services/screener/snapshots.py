@@ -44,12 +44,23 @@ class SnapshotSource(Protocol):
         ...
 
 
-def live_rows(names: Iterable[UniverseName], found: Mapping[str, Snapshot]) -> tuple[UniverseRow, ...]:
-    """Return a row for each name of the universe; without a trade on the day its price is the prior close."""
-    return tuple(_row(name, found.get(name.symbol) or Snapshot(symbol=name.symbol)) for name in names)
+def live_rows(
+    names: Iterable[UniverseName], found: Mapping[str, Snapshot], kept: Mapping[str, str] | None = None
+) -> tuple[UniverseRow, ...]:
+    """Return a row for each name of the universe; without a trade on the day its price is the prior close.
+
+    Args:
+        names: the universe.
+        found: what is known of each.
+        kept: who was on the list after the close before, and which place it had there.
+    """
+    kept = kept or {}
+    return tuple(
+        _row(name, found.get(name.symbol) or Snapshot(symbol=name.symbol), kept.get(name.symbol, "")) for name in names
+    )
 
 
-def _row(name: UniverseName, seen: Snapshot) -> UniverseRow:
+def _row(name: UniverseName, seen: Snapshot, after_hours: str) -> UniverseRow:
     known = name.fundamentals or Fundamentals()
     return UniverseRow(
         symbol=name.symbol,
@@ -65,4 +76,5 @@ def _row(name: UniverseName, seen: Snapshot) -> UniverseRow:
         debt_to_equity_milli=known.debt_to_equity_milli,
         mic=name.mic,
         security_type=name.security_type,
+        after_hours=after_hours,
     )

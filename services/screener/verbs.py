@@ -17,7 +17,7 @@ from bus.assembly import CannotStartError
 from bus.calendar import NEW_YORK, plan_session, read_exchange_day
 from bus.clock import NS_PER_SECOND, boot_ns, iso_utc, utc_ns
 from bus.lock import LockTakenError
-from bus.messages import Reason, SessionPlanned
+from bus.messages import Reason, ScanMode, SessionPlanned
 from config.credentials import alpaca_data_pair
 from config.env_bot import EnvBot, SettingsError, parse, proposals
 from config.paths import HomeError, HomePaths, home_paths
@@ -29,7 +29,7 @@ from services.screener.rules import not_applied
 from services.screener.screening import Screening
 from services.screener.settings import ScreenerSettings
 from services.screener.snapshots import SnapshotError, SnapshotSource, live_rows
-from services.screener.universe import SCAN_MODES, ScanMode, UniverseLoaded, scan_mode_at
+from services.screener.universe import SCAN_MODES, UniverseLoaded, scan_mode_at
 from services.screener.universe_build import Progress, duration
 from services.screener.universe_cache import UniverseCacheError
 from services.screener.universe_file import Universe, stamp

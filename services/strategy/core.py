@@ -4,6 +4,9 @@ After a restart the journal gives back the plan, the watch list, what each plug-
 raised. Bars are not in the journal. A process that started in the session therefore missed some, which it sees from
 the feed's step numbers: a strategy that needs them then raises nothing and says so (it fails closed). A live feed says
 the minutes since the open again (`PastBars`): they are measured, and nothing is decided on them.
+
+A later list of the session changes who is watched. A name that joins is entered only after all of its minutes were said
+again; one that leaves is entered no more, and what was bought of it goes on to its exit.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,8 +36,18 @@ from services.strategy import strategy_router as router
 from services.strategy.chains import Chains
 from services.strategy.settings import StrategySettings
 from services.strategy.signals import SignalMaker, silenced
-from services.strategy.strategy import ALL_SYMBOLS, Context, Finding, Note, SignalEvent, Silence, Strategy
-from services.strategy.watch_list import NO_WATCH_LIST, Alignment, Minute, WatchList, minute_of, watch_list
+from services.strategy.strategy import (
+    ALL_SYMBOLS,
+    Context,
+    Entry,
+    Finding,
+    NoEntry,
+    Note,
+    SignalEvent,
+    Silence,
+    Strategy,
+)
+from services.strategy.watch_list import NO_WATCH_LIST, Alignment, Minute, WatchList, followed, minute_of, watch_list
 from services.strategy.windows import Windows
 
 #: Bars may overtake the plan or the watch list, which come from other senders. So many minutes are kept for
@@ -60,7 +73,7 @@ class StrategyState(Struct, frozen=True, kw_only=True, eq=False):
 
     `parts` holds each strategy's own state, with one row for each name of `watch`; `days` the windows of those that run
     today, in order; `silenced` those that raise nothing any more. `minute` is the newest minute folded. `chains` are
-    the puts that may be bought.
+    the puts that may be bought. `waiting` are the rows of names that joined and whose minutes were not said yet.
     """
 
     plan: SessionPlanned | None = None
@@ -73,6 +86,7 @@ class StrategyState(Struct, frozen=True, kw_only=True, eq=False):
     alignment: Alignment | None = None
     minute: Minute | None = None
     chains: Chains = Chains()
+    waiting: frozenset[int] = frozenset()
 
     @property
     def is_ready(self) -> bool:
@@ -121,7 +135,7 @@ class StrategyCore(Core[StrategyState]):
             )
             state = replace(state, heard=heard)
         if begins and isinstance(data, PastBars):
-            return replace(state, minute=None)
+            return replace(state, minute=None, waiting=_without_minutes(state.watch, data))
         if isinstance(data, QuoteBatch) and self._settings.wants_puts:
             return replace(state, chains=state.chains.heard(data))
         if not isinstance(data, BarBatch) or data.ts_event < state.heard.bar_ns:
@@ -143,8 +157,9 @@ class StrategyCore(Core[StrategyState]):
             case SessionPlanned():
                 return self._decide_plan(state, message, now_ns)
             case CandidatesRanked():
-                # The first list of a session stands: its rows are the arrays' rows for the whole day.
-                return () if message.session_date == state.watch.session_date else (message,)
+                is_later = message.scan_mode == "intraday" and message.ts_event > state.watch.listed_ns
+                # The list after hours is for the next session.
+                return (message,) if is_later or message.session_date != state.watch.session_date else ()
             case OptionsListed():
                 return () if state.chains.has(message) else (message,)
             case VixObserved():
@@ -160,10 +175,13 @@ class StrategyCore(Core[StrategyState]):
         match event:
             case SessionPlanned():
                 return self._fold_pending(self._planned(state, event))
+            case CandidatesRanked() if event.session_date == state.watch.session_date:
+                return self._followed(state, event)
             case CandidatesRanked():
                 watch = watch_list(event)
                 parts = self._blank(len(watch.symbols))
-                return self._fold_pending(replace(state, watch=watch, parts=parts, alignment=None, minute=None))
+                state = replace(state, watch=watch, parts=parts, alignment=None, minute=None, waiting=frozenset())
+                return self._fold_pending(state)
             case OptionsListed():
                 return replace(state, chains=state.chains.listing(event))
             case VixObserved():
@@ -181,6 +199,17 @@ class StrategyCore(Core[StrategyState]):
 
     def _blank(self, names: int) -> dict[StrategyName, Any]:
         return {strategy.name: strategy.blank(names) for strategy in self._strategies}
+
+    def _followed(self, state: StrategyState, ranked: CandidatesRanked) -> StrategyState:
+        """Follow a later list of the session: rows are added, and none is moved."""
+        before, watch = state.watch, followed(state.watch, ranked)
+        new = range(len(before.symbols), len(watch.symbols))
+        parts = state.parts
+        if new:
+            parts = {name: self._by_name[name].grown(part, len(new)) for name, part in parts.items()}
+        # Who was off the list may have been off the feed.
+        waiting = state.waiting | frozenset(new) | (before.off - watch.off)
+        return replace(state, watch=watch, parts=parts, waiting=waiting, alignment=None, minute=None)
 
     def _planned(self, state: StrategyState, plan: SessionPlanned) -> StrategyState:
         days = {one.name: one.windows(plan) for one in router.running(plan, self._strategies)}
@@ -250,6 +279,7 @@ class StrategyCore(Core[StrategyState]):
             # An old minute, delivered late: observe did not fold it and nothing is decided on it.
             return ()
         events: list[Message] = []
+        closed = state.waiting | state.watch.off
         for name, windows in state.days.items():
             if name in state.silenced or not windows.has_begun(minute.ts_event):
                 continue
@@ -271,6 +301,8 @@ class StrategyCore(Core[StrategyState]):
             )
             findings = self._by_name[name].decide(state.parts[name], minute, context)
             _check_findings(self._by_name[name], findings)
+            if closed:
+                findings = [one for one in findings if not (isinstance(one, Entry | NoEntry) and one.row in closed)]
             if findings:
                 maker = SignalMaker(
                     strategy=name,
@@ -290,6 +322,14 @@ def _check_findings(strategy: Strategy[Any], findings: Sequence[Finding]) -> Non
             raise ValueError(f"strategy {strategy.name}: {finding.rule} is not one of its silencing_rules")
         if isinstance(finding, Note) and not isinstance(finding.message, strategy.journals):
             raise TypeError(f"strategy {strategy.name}: {type(finding.message).__name__} is not one of its journals")
+
+
+def _without_minutes(watch: WatchList, begins: PastBars) -> frozenset[int]:
+    """Return the rows whose minutes do not follow."""
+    if not begins.names:
+        return frozenset()
+    said = frozenset(begins.names)
+    return frozenset(row for row, symbol in enumerate(watch.symbols) if symbol not in said)
 
 
 def _session_of(event: Message) -> str:

@@ -45,6 +45,10 @@ class OpeningRange(Struct, frozen=True, kw_only=True, eq=False):
     Until `is_known`, highs and lows are what was heard so far. Afterwards they hold complete names only
     (others 0), and a name breaks out when it closes above `bullish_above_micros` or below
     `bearish_below_micros`. A name that has had its signal on a side has a price there that no close is beyond.
+
+    Rows from `joined_from` on joined in mid-session. Their ranges are not journaled, but known by the first minute
+    after the window (`is_joined_known`) of those that were said again; `is_done`, of shape (sides, names), is what was
+    signalled of them before that.
     """
 
     highs_micros: IntArray
@@ -54,6 +58,9 @@ class OpeningRange(Struct, frozen=True, kw_only=True, eq=False):
     bullish_above_micros: IntArray
     bearish_below_micros: IntArray
     is_known: bool
+    is_done: MaskArray
+    joined_from: int
+    is_joined_known: bool = True
 
 
 def blank_range(names: int) -> OpeningRange:
@@ -66,6 +73,8 @@ def blank_range(names: int) -> OpeningRange:
         bullish_above_micros=np.full(names, NEVER_ABOVE, np.int64),
         bearish_below_micros=np.full(names, NEVER_BELOW, np.int64),
         is_known=False,
+        is_done=np.zeros((2, names), np.bool_),
+        joined_from=names,
     )
 
 
@@ -113,6 +122,15 @@ def know_ranges(
     known_lows = np.zeros(names, np.int64)
     above = np.full(names, NEVER_ABOVE, np.int64)
     below = np.full(names, NEVER_BELOW, np.int64)
+    joined = slice(opening.joined_from, names)
+    for known, kept in (
+        (known_highs, opening.highs_micros),
+        (known_lows, opening.lows_micros),
+        (above, opening.bullish_above_micros),
+        (below, opening.bearish_below_micros),
+    ):
+        # Names that joined have ranges of their own.
+        known[joined] = kept[joined]
     known_highs[rows] = highs
     known_lows[rows] = lows
     above[rows] = highs + share_of(highs, buffer_ppm)
@@ -124,6 +142,32 @@ def know_ranges(
         bullish_above_micros=above,
         bearish_below_micros=below,
         is_known=True,
+    )
+
+
+def know_joined(opening: OpeningRange, complete: IntArray, buffer_ppm: int) -> OpeningRange:
+    """Fix the ranges of names that joined, as far as they are complete, but for sides that have had their signal."""
+    rows = complete[complete >= opening.joined_from]
+    highs, lows = opening.highs_micros[rows], opening.lows_micros[rows]
+    is_done = opening.is_done[:, rows]
+    opening.bullish_above_micros[rows] = np.where(is_done[0], NEVER_ABOVE, highs + share_of(highs, buffer_ppm))
+    opening.bearish_below_micros[rows] = np.where(is_done[1], NEVER_BELOW, lows - share_of(lows, buffer_ppm))
+    return replace(opening, is_joined_known=True)
+
+
+def blank_joined(opening: OpeningRange) -> OpeningRange:
+    """Return ranges without a bar for names that joined; those of the others stay."""
+    names, kept = opening.highs_micros.size, opening.joined_from
+    blank = blank_range(names - kept)
+    return replace(
+        opening,
+        highs_micros=np.concatenate((opening.highs_micros[:kept], blank.highs_micros)),
+        lows_micros=np.concatenate((opening.lows_micros[:kept], blank.lows_micros)),
+        minutes_seen=np.concatenate((opening.minutes_seen[:kept], blank.minutes_seen)),
+        is_seen_early=np.concatenate((opening.is_seen_early[:kept], blank.is_seen_early)),
+        bullish_above_micros=np.concatenate((opening.bullish_above_micros[:kept], blank.bullish_above_micros)),
+        bearish_below_micros=np.concatenate((opening.bearish_below_micros[:kept], blank.bearish_below_micros)),
+        is_joined_known=kept == names,
     )
 
 
@@ -139,8 +183,10 @@ def mark_done(opening: OpeningRange, row: int, sides: SidesDone) -> OpeningRange
     """Note in place that this row raised or suppressed its one signal of the session on these sides."""
     if sides != "short":
         opening.bullish_above_micros[row] = NEVER_ABOVE
+        opening.is_done[0, row] = True
     if sides != "long":
         opening.bearish_below_micros[row] = NEVER_BELOW
+        opening.is_done[1, row] = True
     return opening
 
 
@@ -197,14 +243,39 @@ class OpenStrategy(Strategy[OpeningRange]):
         """Return ranges without a bar."""
         return blank_range(names)
 
+    def grown(self, state: OpeningRange, names: int) -> OpeningRange:
+        """Return the ranges with room for names that join; what is known of the others stays."""
+        return replace(super().grown(state, names), is_joined_known=False)
+
     def restarted(self, state: OpeningRange) -> OpeningRange:
-        """Return the ranges as they are when they are complete, else blank ones."""
-        return state if state.is_known else blank_range(state.highs_micros.size)
+        """Return the ranges as they are when they are complete, else blank ones; those of names that joined are blank.
+
+        Raises nothing again: what was signalled stays so.
+        """
+        if not state.is_known:
+            kept = replace(blank_range(state.highs_micros.size), joined_from=state.joined_from, is_done=state.is_done)
+            state = kept
+        return state if state.joined_from == state.highs_micros.size else blank_joined(state)
 
     def observe(self, state: OpeningRange, minute: Minute, windows: Windows) -> OpeningRange:
         """Widen the ranges by a minute of the analysis."""
-        if state.is_known or not windows.is_analysis(minute.ts_event):
+        if state.is_known and state.is_joined_known:
             return state
+        if not windows.is_analysis(minute.ts_event):
+            is_over = minute.ts_event > windows.signals_from_ns and not state.is_joined_known
+            return know_joined(state, self._complete(state), self.settings.open_buffer_ppm) if is_over else state
+        if state.is_known:
+            return self._observe_joined(state, minute, windows)
+        return self._widened(state, minute, windows)
+
+    def _observe_joined(self, state: OpeningRange, minute: Minute, windows: Windows) -> OpeningRange:
+        """Widen the ranges of names that joined alone: the others stand."""
+        is_joined = minute.rows >= state.joined_from
+        rows = minute.rows[is_joined]
+        joined = replace(minute, rows=rows, index=rows, highs=minute.highs[is_joined], lows=minute.lows[is_joined])
+        return self._widened(state, joined, windows)
+
+    def _widened(self, state: OpeningRange, minute: Minute, windows: Windows) -> OpeningRange:
         since_start_ns = minute.ts_event - NS_PER_MINUTE - windows.analysis_from_ns
         return fold_minute(
             state,
@@ -256,10 +327,13 @@ class OpenStrategy(Strategy[OpeningRange]):
         """Run a range with a known answer."""
         return self_check()
 
-    def _completed(self, state: OpeningRange, ts_event: int, context: Context) -> RangeCompleted:
+    def _complete(self, state: OpeningRange) -> IntArray:
         # ANALYSIS_BARS_MIN
-        minutes, percent_min = self.settings.analysis_minutes, self.settings.analysis_bars_percent_min
-        rows = [] if context.is_blind else complete_rows(state, minutes, percent_min).tolist()
+        return complete_rows(state, self.settings.analysis_minutes, self.settings.analysis_bars_percent_min)
+
+    def _completed(self, state: OpeningRange, ts_event: int, context: Context) -> RangeCompleted:
+        complete = self._complete(state)
+        rows = [] if context.is_blind else complete[complete < state.joined_from].tolist()
         return RangeCompleted(
             ts_event=ts_event,
             ts_init=context.now_ns,

@@ -23,7 +23,7 @@ from bus.messages import (
     StrategyName,
     VixObserved,
 )
-from services.strategy.arrays import as_array
+from services.strategy.arrays import as_array, with_rows
 from services.strategy.settings import StrategySettings
 from services.strategy.watch_list import Minute, WatchList
 from services.strategy.windows import Windows
@@ -146,6 +146,13 @@ class Strategy(ABC, Generic[S]):
     @abstractmethod
     def blank(self, names: int) -> S:
         """Return the state before the first bar, for so many names."""
+
+    def grown(self, state: S, names: int) -> S:
+        """Return the state with so many more names after those that are there, without a bar; others stay as they are.
+
+        A state that keeps more than rows of arrays says itself how it grows.
+        """
+        return with_rows(state, self.blank(names), self.blank(0))
 
     @abstractmethod
     def restarted(self, state: S) -> S:

@@ -13,11 +13,17 @@ from services.strategy.arrays import IntArray, as_array
 
 
 class WatchList(Struct, frozen=True, kw_only=True):
-    """The names of a session; row i of every array is `symbols[i]`. No date before the first list."""
+    """The names of a session; row i of every array is `symbols[i]`. No date before the first list.
+
+    A later list adds rows after those that are there. `off` are the rows that are not on the newest list, which is as
+    of `listed_ns`.
+    """
 
     session_date: str
     symbols: tuple[str, ...]
     row_of: dict[str, int]
+    listed_ns: int = 0
+    off: frozenset[int] = frozenset()
 
 
 class Alignment(Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -59,7 +65,18 @@ def watch_list(ranked: CandidatesRanked) -> WatchList:
     in_order = sorted(ranked.candidates, key=attrgetter("rank"))
     symbols = tuple(dict.fromkeys(candidate.symbol for candidate in in_order))
     row_of = {symbol: row for row, symbol in enumerate(symbols)}
-    return WatchList(session_date=ranked.session_date, symbols=symbols, row_of=row_of)
+    return WatchList(session_date=ranked.session_date, symbols=symbols, row_of=row_of, listed_ns=ranked.ts_event)
+
+
+def followed(watch: WatchList, ranked: CandidatesRanked) -> WatchList:
+    """Return the watch list after a later list of its session: names keep their rows, new ones get the next."""
+    newest = watch_list(ranked)
+    symbols = (*watch.symbols, *(symbol for symbol in newest.symbols if symbol not in watch.row_of))
+    off = frozenset(row for row, symbol in enumerate(symbols) if symbol not in newest.row_of)
+    row_of = {symbol: row for row, symbol in enumerate(symbols)}
+    return WatchList(
+        session_date=watch.session_date, symbols=symbols, row_of=row_of, listed_ns=ranked.ts_event, off=off
+    )
 
 
 def minute_of(watch: WatchList, batch: BarBatch, last: Alignment | None) -> tuple[Minute, Alignment]:

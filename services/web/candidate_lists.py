@@ -10,9 +10,11 @@ from msgspec import Struct
 
 from bus import messages as m
 
-_NAME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})_([a-z-]{1,24})\.json")
+_NAME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})_([a-z-]{1,24})(?:_([0-9]{2})([0-9]{2}))?\.json")
 #: So many lists are offered, the newest first; the folder may have years of them.
-LISTS_SHOWN_MAX: Final = 60
+LISTS_SHOWN_MAX: Final = 120
+#: The parts of a day in their order; a first list that was made late comes before those of the scans after it.
+_PARTS: Final = ("pre-market", "intraday", "after-hours")
 #: A list of 30,000 names is some 20 MB; what is larger is none of the screener's.
 LIST_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -59,21 +61,33 @@ class CandidateList(Struct, frozen=True, kw_only=True):
     rejected: tuple[Named, ...]
 
 
+class ListId(Struct, frozen=True, kw_only=True):
+    """One list: `id` names it, `words` say for people of which session, part of the day and UTC time it is."""
+
+    id: str
+    words: str
+
+
 class CandidateLists:
     """Reads the lists of one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def ids(self) -> list[str]:
-        """Return the ids of the newest lists, newest first: date and part of the day."""
+    def offered(self) -> list[ListId]:
+        """Return the newest lists, newest first: date, part of the day and, of a scan in the session, its time."""
         try:
-            found = [path.name for path in self._folder.iterdir()]
+            found = [match for path in self._folder.iterdir() if (match := _NAME.fullmatch(path.name))]
         except FileNotFoundError:
             return []
-        return sorted((name[: -len(".json")] for name in found if _NAME.fullmatch(name)), reverse=True)[
-            :LISTS_SHOWN_MAX
+        return [
+            ListId(id=match[0].removesuffix(".json"), words=_words(match))
+            for match in sorted(found, key=_order, reverse=True)[:LISTS_SHOWN_MAX]
         ]
+
+    def ids(self) -> list[str]:
+        """Return the ids of the newest lists, newest first."""
+        return [one.id for one in self.offered()]
 
     def read(self, list_id: str) -> CandidateList | None:
         """Return a list by one of the `ids`, None for any other word: no path is made of it.
@@ -93,7 +107,17 @@ class CandidateLists:
             raise ListError(f"The list {list_id} cannot be read: {error}. The screener writes it anew.") from error
 
 
-@functools.lru_cache(maxsize=2)
+def _order(match: re.Match[str]) -> tuple[str, int, str]:
+    part = _PARTS.index(match[2]) if match[2] in _PARTS else -1
+    return match[1], part, (match[3] or "") + (match[4] or "")
+
+
+def _words(match: re.Match[str]) -> str:
+    time = f" at {match[3]}:{match[4]} UTC" if match[3] else ""
+    return f"{match[1]}, {match[2]}{time}"
+
+
+@functools.lru_cache(maxsize=4)
 def _decoded(path: Path, _changed_ns: int) -> CandidateList:
     """Return a list as it was at its newest change: a person turns its pages, and reading it takes a moment."""
     return msgspec.json.decode(path.read_bytes(), type=CandidateList)
@@ -103,7 +127,7 @@ def list_of(said: m.CandidatesRanked) -> CandidateList:
     """Return the list that was said on the bus: of those that were screened out it has the first alone."""
     return CandidateList(
         session_date=said.session_date,
-        scan_mode="",
+        scan_mode=said.scan_mode,
         source=said.source,
         made_at="",
         names=len(said.candidates) + said.rejected_total,

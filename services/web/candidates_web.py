@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from services.web import security
-from services.web.candidate_lists import CandidateList, CandidateLists, ListError, Named, list_of
+from services.web.candidate_lists import CandidateList, CandidateLists, ListError, ListId, Named, list_of
 from services.web.frames import dollars
 from services.web.site import site
 
@@ -20,7 +20,8 @@ def show() -> Response:
     """Show one list; `list`, `side`, `rule`, `symbol` and `page` are in the address."""
     here, fault, code = site(), "", 200
     lists = CandidateLists(here.paths.output / here.secrets().identity.bot_identity / "screener")
-    ids = lists.ids()
+    offered = lists.offered()
+    ids = [one.id for one in offered]
     wanted = request.args.get("list", "") or (ids[0] if ids else "")
     try:
         shown = lists.read(wanted)
@@ -46,7 +47,9 @@ def show() -> Response:
         shown=shown,
         is_heard=is_heard,
         fault=fault,
-        ids=ids,
+        offered=offered,
+        changes=_changes(lists, offered, wanted, shown),
+        made_at=_clock(shown.made_at) if shown else "",
         list_id=wanted,
         side=side,
         rule=rule,
@@ -60,6 +63,29 @@ def show() -> Response:
         dollars=dollars,
     )
     return make_response(html, code)
+
+
+def _changes(
+    lists: CandidateLists, offered: list[ListId], wanted: str, shown: CandidateList | None
+) -> tuple[str, list[str], list[str]] | None:
+    """Return the list of the same session before this one, in words, and who joined and who left since then."""
+    place = next((at for at, one in enumerate(offered) if one.id == wanted), len(offered))
+    before = offered[place + 1] if place + 1 < len(offered) else None
+    if shown is None or before is None or not before.id.startswith(shown.session_date):
+        return None
+    try:
+        older = lists.read(before.id)
+    except ListError:
+        return None
+    if older is None:
+        return None
+    now, then = ({one.symbol for one in one_list.candidates} for one_list in (shown, older))
+    return before.words, sorted(now - then), sorted(then - now)
+
+
+def _clock(made_at: str) -> str:
+    """Return the time of a list in UTC, to the second; empty where it is not known."""
+    return f"{made_at[:10]} {made_at[11:19]} UTC" if len(made_at) >= 19 else ""
 
 
 def _fitting(shown: CandidateList, side: Side, rule: str, symbol: str) -> list[Named]:

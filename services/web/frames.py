@@ -177,7 +177,8 @@ def _planned(e: m.SessionPlanned) -> str:
 
 
 def _candidates(e: m.CandidatesRanked) -> str:
-    return f"{len(e.candidates)} candidates, {e.rejected_total} screened out, from {e.source}"
+    scan = "" if e.scan_mode == "pre-market" else f" {e.scan_mode}"
+    return f"{len(e.candidates)} candidates{scan}, {e.rejected_total} screened out, from {e.source}"
 
 
 def _listed(e: m.OptionsListed) -> str:

@@ -28,6 +28,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from bus.clock import utc_ns
 from bus.messages import MICROS, NANOS, BarBatch, QuoteBatch, SessionPlanned
 from services.screener.live import LiveBar, LiveQuote
 from services.screener.steps import MINUTE_NS, MarketDay, messages
@@ -123,8 +124,9 @@ class AlpacaData:
         self.is_mute = False
         #: These names' bars are not said by the stream; REST has them.
         self.withheld: set[str] = set()
-        #: So many REST questions get a 500 first.
+        #: So many REST questions get this status first.
         self.rest_faults = 0
+        self.rest_status = 500
         self.page_max = _PAGE_MAX
         self.connections = 0
         self.questions: list[dict[str, str]] = []
@@ -252,15 +254,23 @@ class AlpacaData:
         if not is_known:
             client.send([{"T": ERROR, "code": 401, "msg": "not authenticated"}])
             return True
+        if asked.get("action") == "unsubscribe":
+            client.quotes -= set(asked.get("quotes", ()))
+            client.bars -= set(asked.get("bars", ()))
+            self._say_subscription(client)
+            return True
         wanted = client.quotes | set(asked.get("quotes", ()))
         if len(wanted) > self._symbols_max:
             client.send([{"T": ERROR, "code": 405, "msg": "symbol limit exceeded"}])
             return True
         client.quotes = wanted
         client.bars |= set(asked.get("bars", ()))
-        client.send([{"T": "subscription", "trades": [], "quotes": sorted(client.quotes), "bars": sorted(client.bars)}])
+        self._say_subscription(client)
         self.first_subscription.set()
         return True
+
+    def _say_subscription(self, client: _Client) -> None:
+        client.send([{"T": "subscription", "trades": [], "quotes": sorted(client.quotes), "bars": sorted(client.bars)}])
 
     def _let_in(self, client: _Client, asked: dict[str, Any]) -> bool:
         if self.refusals:
@@ -287,7 +297,7 @@ class AlpacaData:
             return _json(403, {"message": "forbidden."})
         if self.rest_faults:
             self.rest_faults -= 1
-            return _json(500, {"message": "internal server error"})
+            return _json(self.rest_status, {"message": "internal server error"})
         answer = {
             "/v2/stocks/bars": self._past_bars,
             "/v2/stocks/snapshots": self._snapshots,
@@ -320,7 +330,21 @@ class AlpacaData:
 
     def _snapshots(self, asked: dict[str, str]) -> Response:
         wanted = asked.get("symbols", "").split(",")
-        return _json(200, {symbol: self.snapshots[symbol] for symbol in wanted if symbol in self.snapshots})
+        return _json(200, {one: self.snapshots[one] | self._so_far(one) for one in wanted if one in self.snapshots})
+
+    def _so_far(self, symbol: str) -> dict[str, Any]:
+        """Return the day of a name up to now: its daily bar, and the last trade; nothing before its first minute."""
+        bars = [bar for (name, end_ns), bar in list(self.bars.items()) if name == symbol and end_ns <= self.now_ns]
+        if not bars:
+            return {}
+        last = max(bars, key=lambda bar: bar.end_ns)
+        price, volume = last.close_micros / MICROS, sum(bar.volume_nanos for bar in bars) / NANOS
+        before = self.snapshots[symbol].get("prevDailyBar", {})
+        return {
+            "latestTrade": {"p": price, "t": text(last.end_ns - SECOND_NS)},
+            "dailyBar": {"c": price, "v": volume, "t": f"{text(last.end_ns)[:10]}T05:00:00Z"},
+            "prevDailyBar": before,
+        }
 
     def _latest_quotes(self, asked: dict[str, str]) -> Response:
         with self._lock:
@@ -338,6 +362,8 @@ def _ns(words: str) -> int:
 def _json(status: int, body: object) -> Response:
     payload = json.dumps(body).encode()
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(payload)), "Connection": "close"})
+    # Alpaca says with each answer when the minute of its caller is over.
+    headers["X-RateLimit-Reset"] = str(utc_ns() // SECOND_NS)
     return Response(status, "OK" if status < 400 else "Refused", headers, payload)
 
 

@@ -27,14 +27,25 @@ PUTS = {
     "OPEN_BREAKOUT_BUFFER": "0",
     "OPEN_MONITORING_TIME": "30",
 }
-#: Slippage and a busier strategy on a half-day; and recorded days where the recordings are there.
+#: Every strategy has something to do on the recorded days.
+BUSY = {
+    "VIX_DATA_FILE": str(LEAN.parent / "vix" / "vix-daily.csv"),
+    "OPEN_BREAKOUT_BUFFER": "0",
+    "STRAT_MID_VWAP_THRESHOLD": "0.3",
+    "STRAT_MID_ADX_MAX": "60",
+    "STRAT_CLOSE_VIX_THRESHOLD": "10",
+    "PAPER_SLIPPAGE": "2.5",
+}
+RECORDED = ("2013-10-07", "2013-10-08", "2013-10-09", "2013-10-10", "2014-06-05", "2014-06-06")
+#: Slippage on a half-day; and every recorded day where the recordings are there, with all the names that it has.
 CHOICES = [RunChoice(start="2024-07-03", seed=11, settings=(PATIENT, ("PAPER_SLIPPAGE", "2.5")))] + (
-    [RunChoice(data=str(LEAN), start="2013-10-09", end="2013-10-09", symbols=("SPY", "AIG", "BAC", "IBM"),
-               settings=(PATIENT,)),
+    [*(RunChoice(data=str(LEAN), start=day, end=day, settings=(PATIENT, *BUSY.items())) for day in RECORDED),
      RunChoice(data=str(LEAN), start="2015-12-24", symbols=("GOOG",), settings=(PATIENT, *PUTS.items()))]
     if LEAN.is_dir()
     else []
 )  # fmt: skip
+#: Nothing of what is signalled on it can be bought: its inverse fund has no quotes there.
+WITHOUT_FILLS = {"2014-06-06"}
 
 
 def _as_csv(path: Path, date: str) -> Path:
@@ -64,5 +75,5 @@ def test_a_day_when_played_both_ways_has_the_same_lines(choice: RunChoice) -> No
     found, faults = both_ways(prepare(choice))
     assert found.first_difference() is None, table(found)
     assert found.count("signal", 0) > 0
-    assert found.count("fill", 0) > 0
+    assert (found.count("fill", 0) > 0) is (choice.start not in WITHOUT_FILLS)
     assert faults == []

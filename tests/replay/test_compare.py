@@ -9,8 +9,8 @@ from bus.messages import Message, OrderFilled, OrderPrepared, ServiceName, Signa
 from config.paths import HomePaths
 from replay import command_compare
 from replay.__main__ import main
-from replay.choice import RunChoice, prepare
-from replay.compare import Comparison, compare, lines, of_replay, table
+from replay.choice import Prepared, RunChoice, prepare
+from replay.compare import Comparison, Verdict, compare, lines, of_replay, table
 from replay.run import play_days
 
 Events = dict[ServiceName, list[Message]]
@@ -91,7 +91,7 @@ def test_lines_when_an_execution_is_reported_twice_have_it_once(played: Events) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--start", "2025-03-12", "--end", "2025-03-13"], "compare plays one day and this chooses 2"),
+        (["--start", "2025-03-15", "--end", "2025-03-16"], "There is nothing to play from 2025-03-15 to 2025-03-16"),
         (["--data", "minutes.csv"], "there is no such file or folder"),
     ],
 )
@@ -127,3 +127,35 @@ def test_compare_when_it_is_done_prints_the_table_and_says_so_by_its_exit_code(
     out = capsys.readouterr().out
     assert said in out
     assert "signals           48        48  the same" in out
+
+
+def test_compare_when_it_has_several_days_plays_each_on_its_own_and_ends_with_a_line_for_each(
+    played: Events, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = [event for event in played["execution"] if isinstance(event, OrderFilled)][-1]
+    other = {**played, "execution": [event for event in played["execution"] if event != last]}
+    asked: list[tuple[str, ...]] = []
+
+    def both_ways(prepared: Prepared) -> tuple[Comparison, list[str]]:
+        asked.append(tuple(plan.session_date for plan in prepared.plans))
+        assert prepared.settings["MARKET_DATA_DATE"] == prepared.plans[0].session_date
+        return compare(played, other if prepared.plans[0].session_date == "2025-03-13" else played), []
+
+    monkeypatch.setattr(command_compare, "both_ways", both_ways)
+    monkeypatch.setattr(command_compare, "stop_on_signals", lambda: None)
+    assert main(["compare", "--start", "2025-03-12", "--end", "2025-03-15"]) == 1
+    assert asked == [("2025-03-12",), ("2025-03-13",), ("2025-03-14",)], "one that differs keeps no other from it"
+    said = capsys.readouterr()
+    lines = {line.split()[0]: line.split() for line in said.out.splitlines() if line.startswith("2025-03-1")}
+    assert lines["2025-03-12"][-5:] == ["48", "27", "50", "42", "yes"]
+    assert lines["2025-03-13"][-5:] == ["48", "27", "50", "42/41", "NO"]
+    assert "2 of 3 sessions are equal." in said.out
+    assert "100%  2025-03-14" in said.err
+
+
+def test_a_day_when_put_into_one_line_names_the_strategies_that_signalled(played: Events) -> None:
+    quiet: Events = {name: [] for name in played}
+    days = [Verdict("2025-03-12", ("SPY",), compare(played, played), ()), Verdict("x", (), compare(quiet, quiet), ())]
+    assert days[0].strategies == "open 22, mid 15, close 11"
+    assert days[1].strategies == "none"
+    assert not Verdict("x", (), compare(quiet, quiet), ("cash differs",)).is_equal

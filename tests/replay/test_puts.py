@@ -8,6 +8,7 @@ import lean_puts
 import msgspec
 import pytest
 
+from bus.clock import iso_utc
 from bus.messages import MICROS, OptionsListed, OrderFilled, OrderPrepared, SignalRaised, SignalSuppressed
 from config.paths import HomePaths
 from replay.books import paper_books
@@ -145,6 +146,13 @@ def test_real_half_day_when_it_is_there_then_a_put_is_bought_and_sold_before_the
     [entry, sale] = fills(outcome)
     assert entry.symbol.startswith(f"{name}1601")
     assert (entry.side, sale.side, sale.qty_nanos) == ("BUY", "SELL", entry.qty_nanos)
+    assert iso_utc(outcome.days[0].plan.close_ns).startswith("2015-12-24T18:00"), "13:00 in New York"
     assert sale.ts_event < outcome.days[0].plan.close_ns
     assert outcome.faults == ()
+    assert paper_books(runs[0][1]).positions == {}, "everything is flat"
+    expiry, strike = f"20{entry.symbol[-15:-9]}", int(entry.symbol[-8:]) / 1_000
+    known = [path for path in (root / f"option/usa/universes/{name.lower()}").iterdir() if path.stem <= "20151224"]
+    lines = [line.split(",") for path in known for line in path.read_text().splitlines()]
+    interest = [line[8] for line in lines if line[:3] == [expiry, f"{strike:g}", "P"]]
+    assert any(float(one or 0) >= 10 for one in interest), "it is in the chain, with as many open as are asked for"
     assert len({ledger_of(paths).read_bytes() for _, paths in runs}) == 1

@@ -86,11 +86,17 @@ class TellingStream:
         self.wanted: set[str] = set()
         self.barred: set[str] = set()
         self.is_closed = False
+        #: Who is subscribed, but whose bars do not come.
+        self.mute: set[str] = set()
         self._next = Heard(quotes={}, bars=(), life=0, is_up=False)
 
     def want(self, symbols: Sequence[str], barred: Collection[str]) -> None:
         self.wanted |= set(symbols)
         self.barred |= set(barred)
+
+    def drop(self, symbols: Collection[str]) -> None:
+        self.wanted -= set(symbols)
+        self.barred -= set(symbols)
 
     def tell(self, *items: LiveBar | LiveQuote, **changes: object) -> None:
         quotes = {one.symbol: one for one in items if isinstance(one, LiveQuote)}
@@ -107,7 +113,7 @@ class TellingStream:
     def take(self) -> Heard:
         said = self._next
         self._next = replace(said, quotes={}, bars=())
-        return said
+        return replace(said, barred=frozenset(self.barred - self.mute) if said.is_up else frozenset())
 
     def close(self) -> None:
         self.is_closed = True
@@ -122,8 +128,10 @@ class KeptBars:
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.asked: list[tuple[int, int]] = []
+        self.asked_of: list[tuple[str, ...]] = []
 
     def bars(self, symbols: Sequence[str], from_ns: int, until_ns: int) -> Sequence[LiveBar]:
+        self.asked_of.append(tuple(symbols))
         self.asked.append(((from_ns - OPEN) // MINUTE, (until_ns - OPEN) // MINUTE))
         assert self.may_answer.wait(DEADLINE_S)
         if self.faults:
@@ -157,7 +165,9 @@ class TellingPuts:
 class LiveDay:
     """Drives one live session; time goes on by `wait` alone. A screener that starts `late_s` after the open."""
 
-    def __init__(self, *names: str, late_s: int = -60) -> None:
+    LEAVE_AFTER_S = 30
+
+    def __init__(self, *names: str, late_s: int = -60, room: int = 2, minutes: int = 3) -> None:
         self.stream, self.past, self.puts = TellingStream(), KeptBars(), TellingPuts()
         self.boot_ns = 1_000 * SECOND
         self.utc_ns = OPEN + late_s * SECOND
@@ -170,8 +180,10 @@ class LiveDay:
             boot_ns=lambda: self.boot_ns,
             is_simulated=False,
             on_fault=self.faults.append,
+            leave_after_ns=self.LEAVE_AFTER_S * SECOND,
         )
-        self.session = LiveSession(PLAN, Watched(symbols=names, barred=names, left_out=(), room=2), ports)
+        plan = replace(PLAN, close_ns=OPEN + minutes * MINUTE)
+        self.session = LiveSession(plan, Watched(symbols=names, barred=names, left_out=(), room=room), ports)
         self.said: list[MarketMessage] = []
 
     def connect(self, pid: int = 7) -> None:
@@ -208,13 +220,19 @@ class LiveDay:
         heard = self.said[-1].step if step is None and self.said else step or 0
         self.session.hear_status(a_status(pid, heard, holes))
 
+    def heard_list(self, depth: int = 0) -> None:
+        """Tell the session how many messages of the screener's nobody has acknowledged."""
+        heard = self.said[-1].step if self.said else 0
+        self.session.hear_status(a_status(7, heard, depth=depth))
 
-def a_status(pid: int, step: int, holes: int = 0) -> ChainStatus:
+
+def a_status(pid: int, step: int, holes: int = 0, *, depth: int = 0) -> ChainStatus:
     names: tuple[ServiceName, ...] = ("strategy", "risk")
     line = ServiceHealth(
         service="risk", status="up", pid=pid, age_ms=1, restarts=0, step=step, outbox_depth=0, detail=""
     )
-    lines = tuple(replace(line, service=name, market_holes=holes) for name in names)
+    measuring = (replace(line, service=name, market_holes=holes) for name in names)
+    lines = (replace(line, service="screener", outbox_depth=depth), *measuring)
     return ChainStatus(
         ts_event=1,
         ts_init=1,

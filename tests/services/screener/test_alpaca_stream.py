@@ -199,3 +199,23 @@ def test_a_stream_when_our_own_code_fails_in_it_then_that_is_a_fault_and_not_a_q
     assert "a fault of this program" in heard.fault
     assert not heard.is_up
     until(lambda: printed, "trace")
+
+
+def test_names_when_dropped_then_their_places_are_free_for_others_and_what_was_on_its_way_is_no_fault(
+    data: AlpacaData, new_ear: Callable[..., Ear]
+) -> None:
+    ear = new_ear(data)
+    ear.stream.want(["AAA", "BBB", "CCC"], ["AAA", "BBB"])
+    assert ear.hear(lambda heard: heard.is_up, "subscription").barred == {"AAA", "BBB"}
+    ear.stream.drop(["BBB", "CCC"])
+    data.say_quotes([a_quote("BBB", 1)])
+    ear.stream.want(["DDD", "EEE"], ["DDD"])
+    until(lambda: data.subscribed == ({"AAA", "DDD", "EEE"}, {"AAA", "DDD"}), "the new subscription")
+    data.say_quotes([a_quote("AAA", 2), a_quote("EEE", 2)])
+    heard = ear.hear(lambda _: {"AAA", "EEE"} <= ear.quotes.keys(), "quotes")
+    assert (heard.fault, heard.malformed, heard.life) == ("", 0, 1), "the plan's three names were never exceeded"
+    assert heard.barred == {"AAA", "DDD"}
+    assert "BBB" not in ear.quotes
+    data.drop()
+    ear.hear(lambda heard: heard.life == 2, "second life")
+    assert data.subscribed == ({"AAA", "DDD", "EEE"}, {"AAA", "DDD"})

@@ -111,12 +111,23 @@ def test_a_chain_when_it_is_empty_then_it_is_said_and_a_name_without_a_price_is_
     assert [name for name, _, _ in bench.source.asked] == ["AAA"]
 
 
+def test_chains_when_a_later_list_names_others_then_theirs_come_and_what_was_just_listed_is_quoted_on() -> None:
+    bench = Bench()
+    bench.desk.follow(DATE, ["AAA", "BBB"])
+    bench.next(), bench.next()
+    bench.desk.follow(DATE, ["CCC", "BBB"])
+    assert bench.next().underlying == "CCC"
+    bench.rest()
+    assert [name for name, _, _ in bench.source.asked] == ["AAA", "BBB", "CCC"], "BBB's was there already"
+    assert bench.desk.puts == ("AAA250321P00100000", "BBB250321P00100000", "CCC250321P00100000")
+    bench.desk.follow(DATE, ["CCC"])
+    assert bench.desk.puts == ("BBB250321P00100000", "CCC250321P00100000")
+
+
 def test_chains_when_a_session_ends_then_the_next_one_begins_anew() -> None:
     bench = Bench()
     bench.desk.follow(DATE, ["AAA"])
     bench.next()
-    bench.desk.follow(DATE, ["BBB"])
-    assert bench.desk.puts == ("AAA250321P00100000",), "the list of a session is made once"
     bench.desk.follow("2025-03-13", ["BBB"])
     assert bench.next().session_date == "2025-03-13"
     assert bench.desk.puts == ("BBB250321P00100000",)

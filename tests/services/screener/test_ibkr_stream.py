@@ -259,3 +259,16 @@ def test_a_name_when_it_fails_three_times_for_a_reason_that_nobody_knows_then_th
 
     until(look, "word of it")
     assert ib.rise(stream, "SPY").life == 1
+
+
+def test_names_when_dropped_then_their_lines_are_given_up_and_others_bars_go_on(ib: DataBench) -> None:
+    stream = ib.stream(*NAMES)
+    assert ib.rise(stream, *NAMES).barred == set(NAMES)
+    stream.drop(["AAPL"])
+    until(lambda: "AAPL" not in ib.gateway.names() and "AAPL" not in ib.gateway.names(50), "end of the line")
+    stream.want(["MSFT"], ["MSFT"])
+    until(lambda: "MSFT" in ib.gateway.names(50), "bars of the new name")
+    heard = stream.take()
+    assert (heard.is_up, heard.life) == (True, 1), "nobody else is interrupted"
+    ib.now_ns += 20 * SECOND
+    assert ib.heard(stream, lambda one: "MSFT" in one.barred).barred == {"SPY", "MSFT"}

@@ -99,3 +99,17 @@ def test_table_when_the_recorded_days_are_there_then_it_is_what_is_stored() -> N
     for session in days.RECORDED[:1]:
         assert session.day == "2013-10-07"
         assert TABLE.read_text(encoding="utf-8") == days.table()
+
+
+def test_page_of_strategies_when_it_shows_the_signals_then_they_are_those_of_the_table() -> None:
+    text = TABLE.read_text(encoding="utf-8").split("STRAT_MID_VWAP_THRESHOLD 0.3")[0]
+    bought = re.findall(
+        r"^(\S+ \S+) (\w+) +(\w+) +(\w+) +buy (\w+), stop (\d+) bps +\S+: (.*?)(?:; \w+: .*)?$", text, re.MULTILINE
+    )
+    rows = [
+        f"| {minute} | {strategy} | {name} | {side}, buy {what}, stop {int(bps) / 100:.2f} % | {numbers} |"
+        for minute, strategy, name, side, what, bps, numbers in bought
+    ]
+    assert {row.split("|")[2].strip() for row in rows} == {"open", "mid", "close"}
+    page = (Path(__file__).resolve().parents[3] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("| 2013-10-")] == rows
