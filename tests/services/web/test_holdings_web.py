@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from canaries import PASSWORD
 
 from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot, PayReserve, RunHoldings
 from config.holdings import DEFAULTS, HoldingsSettings
@@ -30,7 +31,7 @@ FORM = {
     "weight_1": "40",
     "how": "save",
     "reason": "a test",
-    "password": "correct horse battery",
+    "password": PASSWORD,
 }
 
 
