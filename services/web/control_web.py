@@ -26,8 +26,6 @@ CONSEQUENCES: Final[dict[Action, str]] = {
     "with their stops or are sold, as the setting HALT_POSITIONS says. Only arming ends a halt, also after a "
     "restart.",
 }
-#: How a service says in its heartbeat that its self-check failed.
-_FAILED: Final = "cannot start"
 log = logging.getLogger(__name__)
 pages = Blueprint("control", __name__, url_prefix="/control")
 
@@ -64,8 +62,7 @@ def arm() -> AnyResponse:
     # ARM_EXPIRES=session: the permission ends with the session that the watchdog has planned.
     is_for_session = here.running().settings.get("ARM_EXPIRES") == "session"
     session_date = str((here.hub.chain() or {}).get("session_date", "")) if is_for_session else ""
-    refusal = reason_refusal() or _settings_refusal() or _state_refusal(state) or _start_refusal() or _stream_refusal()
-    refusal = refusal or _clock_refusal()
+    refusal = reason_refusal() or _settings_refusal() or _state_refusal(state) or _stream_refusal() or _clock_refusal()
     if is_for_session:
         refusal = refusal or _session_refusal(session_date)
     refusal = refusal or reauth_refusal()
@@ -165,19 +162,6 @@ def _session_refusal(session_date: str) -> Refusal | None:
             "planned. Nothing was changed.",
         )
     return None
-
-
-def _start_refusal() -> Refusal | None:
-    """Refuse while the self-check of a service keeps the whole chain from its start; the watchdog has its words."""
-    chain = site().hub.chain() or {}
-    failed = [f"{line['service']} {line['detail']}" for line in chain.get("services", []) if _FAILED in line["detail"]]
-    if chain.get("state") != "STARTING" or not failed:
-        return None
-    return Refusal(
-        409,
-        f"The chain cannot be armed: {'; '.join(failed)}. Correct that, start the service again, then arm. Nothing was "
-        "changed.",
-    )
 
 
 def _stream_refusal() -> Refusal | None:
