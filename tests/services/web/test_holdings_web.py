@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from canaries import PASSWORD
 
 from bus.messages import MICROS, NANOS, FundLine, HoldingsSnapshot, PayReserve, RunHoldings
 from config.holdings import DEFAULTS, HoldingsSettings
@@ -31,7 +30,7 @@ FORM = {
     "weight_1": "40",
     "how": "save",
     "reason": "a test",
-    "password": PASSWORD,
+    "password": "correct horse battery",
 }
 
 
