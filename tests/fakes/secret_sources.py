@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import canaries
 import pytest
@@ -18,6 +19,8 @@ from config.vault import Secrets
 
 _LOOK_EVERY_S: Final = 1.0
 _INIT: Final = 1
+#: A name in a folder has at most 255 bytes; of a longer path its end is kept.
+_NAME_CHARS_MAX: Final = 220
 
 
 def secrets_of(kept: Secrets) -> Iterator[tuple[str, str]]:
@@ -80,7 +83,6 @@ class Spool:
 
     def __init__(self) -> None:
         self.folder: Path | None = None
-        self.was: dict[str, str] = {}
         self._numbers = itertools.count()
         self._here = threading.local()
 
@@ -91,16 +93,23 @@ class Spool:
         elif event == "os.rename":
             self._keep(args[1], args[3])
 
+    @staticmethod
+    def was(path: Path) -> str:
+        """Return where a kept file stood."""
+        return unquote(path.name.split("-", 2)[2])
+
     def _keep(self, path: Any, folder_descriptor: int) -> None:
         if self.folder is None or getattr(self._here, "is_busy", False):
             return
         self._here.is_busy = True
-        at, name = (folder_descriptor if folder_descriptor >= 0 else None), str(next(self._numbers))
+        at = folder_descriptor if folder_descriptor >= 0 else None
         try:
             if stat.S_ISREG(os.stat(path, dir_fd=at, follow_symlinks=False).st_mode):
-                os.link(path, self.folder / name, src_dir_fd=at, follow_symlinks=False)
                 folder = "" if at is None else os.readlink(f"/proc/self/fd/{at}")
-                self.was[name] = str(Path(folder, os.fsdecode(path)).absolute())
+                was = quote(str(Path(folder, os.fsdecode(path)).absolute()), safe="")
+                # A process that this one forked keeps its removed files here too.
+                name = f"{os.getpid()}-{next(self._numbers)}-{was[-_NAME_CHARS_MAX:]}"
+                os.link(path, self.folder / name, src_dir_fd=at, follow_symlinks=False)
         except (OSError, NotImplementedError):
             # It is not there, on another disk, or the system gives no second name this way.
             return

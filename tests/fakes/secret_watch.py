@@ -167,7 +167,7 @@ class SecretWatch:
         )
 
     def _name_of(self, path: Path) -> str:
-        return f"{self._spool.was.get(path.name, path)}{_REMOVED}" if _SPOOL in path.parts else str(path)
+        return f"{Spool.was(path)}{_REMOVED}" if _SPOOL in path.parts else str(path)
 
     def _contents(self, files: dict[Path, str], counted: list[int]) -> Iterator[tuple[str, bytes]]:
         """Yield what is to be searched, and count files and bytes."""
