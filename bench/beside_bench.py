@@ -29,6 +29,7 @@ from bus.keys import make_pairs
 from bus.messages import ServiceName
 from bus.processes import free_port
 from config.paths import HomePaths
+from services.web.priority import stand_behind_the_chain
 from services.web.server import PORT_VARIABLE
 
 _HOPS: Final[tuple[ServiceName, ...]] = ("strategy", "risk", "execution")
@@ -51,7 +52,8 @@ _SIZES: Final = Sizes(full=Size(rounds=8, ticks=150), quick=Size(rounds=2, ticks
 
 
 def read_streams(connection: Connection, port: int, cookie: str) -> None:
-    """Hold all streams open and read them until told to end."""
+    """Hold all streams open and read them until told to end, behind the chain: browsers are on other machines."""
+    stand_behind_the_chain()
     sockets = open_streams(port, cookie, _STREAMS)
     connection.send(len(sockets))
     while not connection.poll():

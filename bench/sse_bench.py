@@ -34,6 +34,7 @@ from config.identity import Identity
 from config.paths import HomePaths
 from config.users import User, hash_password
 from config.vault import Secrets, Vault
+from services.web.priority import stand_behind_the_chain
 from services.web.server import PORT_VARIABLE, Publish, serve
 
 P99_MS_MAX: Final = 250.0
@@ -237,6 +238,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--serve", metavar="HOME", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.serve:
+        stand_behind_the_chain()
         port = int(os.environ[PORT_VARIABLE])
         return serve(HomePaths(Path(asked.serve)), port, lambda _setup, _secrets, publish: Feed(publish))
     with TemporaryDirectory(prefix="tb-") as folder:

@@ -102,11 +102,12 @@ def _rows(nights: list[NightResult]) -> list[tuple[str, ...]]:
     for night in nights:
         after = night.plan.after
         held = after.holdings_micros
-        weights = (percent_text(fund.value_micros * 10_000 // held) if held else "0.00" for fund in after.funds)
+        # To the nearest hundredth of a percent.
+        weights = ((fund.value_micros * 20_000 + held) // (2 * held) if held else 0 for fund in after.funds)
         amounts = (
             night.gain_micros, night.dividend_micros, after.cash_micros, held, night.tax_micros, night.payroll_micros,
             after.reserves.due_micros, after.reserves.carry_micros,
         )  # fmt: skip
         money = (f"{amount / MICROS:.2f}" for amount in amounts)
-        rows.append((night.day.isoformat(), *money, "yes" if night.is_rebalance else "", *weights))
+        rows.append((night.day.isoformat(), *money, "yes" if night.is_rebalance else "", *map(percent_text, weights)))
     return rows

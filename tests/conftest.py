@@ -12,6 +12,29 @@ from config.paths import HomePaths
 
 #: Stand-ins of whom the bot talks to, and a day of what a chain says: `from exchange import Exchange`.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "fakes"))
+from secret_watch import SecretWatch
+
+#: Folders of tests that log many people in.
+_LOG_PEOPLE_IN = (Path(__file__).parent / "browser", Path(__file__).parent / "services" / "web")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the whole run for secrets in the clear."""
+    config.pluginmanager.register(SecretWatch(config), SecretWatch.NAME)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _watched(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+    watch = pytestconfig.pluginmanager.get_plugin(SecretWatch.NAME)
+    assert isinstance(watch, SecretWatch)
+    watch.begin(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hashes of few rounds count as strong: they would be made anew at each log-in, and take long."""
+    if request.path.parent in _LOG_PEOPLE_IN:
+        monkeypatch.setattr("config.users.BCRYPT_COST", 4)
 
 
 @pytest.fixture

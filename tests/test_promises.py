@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from canaries import SESSION_KEY
 
 from bus.exit_codes import EXIT_CONFIGURATION
 from bus.keys import make_pairs
@@ -98,7 +99,7 @@ def _home(folder: Path, **settings: str) -> HomePaths:
                     entity_code="ACME", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="B01"
                 ),
                 users=(),
-                credentials={"web_session_key": "k" * 64},
+                credentials={"web_session_key": SESSION_KEY},
                 coa={},
                 curve=make_pairs(),
             )

@@ -15,6 +15,7 @@ from bus.clock import iso_utc
 from bus.instruments import notional_of
 
 NS_PER_MS: Final = 1_000_000
+_BPS: Final = 10_000
 _SUFFIX_MICROS, _SUFFIX_NANOS, _SUFFIX_NS = "_micros", "_nanos", "_ns"
 
 #: An account of many names is said with this many of them: an event is one sentence.
@@ -33,6 +34,16 @@ def decimal_text(scaled: int, scale: int, places_min: int = 0) -> str:
     places = str(rest).rjust(len(str(scale)) - 1, "0").rstrip("0").ljust(places_min, "0")
     sign = "-" if scaled < 0 else ""
     return f"{sign}{whole}.{places}" if places else f"{sign}{whole}"
+
+
+def rounded(part: int, whole: int) -> int:
+    """Return part / whole as the nearest integer, a half away from zero. `whole` is not 0.
+
+    >>> rounded(-1_297_600, 100_000), rounded(5, 2)
+    (-13, 3)
+    """
+    nearest = (2 * abs(part) + abs(whole)) // (2 * abs(whole))
+    return -nearest if (part < 0) != (whole < 0) else nearest
 
 
 def dollars(micros: int) -> str:
@@ -136,10 +147,7 @@ def _rests(stop: m.StopLine | None) -> str:
 
 
 def _share_bps(part: int, whole: int) -> int:
-    if whole == 0:
-        return 0
-    share = abs(part) * 10_000 // whole
-    return -share if part < 0 else share
+    return rounded(part * _BPS, whole) if whole else 0
 
 
 def sentence(message: m.Message) -> str:

@@ -26,6 +26,9 @@ FILLS_KEPT: Final = 500
 CLIENTS_MAX: Final = 48
 CLIENT_QUEUE_FRAMES: Final = 256
 HEARTBEAT_EVERY_S: Final = 10.0
+#: A stream sends what has gathered meanwhile at most so often: each time it wakes its thread and its socket, and looks
+#: up whether its person is still logged in, on cores that the chain may need.
+GATHER_S: Final = 0.1
 _STATUS_NAMES: Final[dict[type[m.Message], str]] = {
     m.ChainStatus: "chain",
     m.PortfolioSnapshot: "portfolio",
@@ -47,7 +50,8 @@ class Subscription:
 
     def __init__(self, frames_max: int) -> None:
         self._queue: queue.Queue[bytes | None] = queue.Queue(frames_max)
-        self._is_ended = False
+        self._frames_max = frames_max
+        self._ended = threading.Event()
 
     def offer(self, frame: bytes) -> bool:
         """Queue a frame; False means that the queue is full and the stream has ended."""
@@ -60,7 +64,7 @@ class Subscription:
 
     def end(self) -> None:
         """End the stream now: what was queued is dropped, the reader wakes up."""
-        self._is_ended = True
+        self._ended.set()
         try:
             self._queue.put_nowait(None)
         except queue.Full:
@@ -68,16 +72,33 @@ class Subscription:
             return
 
     def read(self, heartbeat_every_s: float = HEARTBEAT_EVERY_S) -> Iterator[bytes]:
-        """Yield frames until the stream ends, and a comment whenever nothing happened for a while."""
-        while not self._is_ended:
+        """Yield frames until the stream ends, and a comment whenever nothing happened for a while.
+
+        The first frame after a silence is yielded at once; what follows it gathers for a moment and comes in one piece.
+        """
+        while not self._ended.is_set():
             try:
                 frame = self._queue.get(timeout=heartbeat_every_s)
             except queue.Empty:
                 yield b": still here\n\n"
                 continue
-            if frame is None or self._is_ended:
+            waiting = self._waiting()
+            if frame is None or self._ended.is_set():
                 return
-            yield frame
+            yield b"".join((frame, *waiting))
+            self._ended.wait(GATHER_S)
+
+    def _waiting(self) -> list[bytes]:
+        """Take what is queued, without waiting for more."""
+        taken: list[bytes] = []
+        for _ in range(self._frames_max):
+            try:
+                frame = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if frame is not None:
+                taken.append(frame)
+        return taken
 
 
 class StatusHub:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from bus import messages as m
 from bus.instruments import notional_of
 from bus.messages import LedgerCell
+from services.web.frames import rounded
 from services.web.traces import Trace
 
 Grouping = Literal["strategy", "day", "month"]
@@ -152,8 +153,8 @@ def line_of(name: str, trades: Sequence[Trade]) -> Line:
         worst_micros=min(gains, default=0),
         average_win_micros=m.round_to_cent(sum(wins), len(wins)) if wins else None,
         average_loss_micros=m.round_to_cent(sum(losses), len(losses)) if losses else None,
-        win_bps=len(wins) * 10_000 // len(closed) if closed else None,
-        profit_factor_hundredths=sum(wins) * 100 // -sum(losses) if losses else None,
+        win_bps=rounded(len(wins) * 10_000, len(closed)) if closed else None,
+        profit_factor_hundredths=rounded(sum(wins) * 100, -sum(losses)) if losses else None,
     )
 
 

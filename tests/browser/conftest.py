@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import waitress
-from leaks import leaks_of
+from canaries import PASSWORD, SESSION_KEY
 from playwright.sync_api import BrowserContext, Page
 from waitress import wasyncore
 
@@ -28,7 +28,6 @@ from services.web.server import THREADS
 from services.web.site import Bus
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "correct horse battery"
 IDENTITY = Identity(
     entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
 )
@@ -59,24 +58,6 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
     """Keep pictures the same on every machine."""
     return {**browser_context_args, "locale": "en-US", "timezone_id": "UTC", "reduced_motion": "reduce"}
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let hashes of few rounds count as strong: they would be made anew at each log-in, and take long."""
-    monkeypatch.setattr("config.users.BCRYPT_COST", 4)
-
-
-@pytest.fixture(autouse=True)
-def nothing_secret_is_left(
-    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> Iterator[None]:
-    """Fail each test that leaves a secret in a file of its home or in the log; those that put one there say so."""
-    yield
-    home = HomePaths(tmp_path / "home")
-    if home.root.exists() and request.node.get_closest_marker("plants_a_secret") is None:
-        logged = "".join(record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when))
-        assert leaks_of(home, logged, PASSWORD) == [], "a secret stands in the clear"
 
 
 @pytest.fixture(scope="session")
@@ -240,7 +221,7 @@ def _secrets(users: tuple[User, ...], settings: dict[str, str]) -> Secrets:
         settings=settings,
         identity=IDENTITY,
         users=users,
-        credentials={"web_session_key": "k" * 64},
+        credentials={"web_session_key": SESSION_KEY},
         coa={},
         curve=make_pairs(),
     )

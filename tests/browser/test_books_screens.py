@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 from playwright.sync_api import Page, expect
 from real_books import RealBooks
 
 from config.users import User
 
 pytestmark = pytest.mark.browser
-PASSWORD = "correct horse battery"
 SCREENS = {
     "journal": "/books/journal",
     "accounts": "/books/accounts",

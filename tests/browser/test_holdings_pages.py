@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from canaries import PASSWORD
 from chain_day import chain
 from playwright.sync_api import Page, expect
 
@@ -20,7 +21,6 @@ from config.vault import Vault
 from services.web.hub import StatusHub
 
 pytestmark = pytest.mark.browser
-PASSWORD = "correct horse battery"
 SETTINGS = {"is_enabled": True, "etfs": {"SCHD": "50", "SCHY": "30", "VXUS": "20"}}
 PLAN = ["at the prices of 2025-06-10", "sell $9,412.30 of SCHD", "set aside $412.18 for tax", "cash then $10,411.02"]
 FUNDS = (

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 from playwright.sync_api import BrowserContext, Page, expect
 
 from config.users import User
@@ -29,7 +30,7 @@ def test_navigation_when_the_page_is_narrow_then_unfolds_without_a_script(
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(f"{site.address}/login")
     page.get_by_label("User name").fill("olga")
-    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     nav = page.get_by_role("navigation", name="Pages")
     expect(nav).to_have_count(0)

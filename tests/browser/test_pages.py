@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 from chain_day import OPEN_NS, chain, denied, heard, play_a_day, play_trades, portfolio
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -15,7 +16,6 @@ from config.bootstrap_token import BootstrapToken
 from config.vault import Vault
 
 pytestmark = pytest.mark.browser
-PASSWORD = "correct horse battery"
 
 
 def test_first_steps_when_filled_in_then_lead_to_log_in_and_dashboard(

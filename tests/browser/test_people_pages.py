@@ -6,6 +6,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from canaries import PASSWORD
 from playwright.sync_api import Page, expect
 
 from bus.clock import NS_PER_SECOND, utc_ns
@@ -15,7 +16,6 @@ from config.vault import Vault
 from services.web.audit_log import AuditFilter, AuditLog
 
 pytestmark = pytest.mark.browser
-PASSWORD = "correct horse battery"
 CheckPage = Callable[[Page, str], None]
 LogIn = Callable[[Any, str], Page]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from canaries import PASSWORD
 from playwright.sync_api import BrowserContext, Page, expect
 
 from config.connection_check import Answer
@@ -16,7 +17,6 @@ from services.web.backups_web import Base, Ledger, Segment
 from services.web.short_process import Job, Outcome
 
 pytestmark = pytest.mark.browser
-PASSWORD = "correct horse battery"
 LEDGER = Ledger(
     ledger="/srv/tradebot/home/entities/TBOT_USA/TBOT_USA_main_PAPER_BOT01_BOT_ledger.db",
     entry=1204,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, expect
 
@@ -13,7 +14,6 @@ from replay.selftest.routines import ROUTINES
 from replay.session import DEMO_IDENTITY
 
 pytestmark = pytest.mark.browser
-PASSWORD = "correct horse battery"
 AT = "2025-03-12T14:00:00.000Z"
 WAITING = tuple(
     RoutineRecord(name=one.name, title=one.title, limit_s=one.limit_s, log=f"{number:02d}_{one.name}.log")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from canaries import SESSION_KEY
 
 from bus.keys import make_pairs
 from bus.notice_check import check
@@ -34,7 +35,7 @@ def home_with(folder: Path, credentials: dict[str, str], **settings: str) -> Hom
             settings={**proposals(), **settings},
             identity=DEMO_IDENTITY,
             users=(),
-            credentials={"web_session_key": "k" * 64, **credentials},
+            credentials={"web_session_key": SESSION_KEY, **credentials},
             coa={},
             curve=make_pairs(),
         )

@@ -58,6 +58,7 @@ def home(tmp_path: Path) -> HomePaths:
         path = paths.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"content of {name}")
+        path.chmod(0o600)
     return paths
 
 

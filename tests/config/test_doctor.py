@@ -129,6 +129,7 @@ def test_ledger_that_does_not_verify_is_bad_with_its_own_words(
     )
 
 
+@pytest.mark.plants_a_secret
 def test_key_that_others_may_read_is_named(home: HomePaths) -> None:
     provision(home)
     key = next(home.keys.glob("*.key"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from canaries import SESSION_KEY
 
 from bus.keys import KeyRing, make_pairs
 from bus.lock import service_lock
@@ -23,7 +24,7 @@ from config.vault import Secrets, Vault
 PASSPHRASE = "a long passphrase for one file"
 DIVIDED = {"BUS_TRANSPORT": "tcp", "BUS_TCP_HOST": "10.0.0.1", "BUS_TCP_SECOND_HOST": "10.0.0.2"}
 CREDENTIALS = {
-    "web_session_key": "k" * 64,
+    "web_session_key": SESSION_KEY,
     "alpaca_trading_key": "TRADINGKEY1",
     "alpaca_trading_secret": "tradingsecret1",
     "alpaca_data_key": "DATAKEY123",

@@ -204,6 +204,7 @@ def put(tree: Tree, root: Path) -> None:
         if content is None:
             place.mkdir(parents=True, exist_ok=True)
         else:
+            place.touch(0o600)
             place.write_bytes(content)
 
 
@@ -295,6 +296,7 @@ class UnsyncedFiles(Disk):
     """Writes files and leaves their content to the system."""
 
     def write_file(self, path: Path, content: bytes) -> None:
+        path.touch(0o600)
         path.write_bytes(content)
 
 

@@ -85,7 +85,8 @@
     const isKnown = session && session.is_trading_day && session.session_date === equityDate;
     for (let ms = isKnown ? session.open_ms : 1; isKnown && ms <= session.close_ms; ms += STEP_MS) if (!found.has(ms)) found.set(ms, null);
     const times = [...found.keys()].sort((a, b) => a - b);
-    range = isKnown ? { from: times.indexOf(session.open_ms), to: times.length - 1 } : null;
+    // Room on the right for the label of the close.
+    range = isKnown ? { from: times.indexOf(session.open_ms), to: (times.length - 1) * 1.05 } : null;
     return times.map((ms) => (found.get(ms) === null ? { time: ms / 1000 } : { time: ms / 1000, value: found.get(ms) }));
   }
 

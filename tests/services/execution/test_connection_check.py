@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from alpaca_trading import AlpacaTrading
+from canaries import SESSION_KEY
 from exchange import Exchange
 from ib_gateway import IbGateway
 
@@ -44,7 +45,7 @@ def home_with(folder: Path, **settings: str) -> HomePaths:
                 entity_code="TBOT", jurisdiction_code="USA", account_name="main", broker_code="PAPER", bot_id="BOT01"
             ),
             users=(),
-            credentials={"web_session_key": "k" * 64, **KEPT},
+            credentials={"web_session_key": SESSION_KEY, **KEPT},
             coa={},
             curve=make_pairs(),
         )

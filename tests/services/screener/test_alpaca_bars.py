@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 from alpaca_data import AlpacaData
+from canaries import CREDENTIALS
 from live_day import MINUTE, OPEN, a_bar
 
 from services.screener.alpaca_bars import AlpacaBars
 from services.screener.alpaca_rest import AlpacaRest
 from services.screener.live import BarsError
 
-KEYS = ("CANARYKEYID000000", "canarySECRETcanarySECRET0000")
+KEYS = (CREDENTIALS["alpaca_data_key"], CREDENTIALS["alpaca_data_secret"])
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_bars_when_the_server_has_a_fault_then_there_is_no_half_answer(data: Alp
 
 def test_bars_when_the_keys_are_refused_then_they_are_not_in_the_words(data: AlpacaData) -> None:
     with pytest.raises(BarsError, match="403") as raised:
-        past(data, ("CANARYKEYID000000", "canaryWRONG")).bars(["AAA"], OPEN, OPEN + MINUTE)
+        past(data, (KEYS[0], "canaryWRONG")).bars(["AAA"], OPEN, OPEN + MINUTE)
     assert "anary" not in str(raised.value) + repr(past(data))
 
 

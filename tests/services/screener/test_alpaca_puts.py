@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from alpaca_data import AlpacaData
+from canaries import CREDENTIALS
 from live_day import OPEN, PLAN, SECOND, until
 
 from bus.messages import MICROS
@@ -14,7 +15,7 @@ from services.screener.live import LiveQuote
 from services.screener.settings import PutWindow
 
 DATE = PLAN.session_date
-KEYS = ("CANARYKEYID000000", "canarySECRETcanarySECRET0000")
+KEYS = (CREDENTIALS["alpaca_data_key"], CREDENTIALS["alpaca_data_secret"])
 WINDOW = PutWindow(days_min=7, days_max=45, per_name=3)
 PUTS = ("SPY250321P00100000", "SPY250321P00095000", "SPY250321P00105000", "SPY250328P00100000")
 
@@ -112,7 +113,7 @@ def test_chain_when_the_first_server_does_not_know_the_keys_then_the_other_one_i
 
 
 def test_chain_when_the_keys_are_refused_everywhere_then_they_are_not_in_the_words(data: AlpacaData) -> None:
-    source = chains(data, ("CANARYKEYID000000", "canaryWRONG"))
+    source = chains(data, (KEYS[0], "canaryWRONG"))
     with pytest.raises(ChainError, match="refused with 403") as raised:
         source.puts("SPY", 100 * MICROS, DATE)
     assert "anary" not in str(raised.value) + repr(source) + repr(rest(data))

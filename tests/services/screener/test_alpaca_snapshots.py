@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canaries import CREDENTIALS
 from finnhub_server import UTC_S, Answer, FinnhubServer, StillTime, said
 
 from bus.messages import MICROS, NANOS
@@ -13,7 +14,7 @@ from services.screener.alpaca_snapshots import SYMBOLS_A_CALL, AlpacaSnapshots
 from services.screener.snapshots import Snapshot, SnapshotError, live_rows
 from services.screener.universe_file import Fundamentals, UniverseName
 
-KEYS = ("CANARYKEYID000000", "canarySECRETcanarySECRET0000")
+KEYS = (CREDENTIALS["alpaca_data_key"], CREDENTIALS["alpaca_data_secret"])
 SPEC = (Path(__file__).resolve().parents[3] / "../shared/specs/alpaca-market-data-api.json").resolve()
 PATH = "stocks/snapshots"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from alpaca_data import AlpacaData
+from canaries import CREDENTIALS
 from live_day import OPEN, a_bar, a_quote, until
 
 from bus.clock import boot_ns, utc_ns
@@ -13,7 +14,7 @@ from bus.messages import MICROS
 from services.screener.alpaca_stream import AlpacaStream, StreamSettings
 from services.screener.live import Heard, LiveBar, LiveQuote
 
-KEYS = ("CANARYKEYID000000", "canarySECRETcanarySECRET0000")
+KEYS = (CREDENTIALS["alpaca_data_key"], CREDENTIALS["alpaca_data_secret"])
 
 
 class Ear:
@@ -106,7 +107,7 @@ def test_keys_when_refused_then_the_feed_is_given_up_in_words_without_them(
     data: AlpacaData, new_ear: Callable[..., Ear], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    ear = new_ear(data, keys=("CANARYKEYID000000", "canaryWRONG"))
+    ear = new_ear(data, keys=(KEYS[0], "canaryWRONG"))
     ear.stream.want(["AAA"], ["AAA"])
     heard = ear.hear(lambda heard: bool(heard.fault), "fault")
     assert heard.fault == (
@@ -115,7 +116,7 @@ def test_keys_when_refused_then_the_feed_is_given_up_in_words_without_them(
     ear.stream.close()
     assert data.connections == 1, "refused keys are not tried again"
     assert "canaryWRONG" not in caplog.text + repr(ear.stream)
-    assert "CANARYKEYID" not in caplog.text + repr(ear.stream)
+    assert KEYS[0] not in caplog.text + repr(ear.stream)
 
 
 def test_names_when_there_are_too_many_then_the_feed_is_given_up_and_says_which_setting(

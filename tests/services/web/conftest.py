@@ -1,13 +1,13 @@
 """A home with three users, the application on it, and a person who clicks through it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from canaries import PASSWORD, SESSION_KEY
 from flask import Flask
-from leaks import leaks_of
 from werkzeug.test import TestResponse
 
 from bus import messages as m
@@ -22,7 +22,6 @@ from config.vault import Secrets, Vault
 from services.web.app import create_app
 from services.web.hub import StatusHub
 
-PASSWORD = "correct horse battery"
 TS = 1_741_786_200_000_000_000
 _TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 _HTML = {"Accept": "text/html"}
@@ -54,24 +53,6 @@ class Person:
 
     def log_in(self, name: str, password: str = PASSWORD) -> TestResponse:
         return self.post("/login", {"name": name, "password": password})
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let hashes of few rounds count as strong: they would be made anew at each log-in, and take long."""
-    monkeypatch.setattr("config.users.BCRYPT_COST", 4)
-
-
-@pytest.fixture(autouse=True)
-def nothing_secret_is_left(
-    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> Iterator[None]:
-    """Fail each test that leaves a secret in a file of its home or in the log; those that put one there say so."""
-    yield
-    home = HomePaths(tmp_path / "home")
-    if home.root.exists() and request.node.get_closest_marker("plants_a_secret") is None:
-        logged = "".join(record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when))
-        assert leaks_of(home, logged, PASSWORD) == [], "a secret stands in the clear"
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +88,7 @@ def configured(home: HomePaths, password_hash: str) -> HomePaths:
                 bot_id="BOT01",
             ),
             users=tuple(User(name=name, password_hash=password_hash, role=role) for name, role in roles.items()),
-            credentials={"web_session_key": "k" * 64},
+            credentials={"web_session_key": SESSION_KEY},
             coa={},
             curve=make_pairs(),
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from bus.clock import NS_PER_SECOND
@@ -16,7 +17,6 @@ from config.vault import Vault
 from services.web import second_factor
 from services.web.audit_log import AuditFilter, AuditLog
 
-PASSWORD = "correct horse battery"
 NEW = "vixen lemur cobalt"
 ARM = {"reason": "morning check done", "halt_counter": "0"}
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from config.paths import HomePaths
 from services.web.audit_log import AuditFilter, AuditLog, Row
 
-PASSWORD = "correct horse battery"
 ARM = {"reason": "morning check done", "halt_counter": "0"}
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -51,7 +52,18 @@ def adam(log: AuditLog, person_of: Callable[[str], Any]) -> Any:
 
 
 def subjects(page: str) -> list[int]:
-    return [int(part.split("-")[1]) for part in page.split("<td>") if part.startswith("SUBJECT-")]
+    return [int(number) for number in re.findall(r'data-label="To what"[^>]*>SUBJECT-(\d+)-', page)]
+
+
+def test_page_when_a_zone_is_chosen_then_its_times_are_in_it_and_those_of_exports_in_utc(adam: Any) -> None:
+    assert '<th scope="col">New York</th>' in adam.get("/audit").text
+    adam.client.set_cookie("zone", "utc")
+    page = adam.get("/audit").text
+    assert '<th scope="col">UTC</th>' in page
+    newest = re.search(r'<time datetime="(\d{4}-\d\d-\d\d)T([0-9:]{8})\.\d{3}Z"[^>]*>([^<]*)</time>', page)
+    assert newest is not None
+    assert newest[3] == f"{newest[1]} {newest[2]}"
+    assert f"{newest[1]}T{newest[2]}" in adam.get("/audit/export.csv").text
 
 
 def test_page_when_opened_then_shows_the_newest_and_leads_to_older_ones(adam: Any) -> None:

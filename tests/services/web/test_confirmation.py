@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 
 from bus.clock import NS_PER_MINUTE
 from bus.control import ControlFolder
 from config.paths import HomePaths
 from services.web import sessions
 
-PASSWORD = "correct horse battery"
 ARM = {"reason": "morning check done", "halt_counter": "0"}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from alpaca_trading import AlpacaTrading
+from canaries import PASSWORD
 from flask import Flask
 
 from config.connection_check import Answer, Question
@@ -18,7 +19,6 @@ from services.web.audit_log import AuditFilter
 from services.web.credential_fields import FIELDS, PROVIDERS
 from services.web.short_process import Job, Outcome, TooManyAtOnceError
 
-PASSWORD = "correct horse battery"
 CONFIRMED = {"reason": "a new key", "password": PASSWORD}
 TRADING = {"alpaca_trading_key": "PKCANARY0TYPED", "alpaca_trading_secret": "canary/typed+word="}
 FINNHUB = {"finnhub_api_key": "canary0f1nnhubkey"}

@@ -74,6 +74,26 @@ def test_share_when_whole_is_zero_then_is_zero() -> None:
     assert (view["day_pnl_bps"], view["loss_used_bps"], view["allocation_used_bps"]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("part", "whole", "nearest"),
+    [(-1_297_600, 100_000, -13), (1_297_600, 100_000, 13), (4, 10, 0), (-4, 10, 0), (5, 10, 1), (-5, 10, -1)],
+)
+def test_share_when_it_is_between_two_numbers_then_the_nearer_one_is_shown(part: int, whole: int, nearest: int) -> None:
+    assert frames.rounded(part, whole) == nearest
+
+
+def test_result_when_it_is_a_part_of_a_hundredth_of_a_percent_then_is_rounded_and_not_cut() -> None:
+    snapshot = m.PortfolioSnapshot(
+        ts_event=1, ts_init=1, session_date="2025-03-12", start_equity_micros=100_000 * m.MICROS,
+        equity_micros=99_870_240_000, realized_micros=-129_760_000, unrealized_micros=0,
+        loss_limit_micros=2_000 * m.MICROS, allocated_micros=0, allocation_limit_micros=1, positions=(), denied=(),
+        denied_total=0,
+    )  # fmt: skip
+    view = frames.portfolio_view(snapshot, {}, {})
+    assert (view["day_pnl"], view["day_pnl_bps"]) == ("-129.76", -13)
+    assert view["loss_used_bps"] == 649
+
+
 def test_kill_switch_when_the_loss_is_counted_from_a_peak_then_the_sentence_names_it() -> None:
     day: dict[str, Any] = {"ts_event": 1, "ts_init": 1, "session_date": "2025-03-12", "limit_micros": 2_000 * m.MICROS}
     from_start = m.KillSwitchTripped(**day, pnl_micros=-2_001 * m.MICROS)

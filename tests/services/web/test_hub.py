@@ -16,13 +16,21 @@ STEP_NS = CURVE_STEP_MS * 1_000_000
 
 def take(client: Subscription, count: int) -> list[tuple[str, Any]]:
     """Read that many frames as (kind, value)."""
-    stream = client.read(heartbeat_every_s=0.01)
-    frames = [next(stream).decode() for _ in range(count)]
+    frames = frames_of(client, count)
     pairs = []
     for frame in frames:
-        lines = dict(line.split(": ", 1) for line in frame.strip().split("\n"))
+        lines = dict(line.split(": ", 1) for line in frame.split("\n"))
         pairs.append((lines["event"], json.loads(lines["data"])))
     return pairs
+
+
+def frames_of(client: Subscription, count: int) -> list[str]:
+    """Read until there are so many frames; a piece of the stream may hold several."""
+    stream, found = client.read(heartbeat_every_s=0.01), list[str]()
+    while len(found) < count:
+        found += next(stream).decode().strip().split("\n\n")
+    assert len(found) == count
+    return found
 
 
 def test_hub_when_nothing_was_heard_then_snapshot_is_empty_not_wrong() -> None:
@@ -142,6 +150,20 @@ def test_hub_when_market_data_or_heartbeats_come_then_browsers_are_not_told(hub:
     hub.close()
     assert list(client.read()) == []
     assert hub.snapshot()["events"] == []
+
+
+def test_stream_when_much_is_said_at_once_then_it_comes_in_one_piece(hub: StatusHub, say: Say) -> None:
+    client = hub.subscribe()
+    stream = client.read()
+    assert b"event: snapshot" in next(stream), "the first comes at once"
+    for state in ("STARTING", "ACTIVE", "HALTED"):
+        hub.publish(say("chain", state=state))
+    piece = next(stream).decode()
+    assert [json.loads(line[6:])["state"] for line in piece.split("\n") if line.startswith("data")] == [
+        "STARTING",
+        "ACTIVE",
+        "HALTED",
+    ]
 
 
 def test_frame_when_text_has_line_breaks_then_stays_one_event(hub: StatusHub, say: Say) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import waitress
+from canaries import PASSWORD
 from flask import Flask
 from tls_proxy import TlsProxy, make_certificate
 from waitress import wasyncore
@@ -21,7 +22,6 @@ from services.web.hub import StatusHub
 
 NAME = "bot.example.org"
 ORIGIN = f"https://{NAME}"
-PASSWORD = "correct horse battery"
 SECURE = {"base_url": ORIGIN, "environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
 PLAIN = {"base_url": f"http://{NAME}", "environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from bus.control import ControlFolder
@@ -163,7 +164,7 @@ def test_unsafe_routes_when_form_token_is_missing_or_wrong_then_refuse_and_chang
 ) -> None:
     ControlFolder(configured).raise_halt("web", "operator", "so that a stream may be resolved")
     before = state_of(configured)
-    full = {"reason": "test", "word": "KILL", "password": "correct horse battery", "halt_counter": "1"}
+    full = {"reason": "test", "word": "KILL", "password": PASSWORD, "halt_counter": "1"}
     full |= {"receiver": "execution", "sender": "risk", "action": "skip_message", "seq": "2"}
     for method, route in routes(app):
         if method == "GET" or route in {"/configuration", "/registration"}:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from bus.control import ControlFolder
@@ -13,7 +14,6 @@ from services.web import control_web, public_address, security
 from services.web.sessions import SessionBook
 from services.web.site import Site
 
-PASSWORD = "correct horse battery"
 #: Every check on the way to a page, and to what changes something: whose, and its name.
 CHECKS: list[tuple[Any, str]] = [
     (public_address, "refuse_plain"),

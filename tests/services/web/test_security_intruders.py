@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import bcrypt
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from bus.clock import utc_ns
@@ -22,7 +23,6 @@ from services.web import security
 from services.web.app import create_app
 from services.web.hub import StatusHub
 
-PASSWORD = "correct horse battery"
 NEW = "vixen lemur cobalt"
 FUZZ_REQUESTS = 5000
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from bus.clock import NS_PER_SECOND, utc_ns
@@ -16,7 +17,6 @@ from config.vault import Vault
 from services.web import security
 from services.web.audit_log import AuditFilter, AuditLog
 
-PASSWORD = "correct horse battery"
 NEW = "vixen lemur cobalt CANARY"
 FIRST = "first words of an admin CANARY"
 

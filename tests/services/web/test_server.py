@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from canaries import PASSWORD
 
 from bus.assembly import Setup
 from bus.codec import CommandAnswer
@@ -278,7 +279,7 @@ def test_server_when_told_to_stop_with_streams_open_then_ends_cleanly_at_once(
         address = f"http://127.0.0.1:{port}"
         page = opener.open(f"{address}/login", timeout=10).read().decode()
         token = page.split('name="csrf_token" value="')[1].split('"')[0]
-        fields = {"name": "vera", "password": "correct horse battery", "csrf_token": token}
+        fields = {"name": "vera", "password": PASSWORD, "csrf_token": token}
         opener.open(f"{address}/login", urllib.parse.urlencode(fields).encode(), timeout=10).close()
         streams = [opener.open(f"{address}/stream", timeout=10) for _ in range(3)]
         for stream in streams:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from config import generation_pin
@@ -16,7 +17,6 @@ from config.paths import HomePaths
 from config.vault import Secrets, Vault
 from services.web.audit_log import AuditFilter
 
-PASSWORD = "correct horse battery"
 CONFIRMED = {"reason": "a calmer week", "password": PASSWORD}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
+from canaries import PASSWORD
 
 from bus.clock import boot_ns
 from bus.commands import COMMAND_VALID_NS
@@ -25,7 +26,7 @@ FORM = {
     "action": "accept_history",
     "seq": "4",
     "reason": "compared the books",
-    "password": "correct horse battery",
+    "password": PASSWORD,
 }
 
 

@@ -114,7 +114,7 @@ def test_statistics_when_there_are_wins_and_losses_then_counts_averages_and_the_
     assert (line.trades, line.open_trades, line.wins, line.losses) == (3, 1, 2, 1)
     assert (line.gain_micros, line.best_micros, line.worst_micros) == (20_000_000, 30_000_000, -20_000_000)
     assert (line.average_win_micros, line.average_loss_micros) == (20_000_000, -20_000_000)
-    assert (line.win_bps, line.profit_factor_hundredths) == (6_666, 200)
+    assert (line.win_bps, line.profit_factor_hundredths) == (6_667, 200)
 
 
 def test_statistics_when_nothing_lost_then_there_is_no_factor() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from canaries import PASSWORD
 from flask import Flask
 
 from config.paths import HomePaths
@@ -13,7 +14,6 @@ from config.users import User, verify_password
 from config.vault import Vault
 from services.web.audit_log import AuditFilter, AuditLog
 
-PASSWORD = "correct horse battery"
 FIRST = "first words of an admin"
 
 
