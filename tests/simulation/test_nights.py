@@ -8,7 +8,7 @@ from sim.faults import PROFILES
 from sim.run import Run
 
 #: Undisturbed sessions: their nights buy, rebalance, top up, set aside; after one of them a reserve is paid out.
-SEED, SEED_OF_PAYOUT = 1, 4
+SEED, SEED_OF_PAYOUT = 1, 18
 #: Each event is committed; each step is told of, once it is; each record is written.
 POINTS = ("commit", "begun", "allocated", "ordered", "filled", "record")
 NIGHT = PROFILES["night_calm"]
