@@ -164,11 +164,12 @@ def _payout_page(purpose: str, refusal: Refusal | None = None) -> Response:
     if purpose not in get_args(Purpose):
         abort(404)
     words = _KEPT_FOR[purpose]
+    reserve = _snapshot().get(f"{words}_reserve")
     text = render_template(
         "holdings_pay.html",
         purpose=purpose,
         words=words,
-        reserve=grouped(str(_snapshot().get(f"{words}_reserve", "0.00"))),
+        reserve=None if reserve is None else grouped(str(reserve)),
         given=request.form,
         refusal=refusal,
     )

@@ -122,6 +122,8 @@ def guard(app: Flask) -> ResponseReturnValue | None:
     if phase != "main":
         return _guard_first_steps(app, phase)
     if request.endpoint is None:
+        # The answer is that there is no such page; whoever is logged in keeps the menu beside it.
+        g.user = site().user_of(session.get(SESSION_ID))
         return None
     _refuse_foreign_origin()
     permission = permission_of(app, request.endpoint)

@@ -277,6 +277,12 @@ def test_a_payout_that_the_ledger_refuses_says_why_and_keeps_what_was_typed(olga
     assert olga.get("/holdings/pay/RENT").status_code == 404
 
 
+def test_a_payout_when_nothing_was_heard_of_the_reserve_then_says_so_and_names_no_amount(olga: Any) -> None:
+    page = olga.get("/holdings/pay/TAX").text
+    assert "Nothing was heard of the tax reserve yet" in page
+    assert "$0.00" not in page
+
+
 def test_a_viewer_pays_nothing(person_of: Callable[[str], Any], bus: Any) -> None:
     vera = person_of("vera")
     assert vera.get("/holdings/pay/TAX").status_code == 403

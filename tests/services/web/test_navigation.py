@@ -60,6 +60,16 @@ def test_page_when_shown_then_marks_itself_and_says_where_it_stands(person_of: C
     assert 'aria-label="Breadcrumb"' not in olga.get("/").text
 
 
+def test_an_address_that_is_no_page_when_somebody_is_logged_in_then_the_menu_stands_beside_the_answer(
+    person_of: Callable[..., Any], person: Any
+) -> None:
+    for one, has_menu in ((person_of("vera"), True), (person, False)):
+        answer = one.get("/no-such-page")
+        assert answer.status_code == 404
+        assert "There is no such page." in answer.text
+        assert ('href="/trades"' in answer.text) is has_menu
+
+
 def test_log_in_when_shown_then_there_is_no_navigation(person: Any) -> None:
     assert "<nav" not in person.get("/login").text
 
