@@ -56,6 +56,10 @@ def test_no_secret_is_in_an_environment_or_on_a_command_line(conf: RawConfigPars
     assert holders == {("unix_http_server", "password"), ("supervisorctl", "password")}
 
 
+def test_memory_when_a_service_has_many_threads_then_they_share_two_heaps(conf: RawConfigParser) -> None:
+    assert 'MALLOC_ARENA_MAX="2"' in conf["supervisord"]["environment"]
+
+
 def test_files_when_made_by_supervisord_or_a_service_are_their_owners_alone(conf: RawConfigParser) -> None:
     assert conf["supervisord"]["umask"] == "077"
     assert {conf[f"program:{service}"]["umask"] for service in SERVICES} == {"077"}
