@@ -379,7 +379,7 @@ class Scene:
         sys.stdout.flush()
 
 
-def play(folder: Path, outside: int, *, with_demo: bool, is_installed: bool) -> None:
+def type_page(folder: Path, outside: int, *, with_demo: bool, is_installed: bool) -> None:
     """Type everything, in the namespaces of its own."""
     page = Page()
     with ExitStack() as closing:
@@ -427,7 +427,7 @@ def main(arguments: list[str]) -> int:
         return subprocess.run(["unshare", "--mount", "--net", *again], check=False).returncode  # noqa: S603,S607
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        play(folder, options.outside, with_demo=not options.without_demo, is_installed=options.installed)
+        type_page(folder, options.outside, with_demo=not options.without_demo, is_installed=options.installed)
     except (ServerError, TypingError, Error) as error:
         sys.stdout.write(f"\nFailed: {error}\n")
         return 1

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from canaries import PASSWORD
+from canaries import PASSWORD, SESSION_KEY
 from flask import Flask
 
 from config.paths import HomePaths
@@ -58,7 +58,7 @@ def test_record_when_a_text_holds_a_secret_then_it_is_masked(
     app: Flask, person_of: Callable[[str], Any], rows: Callable[[], list[Row]], configured: HomePaths
 ) -> None:
     olga = person_of("olga")
-    olga.post("/control/stop", {"reason": f"the key is {'k' * 64} and my password {PASSWORD}", "password": PASSWORD})
+    olga.post("/control/stop", {"reason": f"the key is {SESSION_KEY} and my password {PASSWORD}", "password": PASSWORD})
     assert rows()[-1].after == "the key is [secret] and my password [secret]"
     assert PASSWORD.encode() not in AuditLog(configured).path.read_bytes()
 

@@ -26,7 +26,8 @@ def named(names: set[str]) -> Iterator[None]:
         real(self, name)
 
     for found in gc.get_objects():
-        if isinstance(found, Failpoint):
+        # By its very type: isinstance would ask a weak reference for what it refers to, which may be gone.
+        if type(found) is Failpoint:
             names.add(found._before.removesuffix(":before"))
     with patch.object(Failpoint, "__init__", note):
         yield
