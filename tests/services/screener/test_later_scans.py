@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from alpaca_data import AlpacaData, SessionPlayer
-from finnhub_server import provision
 from live_day import MINUTE, OPEN, a_status
 from live_screener import DAY, IDENTITY, SHORT, Screener
 from msgspec.structs import replace
@@ -25,27 +24,6 @@ from services.strategy.settings import StrategySettings
 #: Only what has moved by now is on a list, so that names join and leave.
 SCANNING = {"SCREENER_INTRADAY_EVERY": "1", "SCREENER_GAP_MIN": "0.6", "SCREENER_VOLUME_MIN": "0"}
 LISTS = f"output/{IDENTITY.bot_identity}/screener"
-
-
-@pytest.fixture
-def data() -> Iterator[AlpacaData]:
-    made = AlpacaData()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def new_screener(short_home: HomePaths) -> Iterator[Callable[..., Screener]]:
-    made: list[Screener] = []
-
-    def new(port: int, **settings: str) -> Screener:
-        made.append(Screener(short_home, port, **settings))
-        return made[-1]
-
-    provision(short_home)
-    yield new
-    for one in made:
-        one.assembly.shell.close()
 
 
 class Listener:

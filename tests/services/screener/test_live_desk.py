@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,27 +43,6 @@ ROOT = Path(__file__).resolve().parents[3]
 KEYS = {"alpaca_data_key": "CANARYKEYID000000", "alpaca_data_secret": "canarySECRET"}
 TRADING = {"alpaca_trading_key": "TRADINGKEYID00000", "alpaca_trading_secret": "tradingSECRET"}
 SIMULATOR = {"ALPACA_ENDPOINT": "simulator"}
-
-
-@pytest.fixture
-def data() -> Iterator[AlpacaData]:
-    made = AlpacaData()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def new_screener(short_home: HomePaths) -> Iterator[Callable[..., Screener]]:
-    made: list[Screener] = []
-
-    def new(port: int, **settings: str) -> Screener:
-        made.append(Screener(short_home, port, **settings))
-        return made[-1]
-
-    provision(short_home)
-    yield new
-    for one in made:
-        one.assembly.shell.close()
 
 
 def columns(said: Sequence[MarketMessage], names: set[str]) -> dict[int, dict[str, Any]]:
