@@ -14,5 +14,5 @@ def stand_behind_the_chain() -> None:
     the bot does not have. Where there is SCHED_BATCH (Linux), waking up for a page does not interrupt anybody either.
     """
     os.nice(NICENESS)
-    if hasattr(os, "SCHED_BATCH"):
+    if hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_BATCH"):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

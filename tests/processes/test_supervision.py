@@ -212,8 +212,9 @@ def test_two_supervisords_when_started_at_once_on_one_home_with_files_of_their_o
     configuration = write_configuration(short_home)
     text = configuration.read_text()
     other = short_home.run / "other.conf"
-    # Nothing in common but the home: socket, process id and logs of the second are its own.
-    other.write_text(text.replace("/run/supervis", "/run/x").replace("/output/logs/", "/output/logs/x-"))
+    # Nothing in common but the home: socket, password, process id and logs of the second are its own.
+    others = re.sub(r"^password=\S+$", "password=of-its-own", text, flags=re.MULTILINE)
+    other.write_text(others.replace("/run/supervis", "/run/x").replace("/output/logs/", "/output/logs/x-"))
     supervisors = [
         subprocess.Popen(
             [*SUPERVISORD, str(path)],

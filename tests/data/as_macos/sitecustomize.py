@@ -18,7 +18,7 @@ ABSENT = {
     os: (
         "copy_file_range", "eventfd", "fdatasync", "getrandom", "memfd_create", "pidfd_open", "posix_fadvise",
         "posix_fallocate", "sched_getaffinity", "sched_setaffinity", "sched_getscheduler", "sched_setscheduler",
-        "setns", "splice", "unshare", "O_DIRECT", "O_PATH", "O_TMPFILE",
+        "setns", "splice", "unshare", "SCHED_BATCH", "SCHED_IDLE", "O_DIRECT", "O_PATH", "O_TMPFILE",
     ),
     time: ("CLOCK_BOOTTIME", "CLOCK_TAI", "pthread_getcpuclockid"),
     signal: ("SIGPWR", "SIGSTKFLT", "SIGPOLL", "SIGRTMIN", "SIGRTMAX", "sigtimedwait", "sigwaitinfo"),
