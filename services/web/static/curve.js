@@ -59,8 +59,9 @@
 
   function drawFills({ fills, equity }) {
     if (!markers || !equity.length) return;
-    const first = equity[0][0];
-    markers.setMarkers(fills.filter((f) => f.ts_event_ms >= first).map((f) => ({
+    // A session that is played again has fills of its first time that lie after its curve: they are drawn when it is there.
+    const first = equity[0][0], last = equity[equity.length - 1][0] + 15000;
+    markers.setMarkers(fills.filter((f) => f.ts_event_ms >= first && f.ts_event_ms < last).map((f) => ({
       time: Math.floor(f.ts_event_ms / 15000) * 15, size: 0.6,
       position: f.side === "BUY" ? "belowBar" : "aboveBar", shape: f.side === "BUY" ? "arrowUp" : "arrowDown", color: colour("--link"),
     })));
@@ -105,10 +106,10 @@
       series.setData(points);
       known = new Map(points.map((point) => [point.time * 1000, false]));
       for (const [at] of equity) known.set(at, true);
-      drawFills(state);
       show();
     }
     known.set(ms, true);
+    drawFills(state);
     drawLines(state);
     drawTable(state);
   }
