@@ -60,6 +60,11 @@ def test_memory_when_a_service_has_many_threads_then_they_share_two_heaps(conf: 
     assert 'MALLOC_ARENA_MAX="2"' in conf["supervisord"]["environment"]
 
 
+def test_memory_when_a_page_has_given_it_back_then_the_system_has_it(conf: RawConfigParser) -> None:
+    for name in ("TRIM", "MMAP"):
+        assert f'MALLOC_{name}_THRESHOLD_="131072"' in conf["program:web"]["environment"]
+
+
 def test_files_when_made_by_supervisord_or_a_service_are_their_owners_alone(conf: RawConfigParser) -> None:
     assert conf["supervisord"]["umask"] == "077"
     assert {conf[f"program:{service}"]["umask"] for service in SERVICES} == {"077"}
