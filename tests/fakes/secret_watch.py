@@ -34,6 +34,8 @@ _LINES_SAID_MAX: Final = 40
 _MAY_HOLD: Final = re.compile(
     r"/(storage/keys/(backups/)?[^/]+\.key|run/supervisord\.(conf|\d+\.part))( \(removed\))?$"
 )
+#: A key of anybody else, such as a proxy's own for TLS, is no secret of the bot.
+_GENERATION_KEY: Final = re.compile(r"/storage/keys/(backups/)?[^/]+\.key$")
 _SUPERVISORD_PASSWORD: Final = re.compile(r"^password=(\S+)$", re.MULTILINE)
 #: Where a new second factor is shown to the one who sets it up, until it is confirmed.
 _SHOWN_ON_PURPOSE: Final = re.compile(r"or type the key: <code>\w+</code>")
@@ -191,7 +193,7 @@ class SecretWatch:
         """Take the keys and secrets that other processes made: of every home that is left, or was."""
         for path, whole_name in files.items():
             name = whole_name.removesuffix(_REMOVED)
-            if name.endswith(".key"):
+            if _GENERATION_KEY.search(name):
                 self._known.add(_content(path)[0].decode(errors="replace").strip(), "key of a generation")
             elif name.endswith("/run/supervisord.conf"):
                 for password in _SUPERVISORD_PASSWORD.findall(_content(path)[0].decode(errors="replace")):

@@ -228,7 +228,8 @@ def test_key_when_anything_goes_wrong_then_it_is_nowhere_to_be_seen(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    # Ours alone: what the libraries would say at this level, addresses and all, no program of the bot lets them say.
+    caplog.set_level(logging.DEBUG, logger="services")
     server.answers["quote"] = answer
     api = api_of(server, still, silence_s_max=0.1)
     with pytest.raises(FinnhubError) as caught:
