@@ -13,7 +13,6 @@ from bus.decider import Shell
 from bus.endpoints import Endpoints
 from bus.keys import KeyRing
 from bus.messages import (
-    MICROS,
     MarketMessage,
     Message,
     OrderDenied,
@@ -24,6 +23,7 @@ from bus.messages import (
 )
 from bus.runner import Runner
 from bus.sockets import BusSockets
+from bus.testing import a_signal
 from config.env_bot import parse, proposals
 from config.identity import Identity
 from config.paths import HomePaths
@@ -172,21 +172,7 @@ def run_end(_connection: Connection, end: End) -> None:
 
 
 def _signal(number: int) -> SignalRaised:
-    return SignalRaised(
-        ts_event=0,
-        ts_init=0,
-        signal_id=str(number),
-        session_date="2013-10-08",
-        strategy="open",
-        symbol="SPY",
-        direction="BULLISH",
-        instrument="SPY",
-        reference_micros=100 * MICROS,
-        trail_bps=200,
-        expires_ns=0,
-        exit_at_ns=0,
-        reasons=(_REASON,),
-    )
+    return a_signal(str(number), 0, 0, (_REASON,))
 
 
 def _taken(signal: SignalRaised) -> OrderDenied:

@@ -38,6 +38,7 @@ from bus.messages import (
 )
 from bus.runner import Runner
 from bus.sockets import BusSockets
+from bus.testing import a_signal
 from bus.transport import TOPIC_MARKET
 from config.env_bot import parse, proposals
 from config.identity import Identity
@@ -233,21 +234,7 @@ def run_bare_ticks(connection: Connection, first: str, back: str, ages: Ages) ->
 
 
 def _signal(data: BarBatch) -> SignalRaised:
-    return SignalRaised(
-        ts_event=data.ts_event,
-        ts_init=data.ts_event,
-        signal_id=str(data.step),
-        session_date="2013-10-08",
-        strategy="open",
-        symbol="SPY",
-        direction="BULLISH",
-        instrument="SPY",
-        reference_micros=100 * MICROS,
-        trail_bps=200,
-        expires_ns=data.ts_event,
-        exit_at_ns=data.ts_event,
-        reasons=(_REASON,),
-    )
+    return a_signal(str(data.step), data.ts_event, data.ts_event, (_REASON,))
 
 
 def _order(signal: SignalRaised) -> SubmitOrder:

@@ -15,9 +15,11 @@ from bus.messages import (
     OrderFilled,
     Quote,
     QuoteBatch,
+    Reason,
     ServiceName,
     SessionPlanned,
     Side,
+    SignalRaised,
     StatusMessage,
 )
 
@@ -88,6 +90,27 @@ def a_quote_batch(step: int = 1, symbol: str = "SPY", bid: int = 100, ask: int =
     at = OPEN_NS + step * NANOS
     quote = Quote(symbol, bid * MICROS, ask * MICROS, 100 * NANOS, 100 * NANOS, at)
     return QuoteBatch.of((quote,), ts_event=at, ts_init=at, step=step)
+
+
+def a_signal(
+    signal_id: str = "1", at_ns: int = OPEN_NS, until_ns: int = CLOSE_NS, reasons: tuple[Reason, ...] = ()
+) -> SignalRaised:
+    """Return a bullish signal of the open strategy on SPY at 100 dollars, good from one time until another."""
+    return SignalRaised(
+        ts_event=at_ns,
+        ts_init=at_ns,
+        signal_id=signal_id,
+        session_date="2013-10-08",
+        strategy="open",
+        symbol="SPY",
+        direction="BULLISH",
+        instrument="SPY",
+        reference_micros=100 * MICROS,
+        trail_bps=200,
+        expires_ns=until_ns,
+        exit_at_ns=until_ns,
+        reasons=reasons,
+    )
 
 
 def a_beat(service: ServiceName, boot_id: str = "one", state: str = "ready", outbox_depth: int = 0) -> Heartbeat:

@@ -408,7 +408,9 @@ def type_page(folder: Path, outside: int, *, with_demo: bool, is_installed: bool
 def main(arguments: list[str]) -> int:
     """Look whether it can be done here, do it apart from this machine's network and mounts, and say how it went."""
     parser = argparse.ArgumentParser(description="Type the commands of docs/deploy.md on servers of its own.")
-    parser.add_argument("folder", type=Path, help="where the servers are made: an empty folder on a disk with 8 GB free")
+    parser.add_argument(
+        "folder", type=Path, help="where the servers are made: an empty folder on a disk with 8 GB free"
+    )
     parser.add_argument("--without-demo", action="store_true", help="leave the demonstration out")
     parser.add_argument("--installed", action="store_true", help="go on from section 4 with the server of another run")
     parser.add_argument("--outside", type=int, help=argparse.SUPPRESS)

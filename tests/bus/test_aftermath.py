@@ -12,33 +12,15 @@ from bus.clock import on_host
 from bus.codec import Ack, Data, Frame, Greet, Hello, decode_frame, encode_frame, encode_message
 from bus.decider import Shell
 from bus.delivery import WINDOW
-from bus.messages import MICROS, Message, ServiceName, SignalRaised
+from bus.messages import Message, ServiceName, SignalRaised
 from bus.runner import Runner
-from bus.testing import CLOSE_NS, OPEN_NS, RecorderCore, a_quote_batch
+from bus.testing import RecorderCore, a_quote_batch, a_signal
 from bus.transport import TOPIC_MARKET, Received
 from config.env_bot import parse, proposals
 from config.paths import HomePaths
 from replay.session import DEMO_IDENTITY
 
 EPOCH = "e1"
-
-
-def a_signal(number: int) -> SignalRaised:
-    return SignalRaised(
-        ts_event=OPEN_NS,
-        ts_init=OPEN_NS,
-        signal_id=str(number),
-        session_date="2013-10-08",
-        strategy="open",
-        symbol="SPY",
-        direction="BULLISH",
-        instrument="SPY",
-        reference_micros=100 * MICROS,
-        trail_bps=200,
-        expires_ns=CLOSE_NS,
-        exit_at_ns=CLOSE_NS,
-        reasons=(),
-    )
 
 
 def test_a_rush_when_nothing_trades_for_a_moment_is_over() -> None:
@@ -143,7 +125,7 @@ class Rig:
         self.runner.turn()
 
     def says(self, *numbers: int) -> None:
-        self.turn(*(Data(EPOCH, number, 0, encode_message(a_signal(number))) for number in numbers))
+        self.turn(*(Data(EPOCH, number, 0, encode_message(a_signal(str(number)))) for number in numbers))
 
     def pass_ns(self, ns: int) -> None:
         self.clocks.ns += ns

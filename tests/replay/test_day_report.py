@@ -19,11 +19,10 @@ from bus.messages import (
     OrderPrepared,
     OrderRejected,
     OrderUnknown,
-    SignalRaised,
     SubmitOrder,
 )
 from bus.store import Store, StoreError
-from bus.testing import a_plan
+from bus.testing import a_plan, a_signal
 from replay.day_record import DayRecord, last_session, read_day
 from replay.day_report import TRADE_HEAD, day_page, strategy_lines, summary, trade_lines, write_report
 from replay.session import DEMO_IDENTITY
@@ -33,21 +32,7 @@ DAY = "2013-10-08"
 START_NS = 1_381_240_800_000_000_000
 MS = 1_000_000
 PLAN = a_plan(DAY)
-SIGNAL = SignalRaised(
-    ts_event=START_NS,
-    ts_init=START_NS,
-    signal_id="i1",
-    session_date=DAY,
-    strategy="open",
-    symbol="SPY",
-    direction="BULLISH",
-    instrument="SPY",
-    reference_micros=100 * MICROS,
-    trail_bps=200,
-    expires_ns=START_NS,
-    exit_at_ns=START_NS,
-    reasons=(),
-)
+SIGNAL = a_signal("i1", START_NS, START_NS)
 REQUEST = SubmitOrder(
     ts_event=START_NS,
     ts_init=START_NS + 2 * MS,
