@@ -16,6 +16,8 @@ from services.execution.state import ExecutionState
 
 _MICROS: Final = 1_000_000
 _TEXT_MAX: Final = 400
+#: Too short for an order to be filled, and long enough for the window to end while a request is on its way.
+_TO_WORK_NS: Final = 1_000_000_000
 _ENDS: Final = {
     OrderState.CANCELLED: "cancelled before it was filled whole",
     OrderState.REJECTED: "the broker refused it",
@@ -24,7 +26,10 @@ _ENDS: Final = {
 
 
 def time_refusal(state: ExecutionState, order: m.OrderPrepared, now_ns: int) -> str | None:
-    """Return why an order may not be sent at this time: the holdings deal between the flatten and the close."""
+    """Return why an order may not be sent at this time: the holdings deal between the flatten and the close.
+
+    In the last second of its window none is sent any more: it would be cancelled on its way.
+    """
     plan = state.plan
     if order.qty_nanos <= 0:
         return "an order must be for a positive quantity"
@@ -32,7 +37,7 @@ def time_refusal(state: ExecutionState, order: m.OrderPrepared, now_ns: int) -> 
         return f"there is no session plan for {order.session_date}"
     if not plan.is_trading_day or now_ns < plan.flatten_ns:
         return "too early: the strategies still trade"
-    if now_ns >= min(order.cancel_at_ns, plan.close_ns):
+    if now_ns + _TO_WORK_NS >= min(order.cancel_at_ns, plan.close_ns):
         return "too late: the session ends"
     return "too late: it waited too long" if now_ns > order.expires_ns else None
 

@@ -51,6 +51,7 @@ def test_a_fund_order_after_the_flatten_is_prepared_both_ways(late: Any, kit: An
         (a_plan().flatten_ns - 1, "too early"),
         (a_plan().close_ns, "too late"),
         (a_plan().close_ns - 60 * SECOND, "too late"),
+        (a_plan().close_ns - 61 * SECOND, "too late"),
     ],
 )
 def test_a_fund_order_outside_its_window_expires_and_its_end_is_said(
@@ -66,6 +67,12 @@ def test_a_fund_order_outside_its_window_expires_and_its_end_is_said(
     ]
     assert words in events[-1].detail
     assert events[-1].filled_nanos == 0
+
+
+def test_a_fund_order_when_more_than_a_second_of_its_window_is_left_is_sent(desk: Any, kit: Any) -> None:
+    desk.now = a_plan().close_ns - 61 * SECOND - 1
+    [order] = desk.give(fund_order(kit, expires_ns=a_plan().close_ns))
+    assert order.leg == "fund"
 
 
 def test_a_fund_order_when_the_chain_is_stopped_expires(late: Any, kit: Any) -> None:

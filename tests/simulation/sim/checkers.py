@@ -244,10 +244,8 @@ def _entry_is_in_time(case: Case) -> Iterator[str]:
     funds = case.fund_orders
     for post in _entries(case):
         if post.client_order_id in funds:
-            # The holdings deal after the flatten, until a minute before the close. The feed waits for execution, and
-            # not for the holdings: the step of that very moment may reach the broker while execution, which has not
-            # heard it yet, sends. The step after it cannot.
-            if not FLATTEN_NS <= post.market_ns <= NIGHT_CLOSE_NS - MINUTE_NS:
+            # The holdings deal after the flatten, until a minute before the close.
+            if not FLATTEN_NS <= post.market_ns < NIGHT_CLOSE_NS - MINUTE_NS:
                 yield f"{post.client_order_id} was sent outside the window of the holdings"
             continue
         if not OPEN_NS <= post.market_ns < FLATTEN_NS:
